@@ -1,0 +1,1 @@
+"""Distributed batch segmentation for images too large for one pass."""

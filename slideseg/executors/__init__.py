@@ -1,0 +1,1 @@
+"""How the shards of a plan are run."""

@@ -1,0 +1,1 @@
+"""The network: architecture, receptive field, valid form, model file."""

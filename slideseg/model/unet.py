@@ -1,0 +1,235 @@
+"""The U-Net of Ronneberger, Fischer & Brox 2015 (arXiv:1505.04597), with the options of its common PyTorch forms.
+
+Tensors are named by their axes: N image in the batch, C channel, H row, W column. One network has two forms that compute
+the same numbers: `UNet.forward` ('same' form: every 3x3 convolution pads with zeros, output as large as the input) and
+`UNet.forward_valid` (valid form: no padding, the input's margin is eaten up and the output is the core alone).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slideseg.model import halo
+from slideseg.model.convolve import convolve, up_convolve
+from slideseg.model.halo import Upsampling
+
+Init = Literal["he", "xavier", "normal", "orthogonal"]
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """Everything that decides a U-Net's layers."""
+
+    in_channels: int = 3
+    """Channels of the image."""
+    out_channels: int = 1
+    """Channels of the logits: 1 means one sigmoid (class 1 against background), more mean softmax over so many classes."""
+    base_channels: int = 64
+    """Channels at full resolution; doubled by every pooling."""
+    depth: int = 4
+    """Number of 2x2 max-poolings; the stride is 2**depth."""
+    upsampling: Upsampling = "conv"
+    """How the expanding path grows: 2x2 up-convolution (the paper), or bilinear with half as many channels."""
+    batch_norm: bool = True
+    """Normalise after every 3x3 convolution; such convolutions have no bias of their own."""
+    dropout: float = 0.0
+    """Share of features dropped at the end of the contracting path while training (paper, section 3.1)."""
+    init: Init = "he"
+    """How fresh weights are drawn; the paper's is ``he``."""
+
+    def __post_init__(self) -> None:
+        for name in ("in_channels", "out_channels", "base_channels", "depth"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                msg = f"{name} must be a whole number from 1 (got {value!r})"
+                raise ValueError(msg)
+        if self.depth > MAX_DEPTH:
+            msg = f"depth must be at most {MAX_DEPTH} (got {self.depth})"
+            raise ValueError(msg)
+        if self.upsampling not in ("conv", "bilinear", "bilinear-corners"):
+            msg = f"upsampling must be conv, bilinear or bilinear-corners (got {self.upsampling!r})"
+            raise ValueError(msg)
+        if self.init not in ("he", "xavier", "normal", "orthogonal"):
+            msg = f"init must be he, xavier, normal or orthogonal (got {self.init!r})"
+            raise ValueError(msg)
+        if not 0 <= self.dropout < 1:
+            msg = f"dropout must be in [0, 1) (got {self.dropout})"
+            raise ValueError(msg)
+        if not isinstance(self.batch_norm, bool):
+            msg = f"batch_norm must be true or false (got {self.batch_norm!r})"
+            raise ValueError(msg)  # noqa: TRY004 - one kind of error for every bad field
+
+    @property
+    def stride(self) -> int:
+        """Side of the pooling grid's cell in pixels."""
+        return halo.stride(self.depth)
+
+    @property
+    def halo(self) -> int:
+        """Pixels around an aligned core that can change it, rounded up to the stride."""
+        return halo.halo(self.depth, self.upsampling)
+
+    @property
+    def exact(self) -> bool:
+        """Whether tiles equal the whole image; not with ``bilinear-corners``, which depends on the input's size."""
+        return self.upsampling != "bilinear-corners"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of every level's contracting block, the bottom last.
+
+        Bilinear upsampling does not change the number of channels, so there the bottom has half as many.
+        """
+        doubled = [self.base_channels * 2**level for level in range(self.depth + 1)]
+        if self.upsampling != "conv":
+            doubled[-1] //= 2
+        return tuple(doubled)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the constructor's arguments, as a model file keeps them."""
+        return asdict(self)
+
+
+MAX_DEPTH = 8
+
+
+class DoubleConv(nn.Module):
+    """Two 3x3 convolutions, each followed by an optional batch norm and a ReLU."""
+
+    def __init__(self, c_in: int, c_mid: int, c_out: int, *, batch_norm: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_mid, 3, bias=not batch_norm)
+        self.norm1 = nn.BatchNorm2d(c_mid) if batch_norm else nn.Identity()
+        self.conv2 = nn.Conv2d(c_mid, c_out, 3, bias=not batch_norm)
+        self.norm2 = nn.BatchNorm2d(c_out) if batch_norm else nn.Identity()
+
+    def forward(self, x_NCHW: Tensor, padding: int) -> Tensor:
+        """Return the features; ``padding`` 1 keeps the size, 0 shrinks it by 2 on every side."""
+        x_NCHW = convolve(x_NCHW, self.conv1.weight, self.conv1.bias, padding)
+        x_NCHW = F.relu(self.norm1(x_NCHW), inplace=True)
+        x_NCHW = convolve(x_NCHW, self.conv2.weight, self.conv2.bias, padding)
+        return F.relu(self.norm2(x_NCHW), inplace=True)
+
+
+class UNet(nn.Module):
+    """Logits of every pixel of an image; see the module's docstring for its two forms."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.margins = halo.margins(config.depth, config.upsampling)
+        widths, norm = config.widths, config.batch_norm
+        c_ins = (config.in_channels, *widths[:-1])
+        self.encoder = nn.ModuleList(DoubleConv(a, b, b, batch_norm=norm) for a, b in zip(c_ins, widths, strict=True))
+        self.dropout = nn.Dropout(config.dropout)
+        if config.upsampling == "conv":
+            self.upsample = nn.ModuleList(
+                nn.ConvTranspose2d(widths[level + 1], widths[level], 2, stride=2) for level in range(config.depth)
+            )
+        self.decoder = nn.ModuleList(_decoder_block(config, level) for level in range(config.depth))
+        self.head = nn.Conv2d(config.base_channels, config.out_channels, 1)
+        self.apply(lambda module: _initialise(module, config.init))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return logits (N, K, H, W) of images (N, C, H, W), float32, in 'same' form.
+
+        Raises:
+            ValueError: if H or W is not a multiple of the stride.
+        """
+        if x_NCHW.shape[-2] % self.config.stride or x_NCHW.shape[-1] % self.config.stride:
+            msg = f"sides must be multiples of the stride {self.config.stride} (got {tuple(x_NCHW.shape[-2:])})"
+            raise ValueError(msg)
+        skips_NCHW = []
+        for block in self.encoder[:-1]:
+            x_NCHW = block(x_NCHW, padding=1)
+            skips_NCHW.append(x_NCHW)
+            x_NCHW = F.max_pool2d(x_NCHW, 2)
+        x_NCHW = self.dropout(self.encoder[-1](x_NCHW, padding=1))
+        for level in reversed(range(self.config.depth)):
+            x_NCHW = torch.cat([skips_NCHW.pop(), self._upsample_same(x_NCHW, level)], dim=1)
+            x_NCHW = self.decoder[level](x_NCHW, padding=1)
+        return convolve(x_NCHW, self.head.weight, self.head.bias)
+
+    def forward_valid(self, x_NCHW: Tensor) -> Tensor:
+        """Return logits of the core of images that are the core grown by `margins.reach`, in valid form.
+
+        The core's first pixel must lie on the pooling grid of the whole image and its sides must be multiples of the
+        stride: then the numbers are those of `forward` on the whole image.
+        """
+        margins = self.margins
+        skips_NCHW = []
+        for block, out, joined in zip(self.encoder[:-1], margins.encoder, margins.joined, strict=False):
+            x_NCHW = block(x_NCHW, padding=0)
+            skips_NCHW.append(_crop(x_NCHW, out - joined))
+            x_NCHW = F.max_pool2d(x_NCHW, 2)
+        x_NCHW = self.dropout(self.encoder[-1](x_NCHW, padding=0))
+        margin = margins.encoder[-1]
+        for level in reversed(range(self.config.depth)):
+            up_NCHW, margin = self._upsample_valid(x_NCHW, level, margin)
+            x_NCHW = torch.cat([skips_NCHW.pop(), _crop(up_NCHW, margin - margins.joined[level])], dim=1)
+            del up_NCHW
+            x_NCHW = self.decoder[level](x_NCHW, padding=0)
+            margin = margins.joined[level] - 2
+        return convolve(x_NCHW, self.head.weight, self.head.bias)
+
+    def _up_convolve(self, x_NCHW: Tensor, level: int) -> Tensor:
+        return up_convolve(x_NCHW, self.upsample[level].weight, self.upsample[level].bias)
+
+    def _upsample_same(self, x_NCHW: Tensor, level: int) -> Tensor:
+        if self.config.upsampling == "conv":
+            return self._up_convolve(x_NCHW, level)
+        if self.config.upsampling == "bilinear-corners":
+            return F.interpolate(x_NCHW, scale_factor=2, mode="bilinear", align_corners=True)
+        return _crop(bilinear_twice(F.pad(x_NCHW, (1, 1, 1, 1), mode="replicate")), 1)
+
+    def _upsample_valid(self, x_NCHW: Tensor, level: int, margin: int) -> tuple[Tensor, int]:
+        """Return the upsampled features and their margin, given features with ``margin`` around the core."""
+        if self.config.upsampling == "conv":
+            return self._up_convolve(x_NCHW, level), 2 * margin
+        return bilinear_twice(x_NCHW), 2 * margin - 1
+
+
+def bilinear_twice(x_NCHW: Tensor) -> Tensor:
+    """Double the resolution bilinearly (align_corners=False), without the outermost output pixel on each side.
+
+    Every output pixel is 3/4 of its nearest and 1/4 of its next input pixel along each axis, whatever the image's size, so
+    tiles agree to the bit; `torch.nn.functional.interpolate` computes its weights from coordinates and does not.
+    (N, C, H, W) -> (N, C, 2H - 2, 2W - 2).
+    """
+    for axis in (2, 3):
+        first, second = x_NCHW.narrow(axis, 0, x_NCHW.shape[axis] - 1), x_NCHW.narrow(axis, 1, x_NCHW.shape[axis] - 1)
+        pair = torch.stack([first * 0.75 + second * 0.25, first * 0.25 + second * 0.75], dim=axis + 1)
+        x_NCHW = pair.flatten(axis, axis + 1)
+    return x_NCHW.contiguous(memory_format=torch.channels_last)
+
+
+def _decoder_block(config: UNetConfig, level: int) -> DoubleConv:
+    width = config.base_channels * 2**level
+    if config.upsampling == "conv":
+        return DoubleConv(2 * width, width, width, batch_norm=config.batch_norm)
+    return DoubleConv(2 * width, width, width if level == 0 else width // 2, batch_norm=config.batch_norm)
+
+
+def _crop(x_NCHW: Tensor, margin: int) -> Tensor:
+    """Return the image without ``margin`` pixels on every side."""
+    height, width = x_NCHW.shape[-2:]
+    return x_NCHW[..., margin : height - margin, margin : width - margin]
+
+
+def _initialise(module: nn.Module, init: Init) -> None:
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return
+    draw = {
+        "he": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
+        "xavier": nn.init.xavier_normal_,
+        "normal": lambda w: nn.init.normal_(w, std=0.02),
+        "orthogonal": nn.init.orthogonal_,
+    }[init]
+    draw(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)

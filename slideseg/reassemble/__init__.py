@@ -1,0 +1,1 @@
+"""Out-of-core work on the assembled result, with Dask."""

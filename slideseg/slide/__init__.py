@@ -1,0 +1,1 @@
+"""Reading slides of every kind, box by box."""

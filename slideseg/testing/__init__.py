@@ -1,0 +1,1 @@
+"""What tests and users share: synthetic slides and small models."""

@@ -1,0 +1,22 @@
+"""What all tests share: where the real data lies, and small, repeatable Hypothesis runs."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("nightly", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real slides and image sets; tests that need it are skipped where it is missing."""
+    folder = Path(os.environ.get("SLIDESEG_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set SLIDESEG_TEST_DATA")
+    return folder
