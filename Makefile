@@ -1,0 +1,65 @@
+# Every target sets itself up: only Linux, make and Python 3.11, 3.12 or 3.13 are needed.
+VENV   ?= .venv
+PYTHON := $(VENV)/bin/python
+PIP    := $(PYTHON) -m pip --disable-pip-version-check
+# The environment's own commands (slideseg, ruff, mypy, mkdocs) are the ones that run.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format docs docs-cli bench bench-memory bench-overhead bench-threads clean
+
+help:  ## list the targets
+	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: $(VENV)/.installed  ## install, make a slide, segment it with two workers and show the result
+	slideseg demo
+
+test: $(VENV)/.installed-test  ## install with the test extra and run the whole test suite
+	$(PYTHON) -m pytest
+
+test-slow: $(VENV)/.installed-test  ## run the tests that take minutes each
+	$(PYTHON) -m pytest -m slow
+
+lint: $(VENV)/.installed-dev  ## check style, formatting and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(VENV)/.installed-dev  ## put the code into its standard form
+	ruff check --fix .
+	ruff format .
+
+docs: $(VENV)/.installed-dev  ## build the documentation into site/
+	mkdocs build --strict
+
+docs-cli: $(VENV)/.installed-test  ## write docs/cli.md anew from the commands' --help
+	$(PYTHON) -m tests.test_docs --update
+
+bench: bench-memory bench-overhead bench-threads  ## run every benchmark (or one: bench-memory, bench-overhead, bench-threads)
+
+bench-memory bench-overhead bench-threads: bench-%: $(VENV)/.installed-test
+	$(PYTHON) benchmarks/bench_$*.py
+
+clean:  ## remove what the targets made, and the environment
+	rm -rf $(VENV) site demo
+
+# --- the environment; a stamp tells what is installed, so that a second call installs nothing ---------------------------
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(PYTHON)
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(PYTHON)
+	$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(PYTHON)
+	$(PIP) install -c constraints.txt -e '.[test,docs,dev]'
+	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
+
+# The first Python that runs, has a fitting version and can make an environment; the constraints were tested with 3.11 most.
+$(PYTHON):
+	@for python in python3.11 python3.12 python3.13 python3 python; do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	    && $$python -m venv $(VENV) && $(PIP) --version >/dev/null; then exit 0; fi; \
+	done; rm -rf $(VENV); echo "error: no usable Python (want 3.11 to 3.13 with its venv module)" >&2; exit 1

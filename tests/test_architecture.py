@@ -1,0 +1,207 @@
+"""What may import what, and what no module may do. The picture is in docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "slideseg").rglob("*.py"))
+
+LAYERS = (
+    ("errors", "version"),
+    ("geometry",),
+    ("grid", "slide", "mirror", "resample", "model", "metrics"),
+    ("tissue", "engine", "store"),
+    ("plan", "executors", "reassemble", "export", "train", "testing"),
+    ("convert", "predict", "evaluate", "demo"),
+    ("__init__",),  # the public names
+    ("cli", "__main__"),
+)
+"""Lowest first. A module imports from its own layer and from lower ones."""
+
+HOMES = {
+    "click": ("cli",),
+    "rich": ("cli",),
+    "dask": ("reassemble", "store.result"),
+    "openslide": ("slide.openslide",),
+    "ray": ("executors.ray", "train.job"),
+    "tifffile": ("slide.tiff", "slide.preflight", "export.ome_tiff", "testing"),
+    "torch": ("model", "engine", "train"),
+}
+"""The only modules that may import a dependency."""
+
+BANNED_CALLS = {"print", "eval", "exec"}
+
+
+def rank(module: str) -> int:
+    """Return the layer of a module of slideseg, named without ``slideseg.``."""
+    part = module.split(".")[0]
+    for index, names in enumerate(LAYERS):
+        if part in names:
+            return index
+    raise KeyError(module)
+
+
+def name_of(path: Path) -> str:
+    """Return ``model.file`` for ``slideseg/model/file.py`` and ``model`` for ``slideseg/model/__init__.py``."""
+    parts = path.relative_to(ROOT / "slideseg").with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path) for path in FILES}
+
+
+def imports_of(tree: ast.Module) -> Iterator[str]:
+    """Yield the full names of all imported modules, also inside functions and for typing only."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (_module_behind(node.module or "", alias.name) for alias in node.names)
+
+
+def _module_behind(package: str, name: str) -> str:
+    """Return ``slideseg.grid`` for ``from slideseg import grid`` but ``slideseg`` for ``from slideseg import predict_it``."""
+    inner = f"{package}.{name}".removeprefix("slideseg.")
+    is_module = package.split(".")[0] == "slideseg" and inner in MODULES
+    return f"{package}.{name}" if is_module else package
+
+
+def wrong_imports(module: str, tree: ast.Module) -> Iterator[str]:
+    """Yield a sentence for every import that breaks a rule."""
+    for imported in sorted(set(imports_of(tree))):
+        top, _, inner = imported.partition(".")
+        if top == "slideseg" and rank(inner or "__init__") > rank(module):
+            yield f"{module} imports {imported}, which is in a higher layer"
+        if top in HOMES and not any(module == home or module.startswith(f"{home}.") for home in HOMES[top]):
+            yield f"{module} imports {top}, whose home is {', '.join(HOMES[top])}"
+        if top in ("pickle", "dill", "cloudpickle"):
+            yield f"{module} imports {top}: nothing is unpickled"
+
+
+def wrong_calls(module: str, tree: ast.Module) -> Iterator[str]:
+    """Yield a sentence for every relative import, broad except and banned call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield f"{module}:{node.lineno} imports relatively"
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node) and not _raises_again(node):
+            yield f"{module}:{node.lineno} catches everything and goes on"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in BANNED_CALLS:
+                yield f"{module}:{node.lineno} calls {called}"
+            if called == "torch.load" and not _is_true(node, "weights_only"):
+                yield f"{module}:{node.lineno} calls torch.load without weights_only=True"
+
+
+def _is_broad(handler: ast.ExceptHandler) -> bool:
+    names = [node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)] if handler.type else ["BaseException"]
+    return bool({"Exception", "BaseException"} & set(names))
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Tell whether the handler only cleans up: its last statement is a bare ``raise``."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def _is_true(call: ast.Call, name: str) -> bool:
+    return any(k.arg == name and isinstance(k.value, ast.Constant) and k.value.value is True for k in call.keywords)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """Return a sentence for every rule that the module breaks."""
+    tree = ast.parse(source)
+    return [*wrong_imports(module, tree), *wrong_calls(module, tree)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_module_keeps_the_rules(path: Path) -> None:
+    assert violations(name_of(path), path.read_text(encoding="utf-8")) == []
+
+
+def test_imports_have_no_cycle() -> None:
+    """Between modules, at run time: what is imported for typing only or inside a function can't hang an import."""
+    graph = {name_of(path): set(_imported_when_loaded(ast.parse(path.read_text(encoding="utf-8")))) for path in FILES}
+    done: set[str] = set()
+    for module in graph:
+        _visit(module, graph, done, [])
+
+
+def _imported_when_loaded(tree: ast.Module) -> Iterator[str]:
+    top_level = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    return (name.removeprefix("slideseg.") for name in imports_of(top_level) if name.startswith("slideseg."))
+
+
+def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[str]) -> None:
+    assert module not in path, f"import cycle: {' -> '.join([*path, module])}"
+    if module in done:
+        return
+    for imported in sorted(graph.get(module, set())):
+        _visit(imported, graph, done, [*path, module])
+    done.add(module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("grid", "from slideseg.engine import compute", "higher layer"),
+        ("grid", "def f():\n    import slideseg.store.result", "higher layer"),
+        ("model.file", "from slideseg import predict", "higher layer"),
+        ("slide.tiff", "from slideseg import errors, plan", "higher layer"),
+        ("engine", "import ray", "whose home"),
+        ("predict", "from dask.array import from_zarr", "whose home"),
+        ("store.resultx", "import dask", "whose home"),
+        ("slide.base", "if TYPE_CHECKING:\n    import torch", "whose home"),
+        ("store.result", "import pickle", "unpickled"),
+        ("grid", "from . import geometry", "relatively"),
+        ("grid", "try:\n    f()\nexcept Exception:\n    pass", "catches everything"),
+        (
+            "grid",
+            "try:\n    f()\nexcept (OSError, BaseException) as e:\n    raise ValueError from e",
+            "catches everything",
+        ),
+        ("grid", "try:\n    f()\nexcept:\n    pass", "catches everything"),
+        ("grid", "print(1)", "calls print"),
+        ("model.file", "torch.load(path)", "without weights_only"),
+        ("model.file", "torch.load(path, weights_only=False)", "without weights_only"),
+    ],
+)
+def test_a_planted_violation_is_found(module: str, source: str, complaint: str) -> None:
+    found = violations(module, source)
+    assert len(found) == 1
+    assert complaint in found[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("grid", "from slideseg.geometry import Box"),
+        ("engine", "import torch\nfrom slideseg import grid"),
+        ("executors.ray", "import ray"),
+        ("store.result", "import dask.array as da"),
+        ("cli.predict", "from slideseg.predict import predict"),
+        ("model.file", "torch.load(path, weights_only=True)"),
+        ("store.shards", "try:\n    f()\nexcept BaseException:\n    clean()\n    raise"),
+    ],
+)
+def test_allowed_code_passes(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {module for module in MODULES if not _has_rank(module)} == set()
+
+
+def _has_rank(module: str) -> bool:
+    try:
+        return rank(module) >= 0
+    except KeyError:
+        return False
