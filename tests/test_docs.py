@@ -1,0 +1,111 @@
+"""The documentation says what the program does. ``python -m tests.test_docs --update`` writes ``docs/cli.md`` anew."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+CLI_PAGE = DOCS / "cli.md"
+PAGES = sorted(DOCS.rglob("*.md"))
+TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+WIDTH = 100
+HEADER = "# Commands\n\nWritten by `make docs-cli` from the commands' own `--help`.\n"
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def commands(command: click.Command, parent: click.Context | None = None, name: str = "slideseg") -> Iterator[click.Context]:
+    """Yield a context for a command and everything below it."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH)
+    yield context
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            if found is not None and not found.hidden:
+                yield from commands(found, context, inner)
+
+
+def cli_page() -> str:
+    """Return what docs/cli.md should hold."""
+    from slideseg.cli import main  # noqa: PLC0415 - the other tests need no command line
+
+    sections = [
+        f"{'#' * 2} `{context.command_path}`\n\n```text\n{context.command.get_help(context).rstrip()}\n```\n"
+        for context in commands(main)
+    ]
+    return "\n".join([HEADER, *sections])
+
+
+def links(text: str) -> list[str]:
+    """Return the relative link targets of a page."""
+    return [target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)]
+
+
+def navigation(entries: list[object]) -> Iterator[str]:
+    """Yield the pages of a mkdocs navigation."""
+    for entry in entries:
+        for target in entry.values() if isinstance(entry, dict) else [entry]:
+            if isinstance(target, list):
+                yield from navigation(target)
+            else:
+                yield str(target)
+
+
+def make_targets() -> set[str]:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return {name for names in re.findall(r"^([a-z][a-z -]*):", text, re.MULTILINE) for name in names.split()}
+
+
+def test_the_command_page_is_the_commands_own_help() -> None:
+    assert CLI_PAGE.read_text(encoding="utf-8") == cli_page(), "run `make docs-cli`"
+
+
+def test_every_option_is_documented() -> None:
+    from slideseg.cli import main  # noqa: PLC0415
+
+    page = CLI_PAGE.read_text(encoding="utf-8")
+    for context in commands(main):
+        section = page.split(f"## `{context.command_path}`\n")[1].split("\n## ")[0]
+        for parameter in context.command.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                assert any(name in section for name in parameter.opts), f"{context.command_path} {parameter.opts}"
+                assert parameter.help, f"{context.command_path} {parameter.opts} does not say what it is for"
+
+
+def test_every_page_is_in_the_navigation_and_exists() -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(navigation(config["nav"])) == [page.relative_to(DOCS).as_posix() for page in PAGES]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    missing = [link for link in links(path.read_text(encoding="utf-8")) if not (path.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_make_commands_exist(path: Path) -> None:
+    named = re.findall(r"(?:^    |`)make ([a-z][a-z-]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= make_targets()
+
+
+def test_a_missing_target_and_a_broken_link_are_found() -> None:
+    assert links("[a](b.md#part) [c](https://example.org) [d](mailto:e@example.org)") == ["b.md"]
+    assert {"demo", "test", "bench-memory", "docs-cli"} <= make_targets()
+    assert "deploy" not in make_targets()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--update"]:
+        sys.exit("usage: python -m tests.test_docs --update")
+    CLI_PAGE.write_text(cli_page(), encoding="utf-8")
