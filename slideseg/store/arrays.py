@@ -1,0 +1,124 @@
+"""The arrays of a store: create them, write and read whole shards of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.codecs import ZstdCodec
+
+from slideseg.errors import ResultError, RunError, explain
+from slideseg.store.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, encode_shard
+from slideseg.store.layout import ArrayPlan
+from slideseg.store.location import list_keys, read_key, storage_errors, write_key
+
+if TYPE_CHECKING:
+    import numpy as np
+    from zarr.abc.store import Store
+
+
+def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None = None) -> None:
+    """Create an array unless it is there already.
+
+    Raises:
+        ResultError: if another array is there under its name.
+    """
+    raw = read_key(store, f"{plan.path}/zarr.json")
+    if raw is not None:
+        got = plan_of(store, plan.path)
+        if got != plan:
+            raise ResultError(explain(f"array {plan.path} is not this result's", got=got, want=plan, try_="--overwrite"))
+        return
+    zarr.create_array(
+        store,
+        name=plan.path,
+        shape=plan.shape,
+        dtype=plan.dtype,
+        chunks=plan.chunk,
+        shards=plan.shard,
+        compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
+        fill_value=0,
+        dimension_names=list(plan.axes),
+        attributes=attributes,
+        config={"write_empty_chunks": True},
+    )
+
+
+def plan_of(store: Store, path: str) -> ArrayPlan:
+    """Read back how an array is cut.
+
+    Raises:
+        ResultError: if it is missing, damaged, or not written by slideseg.
+    """
+    raw = read_key(store, f"{path}/zarr.json")
+    if raw is None:
+        raise ResultError(explain(f"array {path} is missing", try_="slideseg verify"))
+    try:
+        meta = json.loads(raw)
+        side = int(meta["chunk_grid"]["configuration"]["chunk_shape"][-1])
+        axes = "".join(meta["dimension_names"])
+        plan = ArrayPlan(path, axes, tuple(meta["shape"]), side, meta["data_type"])
+        fits = meta["codecs"] == _codecs(plan) and tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]) == plan.shard
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ResultError(explain(f"the description of array {path} is damaged", got=repr(error))) from error
+    if not fits:
+        raise ResultError(explain(f"array {path} is not in slideseg's form", try_="slideseg verify"))
+    return plan
+
+
+def _codecs(plan: ArrayPlan) -> list[dict[str, Any]]:
+    endian = {} if plan.dtype in ("uint8", "int8", "bool") else {"configuration": {"endian": "little"}}
+    inner = [{"name": "bytes", **endian}, {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": True}}]
+    index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    configuration = {"chunk_shape": list(plan.chunk), "codecs": inner, "index_codecs": index, "index_location": "end"}
+    return [{"name": "sharding_indexed", "configuration": configuration}]
+
+
+def array_attributes(store: Store, path: str) -> dict[str, Any]:
+    """Return the attributes of an array or a group; empty where there is none."""
+    raw = read_key(store, f"{path}/zarr.json".lstrip("/"))
+    return {} if raw is None else dict(json.loads(raw).get("attributes", {}))
+
+
+def write_shard(store: Store, plan: ArrayPlan, index: int, values: np.ndarray) -> None:
+    """Write a whole shard, (y, x) or (c, y, x), atomically; the same values give the same bytes.
+
+    Raises:
+        RunError: if the storage fails.
+        ValueError: if shape or type are not the shard's.
+    """
+    want = plan.values_shape(plan.grid[index])
+    if values.shape != want or values.dtype.name != plan.dtype:
+        msg = f"shard {index} of {plan.path} holds {want} {plan.dtype}, not {values.shape} {values.dtype}"
+        raise ValueError(msg)
+    try:
+        write_key(store, plan.key(index), encode_shard(values, plan.side))
+    except storage_errors() as error:
+        raise RunError(
+            explain(f"shard {plan.key(index)} can't be written", got=error, try_="the same command again; what is done stays")
+        ) from error
+
+
+def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
+    """Read a whole shard, (y, x) or (c, y, x).
+
+    Raises:
+        ResultError: if it is missing or damaged.
+    """
+    key = plan.key(index)
+    try:
+        data = read_key(store, key)
+        if data is None:
+            raise ResultError(explain(f"shard {key} is missing", try_="slideseg verify --repair"))
+        return decode_shard(data, plan.values_shape(plan.grid[index]), plan.side, plan.dtype)
+    except DamagedShardError as error:
+        raise ResultError(explain(f"shard {key} is damaged", got=error, try_="slideseg verify --repair")) from error
+    except storage_errors() as error:
+        raise ResultError(explain(f"shard {key} can't be read", got=error)) from error
+
+
+def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:
+    """Return the indices of the shards that are there, by one listing."""
+    there = set(list_keys(store, f"{plan.path}/c/"))
+    return {index for index, key in enumerate(plan.keys()) if key in there}

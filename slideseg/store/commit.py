@@ -1,0 +1,106 @@
+"""Finish a result: its NGFF metadata, the root group's last. Until then readers see an unfinished store."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import ResultError, RunError, explain
+from slideseg.store.arrays import array_attributes, plan_of
+from slideseg.store.create import write_root
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, level_shapes
+from slideseg.store.location import open_store, read_key, storage_errors, write_key
+from slideseg.store.ngff import (
+    image_metadata,
+    label_metadata,
+    labels_metadata,
+    multiscales,
+    omero_metadata,
+)
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from slideseg.store.layout import ResultLayout
+
+IMAGE_SOURCE = "../../"
+"""Where a label image finds the image it belongs to."""
+
+
+def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
+    """Write all metadata, then the root group with ``record`` (status "complete") and ``ome`` in one last write.
+
+    Label levels are those that `level_shapes` names; the image and the instance labels take part where they are there.
+
+    Raises:
+        ResultError: if a level of a pyramid is missing.
+        RunError: if the storage fails.
+    """
+    store = open_store(url)
+    try:
+        _commit_labels(store, layout)
+        if layout.probabilities:
+            scales = _levels(store, layout, PROBABILITIES, "mean")
+            channels = omero_metadata(layout.probabilities, rgb=False)
+            _write_group(store, PROBABILITIES, image_metadata(scales, _named(channels, layout)))
+        root = {"ome": _root_metadata(store, layout), "slideseg": {**record, "status": "complete"}}
+        write_root(store, root)
+    except storage_errors() as error:
+        raise RunError(explain("the result can't be finished", got=error, try_="the same command again")) from error
+
+
+def _commit_labels(store: Store, layout: ResultLayout) -> None:
+    source = IMAGE_SOURCE if _has(store, "0") else None
+    names = ["segmentation"]
+    scales = _levels(store, layout, SEGMENTATION, "mode")
+    _write_group(store, SEGMENTATION, label_metadata(scales, layout.class_dicts(), source))
+    if _has(store, f"{OBJECTS}/0"):
+        names.append("objects")
+        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source))
+    _write_group(store, "labels", labels_metadata(names))
+
+
+def _root_metadata(store: Store, layout: ResultLayout) -> dict[str, Any]:
+    """Describe the image; a result without one shows its class map instead, so that it is a valid image too."""
+    if not _has(store, "0"):
+        return image_metadata(_levels(store, layout, SEGMENTATION, "mode", below=f"{SEGMENTATION}/"))
+    plan = plan_of(store, "0")
+    about = array_attributes(store, "0")["slideseg"]
+    rows, columns = about["pixel_yx"]
+    datasets = []
+    for level in range(len(level_shapes(plan.grid.shape_yx))):
+        _require(store, str(level))
+        datasets.append((str(level), (rows * 2.0**level, columns * 2.0**level)))
+    scales = multiscales(layout.name, plan.axes, datasets, layout.mpp, "mean")
+    return image_metadata(scales, omero_metadata(plan.channels or 1, rgb=about["rgb"]))
+
+
+def _levels(store: Store, layout: ResultLayout, group: str, method: str, below: str = "") -> dict[str, Any]:
+    datasets = []
+    for level in range(len(level_shapes(layout.grid.shape_yx))):
+        _require(store, f"{group}/{level}")
+        datasets.append((f"{below}{level}", (2.0**level, 2.0**level)))
+    return multiscales(layout.name, plan_of(store, f"{group}/0").axes, datasets, layout.mpp, method)
+
+
+def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:
+    """Name the channels of the probabilities after the classes: all, or the foreground's where there is one channel."""
+    classes = layout.class_dicts()
+    named = classes if len(classes) == layout.probabilities else classes[-layout.probabilities :]
+    for channel, c in zip(omero["channels"], named, strict=True):
+        channel.update(label=c["name"], color=c["color"].removeprefix("#").upper())
+    return omero
+
+
+def _has(store: Store, path: str) -> bool:
+    return read_key(store, f"{path}/zarr.json") is not None
+
+
+def _require(store: Store, path: str) -> None:
+    if not _has(store, path):
+        raise ResultError(explain(f"the result can't be finished: {path} is missing", try_="the same command again"))
+
+
+def _write_group(store: Store, path: str, ome: dict[str, Any]) -> None:
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
+    write_key(store, f"{path}/zarr.json", json.dumps(group, indent=2).encode())

@@ -1,0 +1,185 @@
+"""Where a result lies: a local path or ``s3://bucket/prefix``, as a zarr store with plain, synchronous helpers.
+
+Writes are whole and atomic on both: a rename on a file system, one PUT on an object store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore, ObjectStore
+
+from slideseg.errors import ConfigError, ResultError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from zarr.abc.store import Store
+
+PARTIAL = ".partial"
+"""How the name of a file ends that zarr has not finished writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A url taken apart."""
+
+    bucket: str | None
+    """Bucket of an object store; None for a local path."""
+    path: str
+    """Absolute local path, or the prefix in the bucket."""
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.path.rstrip("/").rpartition("/")[2]
+
+    @property
+    def parent(self) -> str:
+        """Url of the folder that holds it."""
+        folder = self.path.rstrip("/").rpartition("/")[0]
+        return (folder or "/") if self.bucket is None else f"s3://{self.bucket}/{folder}".rstrip("/")
+
+
+def locate(url: str) -> Location:
+    """Take a url apart; relative paths become absolute, links are followed.
+
+    Raises:
+        ConfigError: if it is neither a local path nor ``s3://bucket/prefix``.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Location(None, os.path.realpath(url))
+    if scheme == "file":
+        return Location(None, os.path.realpath(rest))
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ConfigError(explain("this place is not supported", got=url, want="a local path or s3://bucket/prefix"))
+    return Location(bucket, prefix.strip("/"))
+
+
+def open_store(url: str, *, read_only: bool = False) -> Store:
+    """Open ``url`` as a zarr store; nothing is created before the first write.
+
+    Raises:
+        ConfigError: if it is of an unknown kind, or the package for ``s3://`` is missing.
+    """
+    location = locate(url)
+    if location.bucket is None:
+        return LocalStore(location.path, read_only=read_only)
+    return _open_bucket(location.bucket, location.path, read_only=read_only)
+
+
+def _open_bucket(bucket: str, prefix: str, *, read_only: bool) -> Store:
+    try:
+        from obstore.store import S3Store  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise ConfigError(explain("s3:// needs the package obstore", try_="pip install 'slideseg[s3]'")) from error
+    return ObjectStore(S3Store(bucket, prefix=prefix or None), read_only=read_only)
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions that mean "the disk or the object store failed", for an ``except`` clause."""
+    exceptions = sys.modules.get("obstore.exceptions")
+    return (OSError,) if exceptions is None else (OSError, exceptions.BaseError)
+
+
+def read_key(store: Store, key: str) -> bytes | None:
+    """Return the bytes under ``key``; None where there are none."""
+    if isinstance(store, LocalStore) and not store.root.is_dir():
+        return None
+    buffer = sync(store.get(key, default_buffer_prototype()))
+    return None if buffer is None else buffer.to_bytes()
+
+
+def write_key(store: Store, key: str, data: bytes) -> None:
+    """Put ``data`` under ``key``: readers see all of it or what was there before."""
+    sync(store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
+
+
+def write_new_key(store: Store, key: str, data: bytes) -> None:
+    """Put ``data`` under ``key`` unless something is there already; read it back to see who won."""
+    sync(store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(data)))
+
+
+def delete_key(store: Store, key: str) -> None:
+    """Remove ``key`` if it is there."""
+    sync(store.delete(key))
+
+
+def list_keys(store: Store, prefix: str = "") -> list[str]:
+    """Return all keys below ``prefix`` by one listing; unfinished writes are left out."""
+    if isinstance(store, LocalStore):
+        return list(_local_keys(store.root, prefix))
+    return sync(_collect(store.list_prefix(prefix)))
+
+
+async def _collect(keys: AsyncIterator[str]) -> list[str]:
+    return [key async for key in keys]
+
+
+def _local_keys(root: Path, prefix: str) -> Iterator[str]:
+    for folder, _, names in os.walk(root / prefix):
+        below = Path(folder).relative_to(root).as_posix()
+        for name in names:
+            if not name.endswith(PARTIAL):
+                yield name if below == "." else f"{below}/{name}"
+
+
+def sweep_partial(store: Store) -> int:
+    """Remove what interrupted writes left behind; return how many files that were."""
+    if not isinstance(store, LocalStore):
+        return 0
+    stale = [Path(folder) / name for folder, _, names in os.walk(store.root) for name in names if name.endswith(PARTIAL)]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def delete_tree(url: str, last: str) -> None:
+    """Remove everything under ``url``.
+
+    A local folder gets another name first, so that a killed deletion never leaves half a store under the old one. On an
+    object store the key ``last`` goes last, so that half a store can still be told from foreign data.
+    """
+    location = locate(url)
+    if location.bucket is None:
+        doomed = Path(f"{location.path}.deleting-{os.getpid()}")
+        Path(location.path).rename(doomed)
+        shutil.rmtree(doomed)
+        return
+    store = open_store(url)
+    for key in sorted(list_keys(store), key=lambda key: key == last):
+        delete_key(store, key)
+
+
+def sweep_deleted(url: str) -> None:
+    """Remove what a killed `delete_tree` left behind."""
+    location = locate(url)
+    if location.bucket is None:
+        for doomed in Path(location.parent).glob(f"{location.name}.deleting-*"):
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def check_parent(url: str) -> None:
+    """Refuse a place where nothing can be created.
+
+    Raises:
+        ResultError: if the folder that would hold ``url`` is missing or can't be written.
+    """
+    location = locate(url)
+    if not location.name:
+        raise ResultError(explain("the output needs a name", got=url, try_=f"{url.rstrip('/')}/result.zarr"))
+    if location.bucket is not None:
+        return
+    if not Path(location.parent).is_dir():
+        raise ResultError(explain("the folder for the output does not exist", got=location.parent, try_="mkdir -p"))
+    if not os.access(location.parent, os.W_OK | os.X_OK):
+        raise ResultError(explain("the folder for the output can't be written", got=location.parent, try_="another --output"))

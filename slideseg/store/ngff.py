@@ -1,0 +1,88 @@
+"""OME-NGFF 0.5 metadata: what makes a result open in any viewer, class map and image on top of each other.
+
+Coordinates are those of pixel centres. The origin is the centre of the first pixel at the working resolution, and all levels
+share their outer corner, so a pixel of side ``s`` has its first centre at ``s/2 - w/2``, ``w`` the working pixel's side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERSION = "0.5"
+"""Version of the specification."""
+AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+RGB = ("FF0000", "00FF00", "0000FF")
+"""Colours of an RGB image's channels."""
+CHANNEL_COLORS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+"""Colours of other images' channels, again from the start where there are more."""
+
+
+def multiscales(
+    name: str, axes: str, datasets: Sequence[tuple[str, tuple[float, float]]], mpp: float | None, method: str
+) -> dict[str, Any]:
+    """Return one entry of ``multiscales``.
+
+    ``datasets`` are (path, (rows, columns)): a pixel's sides in pixels of the working resolution, level 0 first.
+    ``mpp`` is the working resolution's microns per pixel; without it the unit is the working pixel. ``method`` says how levels
+    are made.
+    """
+    return {
+        "name": name,
+        "axes": [_axis(axis, mpp) for axis in axes],
+        "datasets": [{"path": path, "coordinateTransformations": _place(axes, pixel, mpp or 1.0)} for path, pixel in datasets],
+        "type": method,
+    }
+
+
+def image_metadata(multiscale: dict[str, Any], omero: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return ``attributes.ome`` of an image group."""
+    return {"version": VERSION, "multiscales": [multiscale], **({} if omero is None else {"omero": omero})}
+
+
+def labels_metadata(names: Sequence[str]) -> dict[str, Any]:
+    """Return ``attributes.ome`` of the group ``labels``."""
+    return {"version": VERSION, "labels": list(names)}
+
+
+def label_metadata(multiscale: dict[str, Any], classes: Sequence[dict[str, Any]], source: str | None) -> dict[str, Any]:
+    """Return ``attributes.ome`` of one label image; ``classes`` have id, name and color (``#rrggbb``), none for instances."""
+    label: dict[str, Any] = {}
+    if classes:
+        label["colors"] = [{"label-value": c["id"], "rgba": _rgba(c["id"], c["color"])} for c in classes]
+        label["properties"] = [{"label-value": c["id"], "name": c["name"]} for c in classes]
+    if source is not None:
+        label["source"] = {"image": source}
+    return {**image_metadata(multiscale), "image-label": label}
+
+
+def omero_metadata(channels: int, *, rgb: bool) -> dict[str, Any]:
+    """Return ``omero``: how viewers show the channels of a uint8 image."""
+    colors = RGB if rgb else CHANNEL_COLORS
+    names = ("red", "green", "blue") if rgb else tuple(f"channel {c}" for c in range(channels))
+    window = {"min": 0, "max": 255, "start": 0, "end": 255}
+    return {
+        "channels": [
+            {"label": names[c], "color": colors[c % len(colors)], "active": True, "window": window} for c in range(channels)
+        ]
+    }
+
+
+def _axis(axis: str, mpp: float | None) -> dict[str, str]:
+    unit = {"unit": "micrometer"} if mpp is not None and axis in "yx" else {}
+    return {"name": axis, "type": AXIS_TYPES[axis], **unit}
+
+
+def _place(axes: str, pixel: tuple[float, float], working: float) -> list[dict[str, Any]]:
+    sides = dict(zip("yx", pixel, strict=True))
+    scale = [working * sides[axis] if axis in sides else 1.0 for axis in axes]
+    translation = [working * (sides[axis] - 1.0) / 2.0 if axis in sides else 0.0 for axis in axes]
+    return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
+
+
+def _rgba(class_id: int, color: str) -> list[int]:
+    """Return a class's colour; background is transparent."""
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return [red, green, blue, 0 if class_id == 0 else 255]
