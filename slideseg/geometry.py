@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,6 +29,15 @@ class Box:
         if self.y1 < self.y0 or self.x1 < self.x0:
             msg = f"a box ends before it starts: {self}"
             raise ValueError(msg)
+
+    @classmethod
+    def of(cls, box: Box | Sequence[int]) -> Box:
+        """Return ``box`` itself, or the box of a plain (y0, x0, y1, x1).
+
+        >>> Box.of((0, 1, 2, 3))
+        Box(y0=0, x0=1, y1=2, x1=3)
+        """
+        return box if isinstance(box, Box) else cls(*(int(side) for side in box))
 
     @classmethod
     def of_shape(cls, shape_yx: tuple[int, int]) -> Box:

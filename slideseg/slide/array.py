@@ -1,0 +1,201 @@
+"""Images that are arrays already, or become one at the first read: numpy, ``.npy``, PNG, JPEG."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import imagecodecs
+import numpy as np
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
+
+from slideseg.errors import SlideError, explain
+from slideseg.slide.raw import RawImage
+from slideseg.slide.reader import MAX_WHOLE, Facts, Reader, make_levels
+
+if TYPE_CHECKING:
+    from slideseg.geometry import Box
+
+_MAX_LAST_CHANNELS = 4
+"""A last axis of at most this many entries is channels; a longer one is x."""
+_PNG_MAGIC = b"\x89PNG"
+_PNG_DEPTH_BYTE = 24
+_EXIF_ORIENTATION = 274
+_MODES = {"L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "I;16": "I;16", "I;16B": "I;16"}
+"""Pillow's picture modes that are read, and what each is read as (alpha is dropped)."""
+
+
+class ArraySlide(Reader):
+    """A numpy image in memory: (y, x), (y, x, c) or (z, y, x, c), c at most 4 unless four axes are given."""
+
+    def __init__(self, array: np.ndarray, mpp: float | None = None, path: str = "<memory>") -> None:
+        """Wrap ``array``; it is not copied.
+
+        Raises:
+            SlideError: if it has an unsupported shape or type.
+        """
+        axes, shape = array_axes(array.shape, path)
+        self._array = array.reshape(shape)
+        native = array.dtype.newbyteorder("=")
+        super().__init__(
+            Facts(
+                path=path,
+                axes=axes,
+                shape=shape,
+                dtype=native,
+                levels=make_levels([(shape[-3], shape[-2])]),
+                mpp=mpp,
+                is_rgb=shape[-1] == 3 and native == np.uint8,
+                direct=True,
+            )
+        )
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        image = self._array[plane] if self._array.ndim == 4 else self._array
+        return np.array(image[box.slices], self.dtype, order="C")
+
+
+class NpySlide(Reader):
+    """A ``.npy`` file, read box by box."""
+
+    def __init__(self, path: str) -> None:
+        """Open the file at ``path``.
+
+        Raises:
+            SlideError: if it is damaged, or holds no image.
+        """
+        try:
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError, SyntaxError, TypeError) as error:
+            raise SlideError(explain(f"{path}: damaged or unsupported npy", got=error)) from error
+        axes, shape = array_axes(mapped.shape, path)
+        if not mapped.flags.c_contiguous:
+            raise SlideError(explain(f"{path}: an npy in Fortran order", want="C order", try_="numpy.ascontiguousarray before saving"))
+        native = mapped.dtype.newbyteorder("=")
+        facts = Facts(
+            path=path,
+            axes=axes,
+            shape=shape,
+            dtype=native,
+            levels=make_levels([(shape[-3], shape[-2])]),
+            mpp=None,
+            is_rgb=shape[-1] == 3 and native == np.uint8,
+            direct=True,
+        )
+        super().__init__(facts)
+        self._image = RawImage(mapped.offset, (shape[-3], shape[-2], shape[-1]), mapped.dtype)
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        shifted = RawImage(self._image.offset + plane * self._image.nbytes, self._image.shape, self._image.dtype)
+        try:
+            return np.ascontiguousarray(shifted.read(self._file.fileno(), box), self.dtype)
+        except (OSError, EOFError, ValueError) as error:
+            raise SlideError(explain(f"{self.path}: cut off or closed", got=error)) from error
+
+
+class PictureSlide(Reader):
+    """A PNG or JPEG: decoded whole at the first read, because these formats can't be read in part."""
+
+    def __init__(self, path: str) -> None:
+        """Read the head of the picture at ``path``.
+
+        Raises:
+            SlideError: if it is damaged, or of an unsupported kind.
+        """
+        try:
+            with _picture(path) as picture, open(path, "rb") as file:
+                mode, (columns, rows) = picture.mode, picture.size
+                self._deep = file.read(_PNG_DEPTH_BYTE + 1).startswith(_PNG_MAGIC) and _depth(path) == 16 and mode != "I;16"
+                turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
+        except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+            raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
+        if mode not in _MODES:
+            raise SlideError(explain(f"{path}: a picture of an unsupported kind", got=mode, want="grey, RGB or palette"))
+        self._mode = _MODES[mode]
+        shape = (columns, rows) if turned else (rows, columns)
+        channels = 3 if self._mode == "RGB" else 1
+        dtype = np.dtype(np.uint16 if self._deep or self._mode == "I;16" else np.uint8)
+        if rows * columns * channels * dtype.itemsize > MAX_WHOLE:
+            got = f"{rows} x {columns}"
+            raise SlideError(explain(f"{path}: too large for a picture that is decoded whole", got=got, try_="a tiled TIFF"))
+        super().__init__(
+            Facts(
+                path=path,
+                axes="yxc",
+                shape=(*shape, channels),
+                dtype=dtype,
+                levels=make_levels([shape]),
+                mpp=None,
+                is_rgb=channels == 3,
+                direct=False,
+            )
+        )
+        self._lock = threading.Lock()
+        self._pixels: np.ndarray | None = None
+
+    def close(self) -> None:
+        """Forget the pixels."""
+        self._pixels = None
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._decode()
+            pixels = self._pixels
+        return pixels[box.slices].copy()
+
+    def _decode(self) -> np.ndarray:
+        try:
+            if self._deep:
+                # Pillow would cut 16 bits a sample down to 8
+                with open(self.path, "rb") as file:
+                    pixels = imagecodecs.png_decode(file.read())
+            else:
+                with _picture(self.path) as picture:
+                    upright = ImageOps.exif_transpose(picture)
+                    pixels = np.asarray(upright if upright.mode == self._mode else upright.convert(self._mode))
+        except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError) as error:
+            raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
+        pixels = pixels.reshape(*pixels.shape[:2], -1)[..., : self.shape[-1]].astype(self.dtype, copy=False)
+        if pixels.shape != self.shape:
+            raise SlideError(explain(f"{self.path}: damaged picture", got=f"shape {pixels.shape}", want=self.shape))
+        return pixels
+
+
+def array_axes(shape: tuple[int, ...], path: str) -> tuple[str, tuple[int, ...]]:
+    """Return the axes of a plain array of ``shape`` and its shape with channels last.
+
+    Two axes are (y, x); three are (y, x, c) if the last has at most 4 entries, else (z, y, x); four are (z, y, x, c).
+
+    >>> array_axes((30, 512, 512), "stack.npy")
+    ('zyxc', (30, 512, 512, 1))
+
+    Raises:
+        SlideError: if it has fewer or more axes.
+    """
+    if len(shape) == 2:
+        return "yxc", (*shape, 1)
+    if len(shape) == 3:
+        return ("yxc", shape) if shape[-1] <= _MAX_LAST_CHANNELS else ("zyxc", (*shape, 1))
+    if len(shape) == 4:
+        return "zyxc", shape
+    want = "(y, x), (y, x, c), (z, y, x) or (z, y, x, c)"
+    raise SlideError(explain(f"{path}: unsupported axes", got=f"shape {shape}", want=want))
+
+
+def _picture(path: str) -> Image.Image:
+    """Open a PNG or JPEG without Pillow's own limit on pixels: ours is on bytes."""
+    with open(path, "rb") as file:
+        png = file.read(4) == _PNG_MAGIC
+    return PngImagePlugin.PngImageFile(path) if png else JpegImagePlugin.JpegImageFile(path)
+
+
+def _depth(path: str) -> int:
+    """Return the bits a sample of a PNG."""
+    with open(path, "rb") as file:
+        return file.read(_PNG_DEPTH_BYTE + 1)[-1]

@@ -1,0 +1,184 @@
+"""Check a TIFF's structure against the file before anything is decoded.
+
+A reader that trusts a damaged tile table returns a full-size image with wrong pixels and no error. So the chain of
+directories is walked by hand, and every tile or strip must lie in the file, be there, and be large enough for what
+it claims to hold. Nothing here decodes pixels; what is read is a few bytes a directory.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from slideseg.errors import SlideError, explain
+from slideseg.slide.reader import MAX_WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_PAGES = 65_536
+"""Directories of one file that are followed."""
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MAX_RATIO = {1: 1, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
+"""Pixel bytes that one stored byte can become, for the compressions that have a bound (with some slack)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a TIFF writes numbers: classic or BigTIFF, either byte order."""
+
+    order: str
+    """``<`` or ``>``."""
+    big: bool
+    """BigTIFF: 8-byte offsets."""
+
+    @property
+    def count(self) -> str:
+        """Struct format of a directory's number of entries."""
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def offset(self) -> str:
+        """Struct format of an offset."""
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def entry(self) -> str:
+        """Struct format of a directory entry: tag, type, count, value or offset."""
+        return self.order + ("HHQQ" if self.big else "HHII")
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The tile or strip table of one page, and what it should hold."""
+
+    offsets: Sequence[int]
+    """Byte offset of each tile or strip."""
+    counts: Sequence[int]
+    """Bytes of each."""
+    expected: int
+    """Number of tiles or strips that the page's shape needs."""
+    full_bytes: int
+    """Bytes of one whole decoded tile or strip."""
+    last_bytes: int
+    """Bytes of the smallest decoded one (the last strip may be short)."""
+    compression: int
+    """The TIFF compression tag."""
+    sparse: bool
+    """Whether the writer leaves out empty tiles on purpose (offset and count both 0)."""
+
+
+def first_tags(path: str) -> set[int]:
+    """Return the tags of a TIFF's first directory.
+
+    Raises:
+        SlideError: if the header or the first directory is damaged.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        layout, offset = _header(path, file, size)
+        tags, _ = _directory(path, file, size, layout, offset)
+    return tags
+
+
+def check_directories(path: str) -> int:
+    """Follow the chain of directories to its end and return their number.
+
+    Raises:
+        SlideError: if the chain leaves the file, returns to itself, or a tag's value lies outside the file.
+    """
+    seen: set[int] = set()
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        layout, offset = _header(path, file, size)
+        while offset:
+            if offset in seen:
+                raise SlideError(explain(f"{path}: damaged TIFF, its list of pages runs in a circle", got=f"offset {offset} again"))
+            if len(seen) == MAX_PAGES:
+                raise SlideError(explain(f"{path}: too many pages", want=f"at most {MAX_PAGES}", try_="a zarr array for the stack"))
+            seen.add(offset)
+            _, offset = _directory(path, file, size, layout, offset)
+    return len(seen)
+
+
+def check_segments(path: str, segments: Segments, size: int) -> None:
+    """Check a page's tile or strip table against the file's ``size`` in bytes.
+
+    Raises:
+        SlideError: if tiles are missing, lie outside the file, or are too short for what they hold.
+    """
+    offsets, counts = (np.asarray(values, np.uint64) for values in (segments.offsets, segments.counts))
+    if not len(offsets) == len(counts) == segments.expected:
+        got = f"{len(offsets)} offsets and {len(counts)} lengths"
+        raise SlideError(explain(f"{path}: damaged TIFF, its tile table does not fit its size", got=got, want=segments.expected))
+    if segments.full_bytes > MAX_WHOLE:
+        got, want = f"{segments.full_bytes / 2**30:.1f} GiB", f"at most {MAX_WHOLE >> 30} GiB"
+        raise SlideError(explain(f"{path}: one tile or strip is too large to decode", got=got, want=want, try_="a tiled TIFF"))
+    empty = (offsets == 0) & (counts == 0)
+    if empty.any() and not (segments.sparse and not empty.all()):
+        raise SlideError(explain(f"{path}: damaged TIFF, tiles are missing", got=f"{int(empty.sum())} of {len(empty)} without data"))
+    _check_extents(path, offsets[~empty], counts[~empty], size)
+    _check_ratio(path, counts[~empty], segments)
+
+
+def _check_extents(path: str, offsets: np.ndarray, counts: np.ndarray, size: int) -> None:
+    bad = (offsets < 8) | (counts == 0)
+    if bad.any():
+        raise SlideError(explain(f"{path}: damaged TIFF, tiles without data", got=f"{int(bad.sum())} of {len(bad)}"))
+    # count <= size - offset, in an order that can't overflow
+    outside = (offsets > size) | (counts > size) | (counts > np.uint64(size) - np.minimum(offsets, np.uint64(size)))
+    if outside.any():
+        got = f"{int(outside.sum())} of {len(outside)} tiles behind its end"
+        raise SlideError(explain(f"{path}: the file is cut off or damaged", got=got, want="all tiles in the file", try_="another copy"))
+    if int(counts.astype(np.float64).sum()) > size:
+        raise SlideError(explain(f"{path}: damaged TIFF, tiles share the same bytes", got=f"{size} bytes for tiles that need more"))
+
+
+def _check_ratio(path: str, counts: np.ndarray, segments: Segments) -> None:
+    ratio = _MAX_RATIO.get(segments.compression)
+    if ratio is not None and (counts.astype(np.float64) * ratio + 64 < segments.last_bytes).any():
+        got = f"{int(counts.min())} bytes for {segments.last_bytes} bytes of pixels"
+        raise SlideError(explain(f"{path}: damaged TIFF, a tile is too short for what it holds", got=got))
+
+
+def _header(path: str, file: BinaryIO, size: int) -> tuple[_Layout, int]:
+    file.seek(0)
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        raise SlideError(explain(f"{path}: not a TIFF, or cut off", got=f"{size} bytes"))
+    version = struct.unpack_from(order + "H", head, 2)[0]
+    if version not in {42, 43} or (version == 43 and (len(head) < 16 or struct.unpack_from(order + "HH", head, 4) != (8, 0))):
+        raise SlideError(explain(f"{path}: not a TIFF", got=f"version {version}", want="42 or 43"))
+    layout = _Layout(order, version == 43)
+    offset = struct.unpack_from(layout.offset, head, 8 if layout.big else 4)[0]
+    if not offset:
+        raise SlideError(explain(f"{path}: a TIFF without an image"))
+    return layout, offset
+
+
+def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: int) -> tuple[set[int], int]:
+    """Check one directory; return its tags and the offset of the next."""
+    step, width = struct.calcsize(layout.entry), struct.calcsize(layout.offset)
+    head = _bytes_at(path, file, size, offset, struct.calcsize(layout.count))
+    number = struct.unpack(layout.count, head)[0]
+    if not number:
+        raise SlideError(explain(f"{path}: damaged TIFF, a page without tags", got=f"offset {offset}"))
+    body = _bytes_at(path, file, size, offset + len(head), number * step + width)
+    tags = set()
+    for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: number * step]):
+        length = _TYPE_SIZES.get(kind, 0) * count
+        if length > width and value + length > size:
+            raise SlideError(explain(f"{path}: the file is cut off or damaged", got=f"tag {tag} behind its end", try_="another copy"))
+        tags.add(tag)
+    return tags, struct.unpack(layout.offset, body[-width:])[0]
+
+
+def _bytes_at(path: str, file: BinaryIO, size: int, offset: int, length: int) -> bytes:
+    if offset < 8 or offset + length > size:
+        raise SlideError(explain(f"{path}: the file is cut off or damaged", got=f"a page at {offset} of {size} bytes", try_="another copy"))
+    file.seek(offset)
+    return file.read(length)

@@ -1,0 +1,189 @@
+"""What every reader shares: the facts of a slide, and the check of what is asked of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.errors import SlideError, explain
+from slideseg.geometry import Box
+from slideseg.slide.base import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+"""The pixel types that are read."""
+PLAUSIBLE_MPP = (0.001, 1000.0)
+"""Microns per pixel that are believed; a file that says anything else says nothing."""
+MAX_CHANNELS = 1024
+"""More channels than this are taken for damage."""
+MAX_WHOLE = 4 << 30
+"""Bytes that are decoded in one piece at most: of a strip, a tile, a PNG or a JPEG."""
+READ_SIDE = 2048
+"""Side of the boxes that a reader is judged by when it says whether it reads directly."""
+SMALL_PLANE = 4096 * 4096
+"""Pixels of a plane that may be decoded whole for each box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a reader knows of its slide once the file's head is read; see `Slide` for each."""
+
+    path: str
+    """What reopens it."""
+    axes: str
+    """``yxc``, ``zyxc`` or ``tyxc``."""
+    shape: tuple[int, ...]
+    """Level 0, along `axes`."""
+    dtype: np.dtype
+    """Native byte order."""
+    levels: tuple[Level, ...]
+    """Finest first."""
+    mpp: float | None
+    """Microns per pixel of level 0."""
+    is_rgb: bool
+    """Whether channels are red, green, blue."""
+    direct: bool
+    """Whether a box costs about its size."""
+
+
+class Reader:
+    """Base of the readers: answers from `Facts` and refuses boxes, levels and planes that are not there.
+
+    A subclass implements ``_read`` (box, level and plane are checked already) and, if it holds a file, ``close``.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = _checked(facts)
+
+    @property
+    def path(self) -> str:
+        """Where it comes from, as `open_slide` takes it."""
+        return self._facts.path
+
+    @property
+    def axes(self) -> str:
+        """The axes of `shape`."""
+        return self._facts.axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of level 0 along `axes`."""
+        return self._facts.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels, in the machine's byte order."""
+        return self._facts.dtype
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The pyramid, finest level first."""
+        return self._facts.levels
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per pixel of level 0, or None."""
+        return self._facts.mpp
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the channels are red, green and blue."""
+        return self._facts.is_rgb
+
+    @property
+    def direct(self) -> bool:
+        """Whether a box costs about as much to read as it is large."""
+        return self._facts.direct
+
+    def read(self, box: Box | Sequence[int], level: int = 0, plane: int = 0) -> np.ndarray:
+        """Return the pixels (y, x, c) of ``box`` = (y0, x0, y1, x1) in pixels of ``level``; the array is the caller's own.
+
+        Raises:
+            SlideError: if level or plane don't exist, the box leaves the level, or its pixels can't be decoded.
+        """
+        box = Box.of(box)
+        self._check(box, level, plane)
+        if not box.area:
+            return np.zeros((*box.shape, self.shape[-1]), self.dtype)
+        return self._read(box, level, plane)
+
+    def close(self) -> None:
+        """Release the file."""
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path} {self.axes}={self.shape} {self.dtype} levels={len(self.levels)} mpp={self.mpp}>"
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _check(self, box: Box, level: int, plane: int) -> None:
+        if not 0 <= level < len(self.levels):
+            raise SlideError(explain(f"{self.path} has no such level", got=level, want=f"0 to {len(self.levels) - 1}"))
+        planes = self.shape[0] if len(self.axes) == len("zyxc") else 1
+        if not 0 <= plane < planes:
+            raise SlideError(explain(f"{self.path} has no such plane", got=plane, want=f"0 to {planes - 1}"))
+        rows, columns = self.levels[level].shape
+        if not (0 <= box.y0 <= box.y1 <= rows and 0 <= box.x0 <= box.x1 <= columns):
+            want = f"inside {rows} x {columns}"
+            raise SlideError(explain(f"box leaves level {level} of {self.path}", got=box, want=want))
+
+
+def make_levels(shapes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
+    """Return the levels of ``shapes`` (rows, columns), finest first; each one's downsample follows from level 0's shape."""
+    rows, columns = shapes[0]
+    return tuple(Level((h, w), 1.0 if (h, w) == (rows, columns) else (rows / h + columns / w) / 2) for h, w in shapes)
+
+
+def same_picture(shape: tuple[int, int], full: tuple[int, int]) -> bool:
+    """Tell whether an image of ``shape`` can be a reduced copy of one of ``full``: smaller, same aspect up to rounding."""
+    if 0 in shape or shape[0] > full[0] or shape[1] > full[1] or shape == full:
+        return False
+    factor = math.sqrt((full[0] / shape[0]) * (full[1] / shape[1]))
+    # a level's side may be rounded up or down at each halving, so it may be off by about two of its own pixels
+    return all(abs(side / factor - reduced) <= 2 + 0.01 * reduced for side, reduced in zip(full, shape, strict=True))
+
+
+def plausible_mpp(*values: float | None, low: float = PLAUSIBLE_MPP[0], high: float = PLAUSIBLE_MPP[1]) -> float | None:
+    """Return the mean of ``values`` (microns per pixel of the axes), or None unless each is a plausible number."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values) or not all(low <= value <= high for value in known):
+        return None
+    return sum(known) / len(known)
+
+
+def to_float(text: object) -> float | None:
+    """Return the number that ``text`` spells (a decimal comma is one too), or None."""
+    try:
+        return float(str(text).strip().replace(",", "."))
+    except ValueError:
+        return None
+
+
+def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool:
+    """Tell whether a 2048 px box of an image decoded in chunks of ``chunk_yx`` decodes at most four times its pixels."""
+    if shape_yx[0] * shape_yx[1] <= SMALL_PLANE:
+        return True
+    touched = [min(side, (-(-READ_SIDE // chunk) + 1) * chunk) for side, chunk in zip(shape_yx, chunk_yx, strict=True)]
+    return touched[0] * touched[1] <= 4 * READ_SIDE * READ_SIDE
+
+
+def _checked(facts: Facts) -> Facts:
+    if facts.dtype.name not in DTYPES:
+        want = ", ".join(DTYPES)
+        raise SlideError(explain(f"{facts.path}: pixels of an unsupported type", got=facts.dtype.name, want=want))
+    if 0 in facts.shape:
+        raise SlideError(explain(f"{facts.path}: an image without pixels", got=f"shape {facts.shape}"))
+    if facts.shape[-1] > MAX_CHANNELS:
+        raise SlideError(explain(f"{facts.path}: too many channels", got=facts.shape[-1], want=f"at most {MAX_CHANNELS}"))
+    return facts

@@ -1,0 +1,89 @@
+"""Find a TIFF's microns per pixel: in Aperio's, OME's or ImageJ's words, or in the resolution tags."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from slideseg.slide.reader import plausible_mpp, to_float
+
+MICRONS = {
+    "micron": 1.0,
+    "microns": 1.0,
+    "um": 1.0,
+    "\u00b5m": 1.0,
+    "\u03bcm": 1.0,
+    "\\u00b5m": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "nanometre": 1e-3,
+    "pm": 1e-6,
+    "\u00e5": 1e-4,
+    "angstrom": 1e-4,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "millimetre": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "centimetre": 1e4,
+    "inch": 25400.0,
+    "m": 1e6,
+    "meter": 1e6,
+    "metre": 1e6,
+}
+"""Microns in each unit of length that OME, OME-Zarr or ImageJ may name, in lower case."""
+_FINEST_PRINT = 20.0
+"""Resolution tags above this many microns a pixel (below 1270 dpi) speak of screens and paper, not of the specimen."""
+_UNITS = {2: "inch", 3: "cm"}
+
+
+def microns_per_pixel(tif: Any, page: Any) -> float | None:
+    """Return the microns per pixel of a tifffile file whose level 0 has ``page``; None where it does not say."""
+    if tif.is_svs:
+        return plausible_mpp(aperio_mpp(page.description))
+    if tif.is_ome:
+        return ome_mpp(tif.ome_metadata or "")
+    if tif.is_imagej:
+        unit = str((tif.imagej_metadata or {}).get("unit", "")).lower()
+        return plausible_mpp(*(_per_pixel(page, tag, MICRONS.get(unit)) for tag in (282, 283)))
+    microns = MICRONS.get(_UNITS.get(_resolution_unit(page), ""))
+    return plausible_mpp(*(_per_pixel(page, tag, microns) for tag in (282, 283)), high=_FINEST_PRINT)
+
+
+def aperio_mpp(description: str) -> float | None:
+    """Return the number behind ``MPP =`` in an Aperio image description, or None.
+
+    >>> aperio_mpp("Aperio Image Library v11.2.1|AppMag = 20|MPP = 0.4990")
+    0.499
+    """
+    found = re.search(r"\|\s*MPP\s*=([^|]*)", description)
+    return to_float(found.group(1)) if found else None
+
+
+def ome_mpp(xml: str) -> float | None:
+    """Return the microns per pixel of the first image in OME-XML; read by pattern, so no entity is ever expanded."""
+    found = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", xml)
+    attributes = dict(re.findall(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']", found.group(0))) if found else {}
+    sizes = []
+    for axis in "XY":
+        size = to_float(attributes.get(f"PhysicalSize{axis}"))
+        microns = MICRONS.get(attributes.get(f"PhysicalSize{axis}Unit", "um").lower())
+        sizes.append(None if size is None or microns is None else size * microns)
+    return plausible_mpp(*sizes)
+
+
+def _resolution_unit(page: Any) -> int:
+    tag = page.tags.get(296)
+    return 2 if tag is None else int(tag.value)
+
+
+def _per_pixel(page: Any, number: int, microns: float | None) -> float | None:
+    """Return the size of a pixel by the resolution tag ``number`` (282 or 283), a fraction of pixels per unit."""
+    tag = page.tags.get(number)
+    if tag is None or microns is None:
+        return None
+    pixels, units = tag.value
+    # one pixel a unit is what writers put who know no size
+    return microns * units / pixels if pixels and units and pixels != units else None

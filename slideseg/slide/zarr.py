@@ -1,0 +1,270 @@
+"""Read OME-Zarr images (0.4, 0.5), bare zarr arrays (v2, v3) and the copies that `chunk_slide` makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+import zarr.errors
+
+from slideseg.errors import SlideError, explain
+from slideseg.slide.reader import (
+    READ_SIDE,
+    SMALL_PLANE,
+    Facts,
+    Reader,
+    make_levels,
+    plausible_mpp,
+    reads_directly,
+    same_picture,
+)
+from slideseg.slide.tiff_metadata import MICRONS
+
+try:
+    from obstore.store import from_url
+    from zarr.storage import ObjectStore
+except ImportError:
+    from_url = None
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.geometry import Box
+
+CHUNKED = "slideseg_chunked"
+"""Attribute of the arrays that `chunk_slide` writes: path, axes, mpp, is_rgb, complete."""
+_URLS = ("s3://", "gs://", "az://", "http://", "https://")
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zarr.errors.BaseZarrError,
+)
+_MAX_CHANNELS = 4
+"""An axis without a name and with at most this many entries is taken for channels."""
+_RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What the metadata says of an image in a zarr."""
+
+    arrays: tuple[zarr.Array, ...]
+    """Levels, finest first."""
+    axes: str
+    """One letter an axis of the arrays."""
+    mpp: float | None
+    """Microns per pixel of the finest level."""
+    is_rgb: bool | None
+    """Whether it is RGB; None: decide by the shape."""
+
+
+def is_url(path: str) -> bool:
+    """Tell whether ``path`` is the address of an object store rather than a local path."""
+    return path.startswith(_URLS)
+
+
+def is_zarr(path: str) -> bool:
+    """Tell whether the local folder ``path`` is a zarr group or array."""
+    return any((Path(path) / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
+
+
+class ZarrSlide(Reader):
+    """An image in a zarr hierarchy, read in place."""
+
+    def __init__(self, path: str) -> None:
+        """Open the zarr at ``path``, a folder or an address.
+
+        Raises:
+            SlideError: if it is damaged, no image, or has unsupported axes.
+        """
+        try:
+            node = zarr.open(_store(path), mode="r")
+            picture = _array_picture(path, node) if isinstance(node, zarr.Array) else _group_picture(path, node)
+            self._arrays, self._axes = picture.arrays, picture.axes
+            super().__init__(_facts(path, picture))
+        except SlideError:
+            raise
+        except _FAULTS as fault:
+            raise SlideError(explain(f"{path}: damaged or unsupported zarr", got=f"{type(fault).__name__}: {fault}")) from fault
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
+        array = self._arrays[level]
+        where = {"y": box.slices[0], "x": box.slices[1], "c": slice(None), self.axes[0]: plane}
+        if len(self.axes) == len("yxc"):
+            where["y"] = box.slices[0]
+        index = tuple(where.get(axis, 0) for axis in self._axes)
+        try:
+            pixels = np.asarray(array[index])
+        except _FAULTS as fault:
+            got = f"{type(fault).__name__}: {fault}"
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=got)) from fault
+        left = "".join(axis for axis in self._axes if axis in "yxc")
+        pixels = pixels.transpose([left.index(axis) for axis in "yxc" if axis in left])
+        return np.ascontiguousarray(pixels.reshape(*box.shape, -1), self.dtype)
+
+
+def _store(path: str) -> Any:
+    if not is_url(path):
+        return path
+    if from_url is None:
+        raise SlideError(explain(f"{path}: object stores need one more package", try_="pip install 'slideseg[s3]'"))
+    return ObjectStore(from_url(path), read_only=True)
+
+
+def _facts(path: str, picture: _Picture) -> Facts:
+    first = picture.arrays[0]
+    size = dict(zip(picture.axes, first.shape, strict=True))
+    stack = _stack_axis(path, size)
+    channels = size.get("c", 1)
+    shapes = [_side(array, picture.axes) for array in picture.arrays]
+    dtype = first.dtype.newbyteorder("=")
+    is_rgb = picture.is_rgb if picture.is_rgb is not None else channels == 3 and dtype == np.uint8
+    return Facts(
+        path=path,
+        axes=(stack or "") + "yxc",
+        shape=(*((size[stack],) if stack else ()), *shapes[0], channels),
+        dtype=dtype,
+        levels=make_levels(shapes),
+        mpp=picture.mpp,
+        is_rgb=is_rgb,
+        direct=_direct(first, picture.axes),
+    )
+
+
+def _stack_axis(path: str, size: dict[str, int]) -> str | None:
+    """Return the axis of planes, z or t, or None for a single plane."""
+    if "y" not in size or "x" not in size:
+        raise SlideError(explain(f"{path}: no image axes", got=", ".join(size), want="y and x"))
+    stacks = [axis for axis, count in size.items() if axis not in "yxc" and count != 1]
+    if len(stacks) > 1 or (stacks and stacks[0] not in "zt"):
+        got = ", ".join(f"{axis}={count}" for axis, count in size.items())
+        raise SlideError(explain(f"{path}: too many axes", got=got, want="y, x, c and one of z and t"))
+    return stacks[0] if stacks else None
+
+
+def _direct(array: zarr.Array, axes: str) -> bool:
+    chunk = dict(zip(axes, array.chunks, strict=True))
+    side = _side(array, axes)
+    deep = chunk.get("z", 1) * chunk.get("t", 1)
+    if deep > 1:
+        box = min(side[0], READ_SIDE) * min(side[1], READ_SIDE)
+        return box * deep <= SMALL_PLANE
+    return reads_directly(side, (chunk["y"], chunk["x"]))
+
+
+def _side(array: zarr.Array, axes: str) -> tuple[int, int]:
+    return int(array.shape[axes.index("y")]), int(array.shape[axes.index("x")])
+
+
+def _array_picture(path: str, array: zarr.Array) -> _Picture:
+    chunked = array.attrs.get(CHUNKED)
+    if isinstance(chunked, dict):
+        if not chunked.get("complete"):
+            raise SlideError(explain(f"{path}: an unfinished copy of a slide", try_="the same command again"))
+        return _Picture((array,), str(chunked["axes"]), chunked["mpp"], bool(chunked["is_rgb"]))
+    named = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    axes = _named_axes(named, len(array.shape)) or _guessed_axes(path, array.shape)
+    return _Picture((array,), axes, None, None)
+
+
+def _named_axes(names: Any, ndim: int) -> str | None:
+    """Return one letter a named axis, or None where names are missing or say nothing."""
+    if not isinstance(names, list | tuple) or len(names) != ndim or not all(isinstance(name, str) for name in names):
+        return None
+    letters = ["c" if name.lower() in {"c", "channel", "channels", "band", "s"} else name.lower() for name in names]
+    axes = "".join(letters)
+    return axes if len(axes) == ndim and {"y", "x"} <= set(axes) and len(set(axes)) == ndim else None
+
+
+def _guessed_axes(path: str, shape: Sequence[int]) -> str:
+    """Return the axes of an array that does not name them.
+
+    Two are (y, x). Three are (y, x, c) or (c, y, x) if that axis has at most 4 entries and the others have more, else a
+    stack (z, y, x). Four are a stack (z, y, x, c), or (z, c, y, x) if the last has more than 4 entries.
+    """
+    if len(shape) == 2:
+        return "yx"
+    if len(shape) == 3:
+        if shape[-1] <= _MAX_CHANNELS and shape[-1] <= min(shape[:2]):
+            return "yxc"
+        return "cyx" if shape[0] <= _MAX_CHANNELS else "zyx"
+    if len(shape) == 4 and min(shape[-1], shape[1]) <= _MAX_CHANNELS:
+        return "zyxc" if shape[-1] <= _MAX_CHANNELS else "zcyx"
+    raise SlideError(explain(f"{path}: unsupported axes", got=f"shape {tuple(shape)}", want="2 to 4 axes", try_="naming them"))
+
+
+def _group_picture(path: str, group: zarr.Group) -> _Picture:
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome", attributes)
+    if "multiscales" not in ome and "bioformats2raw.layout" in ome and "0" in group:
+        return _group_picture(path, group["0"])
+    scales = ome.get("multiscales")
+    if not isinstance(scales, list) or not scales:
+        what = "a plate of many images" if "plate" in ome else "a zarr group without an image"
+        raise SlideError(explain(f"{path}: {what}", want="multiscales", try_="the path of one image in it"))
+    scale = scales[0]
+    axes, units = _ome_axes(path, scale)
+    arrays = [_level(path, group, dataset) for dataset in scale["datasets"]]
+    if any(len(array.shape) != len(axes) for array in arrays):
+        raise SlideError(explain(f"{path}: lying metadata", got=f"{len(axes)} axes for shape {arrays[0].shape}"))
+    return _Picture(_pyramid(arrays, axes), axes, _ome_mpp(scale, axes, units), _ome_rgb(ome, arrays[0], axes))
+
+
+def _ome_axes(path: str, scale: dict[str, Any]) -> tuple[str, list[str | None]]:
+    """Return the letters and the units of a multiscale's axes."""
+    listed = scale.get("axes", ["t", "c", "z", "y", "x"])
+    names = [axis["name"] if isinstance(axis, dict) else axis for axis in listed]
+    units = [axis.get("unit") if isinstance(axis, dict) else None for axis in listed]
+    axes = _named_axes(names, len(names))
+    if axes is None:
+        raise SlideError(explain(f"{path}: unsupported axes", got=", ".join(map(str, names)), want="y, x and c, z or t"))
+    return axes, units
+
+
+def _level(path: str, group: zarr.Group, dataset: dict[str, Any]) -> zarr.Array:
+    array = group.get(str(dataset["path"]))
+    if not isinstance(array, zarr.Array):
+        raise SlideError(explain(f"{path}: a level is missing", got=dataset["path"], want="the arrays its metadata names"))
+    return array
+
+
+def _pyramid(arrays: list[zarr.Array], axes: str) -> tuple[zarr.Array, ...]:
+    """Return the finest array and those that are smaller copies of it, in falling size."""
+    kept = [arrays[0]]
+    others = [index for index, axis in enumerate(axes) if axis not in "yx"]
+    for array in arrays[1:]:
+        smaller = same_picture(_side(array, axes), _side(kept[-1], axes))
+        if smaller and array.dtype == kept[0].dtype and all(array.shape[i] == kept[0].shape[i] for i in others):
+            kept.append(array)
+    return tuple(kept)
+
+
+def _ome_mpp(scale: dict[str, Any], axes: str, units: list[str | None]) -> float | None:
+    """Return microns per pixel from the scales of the first dataset and of the whole, or None without units of length."""
+    factors = np.ones(len(axes))
+    both = (scale["datasets"][0].get("coordinateTransformations"), scale.get("coordinateTransformations"))
+    for transformation in (entry for entries in both for entry in entries or ()):
+        if transformation.get("type") == "scale" and "scale" in transformation:
+            factors = factors * np.asarray(transformation["scale"], float)
+    microns = [MICRONS.get(str(units[axes.index(axis)]).lower()) for axis in "yx"]
+    return plausible_mpp(*(None if unit is None else float(factors[axes.index(axis)]) * unit for axis, unit in zip("yx", microns, strict=True)))
+
+
+def _ome_rgb(ome: dict[str, Any], array: zarr.Array, axes: str) -> bool:
+    """Tell whether three 8-bit channels are red, green and blue: by their named colours, or because nothing says otherwise."""
+    channels = array.shape[axes.index("c")] if "c" in axes else 1
+    if channels != 3 or array.dtype != np.uint8:
+        return False
+    omero = ome.get("omero")
+    listed = omero.get("channels", []) if isinstance(omero, dict) else []
+    colours = tuple(str(channel.get("color", "")).upper() for channel in listed)
+    return not any(colours) or colours == _RED_GREEN_BLUE
