@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.fold import WholeImage, fold
@@ -168,10 +168,10 @@ class LoadedModel:
         Raises:
             ModelError: if the dtype or the number of channels does not fit.
         """
-        if image.ndim == 2:  # noqa: PLR2004 - (y, x)
+        if image.ndim == 2:
             image = image[:, :, None]
         want = self.info.input
-        if image.ndim != 3 or image.shape[2] != want.channels:  # noqa: PLR2004 - (y, x, c)
+        if image.ndim != 3 or image.shape[2] != want.channels:
             raise ModelError(explain("the image does not fit the model", got=image.shape, want=f"(y, x, {want.channels})"))
         if image.dtype.name not in FULL_SCALE:
             raise ModelError(explain("the image's dtype is not supported", got=image.dtype, want=", ".join(FULL_SCALE)))
@@ -185,7 +185,7 @@ def save_model(path: str | os.PathLike[str], net: UNet, info: ModelInfo) -> None
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(net).items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file(tensors, partial, metadata={"slideseg": info.to_json()})
+    partial.write_bytes(save(tensors, metadata={"slideseg": info.to_json()}))  # save_file would let nobody else read it
     partial.replace(path)
 
 

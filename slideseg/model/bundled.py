@@ -1,0 +1,65 @@
+"""The models that come with the package, and the one way to load a model by name, file or training run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ModelError, explain
+from slideseg.model.file import load_model_file
+
+if TYPE_CHECKING:
+    from slideseg.model.file import LoadedModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+OF_A_RUN = ("best.safetensors", "last.safetensors")
+"""What a training run's folder is asked for, the better one first."""
+PICKLES = (".pth", ".pt", ".ckpt")
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the model files that come with the package, by name."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> LoadedModel:
+    """Load a model: a bundled model's name, a ``.safetensors`` file, or the folder of a training run.
+
+    A bundled name wins over a folder of the same name; write ``./nuclei`` to mean the folder.
+
+    Raises:
+        ModelError: if there is no such model, or its file can't be used.
+    """
+    return load_model_file(find_model(name_or_path))
+
+
+def find_model(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return the model file that `load_model` would read.
+
+    Raises:
+        ModelError: if there is none, or it is a pickled checkpoint.
+    """
+    bundled = bundled_models()
+    name = os.fspath(name_or_path)
+    path = Path(name).expanduser()
+    if name in bundled:
+        return bundled[name]
+    if path.is_dir():
+        return _of_run(path)
+    if path.suffix.lower() in PICKLES:
+        wanted = "a .safetensors model file"
+        raise ModelError(explain(f"{path} is a PyTorch checkpoint", want=wanted, try_=f"slideseg model import {path}"))
+    if not path.is_file():
+        names = ", ".join(bundled) or "none"
+        raise ModelError(
+            explain("no such model", got=name, want=f"a path or a bundled name: {names}", try_="slideseg model list")
+        )
+    return path
+
+
+def _of_run(folder: Path) -> Path:
+    for name in OF_A_RUN:
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(explain(f"no model in {folder}", want=" or ".join(OF_A_RUN), try_="the folder of a finished training run"))

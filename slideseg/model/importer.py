@@ -1,0 +1,260 @@
+"""From a PyTorch checkpoint of the common public U-Net to a model file of ours.
+
+That U-Net names its parts ``inc``, ``down1``.., ``up1``.. and ``outc``, each block a ``double_conv``; it is the same network
+as `slideseg.model.unet.UNet` under other names, so the numbers stay. A checkpoint is a pickle and may hold code: it is read
+with ``weights_only=True`` alone, and of what is read only plain, dense, finite tensors are taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from slideseg.errors import ModelError, explain
+from slideseg.model.file import ModelClass, ModelInfo, ModelInput, save_model
+from slideseg.model.unet import UNet, UNetConfig
+from slideseg.version import __version__
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from slideseg.model.halo import Upsampling
+
+COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2", "#8c564b", "#bcbd22")
+FIRST = "inc.double_conv.0.weight"
+"""The name that every such checkpoint has, behind a prefix or not."""
+PART = re.compile(
+    r"(?P<part>inc|down\d+|up\d+)\.(?:maxpool_conv\.1\.|conv\.)?double_conv\.(?P<index>\d+)\.(?P<leaf>\w+)"
+    r"|(?P<up>up\d+)\.up\.(?P<up_leaf>weight|bias)"
+    r"|outc\.(?:conv\.)?(?P<head_leaf>weight|bias)"
+)
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError, AttributeError)
+KERNEL_AXES = 4
+PAIR = 2
+
+
+def import_checkpoint(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    mpp: float | None = None,
+    align_corners: bool = True,
+) -> ModelInfo:
+    """Write the model file ``out`` from the checkpoint ``path`` and return what it says about itself.
+
+    The checkpoint is a state dictionary, or a dictionary that holds one under any name. Channels, depth, batch norm and the
+    kind of upsampling are read off the weights. Images are divided by white (255 for uint8) and not normalised further.
+
+    Args:
+        path: the checkpoint (``.pth``, ``.pt``).
+        out: the ``.safetensors`` file to write.
+        name: the model's name; the checkpoint's without its ending if None.
+        classes: names of all classes, background first; numbered if None.
+        mpp: microns per pixel of the images it was trained on, if known.
+        align_corners: how a checkpoint without up-convolutions was trained to upsample. Those of the public code are
+            ``True``, which can't be tiled exactly.
+
+    Raises:
+        ModelError: if the checkpoint can't be read safely, or is not this U-Net.
+    """
+    path, out = Path(path), Path(out)
+    state = _without_prefix(_state_of(_read(path), path), path)
+    parts = _sorted_parts(state, path)
+    config = _config_of(parts, path, align_corners=align_corners)
+    info = ModelInfo(
+        name=path.stem if name is None else name,
+        config=config,
+        classes=_classes_of(classes, config),
+        input=ModelInput(config.in_channels, mpp, (0.0,) * config.in_channels, (1.0,) * config.in_channels),
+        training=_origin(path),
+    )
+    net = _filled(config, _renamed(parts, config), path)
+    if not out.parent.is_dir():
+        raise ModelError(explain("no such folder for the model file", got=out.parent, want="a folder that exists"))
+    save_model(out, net, info)
+    return info
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        raise ModelError(explain("no such checkpoint", got=path))
+    _refuse_compressed(path)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # on old pickle protocols; what was read is checked below anyway
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        wanted = "weights alone: checkpoints that hold code or whole objects are refused"
+        raise ModelError(
+            explain(f"{path} can't be read", got=reason, want=wanted, try_="torch.save(net.state_dict())")
+        ) from error
+    if not isinstance(found, dict):
+        raise ModelError(explain(f"{path} is no state dictionary", got=type(found).__name__, want="a dictionary of tensors"))
+    return found
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Refuse an archive that is larger inside than outside; PyTorch itself never compresses."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError):
+        return  # the older format, or no checkpoint at all: torch.load says
+    if packed > path.stat().st_size:
+        raise ModelError(explain(f"{path} is compressed inside", got=f"{packed} bytes", want=f"at most {path.stat().st_size}"))
+
+
+def _state_of(found: dict[Any, Any], path: Path) -> dict[str, Any]:
+    for candidate in (found, *(value for value in found.values() if isinstance(value, dict))):
+        if any(isinstance(key, str) and key.endswith(FIRST) for key in candidate):
+            return {str(key): value for key, value in candidate.items()}
+    names = sorted(map(str, found))[:4]
+    raise ModelError(
+        explain(f"{path} is not the common U-Net", got=f"entries {names}", want=f"a state dictionary with {FIRST}")
+    )
+
+
+def _without_prefix(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    """Return the tensors of the network, without what wrappers (``module.``, ``_orig_mod.``) put before their names."""
+    prefix = next(key for key in state if key.endswith(FIRST)).removesuffix(FIRST)
+    state = {key.removeprefix(prefix): value for key, value in state.items()}
+    tensors = {}
+    for key, value in state.items():
+        if isinstance(value, Tensor) and not key.endswith("num_batches_tracked"):
+            tensors[key] = _plain(key, value, path)
+        elif not isinstance(value, Tensor) and key != "mask_values":  # the public code keeps its pixel values there
+            raise ModelError(explain(f"{path} holds more than weights", got=f"{key}: {type(value).__name__}", want="tensors"))
+    return tensors
+
+
+def _plain(key: str, tensor: Tensor, path: Path) -> Tensor:
+    """Return a tensor as float32 that is what it says: dense, in memory, no view that is larger than what backs it."""
+    dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not (dense and tensor.is_floating_point()):
+        raise ModelError(
+            explain(f"{key} of {path} is no plain tensor", got=f"{tensor.dtype}, {tensor.layout}", want="dense floats")
+        )
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ModelError(explain(f"{key} of {path} is larger than its data", got=list(tensor.shape)))
+    plain = tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
+    if not bool(torch.isfinite(plain).all()):
+        raise ModelError(explain(f"{key} of {path} is not finite", try_="an earlier checkpoint"))
+    return plain
+
+
+def _sorted_parts(state: dict[str, Tensor], path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return tensors by part (``inc``, ``down1``, ``up1``, ``up1.up``, ``outc``) and by their place in it (``0.weight``)."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        match = PART.fullmatch(key)
+        if match is None:
+            raise ModelError(
+                explain(f"{path} is not the common U-Net", got=f"a weight {key}", want="inc, down, up, outc alone")
+            )
+        if match["part"]:
+            parts.setdefault(match["part"], {})[f"{match['index']}.{match['leaf']}"] = tensor
+        elif match["up"]:
+            parts.setdefault(f"{match['up']}.up", {})[match["up_leaf"]] = tensor
+        else:
+            parts.setdefault("outc", {})[match["head_leaf"]] = tensor
+    return parts
+
+
+def _config_of(parts: dict[str, dict[str, Tensor]], path: Path, *, align_corners: bool) -> UNetConfig:
+    depth = sum(part.startswith("down") for part in parts)
+    wanted = {"inc", "outc", *(f"{way}{i + 1}" for way in ("down", "up") for i in range(depth))}
+    ups = {f"up{i + 1}.up" for i in range(depth)}
+    first, last = parts["inc"]["0.weight"], parts.get("outc", {}).get("weight")
+    if set(parts) not in (wanted, wanted | ups) or last is None or first.ndim != KERNEL_AXES or last.ndim != KERNEL_AXES:
+        raise ModelError(
+            explain(f"{path} is not the common U-Net", got=", ".join(sorted(parts)), want=", ".join(sorted(wanted)))
+        )
+    bilinear: Upsampling = "bilinear-corners" if align_corners else "bilinear"
+    try:
+        return UNetConfig(
+            in_channels=first.shape[1],
+            out_channels=last.shape[0],
+            base_channels=first.shape[0],
+            depth=depth,
+            upsampling="conv" if ups <= set(parts) else bilinear,
+            batch_norm=any(leaf.endswith("running_mean") for leaf in parts["inc"]),
+        )
+    except ValueError as error:
+        raise ModelError(explain(f"the U-Net in {path} can't be used", got=error)) from error
+
+
+def _renamed(parts: dict[str, dict[str, Tensor]], config: UNetConfig) -> dict[str, Tensor]:
+    """Return the weights under our names."""
+    weights = {f"head.{leaf}": tensor for leaf, tensor in parts["outc"].items()}
+    for level in range(config.depth + 1):
+        weights |= _block(f"encoder.{level}", parts[f"down{level}" if level else "inc"])
+    for level in range(config.depth):
+        up = f"up{config.depth - level}"
+        weights |= _block(f"decoder.{level}", parts[up])
+        weights |= {f"upsample.{level}.{leaf}": tensor for leaf, tensor in parts.get(f"{up}.up", {}).items()}
+    return weights
+
+
+def _block(ours: str, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a pair of convolutions and their batch norms under our names.
+
+    Our convolutions before a batch norm have no bias: (x + bias - mean) / deviation is (x - (mean - bias)) / deviation.
+    """
+    weights = {}
+    steps = sorted({int(place.split(".")[0]) for place in theirs})
+    convs = [i for i in steps if theirs.get(f"{i}.weight", torch.empty(0)).ndim == KERNEL_AXES]
+    norms = [i for i in steps if f"{i}.running_mean" in theirs]
+    names = {i: f"{ours}.conv{n}" for n, i in enumerate(convs, 1)} | {i: f"{ours}.norm{n}" for n, i in enumerate(norms, 1)}
+    for place, tensor in theirs.items():
+        step, leaf = place.split(".")
+        weights[f"{names.get(int(step), f'{ours}.{step}')}.{leaf}"] = tensor
+    if len(norms) == PAIR:
+        for n in range(1, 1 + PAIR):
+            bias = weights.pop(f"{ours}.conv{n}.bias", None)
+            mean = weights[f"{ours}.norm{n}.running_mean"]
+            weights[f"{ours}.norm{n}.running_mean"] = mean if bias is None or bias.shape != mean.shape else mean - bias
+    return weights
+
+
+def _filled(config: UNetConfig, weights: dict[str, Tensor], path: Path) -> UNet:
+    """Return the network with ``weights``, which must be exactly its own."""
+    with torch.device("meta"):
+        net = UNet(config)
+    wanted = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    got = {k: tuple(v.shape) for k, v in weights.items()}
+    if got != wanted:
+        wrong = min(k for k in wanted.keys() | got.keys() if wanted.get(k) != got.get(k))
+        facts = f"{wrong} {got.get(wrong, 'missing')}"
+        raise ModelError(explain(f"{path} is another U-Net", got=facts, want=wanted.get(wrong, "no such weight")))
+    net.load_state_dict(weights, strict=False, assign=True)
+    return net
+
+
+def _classes_of(names: Sequence[str] | None, config: UNetConfig) -> tuple[ModelClass, ...]:
+    if names is None:
+        names = ["background", *(f"class {i}" for i in range(1, max(2, config.out_channels)))]
+    return tuple(
+        ModelClass(i, name, COLORS[i] if i == 0 else COLORS[1 + (i - 1) % (len(COLORS) - 1)]) for i, name in enumerate(names)
+    )
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {
+        "data": f"unknown: imported from {path.name}, sha256 {digest}",
+        "licence": "unknown",
+        "metrics": {},
+        "seed": None,
+        "slideseg_version": __version__,
+    }

@@ -1,0 +1,92 @@
+"""Finding models: bundled names, files, training runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from slideseg.errors import ModelError
+from slideseg.model import bundled
+from slideseg.model.bundled import bundled_models, find_model, load_model
+from slideseg.model.file import ModelClass, ModelInfo, ModelInput, save_model
+from slideseg.model.unet import UNet, UNetConfig
+
+CLASSES = (ModelClass(0, "background", "#000000"), ModelClass(1, "cell", "#ff0000"))
+
+
+def save(path, name="cells"):
+    config = UNetConfig(1, 1, 2, 1)
+    save_model(path, UNet(config), ModelInfo(name, config, CLASSES, ModelInput(1, None, (0.0,), (1.0,))))
+    return path
+
+
+def test_nuclei_comes_with_the_package_and_runs():
+    assert list(bundled_models()) == ["nuclei"]
+    model = load_model("nuclei")
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    with torch.no_grad():
+        logits = model.module(model.preprocess(image))
+    assert logits.shape == (1, len(model.classes), 64, 64)
+    assert bool(torch.isfinite(logits).all())
+
+
+def test_nuclei_says_where_it_comes_from():
+    model = load_model("nuclei")
+    assert (model.info.name, model.mpp, model.info.input.channels) == ("nuclei", 0.5, 3)
+    assert [c.name for c in model.classes] == ["background", "nucleus", "border"]
+    assert {"data", "licence", "metrics", "seed", "slideseg_version", "note"} <= set(model.info.training)
+    assert model.info.training["licence"] == "CC0-1.0"
+    assert model.info.config.exact
+    assert bundled_models()["nuclei"].stat().st_size <= 16 * 2**20
+
+
+def test_nuclei_finds_dark_blobs_on_a_pale_ground():
+    model = load_model("nuclei")
+    y, x = np.mgrid[:128, :128]
+    blob = ((y % 32 - 16) ** 2 + (x % 32 - 16) ** 2 < 6**2)[..., None]
+    image = np.where(blob, np.array([95, 60, 130]), np.array([235, 200, 220])).astype(np.uint8)
+    with torch.no_grad():
+        found = model.module(model.preprocess(image)).argmax(1)[0].numpy() > 0
+    truth = blob[..., 0]
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+
+
+def test_a_file_is_loaded_by_its_path(tmp_path):
+    assert load_model(save(tmp_path / "m.safetensors")).info.name == "cells"
+    assert load_model(str(tmp_path / "m.safetensors")).info.name == "cells"
+
+
+def test_a_training_run_gives_its_best_model_else_its_last(tmp_path):
+    save(tmp_path / "last.safetensors", "last")
+    assert load_model(tmp_path).info.name == "last"
+    save(tmp_path / "best.safetensors", "best")
+    assert load_model(tmp_path).info.name == "best"
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"want best.safetensors or last.safetensors"):
+        load_model(tmp_path)
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are():
+    with pytest.raises(ModelError, match=r"no such model \(got cells, want a path or a bundled name: nuclei"):
+        load_model("cells")
+
+
+@pytest.mark.parametrize("ending", [".pth", ".pt", ".PTH"])
+def test_a_checkpoint_is_refused_with_what_to_do(tmp_path, ending):
+    path = tmp_path / f"net{ending}"
+    with pytest.raises(ModelError, match=r"try slideseg model import .*net"):
+        load_model(path)
+    path.write_bytes(b"\x80\x02")
+    with pytest.raises(ModelError, match=r"try slideseg model import .*net"):
+        load_model(path)
+
+
+def test_a_bundled_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nuclei").mkdir()
+    save(tmp_path / "nuclei" / "best.safetensors")
+    assert find_model("nuclei").parent == bundled.WEIGHTS
+    assert load_model("./nuclei").info.name == "cells"
