@@ -1,0 +1,64 @@
+"""How tasks are run, whatever they are: a worker is made once, called many times, and may die.
+
+An executor knows nothing of slides. It is given how to make a worker and the numbers of the tasks, and yields what became
+of each, in whatever order they end. Contract (``tests/contracts/test_executors.py``):
+
+* every task yields exactly one `Done` or `Failed`, whatever dies on the way;
+* a task that its worker refuses with a `SlideError` fails alone, the rest goes on;
+* any other error ends the run and is raised as it was;
+* a task whose worker died three times is given up (`Failed`), so one bad task can't take the run with it;
+* leaving the loop early (an exception, Ctrl-C, ``close()``) stops the workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+IN_FLIGHT = 2
+"""Tasks under way in one worker: while one is computed the other is read or written."""
+STRIKES = 3
+"""A task is given up after its worker died so often."""
+
+
+class Worker(Protocol):
+    """One process's tool: made once, called with a task's number from up to `IN_FLIGHT` threads at once."""
+
+    def __call__(self, task: int) -> Any:  # noqa: ANN401 - the executor hands the answer through
+        """Do a task and return what is to be said of it; must not matter if done twice."""
+        ...
+
+    def close(self) -> None:
+        """Stop what is under way as soon as possible."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A task that was done."""
+
+    task: int
+    """Its number."""
+    result: Any
+    """What the worker returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A task that could not be done."""
+
+    task: int
+    """Its number."""
+    error: str
+    """Why, in one line."""
+
+
+class Executor(Protocol):
+    """Runs tasks on workers."""
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
+        """Yield one event a task, as they end."""
+        ...
