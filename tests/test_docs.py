@@ -37,11 +37,11 @@ def commands(command: click.Command, parent: click.Context | None = None, name: 
 
 def cli_page() -> str:
     """Return what docs/cli.md should hold."""
-    from slideseg.cli import main  # noqa: PLC0415 - the other tests need no command line
+    from slideseg.cli import cli  # noqa: PLC0415 - the other tests need no command line
 
     sections = [
         f"{'#' * 2} `{context.command_path}`\n\n```text\n{context.command.get_help(context).rstrip()}\n```\n"
-        for context in commands(main)
+        for context in commands(cli)
     ]
     return "\n".join([HEADER, *sections])
 
@@ -71,10 +71,10 @@ def test_the_command_page_is_the_commands_own_help() -> None:
 
 
 def test_every_option_is_documented() -> None:
-    from slideseg.cli import main  # noqa: PLC0415
+    from slideseg.cli import cli  # noqa: PLC0415
 
     page = CLI_PAGE.read_text(encoding="utf-8")
-    for context in commands(main):
+    for context in commands(cli):
         section = page.split(f"## `{context.command_path}`\n")[1].split("\n## ")[0]
         for parameter in context.command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:
