@@ -70,7 +70,9 @@ class NpySlide(Reader):
             raise SlideError(explain(f"{path}: damaged or unsupported npy", got=error)) from error
         axes, shape = array_axes(mapped.shape, path)
         if not mapped.flags.c_contiguous:
-            raise SlideError(explain(f"{path}: an npy in Fortran order", want="C order", try_="numpy.ascontiguousarray before saving"))
+            raise SlideError(
+                explain(f"{path}: an npy in Fortran order", want="C order", try_="numpy.ascontiguousarray before saving")
+            )
         native = mapped.dtype.newbyteorder("=")
         facts = Facts(
             path=path,

@@ -96,9 +96,13 @@ def check_directories(path: str) -> int:
         layout, offset = _header(path, file, size)
         while offset:
             if offset in seen:
-                raise SlideError(explain(f"{path}: damaged TIFF, its list of pages runs in a circle", got=f"offset {offset} again"))
+                raise SlideError(
+                    explain(f"{path}: damaged TIFF, its list of pages runs in a circle", got=f"offset {offset} again")
+                )
             if len(seen) == MAX_PAGES:
-                raise SlideError(explain(f"{path}: too many pages", want=f"at most {MAX_PAGES}", try_="a zarr array for the stack"))
+                raise SlideError(
+                    explain(f"{path}: too many pages", want=f"at most {MAX_PAGES}", try_="a zarr array for the stack")
+                )
             seen.add(offset)
             _, offset = _directory(path, file, size, layout, offset)
     return len(seen)
@@ -113,13 +117,17 @@ def check_segments(path: str, segments: Segments, size: int) -> None:
     offsets, counts = (np.asarray(values, np.uint64) for values in (segments.offsets, segments.counts))
     if not len(offsets) == len(counts) == segments.expected:
         got = f"{len(offsets)} offsets and {len(counts)} lengths"
-        raise SlideError(explain(f"{path}: damaged TIFF, its tile table does not fit its size", got=got, want=segments.expected))
+        raise SlideError(
+            explain(f"{path}: damaged TIFF, its tile table does not fit its size", got=got, want=segments.expected)
+        )
     if segments.full_bytes > MAX_WHOLE:
         got, want = f"{segments.full_bytes / 2**30:.1f} GiB", f"at most {MAX_WHOLE >> 30} GiB"
         raise SlideError(explain(f"{path}: one tile or strip is too large to decode", got=got, want=want, try_="a tiled TIFF"))
     empty = (offsets == 0) & (counts == 0)
     if empty.any() and not (segments.sparse and not empty.all()):
-        raise SlideError(explain(f"{path}: damaged TIFF, tiles are missing", got=f"{int(empty.sum())} of {len(empty)} without data"))
+        raise SlideError(
+            explain(f"{path}: damaged TIFF, tiles are missing", got=f"{int(empty.sum())} of {len(empty)} without data")
+        )
     _check_extents(path, offsets[~empty], counts[~empty], size)
     _check_ratio(path, counts[~empty], segments)
 
@@ -132,9 +140,13 @@ def _check_extents(path: str, offsets: np.ndarray, counts: np.ndarray, size: int
     outside = (offsets > size) | (counts > size) | (counts > np.uint64(size) - np.minimum(offsets, np.uint64(size)))
     if outside.any():
         got = f"{int(outside.sum())} of {len(outside)} tiles behind its end"
-        raise SlideError(explain(f"{path}: the file is cut off or damaged", got=got, want="all tiles in the file", try_="another copy"))
+        raise SlideError(
+            explain(f"{path}: the file is cut off or damaged", got=got, want="all tiles in the file", try_="another copy")
+        )
     if int(counts.astype(np.float64).sum()) > size:
-        raise SlideError(explain(f"{path}: damaged TIFF, tiles share the same bytes", got=f"{size} bytes for tiles that need more"))
+        raise SlideError(
+            explain(f"{path}: damaged TIFF, tiles share the same bytes", got=f"{size} bytes for tiles that need more")
+        )
 
 
 def _check_ratio(path: str, counts: np.ndarray, segments: Segments) -> None:
@@ -172,13 +184,17 @@ def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: in
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: number * step]):
         length = _TYPE_SIZES.get(kind, 0) * count
         if length > width and value + length > size:
-            raise SlideError(explain(f"{path}: the file is cut off or damaged", got=f"tag {tag} behind its end", try_="another copy"))
+            raise SlideError(
+                explain(f"{path}: the file is cut off or damaged", got=f"tag {tag} behind its end", try_="another copy")
+            )
         tags.add(tag)
     return tags, struct.unpack(layout.offset, body[-width:])[0]
 
 
 def _bytes_at(path: str, file: BinaryIO, size: int, offset: int, length: int) -> bytes:
     if offset < 8 or offset + length > size:
-        raise SlideError(explain(f"{path}: the file is cut off or damaged", got=f"a page at {offset} of {size} bytes", try_="another copy"))
+        raise SlideError(
+            explain(f"{path}: the file is cut off or damaged", got=f"a page at {offset} of {size} bytes", try_="another copy")
+        )
     file.seek(offset)
     return file.read(length)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import math
 import struct
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,10 +24,10 @@ from slideseg.geometry import Box
 from slideseg.slide.preflight import Segments, check_directories, check_segments
 from slideseg.slide.raw import RawImage, read_bytes
 from slideseg.slide.reader import Facts, Reader, make_levels, reads_directly, same_picture
-from slideseg.slide.tiff_metadata import microns_per_pixel
+from slideseg.slide.tiff_metadata import microns_per_pixel, ome_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters of its warnings is checked and raised here
 
@@ -44,6 +46,12 @@ FAULTS = (
     struct.error,
 )
 """What tifffile and the codecs raise on damaged files; SlideError says it in one line."""
+_LARGE = 32 << 20
+"""Decoded bytes from which on a strip is kept until the next one is needed."""
+MAX_PLANES = 1 << 20
+"""Planes times channels of one file; more is taken for a lie, before memory is made for them."""
+_PROBE = 2048 * 2048
+"""Pixels of a tile or strip that may be decoded to try the codec."""
 _JPEG = (6, 7)
 _ALPHA = (1, 2)
 _YCBCR_CODECS = (6, 7, 33003, 33004, 33005, 34712, 34892, 50001, 50002, 52546)
@@ -51,6 +59,23 @@ _YCBCR_CODECS = (6, 7, 33003, 33004, 33005, 34712, 34892, 50001, 50002, 52546)
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _SPARSE_TAGS = (42112, 42113, 33550, 33922, 34264)
 """GDAL's and GeoTIFF's tags: their writers leave out empty tiles on purpose."""
+
+
+class _LargeSegments:
+    """Keeps the last large strip that was decoded: its neighbouring boxes need it again, and it took long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[int, int] | None = None
+        self._pixels: np.ndarray | None = None
+
+    def get(self, key: tuple[int, int], decode: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+        """Return what ``decode`` returns for ``key``; one thread decodes, the others wait for it."""
+        with self._lock:
+            if self._key != key:
+                self._key = self._pixels = None  # frees the old one first
+                self._key, self._pixels = key, decode()
+            return self._pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +86,8 @@ class _Coded:
     """The tifffile page (or frame) whose table and codec are used."""
     tables: bytes | None
     """JPEG tables that its tiles share."""
+    large: _LargeSegments | None
+    """Shared by all pages; None where tiles are so small that decoding one again costs nothing."""
 
     def read(self, file: int, box: Box) -> np.ndarray:
         """Return the pixels (y, x, samples) of ``box`` as the page stores them."""
@@ -71,13 +98,18 @@ class _Coded:
         for y in range(box.y0 // height, -(-box.y1 // height)):
             for x in range(box.x0 // width, -(-box.x1 // width)):
                 for sample in range(separate):
-                    data = self._segment(file, (sample * down + y) * across + x)
+                    data = self._cached(file, (sample * down + y) * across + x)
                     segment = Box(y * height, x * width, min((y + 1) * height, rows), min((x + 1) * width, columns))
                     part = segment.intersect(box)
                     target = out[part.relative_to(box).slices]
                     where = slice(sample, sample + 1) if separate > 1 else slice(None)
                     target[..., where] = 0 if data is None else data[part.relative_to(segment).slices]
         return out
+
+    def _cached(self, file: int, index: int) -> np.ndarray | None:
+        if self.large is None:
+            return self._segment(file, index)
+        return self.large.get((self.page.offset, index), partial(self._segment, file, index))
 
     def _segment(self, file: int, index: int) -> np.ndarray | None:
         """Return tile or strip ``index`` decoded (y, x, samples); None for one that was left out on purpose."""
@@ -161,10 +193,16 @@ class TiffSlide(Reader):
         self._colour = _colour(path, series)
         self._images = [_image(path, series, leading, size)]
         for level in series.levels[1:]:
-            if same_picture(_side(level), self._images[-1].shape) and _leading(path, level) == leading and _alike(level, series):
+            if (
+                same_picture(_side(level), self._images[-1].shape)
+                and _leading(path, level) == leading
+                and _alike(level, series)
+            ):
                 self._images.append(_image(path, level, leading, size))
         self._orientation = _orientation(page)
         self._series = series
+        for image in self._images:
+            self._probe(image)
         self._file: int = self._tif.filehandle.fileno()
         super().__init__(self._describe(path, leading))
 
@@ -185,6 +223,12 @@ class TiffSlide(Reader):
             is_rgb=channels == 3 and page.photometric in {_RGB, _YCBCR, _PALETTE} and "C" not in leading,
             direct=first.chunk is None or reads_directly(first.shape, first.chunk),
         )
+
+    def _probe(self, image: _Image) -> None:
+        """Decode one tile, if it is small: an unknown codec or lost JPEG tables are refused now, not in the middle of a run."""
+        if image.chunk is not None and math.prod(image.chunk) <= _PROBE:
+            height, width = (min(sides) for sides in zip(image.chunk, image.shape, strict=True))
+            image.read(self._tif.filehandle.fileno(), Box(0, 0, height, width), 0)
 
     def zarr(self, level: int = 0) -> zarr.Array:
         """Return ``level`` as a chunked, read-only zarr array over the file, as tifffile stores its axes; for other libraries."""
@@ -217,11 +261,17 @@ def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
 
 def _baseline(path: str, tif: Any) -> Any:
     """Return the series with the largest image: not a thumbnail, label or macro."""
-    if tif.is_ome and "BinaryOnly" in (tif.ome_metadata or "")[:2000]:
-        raise SlideError(explain(f"{path}: one part of an OME-TIFF in several files", try_="bfconvert, to get one file"))
+    if tif.is_ome and ome_planes(tif.ome_metadata or "") > MAX_PLANES:
+        raise SlideError(explain(f"{path}: lying OME-XML", got="more planes than a file can hold", want=f"at most {MAX_PLANES}"))
+    first = tif.pages.first
+    if not first.shape or 0 in first.shape:
+        raise SlideError(explain(f"{path}: its first image has no pixels", got=f"{first.imagelength} x {first.imagewidth}"))
     found = [series for series in tif.series if series.ndim and "Y" in series.axes and "X" in series.axes]
     if not found:
         raise SlideError(explain(f"{path}: a TIFF without an image"))
+    if tif.is_ome and found[0].kind != "ome":
+        what = f"{path}: its OME-XML does not fit its pages, or names other files"
+        raise SlideError(explain(what, try_="bfconvert, to get one whole file"))
     return max(found, key=lambda series: math.prod(_side(series)))
 
 
@@ -278,16 +328,19 @@ def _image(path: str, series: Any, leading: dict[str, int], size: int) -> _Image
 def _pages(path: str, series: Any, wanted: int, size: int) -> list[_Coded | tuple[RawImage, ...]]:
     keyframe = series.keyframe
     start = series.dataoffset
+    if wanted > MAX_PLANES:
+        raise SlideError(explain(f"{path}: too many planes", got=wanted, want=f"at most {MAX_PLANES}", try_="a zarr array"))
     if start is not None and keyframe.is_final:
         return [_raw(path, keyframe, start + index * keyframe.nbytes, size) for index in range(wanted)]
     pages = list(series)
     if len(pages) != wanted or any(page is None for page in pages):
         got = sum(page is not None for page in pages)
         raise SlideError(explain(f"{path}: pages are missing, or in other files", got=got, want=wanted))
-    return [_page(path, page, size) for page in pages]
+    large = _LargeSegments()
+    return [_page(path, page, size, large) for page in pages]
 
 
-def _page(path: str, page: Any, size: int) -> _Coded | tuple[RawImage, ...]:
+def _page(path: str, page: Any, size: int, large: _LargeSegments) -> _Coded | tuple[RawImage, ...]:
     if page.is_final and _runs_on(page):
         return _raw(path, page, page.dataoffsets[0], size)
     separate, _, rows, columns, contiguous = page.shaped
@@ -307,15 +360,17 @@ def _page(path: str, page: Any, size: int) -> _Coded | tuple[RawImage, ...]:
     )
     check_segments(path, table, size)
     _ = page.decode  # built once, here: later it is used by several threads
-    return _Coded(page, page.jpegtables)
+    return _Coded(page, page.jpegtables, large if table.full_bytes > _LARGE else None)
 
 
 def _runs_on(page: Any) -> bool:
     """Tell whether a page's strips follow each other without a gap, and are as long as its pixels."""
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    return bool(ends) and all(a == b for a, b in zip(ends[:-1], page.dataoffsets[1:], strict=True)) and sum(
-        page.databytecounts
-    ) == page.keyframe.nbytes
+    return (
+        bool(ends)
+        and all(a == b for a, b in zip(ends[:-1], page.dataoffsets[1:], strict=True))
+        and sum(page.databytecounts) == page.keyframe.nbytes
+    )
 
 
 def _raw(path: str, page: Any, offset: int, size: int) -> tuple[RawImage, ...]:
@@ -323,7 +378,9 @@ def _raw(path: str, page: Any, offset: int, size: int) -> tuple[RawImage, ...]:
     image = RawImage(offset, (rows, columns, contiguous), page.dtype.newbyteorder(page.parent.byteorder))
     if offset < 8 or offset + separate * image.nbytes > size:
         want = f"{offset + separate * image.nbytes} bytes"
-        raise SlideError(explain(f"{path}: the file is cut off or damaged", got=f"{size} bytes", want=want, try_="another copy"))
+        raise SlideError(
+            explain(f"{path}: the file is cut off or damaged", got=f"{size} bytes", want=want, try_="another copy")
+        )
     return tuple(replace(image, offset=offset + index * image.nbytes) for index in range(separate))
 
 
@@ -339,7 +396,9 @@ def _colour(path: str, series: Any) -> _Colour:
     supported = {_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE} | ({_YCBCR} if page.compression in _YCBCR_CODECS else set())
     if photometric not in supported:
         want = "grey, RGB or palette"
-        raise SlideError(explain(f"{path}: unsupported colours", got=f"photometric {photometric}", want=want, try_="an RGB copy"))
+        raise SlideError(
+            explain(f"{path}: unsupported colours", got=f"photometric {photometric}", want=want, try_="an RGB copy")
+        )
     if page.dtype is None or page.dtype.name == "bool":
         want = "8 or 16 bits, or float"
         raise SlideError(explain(f"{path}: pixels of an unsupported type", got=f"{page.bitspersample} bits", want=want))
@@ -369,7 +428,9 @@ def _palette(page: Any) -> np.ndarray:
 
 def _white(path: str, page: Any) -> int:
     if page.dtype.kind != "u":
-        raise SlideError(explain(f"{path}: unsupported colours", got=f"white is 0 in {page.dtype.name}", want="unsigned integers"))
+        raise SlideError(
+            explain(f"{path}: unsupported colours", got=f"white is 0 in {page.dtype.name}", want="unsigned integers")
+        )
     return (1 << int(page.bitspersample)) - 1
 
 

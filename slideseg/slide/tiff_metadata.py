@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -72,6 +73,16 @@ def ome_mpp(xml: str) -> float | None:
         microns = MICRONS.get(attributes.get(f"PhysicalSize{axis}Unit", "um").lower())
         sizes.append(None if size is None or microns is None else size * microns)
     return plausible_mpp(*sizes)
+
+
+def ome_planes(xml: str) -> int:
+    """Return the most planes (z times c times t) that any image in OME-XML claims.
+
+    >>> ome_planes('<Pixels SizeX="9" SizeY="9" SizeZ="5" SizeC="2" SizeT="1">')
+    10
+    """
+    sizes = [dict(re.findall(r"Size([ZCT])\s*=\s*[\"'](\d+)", pixels)) for pixels in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", xml)]
+    return max((math.prod(int(count) for count in size.values()) for size in sizes), default=0)
 
 
 def _resolution_unit(page: Any) -> int:

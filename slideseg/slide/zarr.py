@@ -256,7 +256,9 @@ def _ome_mpp(scale: dict[str, Any], axes: str, units: list[str | None]) -> float
         if transformation.get("type") == "scale" and "scale" in transformation:
             factors = factors * np.asarray(transformation["scale"], float)
     microns = [MICRONS.get(str(units[axes.index(axis)]).lower()) for axis in "yx"]
-    return plausible_mpp(*(None if unit is None else float(factors[axes.index(axis)]) * unit for axis, unit in zip("yx", microns, strict=True)))
+    return plausible_mpp(
+        *(None if unit is None else float(factors[axes.index(axis)]) * unit for axis, unit in zip("yx", microns, strict=True))
+    )
 
 
 def _ome_rgb(ome: dict[str, Any], array: zarr.Array, axes: str) -> bool:
