@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -21,8 +22,10 @@ from skimage.color import rgb2hed
 from skimage.filters import threshold_otsu
 
 from slideseg.model.bundled import load_model
-from slideseg.model.file import LoadedModel
 from slideseg.train.nuclei import dice, evaluate, read_fields, scales_of, segment
+
+if TYPE_CHECKING:
+    from slideseg.model.file import LoadedModel
 
 MONUSEG_MPP = 0.25
 RESULT = Path(__file__).parent / "results" / "nuclei_quality.json"
