@@ -1,1 +1,50 @@
-"""Distributed batch segmentation for images too large for one pass."""
+"""Distributed batch segmentation for images too large for one pass: exact overlap-tile U-Net inference, into OME-Zarr."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import SlidesegError
+from slideseg.geometry import Box
+from slideseg.version import __version__
+
+if TYPE_CHECKING:
+    from slideseg.conversion import convert
+    from slideseg.model.bundled import load_model
+    from slideseg.prediction import predict
+    from slideseg.in_memory import segment
+    from slideseg.slide.open import open_slide
+    from slideseg.store.result import open_result
+    from slideseg.store.verify import verify
+
+__all__ = [
+    "Box",
+    "SlidesegError",
+    "__version__",
+    "convert",
+    "load_model",
+    "open_result",
+    "open_slide",
+    "predict",
+    "segment",
+    "verify",
+]
+
+_HOMES = {
+    "convert": "slideseg.conversion",
+    "load_model": "slideseg.model.bundled",
+    "open_result": "slideseg.store.result",
+    "open_slide": "slideseg.slide.open",
+    "predict": "slideseg.prediction",
+    "segment": "slideseg.in_memory",
+    "verify": "slideseg.store.verify",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import a public name on first use, so that ``import slideseg`` and ``slideseg --help`` don't wait for PyTorch."""
+    if name not in _HOMES:
+        msg = f"module 'slideseg' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(_HOMES[name]), name)

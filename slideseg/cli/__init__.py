@@ -1,1 +1,75 @@
-"""The command line."""
+"""The command line: parses words, calls the library, prints. Heavy imports are inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from slideseg.cli.convert import convert
+from slideseg.cli.demo import demo
+from slideseg.cli.info import info
+from slideseg.cli.model import model
+from slideseg.cli.predict import predict
+from slideseg.cli.verify import verify
+from slideseg.errors import SlidesegError
+from slideseg.version import __version__
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="slideseg")
+def cli() -> None:
+    """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
+
+
+for _command in (predict, convert, info, verify, model, demo):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit status; every expected failure is one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    try:
+        code: Any = cli.main(args=arguments, prog_name="slideseg", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code, arguments)
+    except (KeyboardInterrupt, click.Abort):
+        _leave_interrupted(arguments)
+    except (SlidesegError, OSError, MemoryError) as error:
+        if debug:
+            raise
+        return _fail(_one_line(error), getattr(error, "exit_code", FAILED), arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int, arguments: list[str]) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    if "--json" in arguments:
+        click.echo(json.dumps({"status": "failed", "error": message, "slides": []}))
+    return code
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _leave_interrupted(arguments: list[str]) -> NoReturn:
+    """Leave at once: threads inside a forward pass can't be interrupted, and what they compute is redone by a resume."""
+    _fail("interrupted (try the same command again, it goes on from here)", INTERRUPTED, arguments)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)

@@ -27,7 +27,7 @@ STRIKES = 3
 class Worker(Protocol):
     """One process's tool: made once, called with a task's number from up to `IN_FLIGHT` threads at once."""
 
-    def __call__(self, task: int) -> Any:  # noqa: ANN401 - the executor hands the answer through
+    def __call__(self, task: int, /) -> Any:
         """Do a task and return what is to be said of it; must not matter if done twice."""
         ...
 

@@ -36,6 +36,9 @@ CONNECT_SECONDS = 10
 OBJECT_STORE_BYTES = 80 * 2**20
 """About the least Ray takes; nothing large is ever put there."""
 
+QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+"""Settings that keep Ray's own messages off the terminal."""
+
 
 @dataclass(frozen=True, slots=True)
 class RayExecutor:
@@ -73,7 +76,7 @@ class _Actor:
         """Make the worker; not in ``__init__``, whose errors Ray hands on only as text."""
         self._worker = self._make_worker()
 
-    def run(self, task: int) -> Any:  # noqa: ANN401 - handed through
+    def run(self, task: int) -> Any:
         """Do a task."""
         if self._worker is None:
             msg = "a task came before the worker was ready"
@@ -95,7 +98,7 @@ class _Member:
 class _Crew:
     """The actors of one run, and what each has in hand."""
 
-    def __init__(self, executor: RayExecutor, make_worker: Any, waiting: deque[int]) -> None:  # noqa: ANN401
+    def __init__(self, executor: RayExecutor, make_worker: Any, waiting: deque[int]) -> None:
         self._executor = executor
         self._make_worker = make_worker
         self._waiting = waiting
@@ -116,14 +119,14 @@ class _Crew:
             ray.kill(member.actor)
 
     def _hire(self) -> _Member:
-        actor_class = ray.remote(
+        actor_class = ray.remote(_Actor).options(
             num_cpus=1,
             num_gpus=self._executor.gpus_per_worker,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=IN_FLIGHT + 1,
-        )(_Actor)
-        actor = actor_class.remote(self._make_worker)
+        )
+        actor: Any = actor_class.remote(self._make_worker)
         return _Member(actor, actor.ready.remote())
 
     def _hand_out(self, member: _Member) -> None:
@@ -135,7 +138,7 @@ class _Crew:
             task = self._waiting.popleft()
             member.tasks[member.actor.run.remote(task)] = task
 
-    def _ended(self, ref: Any) -> Iterator[Done | Failed]:  # noqa: ANN401
+    def _ended(self, ref: Any) -> Iterator[Done | Failed]:
         """Take one answer: of a task, or of a member that is ready."""
         member = next(m for m in self._members if ref in m.tasks or ref is m.ready)
         try:
@@ -154,7 +157,7 @@ class _Crew:
             else:
                 yield Done(member.tasks.pop(ref), result)
 
-    def _replace(self, member: _Member, error: RayError) -> Iterator[Failed]:
+    def _replace(self, member: _Member, error: RayError) -> Iterator[Done | Failed]:
         """Put a new actor in a dead one's place; its tasks wait again with a strike, or are given up."""
         if member.ready is not None:
             self._failed_starts += 1
@@ -175,11 +178,11 @@ class _Crew:
         self._members[self._members.index(member)] = self._hire()
 
 
-def _some(ref: Any) -> list[Any]:  # noqa: ANN401
+def _some(ref: Any) -> list[Any]:
     return [] if ref is None else [ref]
 
 
-def _is_done(ref: Any) -> bool:  # noqa: ANN401
+def _is_done(ref: Any) -> bool:
     """Tell whether a dead actor's answer had arrived all the same."""
     if not ray.wait([ref], timeout=0)[0]:
         return False
@@ -214,15 +217,12 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
 
 
 def _connect(workers: int, address: str | None, folder: str | None) -> None:
-    quiet = {"logging_level": "ERROR", "log_to_driver": False}
     if address is None:
-        ray.init(
-            num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder, **quiet
-        )
+        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder, **QUIET)
         return
     check_address(address)
     try:
-        ray.init(address=address, **quiet)
+        ray.init(address=address, **QUIET)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_="ray status")) from error

@@ -19,10 +19,10 @@ def fold(net: UNet) -> UNet:
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _without_norm(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
+def _without_norm(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Identity]:
     if isinstance(norm, nn.BatchNorm2d):
-        return fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return conv, norm
+        conv = fuse_conv_bn_eval(conv, norm)
+    return conv, nn.Identity()
 
 
 class WholeImage(nn.Module):

@@ -47,7 +47,7 @@ def peak_values(config: UNetConfig, core: int) -> int:
     peak = max(peak, skips + _block(channels, bottom, bottom, side))
     side, channels = side - 4, bottom
     for level in reversed(range(config.depth)):
-        width, out = config.base_channels * 2**level, _out_width(config, level)
+        width, out = config.base_channels << level, _out_width(config, level)
         up = (width if config.upsampling == "conv" else channels) * (2 * side) ** 2
         joined_side = (core >> level) + 2 * margins.joined[level]
         joined = 2 * width * joined_side**2
@@ -60,9 +60,9 @@ def peak_values(config: UNetConfig, core: int) -> int:
 
 def _block(c_in: int, c_mid: int, c_out: int, side: int) -> int:
     """Values alive in a double convolution: its input, its middle and its output."""
-    return c_in * side**2 + c_mid * (side - 2) ** 2 + c_out * (side - 4) ** 2
+    return c_in * side * side + c_mid * (side - 2) * (side - 2) + c_out * (side - 4) * (side - 4)
 
 
 def _out_width(config: UNetConfig, level: int) -> int:
-    width = config.base_channels * 2**level
+    width = config.base_channels << level
     return width if config.upsampling == "conv" or level == 0 else width // 2

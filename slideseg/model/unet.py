@@ -8,7 +8,7 @@ the same numbers: `UNet.forward` ('same' form: every 3x3 convolution pads with z
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from slideseg.model import halo
 from slideseg.model.convolve import convolve, up_convolve
-from slideseg.model.halo import Upsampling
+from slideseg.model.halo import Upsampling  # noqa: TC001 - its values are asked for at run time
 
 Init = Literal["he", "xavier", "normal", "orthogonal"]
 
@@ -51,18 +51,18 @@ class UNetConfig:
         if self.depth > MAX_DEPTH:
             msg = f"depth must be at most {MAX_DEPTH} (got {self.depth})"
             raise ValueError(msg)
-        if self.upsampling not in ("conv", "bilinear", "bilinear-corners"):
+        if self.upsampling not in get_args(Upsampling):
             msg = f"upsampling must be conv, bilinear or bilinear-corners (got {self.upsampling!r})"
             raise ValueError(msg)
-        if self.init not in ("he", "xavier", "normal", "orthogonal"):
+        if self.init not in get_args(Init):
             msg = f"init must be he, xavier, normal or orthogonal (got {self.init!r})"
             raise ValueError(msg)
         if not 0 <= self.dropout < 1:
             msg = f"dropout must be in [0, 1) (got {self.dropout})"
             raise ValueError(msg)
-        if not isinstance(self.batch_norm, bool):
+        if self.batch_norm not in (True, False):
             msg = f"batch_norm must be true or false (got {self.batch_norm!r})"
-            raise ValueError(msg)  # noqa: TRY004 - one kind of error for every bad field
+            raise ValueError(msg)
 
     @property
     def stride(self) -> int:
@@ -178,7 +178,8 @@ class UNet(nn.Module):
         return convolve(x_NCHW, self.head.weight, self.head.bias)
 
     def _up_convolve(self, x_NCHW: Tensor, level: int) -> Tensor:
-        return up_convolve(x_NCHW, self.upsample[level].weight, self.upsample[level].bias)
+        layer: nn.ConvTranspose2d = self.upsample[level]  # type: ignore[assignment]
+        return up_convolve(x_NCHW, layer.weight, layer.bias)
 
     def _upsample_same(self, x_NCHW: Tensor, level: int) -> Tensor:
         if self.config.upsampling == "conv":
@@ -224,12 +225,13 @@ def _crop(x_NCHW: Tensor, margin: int) -> Tensor:
 def _initialise(module: nn.Module, init: Init) -> None:
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return
-    draw = {
-        "he": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
-        "xavier": nn.init.xavier_normal_,
-        "normal": lambda w: nn.init.normal_(w, std=0.02),
-        "orthogonal": nn.init.orthogonal_,
-    }[init]
-    draw(module.weight)
+    if init == "he":
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    elif init == "xavier":
+        nn.init.xavier_normal_(module.weight)
+    elif init == "normal":
+        nn.init.normal_(module.weight, std=0.02)
+    else:
+        nn.init.orthogonal_(module.weight)
     if module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -1,0 +1,64 @@
+"""``slideseg info``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slideseg.cli.options import debug_option, json_option
+
+
+@click.command()
+@click.argument("path")
+@json_option
+@debug_option
+def info(path: str, as_json: bool) -> None:
+    """Print what is known of a slide, a result or a model."""
+    facts = facts_of(path)
+    if as_json:
+        click.echo(json.dumps(facts, default=str))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:14}{json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
+
+
+def facts_of(path: str) -> dict[str, Any]:
+    """Return the facts of a model (by name or file), a result store or a slide, whichever ``path`` is.
+
+    Raises:
+        SlidesegError: if it is none of them.
+    """
+    from slideseg.model.bundled import bundled_models, find_model
+    from slideseg.store.result import is_result
+
+    if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
+        from slideseg.model.file import read_info
+
+        return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
+    if is_result(path):
+        from slideseg.store.result import open_result
+
+        return {"kind": "result", **open_result(path).info}
+    return {"kind": "slide", **_slide_facts(path)}
+
+
+def _slide_facts(path: str) -> dict[str, Any]:
+    from slideseg.slide.open import open_slide
+
+    slide = open_slide(path)
+    try:
+        return {
+            "path": slide.path,
+            "axes": slide.axes,
+            "shape": list(slide.shape),
+            "dtype": str(slide.dtype),
+            "mpp": slide.mpp,
+            "rgb": slide.is_rgb,
+            "levels": [{"shape": list(level.shape), "downsample": round(level.downsample, 4)} for level in slide.levels],
+            "read": "in place" if slide.direct else "after chunking",
+        }
+    finally:
+        slide.close()

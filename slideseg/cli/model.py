@@ -1,0 +1,66 @@
+"""``slideseg model list|show|import``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from slideseg.cli.options import debug_option, json_option
+
+
+@click.group()
+def model() -> None:
+    """List, show and import models."""
+
+
+@model.command("list")
+@debug_option
+def list_() -> None:
+    """List the bundled models."""
+    from slideseg.model.bundled import bundled_models
+    from slideseg.model.file import read_info
+
+    for name, path in bundled_models().items():
+        about = read_info(path)
+        classes = ", ".join(one.name for one in about.classes)
+        mpp = "any mpp" if about.input.mpp is None else f"{about.input.mpp} um/px"
+        click.echo(f"{name:12}{about.input.channels} channel(s), {mpp}: {classes}")
+
+
+@model.command()
+@click.argument("name_or_path")
+@json_option
+@debug_option
+def show(name_or_path: str, as_json: bool) -> None:
+    """Show a model: what it wants, what it tells apart, how it was trained and how good it is."""
+    from slideseg.model.bundled import find_model
+    from slideseg.model.file import read_info
+
+    path = find_model(name_or_path)
+    facts = json.loads(read_info(path).to_json())
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name}: {value}" if not isinstance(value, dict) else f"{name}:")
+        for key, one in value.items() if isinstance(value, dict) else ():
+            click.echo(f"  {key}: {json.dumps(one) if isinstance(one, dict | list) else one}")
+
+
+@model.command("import")
+@click.argument("checkpoint")
+@click.option("-o", "--output", help="Model file to write. [default: the checkpoint's name with .safetensors]")
+@click.option("--name", help="What the model is called.")
+@click.option("--class", "classes", multiple=True, help="Name of a class, background first; once for each.")
+@click.option("--mpp", type=float, help="Microns per pixel it was trained at.")
+@debug_option
+def import_(checkpoint: str, output: str | None, name: str | None, classes: tuple[str, ...], mpp: float | None) -> None:
+    """Turn a PyTorch checkpoint of the common public U-Net into a model file."""
+    from pathlib import Path
+
+    from slideseg.model.importer import import_checkpoint
+
+    out = Path(output) if output else Path(checkpoint).with_suffix(".safetensors").name
+    import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp)
+    click.echo(out)

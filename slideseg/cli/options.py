@@ -1,0 +1,70 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from slideseg.errors import ConfigError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable report on stdout.")
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure.")
+
+
+class IntOrAuto(click.ParamType[int | str]):
+    """A whole number from 1, or ``auto``."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or ``auto``."""
+        if value == "auto":
+            return "auto"
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = 0
+        if number < 1:
+            self.fail(f"{value!r} is neither 'auto' nor a whole number from 1", param, ctx)
+        return number
+
+
+def read_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> None:
+    """Take a YAML file's values as the options' defaults, so that flags win over it.
+
+    Raises:
+        ConfigError: if the file can't be read or names an unknown option.
+    """
+    if path is None:
+        return
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(explain(f"the configuration {path} can't be read", got=error)) from error
+    if not isinstance(values, dict):
+        raise ConfigError(explain(f"the configuration {path} can't be read", got=type(values).__name__, want="name: value"))
+    values = {str(name).replace("-", "_"): value for name, value in values.items()}
+    names = {p.name for p in ctx.command.params if isinstance(p, click.Option)} - {"config"}
+    if unknown := sorted(set(values) - names):
+        want = ", ".join(sorted(name for name in names if name))
+        raise ConfigError(explain(f"unknown option in {path}", got=", ".join(unknown), want=want))
+    ctx.default_map = values
+
+
+def config_option() -> Callable[[Any], Any]:
+    """Return the ``--config`` option."""
+    return click.option(
+        "--config",
+        type=click.Path(dir_okay=False),
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="YAML with the same names; flags win over it.",
+    )

@@ -1,0 +1,101 @@
+"""``slideseg predict``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from slideseg.cli.options import IntOrAuto, config_option, debug_option, json_option
+
+if TYPE_CHECKING:
+    from slideseg.plan import PredictOptions
+    from slideseg.report import Report
+
+MIB = 2**20
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", help="Result store (one input: X.zarr; several: a folder of them); a path or s3://.")
+@click.option("-m", "--model", default="nuclei", show_default=True, help="Bundled model, model file, or training run.")
+@click.option("-w", "--workers", type=IntOrAuto(), default="auto", show_default=True, help="Worker processes; 1: no Ray.")
+@click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
+@click.option("--level", type=int, help="Pyramid level to work at.")
+@click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns per pixel to work at.")
+@click.option("--tissue", metavar="auto|none|PATH", help="Parts to segment: found tissue, all, or a mask. [auto: large RGB]")
+@click.option("--tile", type=IntOrAuto(), default="auto", show_default=True, help="Pixels a side of the network's input.")
+@click.option("--batch", type=IntOrAuto(), default="auto", show_default=True, help="Tiles a forward pass.")
+@click.option("--memory", default="auto", show_default=True, metavar="SIZE", help="RAM budget a worker, such as 2GiB.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]), default="auto", show_default=True)
+@click.option("--save-probabilities", is_flag=True, help="Also write class probabilities.")
+@click.option(
+    "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,
+    help="How much of the slide the result carries for viewing.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace an existing result; without it the same run is resumed.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@json_option
+@config_option()
+@debug_option
+def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
+    """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
+    from slideseg.cli.progress import shown
+    from slideseg.prediction import options_of
+    from slideseg.prediction import predict as run
+
+    options["tissue"] = options["tissue"] or ""
+    if dry_run:
+        return _dry_run(inputs, output, options_of(options), as_json=as_json)
+    with shown() as watcher:
+        report = run(inputs, output, on_progress=watcher, **options)
+    _print_report(report, as_json=as_json)
+    return report.exit_code
+
+
+def _print_report(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.to_dict()))
+    for slide in report.slides:
+        if slide.error is not None:
+            click.echo(f"error: {slide.input}: {slide.error}", err=True)
+        elif not as_json:
+            shards = slide.shards
+            click.echo(
+                f"{slide.output}: {slide.pixels / 1e6:.1f} Mpx in {slide.seconds:.1f} s "
+                f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "
+                f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
+            )
+
+
+def _dry_run(inputs: tuple[str, ...], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
+    from slideseg.engine import measure_rate
+    from slideseg.inputs import find_inputs, name_outputs
+    from slideseg.plan import make_plan
+
+    slides = find_inputs(inputs)
+    plans = [make_plan(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]
+    described = []
+    for plan in plans:
+        seconds = (plan.pixels - plan.skipped_pixels) / (measure_rate(plan.job) * plan.workers)
+        described.append({"output": plan.job.output, **plan.describe(), "seconds": round(seconds, 1)})
+    if as_json:
+        click.echo(json.dumps({"status": "ok", "error": None, "plans": described}))
+        return 0
+    for one in described:
+        for name, value in one.items():
+            click.echo(f"{name.replace('_', ' '):18}{_readable(name, value)}")
+        click.echo()
+    return 0
+
+
+def _readable(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    if name in ("memory_per_worker", "disk"):
+        return f"{value / MIB:.0f} MiB"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    return f"about {value} s" if name == "seconds" else "-" if value is None else str(value)

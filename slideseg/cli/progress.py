@@ -1,0 +1,77 @@
+"""Show how far a run is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slideseg.report import Progress
+
+SECONDS_BETWEEN_LINES = 10
+MEGA = 1e6
+
+
+class Rate:
+    """Pixels a second and seconds left, without the pixels that an earlier run had finished."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def describe(self, state: Progress) -> str:
+        """Return both in words; nothing before the first pixel is there."""
+        done, seconds = state.done - state.kept, time.monotonic() - self._started
+        if done <= 0 or seconds <= 0:
+            return ""
+        rate = done / seconds
+        return f"{rate / MEGA:.2f} Mpx/s, {(state.total - state.done) / rate:.0f} s left"
+
+
+@contextmanager
+def shown() -> Iterator[Callable[[Progress], None]]:
+    """Show progress on stderr for as long as the block lasts."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Bars(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console, transient=True,
+        ) as bars:  # fmt: skip
+            yield _bar_watcher(bars)
+    else:
+        yield _line_watcher(console)
+
+
+def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
+    tasks: dict[str, tuple[TaskID, Rate]] = {}
+
+    def watch(state: Progress) -> None:
+        if state.slide not in tasks:
+            tasks[state.slide] = bars.add_task(state.slide, total=state.total, rate=""), Rate()
+        task, rate = tasks[state.slide]
+        text = rate.describe(state).partition(",")[0] if state.phase == "segmenting" else state.phase
+        bars.update(task, completed=state.done, description=state.slide.rpartition("/")[2], rate=text)
+
+    return watch
+
+
+def _line_watcher(console: Console) -> Callable[[Progress], None]:
+    rates: dict[str, Rate] = {}
+    last: dict[str, tuple[str, float]] = {}
+
+    def watch(state: Progress) -> None:
+        rate = rates.setdefault(state.slide, Rate())
+        phase, when = last.get(state.slide, ("", 0.0))
+        if state.phase == phase and time.monotonic() - when < SECONDS_BETWEEN_LINES:
+            return
+        last[state.slide] = state.phase, time.monotonic()
+        parts = [f"{state.slide}: {state.phase}", f"{100 * state.done / max(1, state.total):.0f} %", rate.describe(state)]
+        console.print(", ".join(part for part in parts if part), highlight=False, soft_wrap=True)
+
+    return watch

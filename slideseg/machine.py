@@ -1,0 +1,41 @@
+"""What this machine offers: cores and memory that a run may really use, also inside a container."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from slideseg.errors import ConfigError, explain
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def usable_cores() -> int:
+    """Return the number of CPU cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def available_memory() -> int:
+    """Return the bytes of RAM that can still be taken: the machine's, or what the container's limit leaves."""
+    meminfo = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(meminfo["MemAvailable"].split()[0]) * 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(0, free)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as ``2GiB``, ``800MB`` or ``1000000``.
+
+    >>> parse_size("1.5 GiB"), parse_size("800M")
+    (1610612736, 800000000)
+
+    Raises:
+        ConfigError: if it is no size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    if match is None or match[2] not in UNITS or float(match[1]) == 0:
+        raise ConfigError(explain("a size can't be read", got=text, want="a number and a unit", try_="2GiB"))
+    return int(float(match[1]) * UNITS[match[2]])

@@ -1,0 +1,446 @@
+"""The plan: what will be computed and written, and what it needs. All that can be refused is refused here, before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from slideseg.engine import Job, Precision, Source
+from slideseg.errors import ConfigError, ModelError, SlideError, explain
+from slideseg.grid import ShardGrid, shard_side, tiles_of
+from slideseg.machine import available_memory, parse_size, usable_cores
+from slideseg.model import halo
+from slideseg.model.bundled import find_model
+from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
+from slideseg.model.memory import peak_values, weight_count
+from slideseg.resample import choose_level
+from slideseg.slide.base import channels_of, planes_of
+from slideseg.slide.fingerprint import fingerprint
+from slideseg.slide.open import open_slide
+from slideseg.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
+
+if TYPE_CHECKING:
+    from slideseg.slide.base import Slide
+
+MIB = 2**20
+BASE_MEMORY = 520 * MIB
+"""RAM of a worker before its first tile: Python, PyTorch, zarr, the readers. Measured, rounded up (docs/benchmarks.md)."""
+MEMORY_SLACK = 1.2
+"""Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
+MEMORY_SHARE = 0.7
+"""Share of the free RAM that all workers together may plan to use."""
+REMOTE_MEMORY = 4 * 2**30
+"""RAM budget a worker on a cluster, whose machines the driver can't ask before it is connected."""
+LARGEST_INEXACT_CORE = 1024
+"""Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
+AUTO_TISSUE_SIDE = 4096
+"""RGB slides with a longer side get tissue detection by default."""
+LABEL_BYTES_PER_PIXEL = 0.25
+"""Disk a class map takes, pyramid included, at worst in practice; most take a twentieth."""
+FORMAT = "slideseg-result/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """What the user asked for; the names and meanings of ``slideseg predict``'s options."""
+
+    model: str = "nuclei"
+    workers: int | Literal["auto"] = "auto"
+    address: str | None = None
+    level: int | None = None
+    mpp: float | None = None
+    tissue: str = ""
+    """``auto``, ``none`` or a mask's path; empty: auto for large RGB slides, else none."""
+    tile: int | Literal["auto"] = "auto"
+    batch: int | Literal["auto"] = "auto"
+    memory: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    save_probabilities: bool = False
+    image: str = "overview"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PredictPlan:
+    """One slide's run, decided to the last number."""
+
+    job: Job
+    """What every worker gets."""
+    model: ModelInfo
+    """The model's description."""
+    model_sha256: str
+    """Hash of the model file."""
+    slide: dict[str, Any]
+    """``path``, ``fingerprint``, ``shape``, ``mpp`` and ``level`` of the slide."""
+    axes: str
+    """Axes of the slide."""
+    mpp: float | None
+    """Microns per working pixel."""
+    tissue: str
+    """``none``, ``auto`` or the mask's path."""
+    image: str
+    """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
+    workers: int
+    """Worker processes."""
+    address: str | None
+    """Ray cluster, None for this machine."""
+    chunk_first: bool
+    """Whether the slide is first copied into a temporary chunked array."""
+    worker_memory: int
+    """Bytes of RAM a worker is projected to need at its peak."""
+    disk: int
+    """Bytes of disk the result is projected to need at most."""
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """Everything that decides the bytes of the result: two runs with the same can resume each other."""
+        config = self.model.config
+        return {
+            "format": FORMAT,
+            "slide": self.slide["fingerprint"],
+            "level": self.job.source.level,
+            "factor": self.job.source.factor,
+            "model": self.model_sha256,
+            "precision": self.job.precision,
+            "device": self.job.device,
+            "core": None if config.exact else self.job.core,
+            "shard": self.job.grid.side,
+            "tissue": None if self.job.tissue is None else self.job.tissue.digest(),
+            "probabilities": self.job.probabilities,
+            "image": self.image,
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings, resolved."""
+        return {
+            "workers": self.workers,
+            "address": self.address,
+            "level": self.job.source.level,
+            "mpp": self.mpp,
+            "tissue": self.tissue,
+            "tile": self.tile,
+            "batch": self.job.batch,
+            "device": self.job.device,
+            "precision": self.job.precision,
+            "save_probabilities": self.job.probabilities,
+            "image": self.image,
+        }
+
+    @property
+    def tile(self) -> int:
+        """Side of the largest network input in pixels."""
+        return self.job.core + 2 * margin(self.model)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the class map."""
+        rows, columns = self.job.grid.shape_yx
+        return self.job.grid.planes * rows * columns
+
+    @property
+    def skipped_pixels(self) -> int:
+        """Pixels without tissue, which are not computed."""
+        if self.job.tissue is None:
+            return 0
+        return sum(self.job.tissue.empty_pixels(shard.write_box) for shard in self.job.grid)
+
+    @property
+    def tiles(self) -> int:
+        """Forward passes of one tile at most (tiles of one colour are not computed again)."""
+        boxes = (s.write_box if self.job.tissue is None else self.job.tissue.bounding_box(s.write_box) for s in self.job.grid)
+        stride = self.model.config.stride
+        return sum(1 for box in boxes if box is not None for _ in tiles_of(box, self.job.core, stride, 0))
+
+    def with_source(self, path: str) -> PredictPlan:
+        """Return the plan with the slide read from another place, such as its temporary chunked copy."""
+        return replace(self, job=replace(self.job, source=replace(self.job.source, path=path)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as ``--dry-run`` prints it."""
+        rows, columns = self.job.grid.shape_yx
+        return {
+            "slide": {**self.slide, "axes": self.axes},
+            "model": {"name": self.model.name, "sha256": self.model_sha256},
+            "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],
+            **self.settings,
+            "core": self.job.core,
+            "stride": self.model.config.stride,
+            "halo": self.model.config.halo,
+            "exact": self.model.config.exact,
+            "shards": len(self.job.grid),
+            "shard": self.job.grid.side,
+            "tiles": self.tiles,
+            "pixels": self.pixels,
+            "skipped_pixels": self.skipped_pixels,
+            "chunk_first": self.chunk_first,
+            "memory_per_worker": self.worker_memory,
+            "disk": self.disk,
+        }
+
+
+def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictPlan:
+    """Decide everything about one slide's run.
+
+    Raises:
+        SlideError: if the slide can't be used.
+        ModelError: if the model can't be used, or not on this slide.
+        ConfigError: if the options contradict each other, the slide or the machine.
+    """
+    model_path = find_model(options.model)
+    info = read_info(model_path)
+    slide = open_slide(input_path)
+    try:
+        _check_fit(slide, info)
+        source, mpp = _choose_source(slide, info, options)
+        shape_yx = _working_shape(slide, source)
+        tissue = _tissue_map(slide, shape_yx, options)
+        grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
+        device, precision = _device(options), _precision(options)
+        workers = _workers(options, device, len(grid))
+        core, batch, memory = _tile(slide, info, grid, options, workers)
+        job = Job(
+            source=source,
+            model=str(model_path),
+            output=output,
+            grid=grid,
+            core=core,
+            batch=batch,
+            tissue=tissue[1],
+            device=device,
+            precision=precision,
+            threads=_threads(device, workers),
+            probabilities=options.save_probabilities,
+        )
+        plan = PredictPlan(
+            job=job,
+            model=info,
+            model_sha256=hashlib.sha256(model_path.read_bytes()).hexdigest(),
+            slide={
+                "path": str(input_path),
+                "fingerprint": fingerprint(input_path),
+                "shape": list(slide.shape),
+                "mpp": slide.mpp,
+                "level": source.level,
+            },
+            axes=slide.axes,
+            mpp=mpp,
+            tissue=tissue[0],
+            image=options.image,
+            workers=workers,
+            address=options.address,
+            chunk_first=not slide.direct and source.level == 0,
+            worker_memory=memory,
+            disk=_disk(slide, grid, info, options),
+        )
+    finally:
+        slide.close()
+    _check_disk(plan)
+    return plan
+
+
+def margin(info: ModelInfo) -> int:
+    """Return the pixels around a core that a tile reads."""
+    config = info.config
+    return halo.margins(config.depth, config.upsampling).reach if config.exact else config.halo
+
+
+def worker_memory(info: ModelInfo, core: int, batch: int, region_bytes: int, out_bytes: int) -> int:
+    """Return the RAM in bytes that a worker is projected to need at its peak.
+
+    Args:
+        info: the model.
+        core: side of a tile's core in pixels.
+        batch: tiles a forward pass.
+        region_bytes: bytes of a shard's input with its margin.
+        out_bytes: bytes of a shard's results.
+    """
+    values = peak_values(info.config, core) * batch
+    regions = 3 * (2 * region_bytes + out_bytes)
+    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + MEMORY_SLACK * 4 * values + regions)
+
+
+def _check_fit(slide: Slide, info: ModelInfo) -> None:
+    if channels_of(slide) != info.input.channels:
+        raise ModelError(
+            explain(
+                f"{slide.path} does not fit model {info.name}",
+                got=f"{channels_of(slide)} channel(s)",
+                want=info.input.channels,
+                try_="another --model",
+            )
+        )
+    if slide.dtype.name not in FULL_SCALE:
+        raise SlideError(explain(f"{slide.path} has an unsupported dtype", got=slide.dtype, want=", ".join(FULL_SCALE)))
+
+
+def _choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tuple[Source, float | None]:
+    """Return what is read, and the microns per working pixel."""
+    if options.level is not None and options.mpp is not None:
+        raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
+    level, factor = 0, 1.0
+    wanted = options.mpp if options.mpp is not None else info.input.mpp
+    if options.level is not None:
+        level = options.level
+        if not 0 <= level < len(slide.levels):
+            raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
+    elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
+        level, factor = choose_level(slide, wanted)
+    mpp = None if slide.mpp is None else slide.mpp * slide.levels[level].downsample * factor
+    return Source(str(slide.path), level, factor), mpp
+
+
+def _working_shape(slide: Slide, source: Source) -> tuple[int, int]:
+    rows, columns = slide.levels[source.level].shape
+    if source.factor == 1.0:
+        return rows, columns
+    return max(1, round(rows / source.factor)), max(1, round(columns / source.factor))
+
+
+def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions) -> tuple[str, TissueMap | None]:
+    wanted = options.tissue
+    if not wanted:
+        wanted = "auto" if can_detect(slide) and max(slide.shape[:2]) > AUTO_TISSUE_SIDE else "none"
+    if wanted == "none":
+        return wanted, None
+    if wanted == "auto":
+        return wanted, detect_tissue(slide, shape_yx)
+    mask = open_slide(wanted)
+    try:
+        return wanted, map_of_mask_slide(mask, shape_yx)
+    finally:
+        mask.close()
+
+
+def _device(options: PredictOptions) -> str:
+    available = torch.cuda.is_available()
+    if options.device == "auto":
+        return "cuda" if available else "cpu"
+    if options.device == "cuda" and not available and options.address is None:
+        raise ConfigError(explain("no GPU is usable here", got="--device cuda", try_="--device cpu"))
+    return options.device
+
+
+def _precision(options: PredictOptions) -> Precision:
+    if options.precision == "int8":
+        raise ConfigError(explain("int8 is not available yet", try_="--precision auto"))
+    if options.precision != "auto":
+        return options.precision  # type: ignore[return-value]
+    return "bf16" if _device(options) == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def _workers(options: PredictOptions, device: str, shards: int) -> int:
+    if options.workers != "auto":
+        if options.workers < 1:
+            raise ConfigError(explain("there must be a worker", got=f"--workers {options.workers}", want="1 or more"))
+        return options.workers
+    units = torch.cuda.device_count() if device == "cuda" else usable_cores()
+    return max(1, min(units, shards))
+
+
+def _threads(device: str, workers: int) -> int:
+    """One thread a process with several workers (they would fight for the cores); all cores for a single one."""
+    return usable_cores() if workers == 1 and device == "cpu" else 1
+
+
+def _tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> tuple[int, int, int]:
+    """Return the core's side, the batch and the projected memory of a worker."""
+    config, cell = info.config, info.config.stride
+    side = min(grid.side, max(-(-length // cell) * cell for length in grid.shape_yx))
+    region = (side + 2 * margin(info) + 2 * cell) ** 2 * channels_of(slide) * slide.dtype.itemsize
+    out = side**2 * (2 + (config.out_channels if options.save_probabilities else 0))
+    budget = _budget(options, workers)
+    batch = 1 if options.batch == "auto" else options.batch
+    if batch < 1:
+        raise ConfigError(explain("a batch holds at least one tile", got=f"--batch {batch}", want="1 or more"))
+
+    def needed(core: int) -> int:
+        return worker_memory(info, core, batch, region, out)
+
+    if options.tile != "auto":
+        core = min(side, (options.tile - 2 * margin(info)) // cell * cell)
+        if core < cell:
+            want = f"at least {cell + 2 * margin(info)}"
+            raise ConfigError(explain("the tile is too small for this network", got=options.tile, want=want))
+    else:
+        largest = side if config.exact else min(side, LARGEST_INEXACT_CORE)
+        core = next((core for core in _even_cores(side, largest, cell) if needed(core) <= budget), cell)
+    if needed(core) > budget and (options.memory != "auto" or options.tile == "auto"):
+        raise ConfigError(
+            explain(
+                "the memory does not hold one tile",
+                got=f"{budget / MIB:.0f} MiB a worker",
+                want=f"{needed(core) / MIB:.0f} MiB",
+                try_="a larger --memory, fewer --workers or a smaller --tile",
+            )
+        )
+    return core, batch, needed(core)
+
+
+def _even_cores(side: int, largest: int, cell: int) -> list[int]:
+    """Return the cores that split a shard evenly, largest first: others would leave a narrow, wasteful rest."""
+    parts = range(1, side // cell + 1)
+    cores = {-(-side // part // cell) * cell for part in parts}
+    return sorted((core for core in cores if core <= largest), reverse=True)
+
+
+def _budget(options: PredictOptions, workers: int) -> int:
+    if options.memory != "auto":
+        return parse_size(options.memory)
+    if options.address is not None:
+        return REMOTE_MEMORY
+    return int(available_memory() * MEMORY_SHARE / workers)
+
+
+def _disk(slide: Slide, grid: ShardGrid, info: ModelInfo, options: PredictOptions) -> int:
+    pixels = grid.planes * grid.shape_yx[0] * grid.shape_yx[1]
+    bytes_a_pixel = LABEL_BYTES_PER_PIXEL
+    if options.save_probabilities:
+        bytes_a_pixel += info.config.out_channels
+    if options.image == "full":
+        bytes_a_pixel += 4 / 3 * channels_of(slide)
+    if not slide.direct:
+        bytes_a_pixel += channels_of(slide) * slide.dtype.itemsize
+    return int(pixels * bytes_a_pixel) + MIB
+
+
+def _check_disk(plan: PredictPlan) -> None:
+    if "://" in plan.job.output:
+        return
+    folder = Path(plan.job.output).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(explain("the output can't be written", got=folder, want="a writable folder", try_="--output"))
+    free = shutil.disk_usage(folder).free
+    if free < plan.disk and not Path(plan.job.output).exists():
+        got = f"{free / MIB:.0f} MiB free"
+        raise ConfigError(explain("the disk is too full", got=got, want=f"{plan.disk / MIB:.0f} MiB", try_="--output"))
+
+
+def record_of(plan: PredictPlan, version: str) -> dict[str, Any]:
+    """Return the ``slideseg`` attributes of an unfinished result."""
+    config = plan.model.config
+    return {
+        "version": version,
+        "status": "running",
+        "slide": plan.slide,
+        "model": {
+            "name": plan.model.name,
+            "sha256": plan.model_sha256,
+            "classes": [asdict(one) for one in plan.model.classes],
+        },
+        "settings": plan.settings,
+        "tiling": {"stride": config.stride, "halo": config.halo, "tile": plan.tile, "exact": config.exact},
+        "pixels": plan.pixels,
+        "skipped_pixels": plan.skipped_pixels,
+        "run": json.loads(json.dumps(plan.run)),
+    }

@@ -1,0 +1,246 @@
+"""Segment slides: the whole line on one page.
+
+plan -> lease on the output -> store -> shards on workers -> pyramids and overview -> metadata, which commits
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from slideseg.engine import Engine, ShardDone, measure_tiling_error
+from slideseg.errors import ConfigError, ResultInUseError, RunError, SlidesegError, explain
+from slideseg.executors.base import Done, Executor, Failed
+from slideseg.executors.serial import SerialExecutor
+from slideseg.inputs import find_inputs, name_outputs
+from slideseg.plan import PredictOptions, PredictPlan, make_plan, record_of
+from slideseg.reassemble.overview import write_overview
+from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.report import PeakMemory, Progress, Report, ShardCounts, SlideReport
+from slideseg.slide.chunk import chunk_slide
+from slideseg.slide.open import open_slide
+from slideseg.store.commit import commit
+from slideseg.store.create import create_result
+from slideseg.store.layout import ResultLayout
+from slideseg.store.lease import Lease
+from slideseg.store.shards import ShardStore
+from slideseg.version import __version__
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+log = logging.getLogger(__name__)
+
+Watcher = Callable[[Progress], None]
+"""Called with the state of things, in the driver, now and then."""
+
+
+def predict(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    on_progress: Watcher | None = None,
+    **options: Any,
+) -> Report:
+    """Segment one slide or several.
+
+    Args:
+        inputs: a slide, a folder of slides, or several of either.
+        output: the result store of a single slide, or the folder of the stores of several; None for ``<stem>.zarr`` here.
+        on_progress: called with a `Progress` as the run goes on.
+        **options: fields of `PredictOptions`, such as ``model="nuclei"`` or ``workers=8``.
+
+    Returns:
+        What became of every slide. With several slides a failed one is reported and the rest go on.
+
+    Raises:
+        SlidesegError: if the options or the inputs can't be used, or the only slide fails.
+    """
+    wanted = options_of(options)
+    slides = find_inputs(inputs)
+    outputs = name_outputs(slides, output)
+    if len(slides) == 1:
+        return Report((predict_slide(slides[0], outputs[0], wanted, on_progress),))
+    return Report(tuple(_or_failure(s, o, wanted, on_progress) for s, o in zip(slides, outputs, strict=True)))
+
+
+def options_of(options: dict[str, Any]) -> PredictOptions:
+    """Turn keyword arguments into options.
+
+    Raises:
+        ConfigError: if a name is unknown.
+    """
+    known = {field.name for field in fields(PredictOptions)}
+    if unknown := sorted(set(options) - known):
+        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known))))
+    return PredictOptions(**options)
+
+
+def _or_failure(slide: str, output: str, options: PredictOptions, watcher: Watcher | None) -> SlideReport:
+    try:
+        return predict_slide(slide, output, options, watcher)
+    except SlidesegError as error:
+        return SlideReport(slide, output, "failed", error=str(error), exit_code=error.exit_code)
+
+
+def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Watcher | None = None) -> SlideReport:
+    """Segment one slide into one result store.
+
+    Raises:
+        SlidesegError: what went wrong; finished shards stay and the same call goes on from there.
+    """
+    started = time.perf_counter()
+    plan = make_plan(slide, output, options)
+    layout = layout_of(plan)
+    record = record_of(plan, __version__)
+    with Lease(output) as lease:
+        create_result(output, layout, record, overwrite=options.overwrite)
+        run = _Run(plan, layout, lease, watcher)
+        copy = run.chunk()
+        run.compute_shards()
+        run.finish()
+        seconds = time.perf_counter() - started
+        record |= {
+            "status": "complete",
+            "seconds": round(seconds, 3),
+            "reused_pixels": run.tally.reused,
+            "tiling": record["tiling"] | {"max_error": run.tiling_error()},
+        }
+        commit(output, layout, record)
+        if copy is not None:
+            shutil.rmtree(copy)
+    return run.report(time.perf_counter() - started)
+
+
+def layout_of(plan: PredictPlan) -> ResultLayout:
+    """Return the arrays of a plan's result."""
+    return ResultLayout(
+        grid=plan.job.grid,
+        plane_axis=plan.axes[0] if len(plan.axes) == len("zyxc") else None,  # type: ignore[arg-type]
+        classes=tuple(asdict(one) for one in plan.model.classes),
+        probabilities=plan.model.config.out_channels if plan.job.probabilities else 0,
+        mpp=plan.mpp,
+        name=plan.slide["path"].rstrip("/").rpartition("/")[2],
+    )
+
+
+@dataclass
+class _Tally:
+    """What has come back from the workers."""
+
+    done: int = 0
+    computed: int = 0
+    kept: int = 0
+    reused: int = 0
+    worker_peak: int = 0
+
+    def add(self, shard: ShardDone) -> None:
+        self.done += shard.pixels
+        self.computed += 1
+        self.reused += shard.reused
+        self.worker_peak = max(self.worker_peak, shard.peak_memory)
+
+
+class _Run:
+    """One slide's way through the workers and back."""
+
+    def __init__(self, plan: PredictPlan, layout: ResultLayout, lease: Lease, watcher: Watcher | None) -> None:
+        self.plan = plan
+        self.layout = layout
+        self.tally = _Tally()
+        self._lease = lease
+        self._watcher = watcher
+        self._kept_pixels = 0
+
+    def chunk(self) -> str | None:
+        """Copy a slide that can't be read box by box into a temporary zarr array beside the result; return where."""
+        if not self.plan.chunk_first:
+            return None
+        copy = f"{self.plan.job.output.rstrip('/')}.source.zarr"
+        self._tell("chunking", 0)
+        with closing(open_slide(self.plan.job.source.path)) as slide:
+            chunk_slide(slide, copy, self.plan.workers)
+        self.plan = self.plan.with_source(copy)
+        return copy
+
+    def compute_shards(self) -> None:
+        """Have every shard computed that is not there yet.
+
+        Raises:
+            RunError: if some could not be.
+        """
+        job = self.plan.job
+        finished = ShardStore(job.output, self.layout).finished()
+        missing = [index for index in range(len(job.grid)) if index not in finished]
+        self.tally.kept = len(finished)
+        self._kept_pixels = self.tally.done = sum(job.grid[index].write_box.area for index in finished)
+        self._tell("segmenting", self.tally.done)
+        if missing:
+            failed = list(self._failures(missing))
+            if failed:
+                what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {failed[0].task}: {failed[0].error}"
+                raise RunError(explain(what, try_="the same command again, it keeps what is done"))
+
+    def _failures(self, missing: list[int]) -> Iterable[Failed]:
+        worker = functools.partial(Engine, self.plan.job, self.layout)
+        with closing(executor_of(self.plan).run(worker, missing)) as events:
+            for event in events:
+                if self._lease.lost:
+                    raise ResultInUseError(explain("another run has taken over the output", got=self.plan.job.output))
+                match event:
+                    case Failed():
+                        log.error("shard %d: %s", event.task, event.error)
+                        yield event
+                    case Done(result=shard):
+                        self.tally.add(shard)
+                        self._tell("segmenting", self.tally.done)
+
+    def finish(self) -> None:
+        """Build the pyramids and the overview from the shards and the slide."""
+        self._tell("finishing", self.tally.done)
+        output = self.plan.job.output
+        write_label_pyramid(output, self.layout)
+        if self.plan.job.probabilities:
+            write_probability_pyramid(output, self.layout)
+        if self.plan.image != "none":
+            with closing(self.plan.job.source.open()) as slide:
+                write_overview(output, slide, self.layout, full=self.plan.image == "full")
+
+    def tiling_error(self) -> float:
+        """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide."""
+        return 0.0 if self.plan.model.config.exact else measure_tiling_error(self.plan.job)
+
+    def report(self, seconds: float) -> SlideReport:
+        driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return SlideReport(
+            input=self.plan.slide["path"],
+            output=self.plan.job.output,
+            status="ok",
+            seconds=round(seconds, 3),
+            pixels=self.plan.pixels,
+            skipped_pixels=self.plan.skipped_pixels,
+            reused_pixels=self.tally.reused,
+            shards=ShardCounts(len(self.plan.job.grid), self.tally.computed, self.tally.kept),
+            peak_memory=PeakMemory(driver, self.tally.worker_peak),
+        )
+
+    def _tell(self, phase: str, done: int) -> None:
+        if self._watcher is not None:
+            self._watcher(Progress(self.plan.slide["path"], phase, done, self.plan.pixels, self._kept_pixels))
+
+
+def executor_of(plan: PredictPlan) -> Executor:
+    """Return what runs the plan's shards: this process for one worker, Ray for more or on a cluster."""
+    if plan.workers == 1 and plan.address is None:
+        return SerialExecutor()
+    from slideseg.executors.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
+
+    return RayExecutor(plan.workers, plan.address, gpus_per_worker=1 if plan.job.device == "cuda" else 0)
