@@ -125,6 +125,5 @@ def _ordered_sum(values: np.ndarray) -> np.ndarray:
 
 
 def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype.kind != "u":
-        return values.astype(dtype)
-    return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
+    rounded: np.ndarray = values if dtype.kind != "u" else np.clip(np.rint(values), 0, np.iinfo(dtype).max)
+    return rounded.astype(dtype)

@@ -6,7 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zarr
 from zarr.codecs import ZstdCodec
@@ -37,7 +37,7 @@ def chunk_slide(slide: Slide, store_path: str, workers: int = 1) -> str:
     Raises:
         SlideError: if the slide's pixels can't be decoded.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "path": slide.path,
         "source": _source(slide),
         "shape": list(slide.shape),
@@ -48,7 +48,7 @@ def chunk_slide(slide: Slide, store_path: str, workers: int = 1) -> str:
     array = _existing(store_path, facts)
     if array is None:
         array = _create(slide, store_path, facts)
-    elif array.attrs[CHUNKED]["complete"]:
+    elif _facts_of(array)["complete"]:
         return store_path
     whole = Box.of_shape(slide.levels[0].shape)
     boxes = [(plane, box) for plane in range(planes_of(slide)) for box in whole.split(_SIDE, _BAND)]
@@ -66,13 +66,13 @@ def _source(slide: Slide) -> str | None:
         return None  # an image in memory has no file
 
 
-def _existing(store_path: str, facts: dict[str, object]) -> zarr.Array | None:
+def _existing(store_path: str, facts: dict[str, Any]) -> zarr.Array[Any] | None:
     """Return the array of an earlier copy of the same slide, finished or not; remove anything else that is there."""
     if not Path(store_path).is_dir():
         return None
     try:
         found = zarr.open_array(store_path, mode="r+")
-        known = dict(found.attrs[CHUNKED])
+        known = _facts_of(found)
     except (OSError, KeyError, ValueError, TypeError):
         known = {}
     known.pop("complete", None)
@@ -82,7 +82,12 @@ def _existing(store_path: str, facts: dict[str, object]) -> zarr.Array | None:
     return None
 
 
-def _create(slide: Slide, store_path: str, facts: dict[str, object]) -> zarr.Array:
+def _facts_of(array: zarr.Array[Any]) -> dict[str, Any]:
+    facts: Any = array.attrs[CHUNKED]
+    return dict(facts)
+
+
+def _create(slide: Slide, store_path: str, facts: dict[str, Any]) -> zarr.Array[Any]:
     axes = slide.axes
     planes = (1,) * (len(axes) - 3)
     rows, columns = slide.levels[0].shape
@@ -98,7 +103,7 @@ def _create(slide: Slide, store_path: str, facts: dict[str, object]) -> zarr.Arr
     )
 
 
-def _copy(slide: Slide, array: zarr.Array, store_path: str, plane_and_box: tuple[int, Box]) -> None:
+def _copy(slide: Slide, array: zarr.Array[Any], store_path: str, plane_and_box: tuple[int, Box]) -> None:
     plane, box = plane_and_box
     index = (plane,) if array.ndim == len("zyxc") else ()
     chunks = [(*index, y // _SIDE, x // _SIDE, 0) for y in range(box.y0, box.y1, _SIDE) for x in range(box.x0, box.x1, _SIDE)]

@@ -84,4 +84,5 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
     if (alpha == _WHITE).all():
         return np.ascontiguousarray(rgba[..., :3])
     mixed = rgba[..., :3].astype(np.uint32) * alpha + _WHITE * (_WHITE - alpha.astype(np.uint32))
-    return ((mixed + _WHITE // 2) // _WHITE).astype(np.uint8)
+    rgb: np.ndarray = ((mixed + _WHITE // 2) // _WHITE).astype(np.uint8)
+    return rgb

@@ -69,7 +69,7 @@ def read_bytes(file: int, offset: int, length: int) -> bytes:
 
 
 def _fill(file: int, out: np.ndarray, offset: int) -> None:
-    view = memoryview(out.reshape(-1).view(np.uint8))
+    view = memoryview(out.reshape(-1).view(np.uint8).data)
     done = 0
     while done < len(view):
         # one call moves at most 2 GiB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -115,14 +115,15 @@ class Reader:
     def close(self) -> None:
         """Release the file."""
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.path} {self.axes}={self.shape} {self.dtype} levels={len(self.levels)} mpp={self.mpp}>"
+        name, levels = type(self).__name__, len(self.levels)
+        return f"<{name} {self.path} {self.axes}={self.shape} {self.dtype} levels={levels} mpp={self.mpp}>"
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         raise NotImplementedError

@@ -24,7 +24,7 @@ from slideseg.geometry import Box
 from slideseg.slide.preflight import Segments, check_directories, check_segments
 from slideseg.slide.raw import RawImage, read_bytes
 from slideseg.slide.reader import Facts, Reader, make_levels, reads_directly, same_picture
-from slideseg.slide.tiff_metadata import microns_per_pixel, ome_planes
+from slideseg.slide.tiff_metadata import microns_per_pixel, ome_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,9 +143,9 @@ class _Colour:
         """Return the pixels (y, x, c) of ``stored`` (y, x, samples)."""
         kept = stored[..., : self.keep]
         if self.palette is not None:
-            return self.palette[kept[..., 0]]
-        if self.inverted_from:
-            return (self.inverted_from - kept.astype(np.int64)).astype(kept.dtype)
+            kept = self.palette[kept[..., 0]]
+        elif self.inverted_from:
+            kept = (self.inverted_from - kept.astype(np.int64)).astype(kept.dtype)
         return kept
 
 
@@ -230,8 +230,8 @@ class TiffSlide(Reader):
             height, width = (min(sides) for sides in zip(image.chunk, image.shape, strict=True))
             image.read(self._tif.filehandle.fileno(), Box(0, 0, height, width), 0)
 
-    def zarr(self, level: int = 0) -> zarr.Array:
-        """Return ``level`` as a chunked, read-only zarr array over the file, as tifffile stores its axes; for other libraries."""
+    def zarr(self, level: int = 0) -> zarr.Array[Any]:
+        """Return ``level`` as a chunked, read-only zarr array over the file, its axes as the file stores them."""
         return zarr.open_array(self._series.aszarr(level=level), mode="r")
 
     def close(self) -> None:
@@ -261,11 +261,12 @@ def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
 
 def _baseline(path: str, tif: Any) -> Any:
     """Return the series with the largest image: not a thumbnail, label or macro."""
-    if tif.is_ome and ome_planes(tif.ome_metadata or "") > MAX_PLANES:
-        raise SlideError(explain(f"{path}: lying OME-XML", got="more planes than a file can hold", want=f"at most {MAX_PLANES}"))
     first = tif.pages.first
     if not first.shape or 0 in first.shape:
         raise SlideError(explain(f"{path}: its first image has no pixels", got=f"{first.imagelength} x {first.imagewidth}"))
+    # tifffile makes a list of as many pages as the XML claims
+    if tif.is_ome and ome_pixels(tif.ome_metadata or "") > MAX_PLANES * math.prod(first.shape):
+        raise SlideError(explain(f"{path}: lying OME-XML, it claims more pixels than a file of such pages can hold"))
     found = [series for series in tif.series if series.ndim and "Y" in series.axes and "X" in series.axes]
     if not found:
         raise SlideError(explain(f"{path}: a TIFF without an image"))

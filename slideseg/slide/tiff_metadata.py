@@ -75,14 +75,14 @@ def ome_mpp(xml: str) -> float | None:
     return plausible_mpp(*sizes)
 
 
-def ome_planes(xml: str) -> int:
-    """Return the most planes (z times c times t) that any image in OME-XML claims.
+def ome_pixels(xml: str) -> int:
+    """Return the most samples (x times y times z times c times t) that any image in OME-XML claims.
 
-    >>> ome_planes('<Pixels SizeX="9" SizeY="9" SizeZ="5" SizeC="2" SizeT="1">')
-    10
+    >>> ome_pixels('<Pixels SizeX="9" SizeY="9" SizeZ="5" SizeC="2" SizeT="1">')
+    810
     """
-    sizes = [dict(re.findall(r"Size([ZCT])\s*=\s*[\"'](\d+)", pixels)) for pixels in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", xml)]
-    return max((math.prod(int(count) for count in size.values()) for size in sizes), default=0)
+    claims = [dict(re.findall(r"Size([XYZCT])\s*=\s*[\"'](\d+)", tag)) for tag in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", xml)]
+    return max((math.prod(int(count) for count in claim.values()) for claim in claims), default=0)
 
 
 def _resolution_unit(page: Any) -> int:

@@ -26,8 +26,10 @@ from slideseg.slide.tiff_metadata import MICRONS
 try:
     from obstore.store import from_url
     from zarr.storage import ObjectStore
+
+    HAS_OBJECT_STORES = True
 except ImportError:
-    from_url = None
+    HAS_OBJECT_STORES = False
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +59,7 @@ _RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
 class _Picture:
     """What the metadata says of an image in a zarr."""
 
-    arrays: tuple[zarr.Array, ...]
+    arrays: tuple[zarr.Array[Any], ...]
     """Levels, finest first."""
     axes: str
     """One letter an axis of the arrays."""
@@ -98,9 +100,7 @@ class ZarrSlide(Reader):
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         array = self._arrays[level]
-        where = {"y": box.slices[0], "x": box.slices[1], "c": slice(None), self.axes[0]: plane}
-        if len(self.axes) == len("yxc"):
-            where["y"] = box.slices[0]
+        where: dict[str, Any] = {self.axes[0]: plane, "y": box.slices[0], "x": box.slices[1], "c": slice(None)}
         index = tuple(where.get(axis, 0) for axis in self._axes)
         try:
             pixels = np.asarray(array[index])
@@ -115,7 +115,7 @@ class ZarrSlide(Reader):
 def _store(path: str) -> Any:
     if not is_url(path):
         return path
-    if from_url is None:
+    if not HAS_OBJECT_STORES:
         raise SlideError(explain(f"{path}: object stores need one more package", try_="pip install 'slideseg[s3]'"))
     return ObjectStore(from_url(path), read_only=True)
 
@@ -151,7 +151,7 @@ def _stack_axis(path: str, size: dict[str, int]) -> str | None:
     return stacks[0] if stacks else None
 
 
-def _direct(array: zarr.Array, axes: str) -> bool:
+def _direct(array: zarr.Array[Any], axes: str) -> bool:
     chunk = dict(zip(axes, array.chunks, strict=True))
     side = _side(array, axes)
     deep = chunk.get("z", 1) * chunk.get("t", 1)
@@ -161,11 +161,11 @@ def _direct(array: zarr.Array, axes: str) -> bool:
     return reads_directly(side, (chunk["y"], chunk["x"]))
 
 
-def _side(array: zarr.Array, axes: str) -> tuple[int, int]:
+def _side(array: zarr.Array[Any], axes: str) -> tuple[int, int]:
     return int(array.shape[axes.index("y")]), int(array.shape[axes.index("x")])
 
 
-def _array_picture(path: str, array: zarr.Array) -> _Picture:
+def _array_picture(path: str, array: zarr.Array[Any]) -> _Picture:
     chunked = array.attrs.get(CHUNKED)
     if isinstance(chunked, dict):
         if not chunked.get("complete"):
@@ -203,10 +203,11 @@ def _guessed_axes(path: str, shape: Sequence[int]) -> str:
 
 
 def _group_picture(path: str, group: zarr.Group) -> _Picture:
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome", attributes)
-    if "multiscales" not in ome and "bioformats2raw.layout" in ome and "0" in group:
-        return _group_picture(path, group["0"])
+    attributes: dict[str, Any] = dict(group.attrs)
+    ome: dict[str, Any] = attributes.get("ome", attributes)
+    first = group.get("0")
+    if "multiscales" not in ome and "bioformats2raw.layout" in ome and isinstance(first, zarr.Group):
+        return _group_picture(path, first)
     scales = ome.get("multiscales")
     if not isinstance(scales, list) or not scales:
         what = "a plate of many images" if "plate" in ome else "a zarr group without an image"
@@ -230,14 +231,14 @@ def _ome_axes(path: str, scale: dict[str, Any]) -> tuple[str, list[str | None]]:
     return axes, units
 
 
-def _level(path: str, group: zarr.Group, dataset: dict[str, Any]) -> zarr.Array:
+def _level(path: str, group: zarr.Group, dataset: dict[str, Any]) -> zarr.Array[Any]:
     array = group.get(str(dataset["path"]))
     if not isinstance(array, zarr.Array):
         raise SlideError(explain(f"{path}: a level is missing", got=dataset["path"], want="the arrays its metadata names"))
     return array
 
 
-def _pyramid(arrays: list[zarr.Array], axes: str) -> tuple[zarr.Array, ...]:
+def _pyramid(arrays: list[zarr.Array[Any]], axes: str) -> tuple[zarr.Array[Any], ...]:
     """Return the finest array and those that are smaller copies of it, in falling size."""
     kept = [arrays[0]]
     others = [index for index, axis in enumerate(axes) if axis not in "yx"]
@@ -256,12 +257,11 @@ def _ome_mpp(scale: dict[str, Any], axes: str, units: list[str | None]) -> float
         if transformation.get("type") == "scale" and "scale" in transformation:
             factors = factors * np.asarray(transformation["scale"], float)
     microns = [MICRONS.get(str(units[axes.index(axis)]).lower()) for axis in "yx"]
-    return plausible_mpp(
-        *(None if unit is None else float(factors[axes.index(axis)]) * unit for axis, unit in zip("yx", microns, strict=True))
-    )
+    sizes = [float(factors[axes.index(axis)]) for axis in "yx"]
+    return plausible_mpp(*(None if unit is None else size * unit for size, unit in zip(sizes, microns, strict=True)))
 
 
-def _ome_rgb(ome: dict[str, Any], array: zarr.Array, axes: str) -> bool:
+def _ome_rgb(ome: dict[str, Any], array: zarr.Array[Any], axes: str) -> bool:
     """Tell whether three 8-bit channels are red, green and blue: by their named colours, or because nothing says otherwise."""
     channels = array.shape[axes.index("c")] if "c" in axes else 1
     if channels != 3 or array.dtype != np.uint8:
