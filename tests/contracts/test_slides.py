@@ -1,0 +1,282 @@
+"""What every reader promises, checked on one file of each kind; real files where the data folder is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+from slideseg.errors import SlideError
+from slideseg.geometry import Box
+from slideseg.resample import ResampledSlide
+from slideseg.slide.array import ArraySlide
+from slideseg.slide.base import Slide, channels_of, planes_of
+from slideseg.slide.chunk import chunk_slide
+from slideseg.slide.open import open_slide
+from slideseg.testing.slides import PatternSlide, write_pyramid
+
+RNG = np.random.default_rng(7)
+RGB = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
+STACK = RNG.integers(0, 60000, (4, 70, 90), dtype=np.uint16)
+
+
+def ome_zarr(folder: Path, zarr_format: int) -> str:
+    path = str(folder / "image.ome.zarr")
+    axes = [{"name": "c", "type": "channel"}] + [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
+    scale = {
+        "axes": axes,
+        "datasets": [
+            {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": [1, 0.5 * 2**k, 0.5 * 2**k]}]}
+            for k in range(2)
+        ],
+    }
+    ome = {"multiscales": [scale | ({"version": "0.4"} if zarr_format == 2 else {})]}
+    attributes = ome if zarr_format == 2 else {"ome": ome | {"version": "0.5"}}
+    group = zarr.open_group(path, mode="w", zarr_format=zarr_format, attributes=attributes)
+    for k, pixels in enumerate([RGB, RGB[::2, ::2]]):
+        array = group.create_array(str(k), shape=(3, *pixels.shape[:2]), chunks=(1, 64, 64), dtype="u1")
+        array[:] = pixels.transpose(2, 0, 1)
+    return path
+
+
+def tiff(folder: Path, pixels: np.ndarray, **options: object) -> str:
+    path = str(folder / "image.tif")
+    tifffile.imwrite(path, pixels, **options)
+    return path
+
+
+def pyramid(folder: Path, compression: str | None) -> str:
+    path = str(folder / "pyramid.tif")
+    write_pyramid(path, RGB, tile=64, compression=compression, levels=3, mpp=0.5)
+    return path
+
+
+def bare_zarr(folder: Path, pixels: np.ndarray, **options: object) -> str:
+    path = str(folder / "bare.zarr")
+    array = zarr.create_array(path, shape=pixels.shape, dtype=pixels.dtype, chunks=tuple(min(s, 40) for s in pixels.shape), **options)
+    array[:] = pixels
+    return path
+
+
+def picture(folder: Path, name: str) -> str:
+    Image.fromarray(RGB).save(folder / name)
+    return str(folder / name)
+
+
+def npy(folder: Path, pixels: np.ndarray) -> str:
+    np.save(folder / "image.npy", pixels)
+    return str(folder / "image.npy")
+
+
+MADE = {
+    "tiled-jpeg-pyramid": lambda t: open_slide(pyramid(t, "jpeg")),
+    "tiled-raw-pyramid": lambda t: open_slide(pyramid(t, None)),
+    "strips-raw": lambda t: open_slide(tiff(t, RGB, rowsperstrip=16)),
+    "strips-deflate": lambda t: open_slide(tiff(t, RGB, rowsperstrip=16, compression="zlib", predictor=True)),
+    "one-strip-lzw": lambda t: open_slide(tiff(t, RGB, rowsperstrip=150, compression="lzw")),
+    "big-endian": lambda t: open_slide(tiff(t, STACK[0], byteorder=">", compression="zlib", tile=(32, 32))),
+    "big-endian-raw-float": lambda t: open_slide(tiff(t, STACK[0].astype(">f4"), byteorder=">")),
+    "planar": lambda t: open_slide(tiff(t, RGB.transpose(2, 0, 1), planarconfig="separate", photometric="rgb")),
+    "planar-tiled": lambda t: open_slide(
+        tiff(t, RGB.transpose(2, 0, 1), planarconfig="separate", photometric="rgb", tile=(32, 48), compression="zlib")
+    ),
+    "imagej-stack": lambda t: open_slide(tiff(t, STACK, imagej=True, metadata={"axes": "ZYX"})),
+    "imagej-time-channels": lambda t: open_slide(tiff(t, STACK.reshape(2, 2, 70, 90), imagej=True, metadata={"axes": "TCYX"})),
+    "ome-channels": lambda t: open_slide(tiff(t, STACK, ome=True, metadata={"axes": "CYX"}, tile=(32, 32), compression="zlib")),
+    "shaped-pages": lambda t: open_slide(tiff(t, STACK, compression="zlib", photometric="minisblack")),
+    "ome-zarr-0.4": lambda t: open_slide(ome_zarr(t, 2)),
+    "ome-zarr-0.5": lambda t: open_slide(ome_zarr(t, 3)),
+    "zarr-v2": lambda t: open_slide(bare_zarr(t, RGB, zarr_format=2)),
+    "zarr-stack": lambda t: open_slide(bare_zarr(t, STACK)),
+    "zarr-named": lambda t: open_slide(bare_zarr(t, STACK, dimension_names=["c", "y", "x"])),
+    "png": lambda t: open_slide(picture(t, "image.png")),
+    "jpeg": lambda t: open_slide(picture(t, "image.jpg")),
+    "npy": lambda t: open_slide(npy(t, RGB)),
+    "npy-stack": lambda t: open_slide(npy(t, STACK)),
+    "array": lambda _: ArraySlide(RGB, mpp=0.25),
+    "pattern": lambda _: PatternSlide((300, 200)),
+    "resampled": lambda _: ResampledSlide(ArraySlide(RGB, mpp=0.25), 0, 1.7),
+    "chunked": lambda t: open_slide(chunk_slide(open_slide(picture(t, "image.png")), str(t / "copy.zarr"), 2)),
+}
+REAL = [
+    "wsi/aperio/CMU-1-Small-Region.svs",
+    "wsi/aperio/tcga-cr-7395-01a-01-ts1.svs",
+    "wsi/ndpi/test3-DAPI-2-387.ndpi",
+    "wsi/openslide/boxes.tiff",
+    "wsi/openslide/boxes_0.dcm",
+    "wsi/openslide/small.svs",
+    "wsi/qptiff/small_vectra.qptiff",
+    "wsi/generic/large_image/yb10kx5k.zstd.tiff",
+    "wsi/generic/large_image/rgba_geotiff.tiff",
+    "wsi/generic/large_image/test_orient6.tif",
+    "wsi/generic/kidney-48-5.tif",
+    "wsi/generic/libvips-sample.tif",
+    "wsi/generic/wsireg-mc_im_8bit.tiff",
+    "wsi/ome/qupath-cells-2c.ome.tif",
+    "wsi/ome/qupath-cells-2t.ome.tif",
+    "wsi/ome/qupath-cells-2z.ome.tif",
+    "wsi/ome/qupath-cells-gray32.tif",
+    "wsi/tiles/instanseg_HE_example.tif",
+    "wsi/tiles/hoverfast_tcga_tile.png",
+    "wsi/em_mosaic_temca2/1/60/140.jpg",
+    "isbi2012/train-volume.tif",
+    "ngff/zarr_implementations/zarr.zr/blosc",
+    "ngff/webknossos/simple_zarr3_dataset/color",
+]
+
+
+@pytest.fixture(params=[*MADE, *REAL])
+def slide(request, tmp_path):
+    if request.param in MADE:
+        opened = MADE[request.param](tmp_path)
+    else:
+        path = request.getfixturevalue("data") / request.param
+        if not path.exists():
+            pytest.skip(f"no {request.param} in the data folder")
+        opened = open_slide(path)
+    yield opened
+    opened.close()
+
+
+def some_boxes(shape: tuple[int, int], count: int) -> list[Box]:
+    rng = np.random.default_rng(sum(shape))
+    ys = np.sort(rng.integers(0, shape[0] + 1, (count, 2)), axis=1)
+    xs = np.sort(rng.integers(0, shape[1] + 1, (count, 2)), axis=1)
+    corners = [Box(0, 0, min(shape[0], 1), min(shape[1], 1)), Box(shape[0] - 1, shape[1] - 1, *shape)]
+    return corners + [Box(int(y0), int(x0), int(y1), int(x1)) for (y0, y1), (x0, x1) in zip(ys, xs, strict=True)]
+
+
+def test_facts_fit_together(slide):
+    assert isinstance(slide, Slide)
+    assert slide.axes in {"yxc", "zyxc", "tyxc"}
+    assert len(slide.shape) == len(slide.axes)
+    assert all(isinstance(side, int) and side > 0 for side in slide.shape)
+    assert slide.dtype.isnative
+    assert slide.levels[0].shape == slide.shape[-3:-1]
+    assert slide.levels[0].downsample == 1
+    assert not slide.is_rgb or channels_of(slide) == 3
+    assert slide.mpp is None or 0.001 <= slide.mpp <= 1000
+
+
+def test_levels_shrink(slide):
+    for above, below in zip(slide.levels[:-1], slide.levels[1:], strict=True):
+        assert below.downsample > above.downsample
+        assert below.shape[0] <= above.shape[0]
+        assert below.shape[1] <= above.shape[1]
+
+
+def test_a_box_is_a_crop_of_the_whole(slide):
+    for level, facts in enumerate(slide.levels):
+        plane = planes_of(slide) - 1
+        whole = slide.read(Box.of_shape(facts.shape), level, plane)
+        assert whole.shape == (*facts.shape, channels_of(slide))
+        assert whole.dtype == slide.dtype
+        for box in some_boxes(facts.shape, 4):
+            pixels = slide.read(box, level, plane)
+            assert pixels.shape == (*box.shape, channels_of(slide))
+            np.testing.assert_array_equal(pixels, whole[box.slices])
+
+
+def test_a_plain_tuple_is_a_box(slide):
+    np.testing.assert_array_equal(slide.read((0, 0, 1, 1)), slide.read(Box(0, 0, 1, 1)))
+
+
+def test_pixels_belong_to_the_caller(slide):
+    box = Box.of_shape(tuple(min(side, 20) for side in slide.levels[-1].shape))
+    first = slide.read(box, len(slide.levels) - 1)
+    kept = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(slide.read(box, len(slide.levels) - 1), kept)
+
+
+def test_threads_read_the_same(slide):
+    level = len(slide.levels) - 1
+    boxes = some_boxes(slide.levels[level].shape, 6)
+    alone = [slide.read(box, level) for box in boxes]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda box: slide.read(box, level), boxes * 2))
+    for one, other in zip(alone * 2, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("moved", [(-1, 0), (0, -1), (1, 0), (0, 1)])
+def test_boxes_outside_are_refused(slide, moved):
+    with pytest.raises(SlideError, match="leaves level 0"):
+        slide.read(Box.of_shape(slide.levels[0].shape).shift(*moved))
+
+
+def test_levels_and_planes_that_are_not_there_are_refused(slide):
+    with pytest.raises(SlideError, match="no such level"):
+        slide.read(Box(0, 0, 1, 1), len(slide.levels))
+    with pytest.raises(SlideError, match="no such plane"):
+        slide.read(Box(0, 0, 1, 1), 0, planes_of(slide))
+
+
+def test_path_opens_it_again(slide):
+    if not Path(slide.path).exists() or isinstance(slide, ResampledSlide):
+        pytest.skip("in memory")
+    again = open_slide(slide.path)
+    assert (again.shape, again.axes, again.levels, again.mpp) == (slide.shape, slide.axes, slide.levels, slide.mpp)
+    again.close()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MADE if "jpeg" not in kind and kind not in {"pattern", "resampled"}])
+def test_lossless_kinds_return_what_was_written(kind, tmp_path):
+    with MADE[kind](tmp_path) as slide:
+        planes = [slide.read(Box.of_shape(slide.levels[0].shape), 0, plane) for plane in range(planes_of(slide))]
+    if slide.is_rgb:
+        expected = RGB[None]
+    elif channels_of(slide) == len(STACK):
+        expected = STACK.transpose(1, 2, 0)[None]
+    elif channels_of(slide) == 2:
+        expected = STACK.reshape(2, 2, 70, 90).transpose(0, 2, 3, 1)
+    else:
+        expected = STACK[: len(planes), ..., None]
+    np.testing.assert_array_equal(np.stack(planes), expected)
+
+
+def test_every_container_of_the_reference_image(data):
+    """The hashes were made with another program; where we turn, invert or drop on purpose, the truth is made from those pixels."""
+    folder = data / "tiff_variants" / "made_here"
+    if not folder.is_dir():
+        pytest.skip("no tiff_variants in the data folder")
+    rgb = np.load(folder / "reference_600x663x3_uint8.npy")
+    refused = {"bilevel.tif", "gray_int16_negative.tif"}
+    wrong = []
+    for name, entry in json.loads((folder / "EXPECTED.json").read_text()).items():
+        if not (folder / name).exists():
+            continue
+        if name in refused:
+            with pytest.raises(SlideError, match="unsupported type"):
+                open_slide(folder / name)
+            continue
+        with open_slide(folder / name) as slide:
+            whole = Box.of_shape(slide.levels[0].shape)
+            pixels = np.stack([slide.read(whole, 0, plane) for plane in range(planes_of(slide))])
+        if not _fits(name, entry, pixels, rgb):
+            wrong.append(name)
+    assert not wrong
+
+
+def _fits(name: str, entry: dict, pixels: np.ndarray, rgb: np.ndarray) -> bool:
+    if name.startswith("orientation"):
+        number = int(name.split("_")[1].split(".")[0])
+        back = {3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, 1), 8: lambda a: np.rot90(a, -1)}[number]
+        pixels = back(pixels[0])
+    elif name == "gray8_miniswhite.tif":
+        pixels = 255 - pixels
+    elif name == "palette8.tif":
+        return pixels.shape[1:] == (600, 663, 3)
+    elif name == "tiled_rgba.tif":
+        return bool((pixels[0] == rgb).all())
+    elif name in {"planar_separate.tif", "ome_4channel_uint16.ome.tif"}:
+        pixels = pixels[0].transpose(2, 0, 1)
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    return pixels.size == np.prod(entry["shape"]) and digest == entry["sha256_of_c_order_pixels"]
