@@ -13,23 +13,33 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from slideseg.grid import ShardGrid
 from slideseg.reassemble.tasks import run_tasks
-from slideseg.store.arrays import create_array, finished_shards, plan_of, read_shard, write_shard
-from slideseg.store.layout import ArrayPlan, level_shapes
+from slideseg.store.arrays import create_array, finished_shards, read_shard, write_shard
+from slideseg.store.layout import ArrayPlan
 from slideseg.store.location import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.grid import Shard
+    from slideseg.grid import Shard, ShardGrid
+    from slideseg.store.layout import ResultLayout
 
 Reduction = Literal["mode", "mean"]
 """How four pixels become one."""
 
 
-def build_pyramid(url: str, group: str, reduction: Reduction, workers: int | None = None) -> int:
-    """Write levels 1, 2, ... of ``group`` ("" for the image) from its complete level 0; return how many shards were computed.
+def write_label_pyramid(url: str, layout: ResultLayout, workers: int | None = None) -> int:
+    """Write the lower levels of the class map, by mode; see `write_pyramid`."""
+    return write_pyramid(url, layout.segmentation(), "mode", layout.levels, workers)
+
+
+def write_probability_pyramid(url: str, layout: ResultLayout, workers: int | None = None) -> int:
+    """Write the lower levels of the probabilities, by mean; see `write_pyramid`."""
+    return write_pyramid(url, layout.probability(), "mean", layout.levels, workers)
+
+
+def write_pyramid(url: str, source: ArrayPlan, reduction: Reduction, levels: int, workers: int | None = None) -> int:
+    """Write the levels behind the complete level 0 ``source``, ``levels`` with it; return how many shards were computed.
 
     Shards that are there are kept. Memory: about 8 shards a running task; ``workers`` bounds their number.
 
@@ -38,10 +48,9 @@ def build_pyramid(url: str, group: str, reduction: Reduction, workers: int | Non
         RunError: if the storage fails.
     """
     store = open_store(url)
-    source = plan_of(store, f"{group}/0".lstrip("/"))
     computed = 0
-    for level in range(1, len(level_shapes(source.grid.shape_yx))):
-        target = halved(source, f"{group}/{level}".lstrip("/"))
+    for _ in range(1, levels):
+        target = halved(source)
         create_array(store, target)
         done = finished_shards(store, target)
         pending = (index for index in range(len(target.grid)) if index not in done)
@@ -50,8 +59,10 @@ def build_pyramid(url: str, group: str, reduction: Reduction, workers: int | Non
     return computed
 
 
-def halved(plan: ArrayPlan, path: str) -> ArrayPlan:
-    """Return the plan of the next level, under ``path``."""
+def halved(plan: ArrayPlan) -> ArrayPlan:
+    """Return the plan of the next level: half the size, rounded up, under the next number."""
+    group, slash, level = plan.path.rpartition("/")
+    path = f"{group}{slash}{int(level) + 1}"
     height, width = plan.grid.shape_yx
     shape = (*plan.shape[:-2], -(-height // 2), -(-width // 2))
     return ArrayPlan(path, plan.axes, shape, plan.side, plan.dtype)
@@ -91,7 +102,8 @@ def mode_2x2(labels: np.ndarray) -> np.ndarray:
     second, third = np.minimum(a, b), np.maximum(a, b)
     # Sorted, equal ids are neighbours: the first pair is the mode, and the smallest id where two pairs tie.
     tail = np.where((second == third) | (third == last), third, first)
-    return np.where(first == second, first, np.where(second == third, second, tail))
+    mode: np.ndarray = np.where(first == second, first, np.where(second == third, second, tail))
+    return mode
 
 
 def mean_2x2(image: np.ndarray) -> np.ndarray:
@@ -102,11 +114,13 @@ def mean_2x2(image: np.ndarray) -> np.ndarray:
     if image.dtype.kind == "b":
         return mode_2x2(image)
     if image.dtype.kind == "f":
-        a, b, c, d = _quarters(image.astype(np.float64 if image.dtype.itemsize == 8 else np.float32))  # noqa: PLR2004
-        return ((a + b + (c + d)) / 4).astype(image.dtype)
+        a, b, c, d = _quarters(image.astype(np.float64 if image.dtype.itemsize == 8 else np.float32))
+        mean: np.ndarray = ((a + b + (c + d)) / 4).astype(image.dtype)
+        return mean
     wide = _wider(image.dtype)
     a, b, c, d = (quarter.astype(wide) for quarter in _quarters(image))
-    return ((a + b + c + d + 2) >> 2).astype(image.dtype)
+    rounded: np.ndarray = ((a + b + c + d + 2) >> 2).astype(image.dtype)
+    return rounded
 
 
 def _wider(dtype: np.dtype) -> np.dtype:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import dask
+from dask.base import compute
+from dask.delayed import delayed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,14 +15,18 @@ BATCH = 512
 """Tasks in a graph: enough to hide Dask's start, few enough that a slide of any size needs little memory."""
 
 
-def run_tasks(task: Callable[[int], None], indices: Iterable[int], workers: int | None = None) -> int:
-    """Call ``task`` for every index, in Dask's scheduler of the moment (threads unless configured); return how many.
+def run_tasks(
+    task: Callable[[int], None], indices: Iterable[int], workers: int | None = None, scheduler: str | None = None
+) -> int:
+    """Call ``task`` for every index; return how many.
 
-    ``workers`` bounds the tasks that run at once, and so the memory; None leaves that to the scheduler.
+    ``workers`` bounds the tasks that run at once, and so the memory; None leaves that to the scheduler. Without
+    ``scheduler`` it is Dask's of the moment: threads unless configured. A task that can't be pickled needs ``threads``.
     """
     pending, done = iter(indices), 0
-    settings = {} if workers is None else {"num_workers": workers}
+    wanted = {"num_workers": workers, "scheduler": scheduler}
+    settings = {name: value for name, value in wanted.items() if value is not None}
     while batch := list(islice(pending, BATCH)):
-        dask.compute(*(dask.delayed(task, pure=False)(index) for index in batch), **settings)
+        compute(*(delayed(task, pure=False)(index) for index in batch), **settings)  # type: ignore[no-untyped-call]
         done += len(batch)
     return done

@@ -121,4 +121,4 @@ def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
 def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:
     """Return the indices of the shards that are there, by one listing."""
     there = set(list_keys(store, f"{plan.path}/c/"))
-    return {index for index, key in enumerate(plan.keys()) if key in there}
+    return {index for index, key in enumerate(plan.shard_keys()) if key in there}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ResultError, RunError, explain
 from slideseg.store.arrays import array_attributes, plan_of
 from slideseg.store.create import write_root
-from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, level_shapes
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION
 from slideseg.store.location import open_store, read_key, storage_errors, write_key
 from slideseg.store.ngff import (
     image_metadata,
@@ -30,7 +30,7 @@ IMAGE_SOURCE = "../../"
 def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
     """Write all metadata, then the root group with ``record`` (status "complete") and ``ome`` in one last write.
 
-    Label levels are those that `level_shapes` names; the image and the instance labels take part where they are there.
+    All pyramids have the layout's number of levels; the image and the instance labels take part where they are there.
 
     Raises:
         ResultError: if a level of a pyramid is missing.
@@ -60,24 +60,34 @@ def _commit_labels(store: Store, layout: ResultLayout) -> None:
     _write_group(store, "labels", labels_metadata(names))
 
 
-def _root_metadata(store: Store, layout: ResultLayout) -> dict[str, Any]:
-    """Describe the image; a result without one shows its class map instead, so that it is a valid image too."""
-    if not _has(store, "0"):
-        return image_metadata(_levels(store, layout, SEGMENTATION, "mode", below=f"{SEGMENTATION}/"))
+def describe_image(store: Store, name: str, mpp: float | None, levels: int) -> dict[str, Any]:
+    """Return ``ome`` for the image pyramid ``0``, ``1``, ... of the root group; ``mpp`` is the working resolution's.
+
+    Raises:
+        ResultError: if a level is missing.
+    """
     plan = plan_of(store, "0")
     about = array_attributes(store, "0")["slideseg"]
     rows, columns = about["pixel_yx"]
     datasets = []
-    for level in range(len(level_shapes(plan.grid.shape_yx))):
+    for level in range(levels):
         _require(store, str(level))
         datasets.append((str(level), (rows * 2.0**level, columns * 2.0**level)))
-    scales = multiscales(layout.name, plan.axes, datasets, layout.mpp, "mean")
-    return image_metadata(scales, omero_metadata(plan.channels or 1, rgb=about["rgb"]))
+    windows = about["window"] if plan.dtype != "uint8" else None
+    omero = omero_metadata(plan.channels or 1, rgb=about["rgb"], windows=windows)
+    return image_metadata(multiscales(name, plan.axes, datasets, mpp, "mean"), omero)
+
+
+def _root_metadata(store: Store, layout: ResultLayout) -> dict[str, Any]:
+    """Describe the image; a result without one shows its class map instead, so that it is a valid image too."""
+    if _has(store, "0"):
+        return describe_image(store, layout.name, layout.mpp, layout.levels)
+    return image_metadata(_levels(store, layout, SEGMENTATION, "mode", below=f"{SEGMENTATION}/"))
 
 
 def _levels(store: Store, layout: ResultLayout, group: str, method: str, below: str = "") -> dict[str, Any]:
     datasets = []
-    for level in range(len(level_shapes(layout.grid.shape_yx))):
+    for level in range(layout.levels):
         _require(store, f"{group}/{level}")
         datasets.append((f"{below}{level}", (2.0**level, 2.0**level)))
     return multiscales(layout.name, plan_of(store, f"{group}/0").axes, datasets, layout.mpp, method)

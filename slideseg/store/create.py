@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.errors import ResultError, explain
 from slideseg.store.arrays import create_array
 from slideseg.store.location import (
+    anything_at,
     check_parent,
-    delete_tree,
-    list_keys,
-    locate,
+    delete,
     open_store,
     read_key,
     storage_errors,
@@ -43,7 +41,7 @@ def create_result(url: str, layout: ResultLayout, record: dict[str, Any], *, ove
     """
     check_parent(url)
     try:
-        found = _make_room(url, record, overwrite=overwrite)
+        found = make_room(url, record, overwrite=overwrite)
         store = open_store(url)
         if found == "new":
             write_root(store, {"slideseg": record})
@@ -78,10 +76,14 @@ def read_attributes(store: Store) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
-def _make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
-    """Find out what is under ``url``; with ``overwrite``, remove a result that is there."""
+def make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
+    """Find out what is under ``url``; with ``overwrite``, remove a result that is there.
+
+    Raises:
+        ResultError: if a different run's result or foreign data is there.
+    """
     sweep_deleted(url)
-    if not _anything_at(url):
+    if not anything_at(url):
         return "new"
     store = open_store(url)
     there = read_record(store)
@@ -89,19 +91,10 @@ def _make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
     if overwrite:
         write_root(store, {"slideseg": {"status": "deleting", "run": None}})
-        delete_tree(url, ROOT)
+        delete(url, last=ROOT)
         return "new"
     _check_same_run(url, there.get("run"), record.get("run"))
     return "complete" if there.get("status") == "complete" else "resumed"
-
-
-def _anything_at(url: str) -> bool:
-    location = locate(url)
-    if location.bucket is not None:
-        store = open_store(url)
-        return read_key(store, ROOT) is not None or bool(list_keys(store))
-    path = Path(location.path)
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def _check_same_run(url: str, got: object, want: object) -> None:

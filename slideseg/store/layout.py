@@ -73,7 +73,7 @@ class ArrayPlan:
         place = {"z": plane, "t": plane, "c": 0, "y": row, "x": column}
         return f"{self.path}/c/" + "/".join(str(place[axis]) for axis in self.axes)
 
-    def keys(self) -> Iterator[str]:
+    def shard_keys(self) -> Iterator[str]:
         """Yield the keys of all shards, in order."""
         return (self.key(index) for index in range(len(self.grid)))
 
@@ -94,8 +94,11 @@ class ResultLayout:
     """Microns per pixel of the working resolution; None if unknown."""
     name: str
     """What viewers call the image."""
-    downsample: float = 1.0
-    """Level-0 pixels of the slide a pixel of the working resolution, along a side."""
+
+    @property
+    def levels(self) -> int:
+        """Number of levels of every pyramid of the result; viewers want as many for the labels as for the image."""
+        return len(level_shapes(self.grid.shape_yx))
 
     def segmentation(self, level: int = 0) -> ArrayPlan:
         """Return the class map of a pyramid level."""

@@ -5,6 +5,7 @@ Writes are whole and atomic on both: a rename on a file system, one PUT on an ob
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -143,8 +144,17 @@ def sweep_partial(store: Store) -> int:
     return len(stale)
 
 
-def delete_tree(url: str, last: str) -> None:
-    """Remove everything under ``url``.
+def anything_at(url: str) -> bool:
+    """Tell whether there is a file or a folder that is not empty, or any object."""
+    location = locate(url)
+    if location.bucket is not None:
+        return bool(list_keys(open_store(url)))
+    path = Path(location.path)
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def delete(url: str, last: str = "zarr.json") -> None:
+    """Remove everything under ``url``, if there is anything.
 
     A local folder gets another name first, so that a killed deletion never leaves half a store under the old one. On an
     object store the key ``last`` goes last, so that half a store can still be told from foreign data.
@@ -152,8 +162,9 @@ def delete_tree(url: str, last: str) -> None:
     location = locate(url)
     if location.bucket is None:
         doomed = Path(f"{location.path}.deleting-{os.getpid()}")
-        Path(location.path).rename(doomed)
-        shutil.rmtree(doomed)
+        with contextlib.suppress(FileNotFoundError):
+            Path(location.path).rename(doomed)
+            shutil.rmtree(doomed)
         return
     store = open_store(url)
     for key in sorted(list_keys(store), key=lambda key: key == last):
@@ -161,7 +172,7 @@ def delete_tree(url: str, last: str) -> None:
 
 
 def sweep_deleted(url: str) -> None:
-    """Remove what a killed `delete_tree` left behind."""
+    """Remove what a killed `delete` left behind."""
     location = locate(url)
     if location.bucket is None:
         for doomed in Path(location.parent).glob(f"{location.name}.deleting-*"):

@@ -34,6 +34,7 @@ def multiscales(
         "axes": [_axis(axis, mpp) for axis in axes],
         "datasets": [{"path": path, "coordinateTransformations": _place(axes, pixel, mpp or 1.0)} for path, pixel in datasets],
         "type": method,
+        "metadata": {"description": f"each pixel is the {method} of 2 x 2 pixels of the level before"},
     }
 
 
@@ -58,16 +59,21 @@ def label_metadata(multiscale: dict[str, Any], classes: Sequence[dict[str, Any]]
     return {**image_metadata(multiscale), "image-label": label}
 
 
-def omero_metadata(channels: int, *, rgb: bool) -> dict[str, Any]:
-    """Return ``omero``: how viewers show the channels of a uint8 image."""
+def omero_metadata(channels: int, *, rgb: bool, windows: Sequence[Sequence[float]] | None = None) -> dict[str, Any]:
+    """Return ``omero``: how viewers show the channels, black and white of each in ``windows`` (0 and 255 without)."""
     colors = RGB if rgb else CHANNEL_COLORS
     names = ("red", "green", "blue") if rgb else tuple(f"channel {c}" for c in range(channels))
-    window = {"min": 0, "max": 255, "start": 0, "end": 255}
+    shown = [(0, 255)] * channels if windows is None else windows
     return {
         "channels": [
-            {"label": names[c], "color": colors[c % len(colors)], "active": True, "window": window} for c in range(channels)
+            {"label": names[c], "color": colors[c % len(colors)], "active": True, "window": _window(*shown[c])}
+            for c in range(channels)
         ]
     }
+
+
+def _window(black: float, white: float) -> dict[str, float]:
+    return {"min": black, "max": white, "start": black, "end": white}
 
 
 def _axis(axis: str, mpp: float | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,46 +74,41 @@ class Result:
         return lazy_array(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
 
 
-class ShardedArray:
-    """An array whose missing and damaged shards are errors, where plain Zarr reads background."""
-
-    def __init__(self, store: Store, plan: ArrayPlan) -> None:
-        self._store, self._plan = store, plan
-        self.shape = plan.shape
-        """Size along the axes."""
-        self.ndim = len(plan.shape)
-        """Number of axes."""
-        self.chunks = plan.shard
-        """Shape of a shard: what is read at once."""
-        self.dtype = np.dtype(plan.dtype)
-        """Type of the pixels."""
-
-    def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
-        """Return the pixels of ``box``, which lies in one shard and starts where the shard does."""
-        index = self._index_of(box)
-        values = read_shard(self._store, self._plan, index)
-        sizes = [part.stop - part.start for part in box]
-        return values.reshape(self._sizes_in(index))[tuple(slice(0, size) for size in sizes)]
-
-    def _index_of(self, box: tuple[slice, ...]) -> int:
-        place: dict[str, int] = {axis: part.start // side for axis, part, side in zip(self._plan.axes, box, self.chunks, strict=True)}
-        rows, columns = self._plan.grid.per_plane_yx
-        plane = place.get("z", place.get("t", 0))
-        return (plane * rows + place["y"]) * columns + place["x"]
-
-    def _sizes_in(self, index: int) -> tuple[int, ...]:
-        height, width = self._plan.grid[index].write_box.shape
-        sizes = {"c": self._plan.channels, "y": height, "x": width}
-        return tuple(sizes.get(axis) or 1 for axis in self._plan.axes)
-
-
 def lazy_array(store: Store, path: str) -> dask.array.Array:
-    """Return an array of a store as a Dask array, one chunk a shard."""
+    """Return an array of a store as a Dask array, one chunk a shard, whose missing and damaged shards are errors."""
     import dask.array  # noqa: PLC0415 - a second to import
 
-    array = ShardedArray(store, plan_of(store, path))
-    lazy: dask.array.Array = dask.array.from_array(array, chunks=array.chunks, name=False)  # type: ignore[no-untyped-call]
+    plan = plan_of(store, path)
+    chunks = tuple(
+        tuple(min(part, size - start) for start in range(0, size, part))
+        for part, size in zip(plan.shard, plan.shape, strict=True)
+    )
+    lazy: dask.array.Array = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        partial(_read_block, store, plan), chunks=chunks, dtype=plan.dtype, meta=np.empty((0,) * len(plan.shape), plan.dtype)
+    )
     return lazy
+
+
+def _read_block(store: Store, plan: ArrayPlan, block_id: tuple[int, ...]) -> np.ndarray:
+    place = dict(zip(plan.axes, block_id, strict=True))
+    rows, columns = plan.grid.per_plane_yx
+    plane = place.get("z", place.get("t", 0))
+    values = read_shard(store, plan, (plane * rows + place["y"]) * columns + place["x"])
+    planes_at = next((n for n, axis in enumerate(plan.axes) if axis in "zt"), None)
+    return values if planes_at is None else np.expand_dims(values, planes_at)
+
+
+def is_result(url: str) -> bool:
+    """Tell whether ``url`` is a result that slideseg wrote, finished or not.
+
+    Raises:
+        ConfigError: if it is no place that can hold one.
+    """
+    store = open_store(url, read_only=True)
+    try:
+        return "slideseg" in read_attributes(store)
+    except storage_errors():
+        return False
 
 
 def open_result(url: str) -> Result:

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from slideseg.errors import ResultError
 from slideseg.grid import ShardGrid
-from slideseg.reassemble.pyramid import build_pyramid, mean_2x2, mode_2x2
+from slideseg.reassemble.pyramid import mean_2x2, mode_2x2, write_pyramid
 from slideseg.store.arrays import create_array, write_shard
 from slideseg.store.layout import ArrayPlan, level_shapes
 from slideseg.store.location import open_store
@@ -74,8 +74,9 @@ def reference(array: np.ndarray, function, levels: int) -> list[np.ndarray]:
 @given(st.integers(1, 1400), st.integers(1, 1400), st.integers(0, 99))
 def test_a_label_pyramid_is_the_mode_of_the_whole_image(tmp_path_factory, height, width, seed):
     labels = np.random.default_rng(seed).integers(0, 3, (height, width)).astype(np.uint8)
-    url = filled(tmp_path_factory.mktemp("p") / "x.zarr", ArrayPlan("l/0", "yx", labels.shape, 256), labels)
-    build_pyramid(url, "l", "mode")
+    plan = ArrayPlan("l/0", "yx", labels.shape, 256)
+    url = filled(tmp_path_factory.mktemp("p") / "x.zarr", plan, labels)
+    write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)))
     levels = level_shapes(labels.shape)
     for level, want in enumerate(reference(labels, mode_2x2, len(levels))):
         got = zarr.open_array(url, path=f"l/{level}", mode="r")
@@ -86,28 +87,31 @@ def test_a_label_pyramid_is_the_mode_of_the_whole_image(tmp_path_factory, height
 @pytest.mark.parametrize(("axes", "shape"), [("cyx", (3, 700, 900)), ("tcyx", (2, 3, 700, 520)), ("czyx", (3, 2, 513, 520))])
 def test_image_pyramids(tmp_path, axes, shape):
     image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint16)
-    url = filled(tmp_path / "x.zarr", ArrayPlan("0", axes, shape, 256, "uint16"), image)
-    build_pyramid(url, "", "mean")
+    plan = ArrayPlan("0", axes, shape, 256, "uint16")
+    url = filled(tmp_path / "x.zarr", plan, image)
+    write_pyramid(url, plan, "mean", len(level_shapes(plan.grid.shape_yx)))
     for level, want in enumerate(reference(image, mean_2x2, len(level_shapes(shape[-2:])))):
         np.testing.assert_array_equal(zarr.open_array(url, path=str(level), mode="r")[:], want)
 
 
 def test_only_what_is_missing_is_computed_and_the_bytes_stay(tmp_path):
     labels = np.random.default_rng(0).integers(0, 3, (1500, 1100)).astype(np.uint8)
-    url = filled(tmp_path / "x.zarr", ArrayPlan("l/0", "yx", labels.shape, 256), labels)
+    plan = ArrayPlan("l/0", "yx", labels.shape, 256)
+    url = filled(tmp_path / "x.zarr", plan, labels)
     with dask.config.set(scheduler="synchronous"):
-        total = build_pyramid(url, "l", "mode")
+        total = write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)))
     assert total == sum(len(ShardGrid(shape, 1, 256)) for shape in level_shapes(labels.shape)[1:])
-    assert build_pyramid(url, "l", "mode", workers=2) == 0
+    assert write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)), workers=2) == 0
     shard = tmp_path / "x.zarr/l/1/c/1/1"
     before = shard.read_bytes()
     shard.unlink()
-    assert build_pyramid(url, "l", "mode", workers=2) == 1
+    assert write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)), workers=2) == 1
     assert shard.read_bytes() == before
 
 
 def test_a_missing_shard_below_is_an_error_not_background(tmp_path):
-    url = filled(tmp_path / "x.zarr", ArrayPlan("l/0", "yx", (700, 700), 256), np.ones((700, 700), np.uint8))
+    plan = ArrayPlan("l/0", "yx", (700, 700), 256)
+    url = filled(tmp_path / "x.zarr", plan, np.ones((700, 700), np.uint8))
     (tmp_path / "x.zarr/l/0/c/0/1").unlink()
     with pytest.raises(ResultError, match="l/0/c/0/1 is missing"):
-        build_pyramid(url, "l", "mode")
+        write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)))
