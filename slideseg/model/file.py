@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT = "slideseg-model/1"
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 """The value of white by dtype: images are divided by it before normalisation. Other dtypes are refused."""
+
+COLOR = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class ModelInfo:
                 ),
                 training=dict(raw.get("training", {})),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ModelError):
                 raise
             raise ModelError(explain("the model file's description is damaged", got=repr(error))) from error
@@ -223,7 +226,7 @@ def read_info(path: Path) -> ModelInfo:
     return ModelInfo.from_json(metadata["slideseg"])
 
 
-def _opened(path: Path) -> Any:  # noqa: ANN401 - safetensors has no types
+def _opened(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(explain("no such model file", got=path, try_="slideseg model list"))
     try:
@@ -237,7 +240,7 @@ def _weights(net: UNet) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
-def _check_tensors(path: Path, file: Any, wanted: dict[str, Tensor]) -> None:  # noqa: ANN401
+def _check_tensors(path: Path, file: Any, wanted: dict[str, Tensor]) -> None:
     got = set(file.keys())
     if got != set(wanted):
         missing, unknown = sorted(set(wanted) - got)[:3], sorted(got - set(wanted))[:3]
@@ -252,7 +255,9 @@ def _check_tensors(path: Path, file: Any, wanted: dict[str, Tensor]) -> None:  #
             raise ModelError(explain(f"weight {name} of {path} has a wrong type", got=part.get_dtype(), want="F32, F16, BF16"))
 
 
-def _check_format(raw: dict[str, Any]) -> None:
+def _check_format(raw: Any) -> None:
+    if not isinstance(raw, dict):
+        raise ModelError(explain("the model file's description is damaged", got=type(raw).__name__, want="an object"))
     if raw.get("format") != FORMAT:
         raise ModelError(explain("unknown model format", got=raw.get("format"), want=FORMAT))
     if raw.get("architecture") != "unet":
@@ -264,6 +269,9 @@ def _check_consistency(info: ModelInfo) -> None:
     ids = [c.id for c in info.classes]
     if ids != list(range(max(2, outputs))):
         raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))
+    for c in info.classes:
+        if not (isinstance(c.name, str) and isinstance(c.color, str) and COLOR.fullmatch(c.color)):
+            raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):
         raise ModelError(explain("the input's channels don't fit the network", got=info.input, want=f"{channels} channels"))

@@ -45,8 +45,8 @@ class UNetConfig:
     def __post_init__(self) -> None:
         for name in ("in_channels", "out_channels", "base_channels", "depth"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                msg = f"{name} must be a whole number from 1 (got {value!r})"
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_CHANNELS:
+                msg = f"{name} must be a whole number from 1 to {MAX_CHANNELS} (got {value!r})"
                 raise ValueError(msg)
         if self.depth > MAX_DEPTH:
             msg = f"depth must be at most {MAX_DEPTH} (got {self.depth})"
@@ -96,6 +96,7 @@ class UNetConfig:
 
 
 MAX_DEPTH = 8
+MAX_CHANNELS = 2**16
 
 
 class DoubleConv(nn.Module):
