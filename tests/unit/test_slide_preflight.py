@@ -1,0 +1,202 @@
+"""Damaged TIFFs are refused with one kind of error; none is read wrong, none hangs."""
+
+from __future__ import annotations
+
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slideseg.errors import SlideError
+from slideseg.geometry import Box
+from slideseg.slide.open import open_slide
+from slideseg.slide.preflight import Segments, check_directories, check_segments
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (96, 80, 3), dtype=np.uint8)
+KINDS = {
+    "tiles-deflate": {"tile": (32, 32), "compression": "zlib"},
+    "tiles-jpeg": {"tile": (32, 32), "compression": "jpeg"},
+    "tiles-raw": {"tile": (32, 32)},
+    "strips-lzw": {"rowsperstrip": 16, "compression": "lzw"},
+    "raw": {},
+}
+GOOD = Segments(offsets=[8, 108], counts=[100, 100], expected=2, full_bytes=100, last_bytes=100, compression=1, sparse=False)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tiff(request, tmp_path_factory):
+    """A small TIFF's bytes and its pixels."""
+    path = tmp_path_factory.mktemp("tiff") / "image.tif"
+    tifffile.imwrite(path, PIXELS, photometric="rgb", metadata=None, **KINDS[request.param])
+    return path.read_bytes(), read_all(path)
+
+
+def read_all(path: Path) -> np.ndarray:
+    with open_slide(path) as slide:
+        return slide.read(Box.of_shape(slide.levels[0].shape))
+
+
+def changed(segments: Segments, **facts: object) -> Segments:
+    return Segments(**({name: getattr(segments, name) for name in Segments.__slots__} | facts))
+
+
+def test_a_good_table_passes():
+    check_segments("x.tif", GOOD, 208)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"offsets": [8]}, "does not fit its size"),
+        ({"expected": 3}, "does not fit its size"),
+        ({"offsets": [8, 109]}, "cut off"),
+        ({"offsets": [8, 2**64 - 50]}, "cut off"),
+        ({"offsets": [8, 0]}, "without data"),
+        ({"counts": [100, 0]}, "without data"),
+        ({"offsets": [8, 0], "counts": [100, 0]}, "tiles are missing"),
+        ({"offsets": [0, 0], "counts": [0, 0], "sparse": True}, "tiles are missing"),
+        ({"offsets": [8, 8], "counts": [150, 150]}, "share the same bytes"),
+        ({"counts": [100, 30]}, "too short"),
+        ({"full_bytes": 5 << 30}, "too large to decode"),
+    ],
+)
+def test_bad_tables_are_refused(facts, message):
+    with pytest.raises(SlideError, match=message):
+        check_segments("x.tif", changed(GOOD, **facts), 208)
+
+
+def test_empty_tiles_are_read_as_zero_only_where_the_writer_documents_it():
+    check_segments("x.tif", changed(GOOD, offsets=[8, 0], counts=[100, 0], sparse=True), 208)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"II*\0", "cut off"),
+        (b"II*\0\0\0\0\0", "without an image"),
+        (b"II*\0\xff\0\0\0", "cut off"),
+        (b"MM\0*\0\0\0\x08\0\0\0\0\0\0", "without tags"),
+        (b"II+\0\x04\0\0\0" + b"\0" * 8, "not a TIFF"),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 256, 3, 1, 5) + struct.pack("<I", 8), "circle"),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 273, 4, 2**31, 30) + struct.pack("<I", 0), "tag 273"),
+    ],
+)
+def test_bad_directories_are_refused(tmp_path, content, message):
+    path = tmp_path / "x.tif"
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=message):
+        check_directories(str(path))
+    with pytest.raises(SlideError):
+        open_slide(path)
+
+
+def test_a_cut_file_is_refused_wherever_it_is_cut(tiff, tmp_path):
+    content, pixels = tiff
+    path = tmp_path / "cut.tif"
+    for length in {*range(0, 400, 7), *range(400, len(content), 211), len(content) - 1}:
+        path.write_bytes(content[:length])
+        try:
+            read = read_all(path)
+        except SlideError:
+            continue
+        np.testing.assert_array_equal(read, pixels, err_msg=f"cut at {length}")
+
+
+@settings(max_examples=150)
+@given(place=st.integers(0, 700), value=st.integers(0, 255))
+def test_a_changed_byte_is_an_error_or_a_picture(tiff, tmp_path_factory, place, value):
+    content, _ = tiff
+    # directories lie in front or at the end: change those, not the pixels
+    place = place if place < 350 else len(content) - (place - 350) - 1
+    path = tmp_path_factory.getbasetemp() / "changed.tif"
+    path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+    try:
+        with open_slide(path) as slide:
+            assert np.prod(slide.shape) < 1e9
+            slide.read(Box.of_shape(tuple(min(side, 200) for side in slide.levels[0].shape)))
+    except SlideError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_first_image_without_pixels_is_not_replaced_by_another(tmp_path):
+    path = tmp_path / "x.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(PIXELS, photometric="rgb", metadata=None, tile=(32, 32))
+        writer.write(PIXELS[:20, :20], photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages[0].tags["ImageLength"].valueoffset
+    content = bytearray(path.read_bytes())
+    content[entry : entry + 4] = b"\0\0\0\0"
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match="no pixels"):
+        open_slide(path)
+
+
+READABLE = ("appended_1mib_junk", "description_no_terminator", "description_not_utf8", "mpp_")
+FOUND_WHEN_READ = (
+    "tile_all_zero_bytes",
+    "tile_garbage_second_half",
+    "tile_garbage_whole",
+    "tile_halved_bytecount",
+    "tile_points_at_header",
+)
+
+
+def test_copies_of_a_real_slide_with_one_fault_each(data, tmp_path):
+    """Harmless faults read right; tables are refused before any read, spoilt tiles by the read, and nothing else happens."""
+    archive = data / "hostile_tiff" / "made_here" / "svs_jpeg.tar.xz"
+    original = data / "wsi" / "aperio" / "CMU-1-Small-Region.svs"
+    if not (archive.exists() and original.exists()):
+        pytest.skip("no hostile_tiff in the data folder")
+    pixels = read_all(original)
+    path = tmp_path / "slide.svs"
+    surprises = []
+    with tarfile.open(archive) as members:
+        for member in (member for member in members if member.isfile()):
+            path.write_bytes(members.extractfile(member).read())
+            name = Path(member.name).stem
+            if outcome(path, pixels) != expected_outcome(name):
+                surprises.append((name, outcome(path, pixels)))
+    assert not surprises
+
+
+def outcome(path: Path, pixels: np.ndarray) -> str:
+    try:
+        slide = open_slide(path)
+    except SlideError:
+        return "refused"
+    try:
+        return "right" if (slide.read(Box.of_shape(slide.levels[0].shape)) == pixels).all() else "wrong"
+    except SlideError:
+        return "refused when read"
+    finally:
+        slide.close()
+
+
+def expected_outcome(name: str) -> str:
+    if name.startswith(READABLE):
+        return "right"
+    return "refused when read" if name in FOUND_WHEN_READ else "refused"
+
+
+def test_hostile_files_raise_slide_errors_or_read(data):
+    folder = data / "hostile_tiff"
+    if not folder.is_dir():
+        pytest.skip("no hostile_tiff in the data folder")
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in {".tif", ".tiff", ".svs"}]
+    assert files
+    read = set()
+    for path in files:
+        try:
+            with open_slide(path) as slide:
+                slide.read(Box.of_shape(tuple(min(side, 512) for side in slide.levels[0].shape)))
+        except SlideError as error:
+            assert "\n" not in str(error)
+        else:
+            read.add(path.relative_to(folder).parts[0])
+    assert read <= {"go-fuzz", "pillow"}  # a few of those are valid
