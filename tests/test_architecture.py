@@ -20,7 +20,7 @@ LAYERS = (
     ("grid", "slide", "mirror", "resample", "model", "metrics"),
     ("tissue", "engine", "store"),
     ("inputs", "plan", "executors", "reassemble", "report", "export", "train", "testing"),
-    ("convert", "prediction", "in_memory", "evaluate", "demo"),
+    ("conversion", "prediction", "in_memory", "evaluate", "demo"),
     ("__init__",),  # the public names
     ("cli", "__main__"),
 )
@@ -33,7 +33,7 @@ HOMES = {
     "openslide": ("slide.openslide",),
     "ray": ("executors.ray", "train.job"),
     "tifffile": ("slide.tiff", "slide.preflight", "export.ome_tiff", "testing"),
-    "torch": ("model", "engine", "plan", "train"),
+    "torch": ("model", "engine", "plan", "train", "testing.models"),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
 
