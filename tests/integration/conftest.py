@@ -1,0 +1,86 @@
+"""Run the real command line in a process of its own, and compute the reference it must equal."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+import slideseg
+from slideseg.geometry import Box
+from slideseg.model.unet import UNetConfig
+from slideseg.testing.models import random_model
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def report(self):
+        return json.loads(self.out)
+
+    @property
+    def slide(self):
+        return self.report["slides"][0]
+
+
+def command(*arguments):
+    return [sys.executable, "-c", "from slideseg.cli import main; main()", *map(str, arguments)]
+
+
+def run_slideseg(*arguments, cwd=None, env=None, timeout=280):
+    done = subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def array_bytes(store):
+    """Return every file of a store that holds pixels, by name."""
+    return {str(p.relative_to(store)): p.read_bytes() for p in sorted(Path(store).rglob("*")) if p.is_file() and "c" in p.parts}
+
+
+def whole_class_map(model, image):
+    """Return the class map of one pass over the whole mirror-padded image (y, x, c)."""
+    margin = -(-model.halo // model.stride) * model.stride
+    padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), "reflect")
+    with torch.inference_mode():
+        logits = model.module(model.preprocess(padded))[0, :, margin : margin + image.shape[0], margin : margin + image.shape[1]]
+    ids = (torch.sigmoid(logits[0]) > 0.5) if len(logits) == 1 else logits.argmax(0)
+    return ids.numpy().astype(np.uint8)
+
+
+def pixels_of(path, plane=0):
+    slide = slideseg.open_slide(path)
+    return slide.read(Box(0, 0, *slide.levels[0].shape), plane=plane)
+
+
+def class_map(store):
+    return zarr.open(str(store), mode="r")["labels/segmentation/0"][:]
+
+
+@pytest.fixture(scope="session")
+def rgb_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "rgb.safetensors"
+    return path, random_model(path, UNetConfig(3, 3, 6, 4))
+
+
+@pytest.fixture(scope="session")
+def grey_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "grey.safetensors"
+    return path, random_model(path, UNetConfig(1, 1, 4, 3))
