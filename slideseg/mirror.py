@@ -22,8 +22,11 @@ def read_mirrored(slide: Slide, box: Box, level: int = 0, plane: int = 0) -> np.
     Raises:
         SlideError: if there is no such level or plane, or its pixels can't be decoded.
     """
-    rows, columns = slide.levels[level].shape if 0 <= level < len(slide.levels) else (box.y1, box.x1)
-    if not box.area or Box.of_shape((rows, columns)).contains(box):
+    if not box.area or not 0 <= level < len(slide.levels):
+        # no pixels to mirror, but a wrong level or plane is still refused by the slide
+        return slide.read(Box(0, 0, 0, 0), level, plane).reshape(*box.shape, slide.shape[-1])
+    rows, columns = slide.levels[level].shape
+    if Box.of_shape((rows, columns)).contains(box):
         return slide.read(box, level, plane)
     ys, xs = mirror_index(box.y0, box.y1, rows), mirror_index(box.x0, box.x1, columns)
     inside = Box(int(ys.min()), int(xs.min()), int(ys.max()) + 1, int(xs.max()) + 1)
