@@ -62,12 +62,15 @@ def as_input(array):
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
 
 
-@pytest.mark.parametrize("upsampling", ["conv", "bilinear"])
-@settings(max_examples=30)
+@pytest.mark.parametrize(("upsampling", "depth"), [("conv", 1), ("conv", 3), ("bilinear", 1), ("bilinear", 3)])
+@settings(max_examples=20)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 99))
-def test_any_size_gets_the_logits_of_a_larger_padded_image(upsampling, height, width, seed):
-    """An image of any size, mirrored by the halo: its own pixels don't depend on how much more mirror there is."""
-    net = fold(made(upsampling=upsampling))
+def test_any_size_gets_the_logits_of_a_larger_padded_image(upsampling, depth, height, width, seed):
+    """An image of any size, mirrored by the halo: its own pixels don't depend on how much more mirror there is.
+
+    At these depths some of them see beyond the halo, where `WholeImage` goes on with the mirror.
+    """
+    net = fold(made(upsampling=upsampling, depth=depth))
     margin, cell = net.config.halo, net.config.stride
     image = np.random.default_rng(seed).standard_normal((height, width))
     more_y, more_x = -height % cell + 2 * cell, -width % cell + 3 * cell
