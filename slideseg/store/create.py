@@ -89,7 +89,7 @@ def make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
     there = read_record(store)
     if there is None:
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
-    if overwrite:
+    if overwrite or there.get("status") == "deleting":  # by a run with --overwrite that was killed at it
         write_root(store, {"slideseg": {"status": "deleting", "run": None}})
         delete(url, last=ROOT)
         return "new"
@@ -98,7 +98,7 @@ def make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
 
 
 def _check_same_run(url: str, got: object, want: object) -> None:
-    difference = first_difference(got, json.loads(json.dumps(want)))
+    difference = first_difference(got if isinstance(got, dict) else {}, json.loads(json.dumps(want)))
     if difference is not None:
         key, there, here = difference
         raise ResultError(explain(f"{url} holds another run's result: {key} differs", got=there, want=here, try_="--overwrite"))

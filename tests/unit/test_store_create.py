@@ -132,6 +132,18 @@ def test_a_killed_overwrite_leaves_nothing_half_under_the_name(tmp_path, monkeyp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zarr"]
 
 
+def test_a_deletion_killed_at_its_start_goes_on(tmp_path, monkeypatch):
+    path, lay = tmp_path / "x.zarr", layout()
+    create(path)
+    fill(path, lay)
+    monkeypatch.setattr("slideseg.store.create.delete", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        create(path, overwrite=True)
+    monkeypatch.undo()
+    assert create(path) == "new"
+    assert ShardStore(str(path), lay).finished() == set()
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("kind", ["file", "folder", "zarr", "torn"])
 def test_foreign_data_is_never_touched(tmp_path, kind, overwrite):
