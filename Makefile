@@ -6,7 +6,7 @@ PIP    := $(PYTHON) -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs docs-cli bench bench-memory bench-overhead bench-threads clean
+.PHONY: help demo test test-slow lint format docs docs-cli bench bench-exactness bench-memory bench-overhead bench-threads clean
 
 help:  ## list the targets
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,9 +35,10 @@ docs: $(VENV)/.installed-dev  ## build the documentation into site/
 docs-cli: $(VENV)/.installed-test  ## write docs/cli.md anew from the commands' --help
 	$(PYTHON) -m tests.test_docs --update
 
-bench: bench-memory bench-overhead bench-threads  ## run every benchmark (or one: bench-memory, bench-overhead, bench-threads)
+bench: bench-exactness bench-memory bench-overhead bench-threads  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
+	$(PYTHON) benchmarks/page.py
 
-bench-memory bench-overhead bench-threads: bench-%: $(VENV)/.installed-test
+bench-exactness bench-memory bench-overhead bench-threads: bench-%: $(VENV)/.installed-test
 	$(PYTHON) benchmarks/bench_$*.py
 
 clean:  ## remove what the targets made, and the environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -80,6 +81,12 @@ def test_every_option_is_documented() -> None:
             if isinstance(parameter, click.Option) and not parameter.hidden:
                 assert any(name in section for name in parameter.opts), f"{context.command_path} {parameter.opts}"
                 assert parameter.help, f"{context.command_path} {parameter.opts} does not say what it is for"
+
+
+def test_the_benchmark_page_is_written_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    page = importlib.import_module("page").page()
+    assert (DOCS / "benchmarks.md").read_text(encoding="utf-8") == page, "run `python benchmarks/page.py`"
 
 
 def test_every_page_is_in_the_navigation_and_exists() -> None:

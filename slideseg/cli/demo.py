@@ -9,7 +9,7 @@ from slideseg.cli.options import debug_option
 
 @click.command()
 @click.option("-o", "--output", default="demo", show_default=True, help="Folder for the slide, the result and the picture.")
-@click.option("-w", "--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("-w", "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
 @debug_option
 def demo(output: str, workers: int) -> None:
     """Make a slide of real tissue, segment it, and draw what was found."""

@@ -28,8 +28,14 @@ MIB = 2**20
 @click.option("--tile", type=IntOrAuto(), default="auto", show_default=True, help="Pixels a side of the network's input.")
 @click.option("--batch", type=IntOrAuto(), default="auto", show_default=True, help="Tiles a forward pass.")
 @click.option("--memory", default="auto", show_default=True, metavar="SIZE", help="RAM budget a worker, such as 2GiB.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]), default="auto", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    help="Where the network runs; auto: on a GPU where there is one.",
+)  # fmt: skip
+@click.option(
+    "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]), default="auto", show_default=True,
+    help="Number format of the network; auto: bf16 on a GPU that has it, else fp32.",
+)  # fmt: skip
 @click.option("--save-probabilities", is_flag=True, help="Also write class probabilities.")
 @click.option(
     "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,

@@ -1,0 +1,102 @@
+"""Write docs/benchmarks.md from benchmarks/results/*.json, so that no figure on it is typed by hand.
+
+python benchmarks/page.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import RESULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+HEADER = """# Benchmarks
+
+Each claim has a script in `benchmarks/` that measures it, and a result in `benchmarks/results/`; this page is made from those.
+What is compared was run alternately, on the same machine in the same minutes; `make bench` runs all of it on yours.
+"""
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def exactness(result: dict[str, Any]) -> str:
+    rows = [(name, "0" if value == 0 else f"{value:.1e}") for name, value in result["largest_difference"].items()]
+    return (
+        "## Tiles equal the whole image\n\n"
+        "The largest difference between tiles and one pass over the whole image, as a share of the largest logit; a narrow\n"
+        "network with random weights, 4 poolings, tiles of several sizes, 1 and 2 threads. [The reasons](exactness.md).\n\n"
+        + table(("", "largest difference"), rows)
+    )
+
+
+def memory(result: dict[str, Any]) -> str:
+    rows = [
+        (f"{int(side):,} px", run["driver"], run["worker"], f"{run['seconds']:.0f}")
+        for side, run in result["mebibytes_by_side"].items()
+    ]
+    ratio = result["ratios"]
+    return (
+        "## Memory does not grow with the slide\n\n"
+        "Peak RAM of `slideseg predict` with two workers and a tiny network.\n\n"
+        + table(("side of the slide", "driver, MiB", "worker, MiB", "seconds"), rows)
+        + f"\nLarge over small: driver {ratio['driver']}, worker {ratio['worker']} (at most {result['limit']} is claimed).\n"
+    )
+
+
+def overhead(result: dict[str, Any]) -> str:
+    rows = [
+        (width, run["bare_seconds"], run["predict_seconds"], run["ratio"]) for width, run in result["by_base_channels"].items()
+    ]
+    return (
+        "## What everything around the network costs\n\n"
+        f"`predict` with one worker on `{result['slide']}` against a bare loop over the same tiles: same network in the\n"
+        "same valid form, pixels in memory beforehand, results thrown away.\n\n"
+        + table(("channels at full resolution", "bare loop, s", "predict, s", "ratio"), rows)
+        + f"\nFor a network of a usual width (the first row) at most {result['limit']} is wanted.\n"
+    )
+
+
+def threads(result: dict[str, Any]) -> str:
+    return (
+        "## Workers or threads\n\n"
+        f"{result['tiles']} tiles of {result['tile']} px through a network of {result['base_channels']} channels.\n"
+        "More than one worker gets one thread each.\n\n"
+        + table(("workers x threads", "seconds"), result["seconds_by_workers_x_threads"].items())
+    )
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "exactness": exactness,
+    "memory": memory,
+    "overhead": overhead,
+    "threads": threads,
+}
+
+
+def hardware(result: dict[str, Any]) -> str:
+    facts = result["hardware"]
+    return (
+        f"\nMeasured on {facts['cores']} cores ({facts['cpu']}), load average {facts['load_average_1min']} before the run, "
+        f"Python {facts['python']}, PyTorch {facts['torch']}.\n"
+    )
+
+
+def page() -> str:
+    """Return the page; a benchmark without a result is left out."""
+    results = {name: RESULTS / f"{name}.json" for name in SECTIONS}
+    loaded = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in results.items() if path.exists()}
+    return "\n".join([HEADER, *(SECTIONS[name](result) + hardware(result) for name, result in loaded.items())])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
