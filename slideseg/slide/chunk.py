@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.codecs import ZstdCodec
 
-from slideseg.errors import SlidesegError
+from slideseg.errors import SlideError, SlidesegError, explain
 from slideseg.geometry import Box
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
@@ -35,7 +35,7 @@ def chunk_slide(slide: Slide, store_path: str, workers: int = 1) -> str:
     `open_slide` refuses it. A finished copy of the same slide is used again, one of another slide replaced.
 
     Raises:
-        SlideError: if the slide's pixels can't be decoded.
+        SlideError: if the slide's pixels can't be decoded, or something else than a copy of a slide is at ``store_path``.
     """
     facts: dict[str, Any] = {
         "path": slide.path,
@@ -67,14 +67,16 @@ def _source(slide: Slide) -> str | None:
 
 
 def _existing(store_path: str, facts: dict[str, Any]) -> zarr.Array[Any] | None:
-    """Return the array of an earlier copy of the same slide, finished or not; remove anything else that is there."""
-    if not Path(store_path).is_dir():
+    """Return the array of an earlier copy of the same slide, finished or not; remove a copy of another one."""
+    folder = Path(store_path)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
         found = zarr.open_array(store_path, mode="r+")
         known = _facts_of(found)
-    except (OSError, KeyError, ValueError, TypeError):
-        known = {}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        what = f"{store_path} is in the way"
+        raise SlideError(explain(what, got="something else than a copy of a slide", try_="another place")) from error
     known.pop("complete", None)
     if known == facts and facts["source"] is not None:
         return found

@@ -50,9 +50,8 @@ def write_pyramid(
             scale: dict[str, Any] = (
                 {} if mpp is None else {"resolution": (1e4 / (mpp * 2**level),) * 2, "resolutionunit": "CENTIMETER"}
             )
-            place: dict[str, Any] = {"subifds": levels - 1} if level == 0 else {"subfiletype": 1}
             full = (*shape, channels) if channels > 1 else shape
-            writer.write(_tiles(slide, shape, level, tile), shape=full, **options, **scale, **place)
+            writer.write(_tiles(slide, shape, level, tile), shape=full, subfiletype=min(level, 1), **options, **scale)
 
 
 def _tiles(slide: Slide, shape: tuple[int, int], level: int, tile: int) -> Iterator[np.ndarray]:

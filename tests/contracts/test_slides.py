@@ -60,7 +60,9 @@ def pyramid(folder: Path, compression: str | None) -> str:
 
 def bare_zarr(folder: Path, pixels: np.ndarray, **options: object) -> str:
     path = str(folder / "bare.zarr")
-    array = zarr.create_array(path, shape=pixels.shape, dtype=pixels.dtype, chunks=tuple(min(s, 40) for s in pixels.shape), **options)
+    array = zarr.create_array(
+        path, shape=pixels.shape, dtype=pixels.dtype, chunks=tuple(min(s, 40) for s in pixels.shape), **options
+    )
     array[:] = pixels
     return path
 
@@ -243,7 +245,7 @@ def test_lossless_kinds_return_what_was_written(kind, tmp_path):
 
 
 def test_every_container_of_the_reference_image(data):
-    """The hashes were made with another program; where we turn, invert or drop on purpose, the truth is made from those pixels."""
+    """The hashes were made with another program; what we turn, invert or drop on purpose is undone before it is compared."""
     folder = data / "tiff_variants" / "made_here"
     if not folder.is_dir():
         pytest.skip("no tiff_variants in the data folder")

@@ -30,7 +30,7 @@ def test_the_index_stays_inside_and_steps_by_one(size, start, length):
     index = mirror_index(start, start + length, size)
     assert len(index) == length
     if length:
-        assert 0 <= index.min()
+        assert index.min() >= 0
         assert index.max() < size
     if size > 1:
         assert (np.abs(np.diff(index)) == 1).all()

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+
+import slideseg.slide.zarr
+from slideseg.errors import SlideError
+from slideseg.geometry import Box
+from slideseg.slide.open import open_slide
+
+PIXELS = np.random.default_rng(2).integers(0, 256, (3, 48, 64), dtype=np.uint8)
+
+
+def multiscale(axes, scales, units="micrometer", **more):
+    kinds = {"c": "channel", "t": "time"}
+    listed = [{"name": name, "type": kinds.get(name, "space")} for name in axes]
+    for axis in listed:
+        if axis["type"] == "space" and units:
+            axis["unit"] = units
+    datasets = [
+        {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": list(scale)}]}
+        for k, scale in enumerate(scales)
+    ]
+    return {"axes": listed, "datasets": datasets} | more
+
+
+def image(path, arrays, scale, ome=None):
+    group = zarr.open_group(str(path), mode="w", attributes={"ome": {"version": "0.5", "multiscales": [scale]} | (ome or {})})
+    for k, pixels in enumerate(arrays):
+        group.create_array(str(k), shape=pixels.shape, dtype=pixels.dtype, chunks=pixels.shape)[:] = pixels
+    return path
+
+
+def bare(path, shape, **options):
+    zarr.create_array(str(path), shape=shape, chunks=shape, dtype="u1", **options)
+    return path
+
+
+def test_levels_scales_and_units(tmp_path):
+    scale = multiscale("cyx", [(1, 250, 250), (1, 500, 500)], units="nanometer")
+    with open_slide(image(tmp_path / "x.zarr", [PIXELS, PIXELS[:, ::2, ::2]], scale)) as slide:
+        assert (slide.axes, slide.shape, slide.mpp) == ("yxc", (48, 64, 3), 0.25)
+        assert [level.downsample for level in slide.levels] == [1, 2]
+        np.testing.assert_array_equal(slide.read((0, 0, 24, 32), 1), PIXELS[:, ::2, ::2].transpose(1, 2, 0))
+
+
+def test_the_scale_of_the_whole_counts_too(tmp_path):
+    scale = multiscale("yx", [(2, 2)], coordinateTransformations=[{"type": "scale", "scale": [0.25, 0.25]}])
+    assert open_slide(image(tmp_path / "x.zarr", [PIXELS[0]], scale)).mpp == 0.5
+
+
+def test_a_scale_without_a_unit_of_length_is_no_mpp(tmp_path):
+    assert open_slide(image(tmp_path / "x.zarr", [PIXELS[0]], multiscale("yx", [(1, 1)], units=None))).mpp is None
+
+
+def test_single_planes_lose_their_axis_and_stacks_keep_it(tmp_path):
+    scale = multiscale("tczyx", [(1, 1, 1, 1, 1)])
+    stack = np.stack([PIXELS, 255 - PIXELS])
+    with open_slide(image(tmp_path / "a.zarr", [PIXELS[None, :, None]], scale)) as slide:
+        assert (slide.axes, slide.shape) == ("yxc", (48, 64, 3))
+    with open_slide(image(tmp_path / "b.zarr", [stack[:, :, None]], scale)) as slide:
+        assert (slide.axes, slide.shape) == ("tyxc", (2, 48, 64, 3))
+        np.testing.assert_array_equal(slide.read((1, 2, 5, 9), plane=1), stack[1, :, 1:5, 2:9].transpose(1, 2, 0))
+    with pytest.raises(SlideError, match="too many axes"):
+        open_slide(image(tmp_path / "c.zarr", [np.zeros((2, 1, 3, 4, 4), "u1")], scale))
+
+
+@pytest.mark.parametrize(
+    ("colours", "is_rgb"), [(None, True), (["FF0000", "00FF00", "0000FF"], True), (["0000FF", "00FF00", "FF0000"], False)]
+)
+def test_named_colours_say_whether_it_is_rgb(tmp_path, colours, is_rgb):
+    ome = {"omero": {"channels": [{"color": colour} for colour in colours]}} if colours else {}
+    assert open_slide(image(tmp_path / "x.zarr", [PIXELS], multiscale("cyx", [(1, 1, 1)]), ome)).is_rgb is is_rgb
+
+
+def test_a_bioformats2raw_layout_is_its_first_image(tmp_path):
+    zarr.open_group(str(tmp_path / "x.zarr"), mode="w", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
+    image(tmp_path / "x.zarr" / "0", [PIXELS], multiscale("cyx", [(1, 1, 1)]))
+    assert open_slide(tmp_path / "x.zarr").shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "names", "axes", "expected"),
+    [
+        ((20, 30), None, "yxc", (20, 30, 1)),
+        ((20, 30, 3), None, "yxc", (20, 30, 3)),
+        ((4, 20, 30), None, "yxc", (20, 30, 4)),
+        ((9, 20, 30), None, "zyxc", (9, 20, 30, 1)),
+        ((9, 20, 30, 2), None, "zyxc", (9, 20, 30, 2)),
+        ((9, 2, 20, 30), None, "zyxc", (9, 20, 30, 2)),
+        ((4, 20, 30), ["t", "y", "x"], "tyxc", (4, 20, 30, 1)),
+        ((9, 20, 30), ["channel", "Y", "X"], "yxc", (20, 30, 9)),
+        ((30, 20), ["x", "y"], "yxc", (20, 30, 1)),
+    ],
+)
+def test_axes_of_bare_arrays(tmp_path, shape, names, axes, expected):
+    with open_slide(bare(tmp_path / "x.zarr", shape, dimension_names=names)) as slide:
+        assert (slide.axes, slide.shape) == (axes, expected)
+
+
+def test_xarray_names_in_version_2(tmp_path):
+    attributes = {"_ARRAY_DIMENSIONS": ["c", "y", "x"]}
+    with open_slide(bare(tmp_path / "x.zarr", (7, 20, 30), zarr_format=2, attributes=attributes)) as slide:
+        assert slide.shape == (20, 30, 7)
+
+
+def test_axes_named_in_any_order_are_put_right(tmp_path):
+    array = zarr.create_array(
+        str(tmp_path / "x.zarr"), shape=(64, 3, 48), dtype="u1", chunks=(9, 1, 9), dimension_names=["x", "c", "y"]
+    )
+    array[:] = PIXELS.transpose(2, 0, 1)
+    np.testing.assert_array_equal(
+        open_slide(tmp_path / "x.zarr").read((3, 4, 40, 50)), PIXELS[:, 3:40, 4:50].transpose(1, 2, 0)
+    )
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 20, 30), (9, 8, 7, 6)])
+def test_arrays_that_are_no_images_are_refused(tmp_path, shape):
+    with pytest.raises(SlideError, match="unsupported axes"):
+        open_slide(bare(tmp_path / "x.zarr", shape))
+
+
+@pytest.mark.parametrize(
+    ("ome", "message"),
+    [
+        ({}, "without an image"),
+        ({"plate": {}}, "a plate"),
+        ({"multiscales": [multiscale("cyx", [(1, 1, 1)])]}, "a level is missing"),
+        ({"multiscales": [{"axes": "cyx"}]}, "damaged or unsupported"),
+        ({"multiscales": [multiscale("abc", [(1, 1, 1)])]}, "unsupported axes"),
+        ({"multiscales": "no"}, "without an image"),
+    ],
+)
+def test_lying_metadata_is_refused(tmp_path, ome, message):
+    zarr.open_group(str(tmp_path / "x.zarr"), mode="w", attributes={"ome": ome})
+    with pytest.raises(SlideError, match=message):
+        open_slide(tmp_path / "x.zarr")
+
+
+def test_axes_that_do_not_fit_the_array_are_refused(tmp_path):
+    with pytest.raises(SlideError, match="lying metadata"):
+        open_slide(image(tmp_path / "x.zarr", [PIXELS[0]], multiscale("cyx", [(1, 1, 1)])))
+
+
+def test_damaged_metadata_and_chunks_are_slide_errors(tmp_path):
+    array = zarr.create_array(
+        str(tmp_path / "x.zarr"), shape=(20, 30), chunks=(20, 30), dtype="u1", compressors=zarr.codecs.ZstdCodec(checksum=True)
+    )
+    array[:] = PIXELS[0, :20, :30]
+    chunk = tmp_path / "x.zarr" / "c" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-9])
+    with open_slide(tmp_path / "x.zarr") as slide, pytest.raises(SlideError, match="damaged zarr"):
+        slide.read(Box(0, 0, 5, 5))
+    (tmp_path / "x.zarr" / "zarr.json").write_text("{")
+    with pytest.raises(SlideError, match="damaged or unsupported"):
+        open_slide(tmp_path / "x.zarr")
+
+
+def test_chunks_that_are_deep_in_z_are_not_direct(tmp_path):
+    path = str(tmp_path / "x.zarr")
+    zarr.create_array(path, shape=(64, 8192, 8192), chunks=(64, 64, 64), dtype="u1")
+    assert not open_slide(path).direct
+    zarr.create_array(path, shape=(64, 8192, 8192), chunks=(1, 512, 512), dtype="u1", overwrite=True)
+    assert open_slide(path).direct
+
+
+def test_object_stores_need_their_package(monkeypatch):
+    monkeypatch.setattr(slideseg.slide.zarr, "HAS_OBJECT_STORES", False)
+    with pytest.raises(SlideError, match="slideseg\\[s3\\]"):
+        open_slide("s3://bucket/image.zarr")
