@@ -19,13 +19,15 @@ from slideseg.store.layout import ArrayPlan
 from slideseg.store.location import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from slideseg.grid import Shard, ShardGrid
     from slideseg.store.layout import ResultLayout
 
 Reduction = Literal["mode", "mean"]
 """How four pixels become one."""
+BAND = 64
+"""Rows of the smaller level that are computed at once."""
 
 
 def write_label_pyramid(url: str, layout: ResultLayout, workers: int | None = None) -> int:
@@ -75,9 +77,15 @@ def reduce_shard(url: str, source: ArrayPlan, target: ArrayPlan, reduction: Redu
     for part in _parts(source.grid, target.grid, shard):
         box = source.grid[part].write_box
         y, x = box.y0 // 2 - shard.write_box.y0, box.x0 // 2 - shard.write_box.x0
-        small = REDUCTIONS[reduction](read_shard(store, source, part))
-        values[..., y : y + small.shape[-2], x : x + small.shape[-1]] = small
+        height, width = -(-(box.y1 - box.y0) // 2), -(-(box.x1 - box.x0) // 2)
+        _reduce_into(values[..., y : y + height, x : x + width], read_shard(store, source, part), REDUCTIONS[reduction])
     write_shard(store, target, index, values)
+
+
+def _reduce_into(target: np.ndarray, source: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Reduce ``source`` (..., y, x) band by band: what is in between stays in the processor's cache."""
+    for y in range(0, target.shape[-2], BAND):
+        target[..., y : y + BAND, :] = reduce(source[..., 2 * y : 2 * (y + BAND), :])
 
 
 def _parts(source: ShardGrid, target: ShardGrid, shard: Shard) -> Iterator[int]:
