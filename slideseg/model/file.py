@@ -270,7 +270,8 @@ def _check_consistency(info: ModelInfo) -> None:
     if ids != list(range(max(2, outputs))):
         raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))
     for c in info.classes:
-        if not (isinstance(c.name, str) and isinstance(c.color, str) and COLOR.fullmatch(c.color)):
+        texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
+        if not (all(isinstance(text, str) for text in texts) and COLOR.fullmatch(c.color)):
             raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):

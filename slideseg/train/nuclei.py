@@ -153,7 +153,7 @@ class Crops(IterableDataset[tuple["Tensor", "Tensor"]]):
         """Return one crop of ``field``."""
         image, labels = draw_crop(field, self.side, self.rng)
         if self.rng.random() >= AS_IT_IS:
-            image = paint(image, labels, field.kind, self.noise, self.rng)
+            image, labels = paint(image, labels, field.kind, self.noise, self.rng)
         x_HWC = (torch.from_numpy(np.ascontiguousarray(image)) - torch.tensor(INPUT.mean)) / torch.tensor(INPUT.std)
         return x_HWC.permute(2, 0, 1), torch.from_numpy(classes_of(labels))
 

@@ -94,19 +94,35 @@ def density_of(image: Floats) -> Floats:
     return np.asarray(-np.log(np.maximum(image, DARKEST)).mean(axis=2), np.float32)
 
 
-def paint(image: Floats, labels: NDArray[np.int32], kind: str, noise: Noise, rng: np.random.Generator) -> Floats:
-    """Return an image that looks like H&E, with the nuclei ``labels`` (y, x), from an image of ``kind``.
+def paint(
+    image: Floats, labels: NDArray[np.int32], kind: str, noise: Noise, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Return an image that looks like H&E and its nuclei (y, x), from an image of ``kind`` and its nuclei ``labels``.
 
     Fluorescence and grey images give their nuclei (or only the outlines, filled by noise) to a made-up tissue; images that
     are stained already are mostly redyed as they are.
     """
     stained = kind in ("he_pink", "purple_on_white", "purple_on_purple")
     if kind == "he_pink" or (stained and rng.random() < 0.4):
-        return finish(redye(image, rng), rng)
-    invented = rng.random() < 0.55
-    nuclei = invented_nuclei(labels, noise, rng) if invented else measured_nuclei(image, labels, rng)
+        return finish(redye(image, rng), rng), labels
+    if rng.random() < 0.6:
+        labels = crowded(labels, rng) if rng.random() < 0.5 else labels
+        nuclei = invented_nuclei(labels, noise, rng)
+    else:
+        nuclei = measured_nuclei(image, labels, rng)
     haematoxylin, eosin = tissue(labels, noise, rng)
-    return finish(Stain.draw(rng).dye(nuclei + haematoxylin, eosin), rng)
+    thickness = 2 ** rng.uniform(-0.5, 0.8)
+    return finish(Stain.draw(rng).dye(thickness * (nuclei + haematoxylin), thickness * eosin), rng), labels
+
+
+def crowded(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Return twice as many nuclei: the same ones once more, turned and moved, behind those that were there."""
+    moved = _moved(labels, rng)
+    return np.where((labels == 0) & (moved > 0), moved + labels.max(), labels)
+
+
+def _moved(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    return np.roll(np.rot90(labels, int(rng.integers(1, 4))), rng.integers(0, labels.shape[0], 2), (0, 1))
 
 
 def redye(image: Floats, rng: np.random.Generator) -> Floats:
@@ -117,7 +133,7 @@ def redye(image: Floats, rng: np.random.Generator) -> Floats:
     rest = density - amounts @ colors
     drawn = Stain.draw(rng)
     dyes = np.stack([drawn.haematoxylin, drawn.eosin]) / 1.5
-    amounts = amounts * rng.uniform(0.6, 1.5, 2) + rng.normal(0, 0.04, 2)
+    amounts = amounts * rng.uniform(0.7, 1.4, 2) * 2 ** rng.uniform(-0.5, 0.7) + rng.normal(0, 0.04, 2)
     return np.asarray(np.exp(-np.maximum(amounts @ dyes + rest * rng.uniform(0, 1), 0)), np.float32)
 
 
@@ -134,22 +150,24 @@ def measured_nuclei(image: Floats, labels: NDArray[np.int32], rng: np.random.Gen
 
 
 def invented_nuclei(labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator) -> Floats:
-    """Return nuclei's density drawn from noise inside their outlines: solid or pale, with a rim, grains and nucleoli."""
+    """Return nuclei's density drawn from noise inside their outlines: solid, or pale with a dark rim and dark clumps."""
     side = labels.shape[0]
     mask = ndimage.gaussian_filter((labels > 0).astype(np.float32), rng.uniform(0.4, 0.9))
     depth = ndimage.distance_transform_edt(labels > 0)
     rim = np.exp(-(((depth - 1.2) / rng.uniform(0.7, 1.3)) ** 2)) * (labels > 0)
+    pale = rng.random() < 0.4
     grains = noise.draw(1, side, rng) * rng.uniform(0, 0.25) + noise.draw(2, side, rng) * rng.uniform(0, 0.25)
-    nucleoli = np.clip(noise.draw(2, side, rng) - 1.6, 0, 1) * rng.uniform(0, 0.8)
-    body = _per_nucleus(labels, 0.2, 1.0, rng) * np.maximum(1 + grains, 0.2) + nucleoli
-    return np.asarray(mask * body * rng.uniform(0.7, 1.4) + rim * rng.uniform(0, 0.6), np.float32)
+    clumps = np.clip(noise.draw(int(rng.integers(1, 3)), side, rng) - rng.uniform(0.7, 1.6), 0, 1) * rng.uniform(0, 0.9)
+    low, high = (0.05, 0.5) if pale else (0.25, 1.0)
+    body = _per_nucleus(labels, low, high, rng) * np.maximum(1 + grains, 0.2) + clumps
+    return np.asarray(mask * body * rng.uniform(0.7, 1.4) + rim * rng.uniform(0.2 * pale, 0.5 + 0.4 * pale), np.float32)
 
 
 def _per_nucleus(labels: NDArray[np.int32], low: float, high: float, rng: np.random.Generator) -> Floats:
     """Return a factor that is drawn nucleus by nucleus, in a narrower range that is drawn for the picture; 1 outside."""
     first, second = sorted(rng.uniform(low, high, 2))
     ids, inverse = np.unique(labels, return_inverse=True)
-    factors = rng.uniform(first, max(second, 0.45), len(ids)).astype(np.float32)
+    factors = rng.uniform(first, max(second, high * 0.45), len(ids)).astype(np.float32)
     factors[ids == 0] = 1
     return ndimage.gaussian_filter(factors[inverse.reshape(labels.shape)], 0.6)
 
@@ -167,12 +185,20 @@ def tissue(labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator) ->
     eosin, haematoxylin = eosin + membranes, haematoxylin + membranes * rng.uniform(0, 0.5)
     if rng.random() < 0.35:
         eosin = eosin + _blobs(labels, rng) * rng.uniform(0.3, 1.2)
+    if rng.random() < 0.5:
+        cytoplasm = _grown(labels, int(rng.integers(7, 16)), 1.5)
+        eosin, haematoxylin = eosin + cytoplasm * rng.uniform(-0.1, 0.4), haematoxylin + cytoplasm * rng.uniform(0, 0.25)
     present = _presence(noise, rng, side)
     inside = ndimage.gaussian_filter((labels > 0).astype(np.float32), 0.7)
-    around = ndimage.gaussian_filter((ndimage.maximum_filter(labels, size=5) > 0).astype(np.float32), 0.8) - inside
+    around = _grown(labels, 5, 0.8) - inside
     thinner = 1 - inside * rng.uniform(0.1, 0.9) - np.clip(around, 0, 1) * (rng.uniform(0, 0.9) if rng.random() < 0.3 else 0)
     share = np.clip(thinner, 0, 1) * present
     return (haematoxylin * share).astype(np.float32), (np.maximum(eosin, 0) * share).astype(np.float32)
+
+
+def _grown(labels: NDArray[np.int32], size: int, sigma: float) -> Floats:
+    """Return 1 on nuclei and around them, as far as a window of ``size`` pixels reaches; soft at its edge."""
+    return np.asarray(ndimage.gaussian_filter((ndimage.maximum_filter(labels, size) > 0).astype(np.float32), sigma), np.float32)
 
 
 def _membranes(noise: Noise, rng: np.random.Generator, side: int) -> Floats:
@@ -182,7 +208,7 @@ def _membranes(noise: Noise, rng: np.random.Generator, side: int) -> Floats:
 
 def _blobs(labels: NDArray[np.int32], rng: np.random.Generator) -> Floats:
     """Return round bodies that are no nuclei (blood cells): the nuclei's outlines elsewhere, not where nuclei are."""
-    moved = np.roll(np.rot90(labels, int(rng.integers(1, 4))), rng.integers(0, labels.shape[0], 2), (0, 1))
+    moved = _moved(labels, rng)
     return ndimage.gaussian_filter(((moved > 0) & (labels == 0)).astype(np.float32), 0.8)
 
 

@@ -142,7 +142,7 @@ def test_painted_images_show_their_nuclei_in_the_range_of_a_camera(folder, kind)
     noise, darker = Noise(rng), []
     for _ in range(12):
         image, labels = nuclei.draw_crop(field, 48, rng)
-        painted = paint(image, labels, kind, noise, rng)
+        painted, labels = paint(image, labels, kind, noise, rng)
         assert painted.shape == (48, 48, 3)
         assert painted.dtype == np.float32
         assert 0 <= painted.min() <= painted.max() <= 1
