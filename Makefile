@@ -30,7 +30,7 @@ format: $(VENV)/.installed-dev  ## put the code into its standard form
 	ruff format .
 
 docs: $(VENV)/.installed-dev  ## build the documentation into site/
-	mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 docs-cli: $(VENV)/.installed-test  ## write docs/cli.md anew from the commands' --help
 	$(PYTHON) -m tests.test_docs --update
