@@ -3,7 +3,7 @@ VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 PIP    := $(PYTHON) -m pip --disable-pip-version-check
 # The environment's own commands (slideseg, ruff, mypy, mkdocs) are the ones that run.
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format docs docs-cli bench bench-exactness bench-memory bench-overhead bench-threads clean
