@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.engine import Engine, ShardDone, measure_tiling_error
@@ -69,6 +70,8 @@ def predict(
     outputs = name_outputs(slides, output)
     if len(slides) == 1:
         return Report((predict_slide(slides[0], outputs[0], wanted, on_progress),))
+    if output is not None and "://" not in str(output):
+        Path(output).mkdir(parents=True, exist_ok=True)
     return Report(tuple(_or_failure(s, o, wanted, on_progress) for s, o in zip(slides, outputs, strict=True)))
 
 
@@ -101,11 +104,13 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     plan = make_plan(slide, output, options)
     layout = layout_of(plan)
     record = record_of(plan, __version__)
+    executor = executor_of(plan)
+    executor.check()
     with Lease(output) as lease:
         create_result(output, layout, record, overwrite=options.overwrite)
         run = _Run(plan, layout, lease, watcher)
         copy = run.chunk()
-        run.compute_shards()
+        run.compute_shards(executor)
         run.finish()
         seconds = time.perf_counter() - started
         record |= {
@@ -171,7 +176,7 @@ class _Run:
         self.plan = self.plan.with_source(copy)
         return copy
 
-    def compute_shards(self) -> None:
+    def compute_shards(self, executor: Executor) -> None:
         """Have every shard computed that is not there yet.
 
         Raises:
@@ -184,14 +189,14 @@ class _Run:
         self._kept_pixels = self.tally.done = sum(job.grid[index].write_box.area for index in finished)
         self._tell("segmenting", self.tally.done)
         if missing:
-            failed = list(self._failures(missing))
+            failed = list(self._failures(executor, missing))
             if failed:
                 what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {failed[0].task}: {failed[0].error}"
                 raise RunError(explain(what, try_="the same command again, it keeps what is done"))
 
-    def _failures(self, missing: list[int]) -> Iterable[Failed]:
+    def _failures(self, executor: Executor, missing: list[int]) -> Iterable[Failed]:
         worker = functools.partial(Engine, self.plan.job, self.layout)
-        with closing(executor_of(self.plan).run(worker, missing)) as events:
+        with closing(executor.run(worker, missing)) as events:
             for event in events:
                 if self._lease.lost:
                     raise ResultInUseError(explain("another run has taken over the output", got=self.plan.job.output))

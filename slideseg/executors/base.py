@@ -59,6 +59,14 @@ class Failed:
 class Executor(Protocol):
     """Runs tasks on workers."""
 
+    def check(self) -> None:
+        """See whether workers can be had at all, before anything is written.
+
+        Raises:
+            ClusterError: if they can't.
+        """
+        ...
+
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""
         ...

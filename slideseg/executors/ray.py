@@ -51,6 +51,20 @@ class RayExecutor:
     gpus_per_worker: float = 0
     """GPUs that Ray reserves for an actor."""
 
+    def check(self) -> None:
+        """See whether a cluster that was named answers and has the cores or GPUs for at least one worker.
+
+        Raises:
+            ClusterError: if not.
+        """
+        if self.address is None:
+            return
+        with connected(self.workers, self.address):
+            there = ray.cluster_resources()
+            if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self.gpus_per_worker:
+                want = f"1 core and {self.gpus_per_worker:g} GPUs a worker"
+                raise ClusterError(explain(f"the cluster at {self.address} has no room for a worker", got=there, want=want))
+
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
         """Yield one event a task, as they end.
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class SerialExecutor:
     """The reference executor."""
 
+    def check(self) -> None:
+        """Do nothing: this process is there."""
+
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""
         worker, waiting = make_worker(), iter(tasks)
