@@ -37,6 +37,7 @@ MICRONS = {
 """Microns in each unit of length that OME, OME-Zarr or ImageJ may name, in lower case."""
 _FINEST_PRINT = 20.0
 """Resolution tags above this many microns a pixel (below 1270 dpi) speak of screens and paper, not of the specimen."""
+_PIXELS = r"<(?:\w+:)?Pixels\b[^>]*>"
 _UNITS = {2: "inch", 3: "cm"}
 
 
@@ -45,7 +46,7 @@ def microns_per_pixel(tif: Any, page: Any) -> float | None:
     if tif.is_svs:
         return plausible_mpp(aperio_mpp(page.description))
     if tif.is_ome:
-        return ome_mpp(tif.ome_metadata or "")
+        return ome_mpp(tif.ome_metadata or "", (page.imagelength, page.imagewidth))
     if tif.is_imagej:
         unit = str((tif.imagej_metadata or {}).get("unit", "")).lower()
         return plausible_mpp(*(_per_pixel(page, tag, MICRONS.get(unit)) for tag in (282, 283)))
@@ -63,10 +64,14 @@ def aperio_mpp(description: str) -> float | None:
     return to_float(found.group(1)) if found else None
 
 
-def ome_mpp(xml: str) -> float | None:
-    """Return the microns per pixel of the first image in OME-XML; read by pattern, so no entity is ever expanded."""
-    found = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", xml)
-    attributes = dict(re.findall(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']", found.group(0))) if found else {}
+def ome_mpp(xml: str, shape: tuple[int, int]) -> float | None:
+    """Return the microns per pixel of the image of ``shape`` (rows, columns) in OME-XML, or None.
+
+    The XML is read by pattern, so no entity is ever expanded.
+    """
+    images = [dict(re.findall(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']", tag)) for tag in re.findall(_PIXELS, xml)]
+    sides = (str(shape[0]), str(shape[1]))
+    attributes = next((image for image in images if (image.get("SizeY"), image.get("SizeX")) == sides), {})
     sizes = []
     for axis in "XY":
         size = to_float(attributes.get(f"PhysicalSize{axis}"))
@@ -81,7 +86,7 @@ def ome_pixels(xml: str) -> int:
     >>> ome_pixels('<Pixels SizeX="9" SizeY="9" SizeZ="5" SizeC="2" SizeT="1">')
     810
     """
-    claims = [dict(re.findall(r"Size([XYZCT])\s*=\s*[\"'](\d+)", tag)) for tag in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", xml)]
+    claims = [dict(re.findall(r"Size([XYZCT])\s*=\s*[\"'](\d+)", tag)) for tag in re.findall(_PIXELS, xml)]
     return max((math.prod(int(count) for count in claim.values()) for claim in claims), default=0)
 
 

@@ -24,12 +24,13 @@ from slideseg.slide.reader import (
 from slideseg.slide.tiff_metadata import MICRONS
 
 try:
+    from obstore.exceptions import BaseError
     from obstore.store import from_url
     from zarr.storage import ObjectStore
 
-    HAS_OBJECT_STORES = True
+    STORE_FAULTS: tuple[type[Exception], ...] = (BaseError,)
 except ImportError:
-    HAS_OBJECT_STORES = False
+    STORE_FAULTS = ()
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 CHUNKED = "slideseg_chunked"
 """Attribute of the arrays that `chunk_slide` writes: path, axes, mpp, is_rgb, complete."""
 _URLS = ("s3://", "gs://", "az://", "http://", "https://")
-_FAULTS = (
+_FAULTS: tuple[type[Exception], ...] = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -49,6 +50,7 @@ _FAULTS = (
     TypeError,
     ValueError,
     zarr.errors.BaseZarrError,
+    *STORE_FAULTS,
 )
 _MAX_CHANNELS = 4
 """An axis without a name and with at most this many entries is taken for channels."""
@@ -96,7 +98,7 @@ class ZarrSlide(Reader):
         except SlideError:
             raise
         except _FAULTS as fault:
-            raise SlideError(explain(f"{path}: damaged or unsupported zarr", got=f"{type(fault).__name__}: {fault}")) from fault
+            raise SlideError(explain(f"{path}: missing, damaged or unsupported zarr", got=_short(fault))) from fault
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         array = self._arrays[level]
@@ -105,19 +107,23 @@ class ZarrSlide(Reader):
         try:
             pixels = np.asarray(array[index])
         except _FAULTS as fault:
-            got = f"{type(fault).__name__}: {fault}"
-            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=got)) from fault
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=_short(fault))) from fault
         left = "".join(axis for axis in self._axes if axis in "yxc")
         pixels = pixels.transpose([left.index(axis) for axis in "yxc" if axis in left])
         return np.ascontiguousarray(pixels.reshape(*box.shape, -1), self.dtype)
 
 
+def _short(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {fault}"[:200]
+
+
 def _store(path: str) -> Any:
     if not is_url(path):
         return path
-    if not HAS_OBJECT_STORES:
+    if not STORE_FAULTS:
         raise SlideError(explain(f"{path}: object stores need one more package", try_="pip install 'slideseg[s3]'"))
-    return ObjectStore(from_url(path), read_only=True)
+    plain: dict[str, Any] = {"client_options": {"allow_http": True}} if path.startswith("http://") else {}
+    return ObjectStore(from_url(path, **plain), read_only=True)
 
 
 def _facts(path: str, picture: _Picture) -> Facts:

@@ -85,12 +85,14 @@ def test_resolution_tags_count_only_where_they_can_be_a_microscopes(tmp_path, un
 )
 def test_ome_names_its_mpp_with_a_unit(size, unit, mpp):
     sizes = " ".join(f'PhysicalSize{axis}="{size}" PhysicalSize{axis}Unit="{unit}"' for axis in "XY")
-    assert ome_mpp(f'<OME><Pixels ID="1" {sizes}/>') == (None if mpp is None else pytest.approx(mpp))
+    label = '<Pixels SizeX="9" SizeY="9" PhysicalSizeX="7" PhysicalSizeY="7"/>'
+    xml = f'<OME>{label}<Pixels ID="1" SizeX="30" SizeY="20" {sizes}/></OME>'
+    assert ome_mpp(xml, (20, 30)) == (None if mpp is None else pytest.approx(mpp))
 
 
 def test_ome_with_one_size_or_none_names_no_mpp():
-    assert ome_mpp('<ome:Pixels PhysicalSizeX="0.5">') is None
-    assert ome_mpp("no XML at all") is None
+    assert ome_mpp('<ome:Pixels SizeX="2" SizeY="2" PhysicalSizeX="0.5">', (2, 2)) is None
+    assert ome_mpp("no XML at all", (2, 2)) is None
     assert ome_pixels("no XML at all") == 0
     assert aperio_mpp("Aperio|AppMag = 20") is None
 

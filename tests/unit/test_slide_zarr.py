@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import http.server
+import threading
+from functools import partial
+
 import numpy as np
 import pytest
 import zarr
@@ -153,7 +157,7 @@ def test_damaged_metadata_and_chunks_are_slide_errors(tmp_path):
     with open_slide(tmp_path / "x.zarr") as slide, pytest.raises(SlideError, match="damaged zarr"):
         slide.read(Box(0, 0, 5, 5))
     (tmp_path / "x.zarr" / "zarr.json").write_text("{")
-    with pytest.raises(SlideError, match="damaged or unsupported"):
+    with pytest.raises(SlideError, match="damaged or unsupported zarr"):
         open_slide(tmp_path / "x.zarr")
 
 
@@ -166,6 +170,29 @@ def test_chunks_that_are_deep_in_z_are_not_direct(tmp_path):
 
 
 def test_object_stores_need_their_package(monkeypatch):
-    monkeypatch.setattr(slideseg.slide.zarr, "HAS_OBJECT_STORES", False)
+    monkeypatch.setattr(slideseg.slide.zarr, "STORE_FAULTS", ())
     with pytest.raises(SlideError, match="slideseg\\[s3\\]"):
         open_slide("s3://bucket/image.zarr")
+
+
+@pytest.fixture
+def server(tmp_path):
+    pytest.importorskip("obstore")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+
+
+def test_a_zarr_behind_an_address(tmp_path, server):
+    image(tmp_path / "x.zarr", [PIXELS], multiscale("cyx", [(1, 0.5, 0.5)]))
+    with open_slide(f"{server}/x.zarr") as slide:
+        assert (slide.path, slide.shape, slide.mpp) == (f"{server}/x.zarr", (48, 64, 3), 0.5)
+        np.testing.assert_array_equal(slide.read((5, 6, 40, 50)), PIXELS[:, 5:40, 6:50].transpose(1, 2, 0))
+    with pytest.raises(SlideError, match="missing"):
+        open_slide(f"{server}/nothing.zarr")
