@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slideseg.errors import ResultError, explain
+from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import ROOT, read_attributes
 from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan
@@ -99,15 +99,10 @@ def _read_block(store: Store, plan: ArrayPlan, block_id: tuple[int, ...]) -> np.
 
 
 def is_result(url: str) -> bool:
-    """Tell whether ``url`` is a result that slideseg wrote, finished or not.
-
-    Raises:
-        ConfigError: if it is no place that can hold one.
-    """
-    store = open_store(url, read_only=True)
+    """Tell whether ``url`` is a result that slideseg wrote, finished or not."""
     try:
-        return "slideseg" in read_attributes(store)
-    except storage_errors():
+        return "slideseg" in read_attributes(open_store(url, read_only=True))
+    except (ConfigError, *storage_errors()):
         return False
 
 

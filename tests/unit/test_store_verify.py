@@ -133,7 +133,8 @@ def test_what_is_no_result_is_refused(tmp_path):
         with pytest.raises(ResultError, match="no slideseg result"):
             call(str(tmp_path))
     assert not is_result(str(tmp_path))
-    assert not is_result(str(tmp_path / "nothing"))
+    for other in (tmp_path / "nothing", tmp_path / "zarr.json", "https://example.org/x.zarr"):
+        assert not is_result(str(other))
 
 
 def test_reading_damage_is_an_error(result):
