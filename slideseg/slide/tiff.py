@@ -236,6 +236,7 @@ class TiffSlide(Reader):
 
     def close(self) -> None:
         """Release the file."""
+        self._file = -1  # the number may belong to another file soon
         self._tif.close()
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:

@@ -221,6 +221,15 @@ def test_levels_and_planes_that_are_not_there_are_refused(slide):
         slide.read(Box(0, 0, 1, 1), 0, planes_of(slide))
 
 
+def test_a_closed_file_is_not_read(tmp_path):
+    for kind in ("strips-raw", "strips-deflate", "tiled-jpeg-pyramid", "npy"):
+        (tmp_path / kind).mkdir()
+        slide = MADE[kind](tmp_path / kind)
+        slide.close()
+        with open(__file__, "rb"), pytest.raises(SlideError):
+            slide.read(Box(0, 0, 20, 20))
+
+
 def test_path_opens_it_again(slide):
     if not Path(slide.path).exists() or isinstance(slide, ResampledSlide):
         pytest.skip("in memory")
