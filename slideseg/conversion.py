@@ -23,7 +23,7 @@ from slideseg.store.commit import describe_image
 from slideseg.store.create import make_room, write_root
 from slideseg.store.layout import ArrayPlan, image_axes, level_shapes
 from slideseg.store.lease import Lease
-from slideseg.store.location import check_parent, delete, open_store, storage_errors, sweep_partial
+from slideseg.store.location import check_parent, delete, open_store, reason, storage_errors, sweep_partial
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -50,7 +50,7 @@ def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], worke
                 write_root(open_store(url), {"slideseg": record})
             _convert(opened, url, workers)
         except storage_errors() as error:
-            raise ResultError(explain("the output can't be written", got=error, try_="another place")) from error
+            raise ResultError(explain("the output can't be written", got=reason(error), try_="another place")) from error
 
 
 def _convert(slide: Slide, url: str, workers: int | None) -> None:

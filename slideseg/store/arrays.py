@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -11,11 +12,22 @@ from zarr.codecs import ZstdCodec
 from slideseg.errors import ResultError, RunError, explain
 from slideseg.store.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, encode_shard
 from slideseg.store.layout import ArrayPlan
-from slideseg.store.location import list_keys, read_key, storage_errors, write_key
+from slideseg.store.location import list_keys, read_key, reason, storage_errors, write_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from zarr.abc.store import Store
+
+
+@contextmanager
+def run_errors(what: str) -> Iterator[None]:
+    """Turn a failure of the storage into a `RunError` that says ``what`` failed."""
+    try:
+        yield
+    except storage_errors() as error:
+        raise RunError(explain(what, got=reason(error), try_="the same command again; what is done stays")) from error
 
 
 def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None = None) -> None:
@@ -23,13 +35,18 @@ def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | Non
 
     Raises:
         ResultError: if another array is there under its name.
+        RunError: if the storage fails.
     """
-    raw = read_key(store, f"{plan.path}/zarr.json")
-    if raw is not None:
+    with run_errors(f"array {plan.path} can't be created"):
+        if read_key(store, f"{plan.path}/zarr.json") is None:
+            _create(store, plan, attributes)
+            return
         got = plan_of(store, plan.path)
-        if got != plan:
-            raise ResultError(explain(f"array {plan.path} is not this result's", got=got, want=plan, try_="--overwrite"))
-        return
+    if got != plan:
+        raise ResultError(explain(f"array {plan.path} is not this result's", got=got, want=plan, try_="--overwrite"))
+
+
+def _create(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None) -> None:
     zarr.create_array(
         store,
         name=plan.path,
@@ -92,12 +109,8 @@ def write_shard(store: Store, plan: ArrayPlan, index: int, values: np.ndarray) -
     if values.shape != want or values.dtype.name != plan.dtype:
         msg = f"shard {index} of {plan.path} holds {want} {plan.dtype}, not {values.shape} {values.dtype}"
         raise ValueError(msg)
-    try:
+    with run_errors(f"shard {plan.key(index)} can't be written"):
         write_key(store, plan.key(index), encode_shard(values, plan.side))
-    except storage_errors() as error:
-        raise RunError(
-            explain(f"shard {plan.key(index)} can't be written", got=error, try_="the same command again; what is done stays")
-        ) from error
 
 
 def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
@@ -115,10 +128,15 @@ def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
     except DamagedShardError as error:
         raise ResultError(explain(f"shard {key} is damaged", got=error, try_="slideseg verify --repair")) from error
     except storage_errors() as error:
-        raise ResultError(explain(f"shard {key} can't be read", got=error)) from error
+        raise ResultError(explain(f"shard {key} can't be read", got=reason(error))) from error
 
 
 def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:
-    """Return the indices of the shards that are there, by one listing."""
-    there = set(list_keys(store, f"{plan.path}/c/"))
+    """Return the indices of the shards that are there, by one listing.
+
+    Raises:
+        RunError: if the storage fails.
+    """
+    with run_errors(f"the shards of {plan.path} can't be listed"):
+        there = set(list_keys(store, f"{plan.path}/c/"))
     return {index for index, key in enumerate(plan.shard_keys()) if key in there}

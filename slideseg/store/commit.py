@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from slideseg.errors import ResultError, RunError, explain
-from slideseg.store.arrays import array_attributes, plan_of
+from slideseg.errors import ResultError, explain
+from slideseg.store.arrays import array_attributes, plan_of, run_errors
 from slideseg.store.create import write_root
 from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION
-from slideseg.store.location import open_store, read_key, storage_errors, write_key
+from slideseg.store.location import open_store, read_key, write_key
 from slideseg.store.ngff import (
     image_metadata,
     label_metadata,
@@ -37,7 +37,7 @@ def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
         RunError: if the storage fails.
     """
     store = open_store(url)
-    try:
+    with run_errors("the result can't be finished"):
         _commit_labels(store, layout)
         if layout.probabilities:
             scales = _levels(store, layout, PROBABILITIES, "mean")
@@ -45,8 +45,6 @@ def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
             _write_group(store, PROBABILITIES, image_metadata(scales, _named(channels, layout)))
         root = {"ome": _root_metadata(store, layout), "slideseg": {**record, "status": "complete"}}
         write_root(store, root)
-    except storage_errors() as error:
-        raise RunError(explain("the result can't be finished", got=error, try_="the same command again")) from error
 
 
 def _commit_labels(store: Store, layout: ResultLayout) -> None:

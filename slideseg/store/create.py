@@ -13,6 +13,7 @@ from slideseg.store.location import (
     delete,
     open_store,
     read_key,
+    reason,
     storage_errors,
     sweep_deleted,
     sweep_partial,
@@ -50,7 +51,7 @@ def create_result(url: str, layout: ResultLayout, record: dict[str, Any], *, ove
         for plan in layout.arrays():
             create_array(store, plan)
     except storage_errors() as error:
-        raise ResultError(explain("the output can't be created", got=error, try_="another --output")) from error
+        raise ResultError(explain("the output can't be created", got=reason(error), try_="another --output")) from error
     return found
 
 

@@ -20,6 +20,7 @@ from slideseg.store.location import (
     locate,
     open_store,
     read_key,
+    reason,
     storage_errors,
     write_key,
     write_new_key,
@@ -98,7 +99,7 @@ class Lease:
         try:
             self._take()
         except storage_errors() as error:
-            raise ResultError(explain("the output can't be written", got=error, try_="another --output")) from error
+            raise ResultError(explain("the output can't be written", got=reason(error), try_="another --output")) from error
         self._thread.start()
         return self
 
@@ -110,7 +111,7 @@ class Lease:
             if self._is_ours():
                 delete_key(self._store, self._key)
         except storage_errors() as failure:
-            log.warning("the lease %s stays behind: %s", self._key, failure)
+            log.warning("the lease %s stays behind: %s", self._key, reason(failure))
 
     def _take(self) -> None:
         write_new_key(self._store, self._key, self._encoded())
@@ -140,7 +141,7 @@ class Lease:
                     write_key(self._store, self._key, self._encoded())
                     self._renewed = time.monotonic()
             except storage_errors() as error:
-                log.warning("the lease %s can't be renewed: %s", self._key, error)
+                log.warning("the lease %s can't be renewed: %s", self._key, reason(error))
                 self.lost = time.monotonic() - self._renewed > EXPIRE_SECONDS
             if self.lost:
                 log.error("the lease on %s is lost", self._url)

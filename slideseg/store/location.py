@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 """How the name of a file ends that zarr has not finished writing."""
+
+MOST_CHARACTERS = 300
+"""Of an error's own words in ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,16 @@ def storage_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that mean "the disk or the object store failed", for an ``except`` clause."""
     exceptions = sys.modules.get("obstore.exceptions")
     return (OSError,) if exceptions is None else (OSError, exceptions.BaseError)
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong, in short: obstore adds a dump of its state, object stores whole documents.
+
+    >>> reason(OSError(28, "No space left on device"))
+    '[Errno 28] No space left on device'
+    """
+    said = re.split(r"Debug source:|<\?xml", str(error), maxsplit=1)[0]
+    return " ".join(said.split())[:MOST_CHARACTERS].rstrip(" :")
 
 
 def read_key(store: Store, key: str) -> bytes | None:

@@ -11,7 +11,7 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import ROOT, read_attributes
 from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan
-from slideseg.store.location import locate, open_store, read_key, storage_errors
+from slideseg.store.location import locate, open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
     import dask.array
@@ -102,7 +102,9 @@ def is_result(url: str) -> bool:
     """Tell whether ``url`` is a result that slideseg wrote, finished or not."""
     try:
         return "slideseg" in read_attributes(open_store(url, read_only=True))
-    except (ConfigError, *storage_errors()):
+    except ConfigError:
+        return False
+    except storage_errors():
         return False
 
 
@@ -117,7 +119,7 @@ def open_result(url: str) -> Result:
         there = read_key(store, ROOT) is not None
         attributes = read_attributes(store)
     except storage_errors() as error:
-        raise ResultError(explain("the result can't be opened", got=error)) from error
+        raise ResultError(explain("the result can't be opened", got=reason(error))) from error
     if not there:
         raise ResultError(explain("no such result", got=locate(url).path, want="a folder that slideseg predict wrote"))
     if "slideseg" not in attributes:

@@ -11,7 +11,7 @@ from slideseg.errors import ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import read_attributes, write_root
 from slideseg.store.layout import PROBABILITIES, SEGMENTATION, ArrayPlan
-from slideseg.store.location import delete_key, list_keys, locate, open_store, storage_errors
+from slideseg.store.location import delete_key, list_keys, locate, open_store, reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def verify(url: str, workers: int = 4) -> VerifyReport:
         with ThreadPoolExecutor(workers) as pool:
             reports = tuple(_check_array(store, path, keys, pool) for path in paths)
     except storage_errors() as error:
-        raise ResultError(explain("the result can't be read", got=error)) from error
+        raise ResultError(explain("the result can't be read", got=reason(error))) from error
     return VerifyReport(url, "ome" in attributes, reports)
 
 

@@ -184,6 +184,12 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_an_object_store_s_error_is_cut_short():
+    error = OSError('Status 404: <?xml version="1.0"?>\n<Error>NoSuchBucket</Error> Debug source: Generic { ... }')
+    assert location.reason(error) == "Status 404"
+    assert len(location.reason(OSError("x" * 5000))) == 300
+
+
 def test_wrong_values_are_refused(tmp_path):
     path, lay = tmp_path / "x.zarr", layout()
     create(path)
@@ -274,3 +280,14 @@ def test_a_bucket_works_like_a_folder(tmp_path, monkeypatch):
         create_result(url, lay, record(a=1), overwrite=False)
     assert create_result(url, lay, record(a=1), overwrite=True) == "new"
     assert ShardStore(url, lay).finished() == set()
+
+
+@pytest.mark.parametrize("broken", ["read_key", "list_keys"])
+def test_storage_that_fails_at_any_point_is_one_line(tmp_path, monkeypatch, broken):
+    path, lay = tmp_path / "x.zarr", layout()
+    create(path)
+    store = location.open_store(str(path))
+    monkeypatch.setattr(arrays, broken, lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(RunError, match="gone"):
+        arrays.create_array(store, lay.segmentation(1))
+        arrays.finished_shards(store, lay.segmentation())
