@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import struct
 import threading
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ _LARGE = 32 << 20
 """Decoded bytes from which on a strip is kept until the next one is needed."""
 MAX_PLANES = 1 << 20
 """Planes times channels of one file; more is taken for a lie, before memory is made for them."""
+_BY_SHAPE = ("generic", "uniform")
+"""What tifffile calls images that it found by their shape alone, because metadata did not help."""
 _PROBE = 2048 * 2048
 """Pixels of a tile or strip that may be decoded to try the codec."""
 _JPEG = (6, 7)
@@ -271,10 +274,21 @@ def _baseline(path: str, tif: Any) -> Any:
     found = [series for series in tif.series if series.ndim and "Y" in series.axes and "X" in series.axes]
     if not found:
         raise SlideError(explain(f"{path}: a TIFF without an image"))
-    if tif.is_ome and found[0].kind != "ome":
+    if found[0].kind in _BY_SHAPE and _claimed_pages(first) > len(tif.pages):
+        got, want = f"{len(tif.pages)} pages", f"{_claimed_pages(first)} by its description"
+        raise SlideError(explain(f"{path}: the stack is cut off or damaged", got=got, want=want, try_="another copy"))
+    if tif.is_ome and found[0].kind in _BY_SHAPE:
         what = f"{path}: its OME-XML does not fit its pages, or names other files"
         raise SlideError(explain(what, try_="bfconvert, to get one whole file"))
     return max(found, key=lambda series: math.prod(_side(series)))
+
+
+def _claimed_pages(page: Any) -> int:
+    """Return how many images the description of a stack with a single directory (ImageJ's, tifffile's) says there are."""
+    description = str(page.description)
+    images = re.search(r"^ImageJ=.*\nimages=(\d+)", description)
+    truncated = page.is_shaped and '"truncated": true' in description
+    return int(images.group(1)) if images else 2 if truncated else 1
 
 
 def _side(series: Any) -> tuple[int, int]:

@@ -154,6 +154,44 @@ def test_channels_between_planes_are_sorted_out(tmp_path):
         np.testing.assert_array_equal(whole(slide, 2), stack[:, 2].transpose(1, 2, 0))
 
 
+def test_a_pyramid_of_channels_in_sub_directories(tmp_path):
+    channels = RNG.integers(0, 9999, (3, 64, 96), dtype=np.uint16)
+    with tifffile.TiffWriter(tmp_path / "x.ome.tif", ome=True, bigtiff=True) as writer:
+        options = {"tile": (32, 32), "compression": "zlib", "photometric": "minisblack"}
+        writer.write(channels, subifds=1, metadata={"axes": "CYX"}, **options)
+        writer.write(channels[:, ::2, ::2], subfiletype=1, **options)
+    with open_slide(tmp_path / "x.ome.tif") as slide:
+        assert [level.shape for level in slide.levels] == [(64, 96), (32, 48)]
+        for level in range(2):
+            read = slide.read(Box.of_shape(slide.levels[level].shape), level)
+            np.testing.assert_array_equal(read, channels[:, :: 2**level, :: 2**level].transpose(1, 2, 0))
+
+
+def test_a_stack_of_one_directory_is_read_whole(tmp_path):
+    stack = RNG.integers(0, 9999, (5, 20, 30), dtype=np.uint16)
+    path = tmp_path / "x.tif"
+    description = "ImageJ=1.53\nimages=5\nslices=5\n"
+    tifffile.imwrite(path, stack[0], description=description, metadata=None, byteorder=">")
+    with path.open("ab") as file:
+        file.write(stack[1:].astype(">u2").tobytes())
+    with open_slide(path) as slide:
+        assert (slide.axes, slide.shape) == ("zyxc", (5, 20, 30, 1))
+        np.testing.assert_array_equal(whole(slide, 4)[..., 0], stack[4])
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SlideError, match="cut off"):
+        open_slide(path)
+
+
+def test_a_cut_stack_of_one_directory_by_tifffile_is_refused(tmp_path):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.ones((5, 20, 30), np.uint8), photometric="minisblack", truncate=True)
+    with open_slide(path) as slide:
+        assert slide.shape == (5, 20, 30, 1)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SlideError, match="cut off"):
+        open_slide(path)
+
+
 def test_pages_that_are_missing_are_not_read_as_zero(tmp_path):
     path = tmp_path / "x.ome.tif"
     xml = tifffile.OmeXml()
