@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
 from slideseg.store.arrays import create_array, finished_shards, write_shard
 from slideseg.store.commit import describe_image
-from slideseg.store.create import make_room, write_root
+from slideseg.store.create import read_record, write_root
 from slideseg.store.layout import ArrayPlan, image_axes, level_shapes
 from slideseg.store.lease import Lease
-from slideseg.store.location import check_parent, delete, open_store, reason, storage_errors, sweep_partial
+from slideseg.store.location import anything_at, check_parent, delete, open_store, reason, storage_errors, sweep_partial
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -46,11 +46,20 @@ def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], worke
     with closing(open_slide(path)) as opened, Lease(url):
         record = {"status": "running", "run": {"conversion of": path, "fingerprint": fingerprint(path)}}
         try:
-            if make_room(url, record, overwrite=False) == "new":
-                write_root(open_store(url), {"slideseg": record})
+            _begin(url, record)
             _convert(opened, url, workers)
         except storage_errors() as error:
             raise ResultError(explain("the output can't be written", got=reason(error), try_="another place")) from error
+
+
+def _begin(url: str, record: dict[str, Any]) -> None:
+    """Create the root group, unless this conversion has begun before."""
+    store = open_store(url)
+    there = read_record(store)
+    if there is None and not anything_at(url):
+        write_root(store, {"slideseg": record})
+    elif there is None or there.get("run") != record["run"]:
+        raise ResultError(explain("the output exists", got=url, try_="another place"))
 
 
 def _convert(slide: Slide, url: str, workers: int | None) -> None:

@@ -50,12 +50,18 @@ def test_a_picture_goes_through_chunks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "x.zarr"]
 
 
-def test_an_existing_output_is_refused(slide, tmp_path):
+def test_an_existing_output_is_refused(slide, tmp_path, monkeypatch):
     convert(slide, tmp_path / "x.zarr")
     with pytest.raises(ResultError, match="the output exists"):
         convert(slide, tmp_path / "x.zarr")
     with pytest.raises(ResultError, match="the output exists"):
         convert(slide, slide)
+    (tmp_path / "other").mkdir()
+    np.save(tmp_path / "other.npy", IMAGE)
+    monkeypatch.setattr(conversion, "_convert", lambda *_: None)
+    convert(slide, tmp_path / "other")
+    with pytest.raises(ResultError, match="the output exists"):
+        convert(tmp_path / "other.npy", tmp_path / "other")
 
 
 def test_an_interrupted_conversion_goes_on(slide, tmp_path, monkeypatch):

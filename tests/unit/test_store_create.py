@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,18 @@ def test_a_result_is_filled_shard_by_shard(tmp_path, planes, axis, shape):
     assert group["probabilities/0"].shape == {None: (2, *shape), "t": (2, 2, *shape), "z": (2, 2, *shape)}[axis]
     second_channel = {None: np.s_[1], "t": np.s_[:, 1], "z": np.s_[1]}[axis]
     np.testing.assert_array_equal(group["probabilities/0"][second_channel], 100 + group["labels/segmentation/0"][:])
+
+
+def test_many_threads_write_different_shards(tmp_path):
+    path, lay = tmp_path / "x.zarr", layout((1500, 1500), probabilities=1)
+    create(path, lay)
+    shards, labels = ShardStore(str(path), lay), np.random.default_rng(0).integers(0, 9, (1500, 1500)).astype(np.uint8)
+    with ThreadPoolExecutor(8) as pool:
+        parts = [(shard, labels[shard.write_box.slices]) for shard in lay.grid]
+        list(pool.map(lambda part: shards.write(*part, part[1][None]), parts))
+    group = zarr.open_group(str(path), mode="r")
+    np.testing.assert_array_equal(group["labels/segmentation/0"][:], labels)
+    np.testing.assert_array_equal(group["probabilities/0"][0], labels)
 
 
 def test_one_file_a_shard_and_no_other(tmp_path):
@@ -282,12 +295,10 @@ def test_a_bucket_works_like_a_folder(tmp_path, monkeypatch):
     assert ShardStore(url, lay).finished() == set()
 
 
-@pytest.mark.parametrize("broken", ["read_key", "list_keys"])
-def test_storage_that_fails_at_any_point_is_one_line(tmp_path, monkeypatch, broken):
+@pytest.mark.parametrize(("broken", "call"), [("read_key", arrays.create_array), ("list_keys", arrays.finished_shards)])
+def test_storage_that_fails_at_any_point_is_one_line(tmp_path, monkeypatch, broken, call):
     path, lay = tmp_path / "x.zarr", layout()
     create(path)
-    store = location.open_store(str(path))
     monkeypatch.setattr(arrays, broken, lambda *_: (_ for _ in ()).throw(OSError("gone")))
     with pytest.raises(RunError, match="gone"):
-        arrays.create_array(store, lay.segmentation(1))
-        arrays.finished_shards(store, lay.segmentation())
+        call(location.open_store(str(path)), lay.segmentation())
