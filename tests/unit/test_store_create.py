@@ -256,7 +256,9 @@ def test_kill_9_in_a_write_leaves_no_torn_shard(tmp_path):
     script = tmp_path / "writer.py"
     script.write_text(textwrap.dedent(KILLED))
     partial = 0
-    for _ in range(6):
+    for _ in range(40):
+        if partial >= 3:
+            break
         command, environment = [sys.executable, str(script), str(path)], {**os.environ, "PYTHONPATH": str(ROOT)}
         writer = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
         assert writer.stdout.readline() == b"go\n"
