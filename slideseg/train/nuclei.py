@@ -279,7 +279,8 @@ def main(arguments: list[str] | None = None) -> None:
     for step, net in train(train_fields, options):
         metrics = evaluate(LoadedModel(copy.deepcopy(net), describe(net.config, {}, options), ""), val_fields, scales)
         logger.info("step %d: validation Dice %s", step, metrics)
-        save_model(options.out, net, describe(net.config, {"steps": step, "val_dice_by_kind": metrics}, options))
+        learnt = {"steps": step, "planned_steps": options.steps, "val_dice_by_kind": metrics}
+        save_model(options.out, net, describe(net.config, learnt, options))
 
 
 if __name__ == "__main__":
