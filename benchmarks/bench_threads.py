@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from common import hardware, random_model, write_result
+from common import hardware, random_model, wait_politely, write_result
 
 from slideseg.model.file import load_model_file
 
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=4, help="tiles a run, an even number")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
+    wait_politely()
     busy = hardware()
     with tempfile.TemporaryDirectory() as folder:
         model = random_model(Path(folder, "model.safetensors"), given.width)

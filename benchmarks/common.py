@@ -43,6 +43,16 @@ def random_model(path: Path, base_channels: int, depth: int = 4) -> Path:
     return path
 
 
+def wait_politely() -> None:
+    """Start this script again with OpenMP threads that sleep while they wait.
+
+    By default they spin, which on a machine with anything else to do costs more than the work, and whether they do depends on
+    how many there are: then two ways of calling one network would differ by that alone.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
+
+
 def write_result(name: str, result: dict[str, object], busy: dict[str, object]) -> None:
     """Write ``results/NAME.json``: the result and the machine as `hardware` described it before the run."""
     RESULTS.mkdir(exist_ok=True)

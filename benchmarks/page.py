@@ -55,14 +55,17 @@ def memory(result: dict[str, Any]) -> str:
 
 def overhead(result: dict[str, Any]) -> str:
     rows = [
-        (width, run["bare_seconds"], run["predict_seconds"], run["ratio"]) for width, run in result["by_base_channels"].items()
+        (width, run["bare_seconds"], run["predict_seconds"], run["ratio"], run["cpu_ratio"])
+        for width, run in result["by_base_channels"].items()
     ]
     return (
         "## What everything around the network costs\n\n"
         f"`predict` with one worker on `{result['slide']}` against a bare loop over the same tiles: same network in the\n"
         "same valid form, pixels in memory beforehand, results thrown away.\n\n"
-        + table(("channels at full resolution", "bare loop, s", "predict, s", "ratio"), rows)
-        + f"\nFor a network of a usual width (the first row) at most {result['limit']} is wanted.\n"
+        + table(("channels at full resolution", "bare loop, s", "predict, s", "ratio", "ratio of CPU time"), rows)
+        + f"\nFor a network of a usual width (the first row) at most {result['limit']} is claimed. The narrow one is over in\n"
+        "a second or two, much of which goes into opening, planning and committing. Other work on the machine moves wall\n"
+        "times by a tenth.\n"
     )
 
 
