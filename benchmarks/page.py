@@ -63,9 +63,9 @@ def overhead(result: dict[str, Any]) -> str:
         f"`predict` with one worker on `{result['slide']}` against a bare loop over the same tiles: same network in the\n"
         "same valid form, pixels in memory beforehand, results thrown away.\n\n"
         + table(("channels at full resolution", "bare loop, s", "predict, s", "ratio", "ratio of CPU time"), rows)
-        + f"\nFor a network of a usual width (the first row) at most {result['limit']} is claimed. The narrow one is over in\n"
-        "a second or two, much of which goes into opening, planning and committing. Other work on the machine moves wall\n"
-        "times by a tenth.\n"
+        + f"\nFor a network of a usual width (the first row) at most {result['limit']} of the CPU time is claimed.\n"
+        "The narrow one is over in a second or two, much of which goes into opening, planning and committing. Wall times are\n"
+        "rough where the load average says that the machine had other work.\n"
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import maximum_filter, minimum_filter
 from skimage import color, data
 from skimage.segmentation import find_boundaries
 
@@ -35,6 +36,8 @@ MPP = 0.5
 """Microns per pixel of the tissue picture, about."""
 OVERLAP = 80
 """Pixels by which the patches that the tissue is sewn from overlap."""
+CELL = 64
+"""Pixels a side of the squares that are all glass, all tissue, or looked at pixel by pixel."""
 TILE = 512
 """Pixels a side of the TIFF's tiles."""
 GLASS = 243
@@ -73,11 +76,18 @@ def run_demo(folder: str | os.PathLike[str], workers: int = 2, on_progress: Watc
 def write_slide(path: Path, side: int = SIDE) -> None:
     """Write the slide, a pyramidal tiled TIFF of ``side`` pixels a side."""
     plane = quilt(tissue(), side)
-    for box in Box.of_shape((side, side)).split(TILE, side):
-        y, x = np.ogrid[box.slices]
-        share = coverage((y + 0.5) / side, (x + 0.5) / side)[..., None]
-        plane[box.slices] = (share * plane[box.slices] + (1 - share) * GLASS).round()
-    write_pyramid(path, plane, tile=TILE, levels=5, mpp=MPP)
+    centres = (np.arange(0, side, CELL) + CELL / 2) / side
+    roughly = coverage(centres[:, None], centres[None, :])
+    inside, outside = minimum_filter(roughly, 3) == 1, maximum_filter(roughly, 3) == 0
+    for box in Box.of_shape((side, side)).split(CELL, CELL):
+        cell = box.y0 // CELL, box.x0 // CELL
+        if outside[cell]:
+            plane[box.slices] = GLASS
+        elif not inside[cell]:
+            y, x = np.ogrid[box.slices]
+            share = coverage((y + 0.5) / side, (x + 0.5) / side)[..., None]
+            plane[box.slices] = (share * plane[box.slices] + (1 - share) * GLASS).round()
+    write_pyramid(path, plane, tile=TILE, levels=4, mpp=MPP)
 
 
 def tissue() -> NDArray[np.uint8]:
@@ -97,6 +107,7 @@ def quilt(patch: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
     plane = np.empty((side, side, 3), np.uint8)
     length = len(patch)
+    seams = ((slice(OVERLAP), slice(None)), (slice(None), slice(OVERLAP)))
     ramp, flat = np.clip(np.arange(length, dtype=np.float32) / OVERLAP, 0, 1), np.ones(length, np.float32)
     for y in range(0, side, length - OVERLAP):
         for x in range(0, side, length - OVERLAP):
@@ -104,7 +115,10 @@ def quilt(patch: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
             turned = np.rot90(patch, int(random.integers(4)))[:, :: int(random.choice((-1, 1)))]
             weight = np.minimum.outer(ramp if y else flat, ramp if x else flat)[..., None]
             weight, turned = weight[: len(under), : under.shape[1]], turned[: len(under), : under.shape[1]]
-            under[:] = (weight * turned + (1 - weight) * under).round()
+            blended = [(weight[part] * turned[part] + (1 - weight[part]) * under[part]).round() for part in seams]
+            under[:] = turned
+            for part, pixels in zip(seams, blended, strict=True):
+                under[part] = pixels
     return plane
 
 
