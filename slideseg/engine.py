@@ -20,6 +20,7 @@ import torch
 from slideseg.errors import RunError, explain
 from slideseg.geometry import Box
 from slideseg.grid import ShardGrid, Tile, tiles_of
+from slideseg.machine import return_freed_memory
 from slideseg.mirror import read_mirrored
 from slideseg.model.bundled import load_model
 from slideseg.resample import ResampledSlide
@@ -255,6 +256,7 @@ class Engine:
     """A worker: opens slide, model and store once, then does shards by number. Called from several threads at once."""
 
     def __init__(self, job: Job, layout: ResultLayout) -> None:
+        return_freed_memory()
         torch.set_num_threads(job.threads)
         self._job = job
         self._layout = layout
@@ -333,7 +335,7 @@ def measure_tiling_error(job: Job) -> float:
     """Measure by how much tiling changes the probabilities, for a network that can't be tiled exactly.
 
     Compares one tile in the middle of the slide with the same pixels computed as tiles of half its side, and returns the
-    largest difference of any probability (0 to 1).
+    largest difference of any probability (0 to 1, in steps of 1/255).
     """
     slide = job.source.open()
     try:
@@ -349,10 +351,10 @@ def measure_tiling_error(job: Job) -> float:
             segmenter = Segmenter(model, replace(job, core=core, probabilities=True, tissue=None))
             pixels = read_mirrored(slide, segmenter.read_box(box), plane=job.grid.planes // 2)
             results.append(segmenter(pixels, box).probabilities)
-        difference = np.abs(np.subtract(*results, dtype=np.int16)).max()  # type: ignore[arg-type]
-        return float(difference) / 255
     finally:
         slide.close()
+    difference = np.abs(np.subtract(*results, dtype=np.int16)).max()  # type: ignore[arg-type]
+    return round(float(difference) / 255, 4)
 
 
 def measure_rate(job: Job) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -39,3 +40,20 @@ def parse_size(text: str) -> int:
     if match is None or match[2] not in UNITS or float(match[1]) == 0:
         raise ConfigError(explain("a size can't be read", got=text, want="a number and a unit", try_="2GiB"))
     return int(float(match[1]) * UNITS[match[2]])
+
+
+def return_freed_memory() -> None:
+    """Have large freed blocks go back to the system at once, so that a process holds what it uses and no more.
+
+    The GNU C library otherwise keeps freed blocks of up to 32 MB for later, and tensors of ever other sizes leave gaps there:
+    150 to 200 MB of a worker in ``benchmarks/bench_memory.py``. Elsewhere this does nothing.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+
+
+M_MMAP_THRESHOLD = -3
+"""The C library's number for this setting (malloc.h)."""
+LARGE_BLOCK = 2**20
+"""Blocks from so many bytes on are the system's own pages."""

@@ -308,7 +308,7 @@ def _working_shape(slide: Slide, source: Source) -> tuple[int, int]:
 def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions) -> tuple[str, TissueMap | None]:
     wanted = options.tissue
     if not wanted:
-        wanted = "auto" if can_detect(slide) and max(slide.shape[:2]) > AUTO_TISSUE_SIDE else "none"
+        wanted = "auto" if can_detect(slide) and max(slide.levels[0].shape) > AUTO_TISSUE_SIDE else "none"
     if wanted == "none":
         return wanted, None
     if wanted == "auto":

@@ -110,6 +110,7 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
         create_result(output, layout, record, overwrite=options.overwrite)
         run = _Run(plan, layout, lease, watcher)
         copy = run.chunk()
+        record["tiling"]["max_error"] = run.tiling_error()
         run.compute_shards(executor)
         run.finish()
         seconds = time.perf_counter() - started
@@ -117,7 +118,6 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
             "status": "complete",
             "seconds": round(seconds, 3),
             "reused_pixels": run.tally.reused,
-            "tiling": record["tiling"] | {"max_error": run.tiling_error()},
         }
         commit(output, layout, record)
         if copy is not None:
@@ -220,8 +220,16 @@ class _Run:
                 write_overview(output, slide, self.layout, full=self.plan.image == "full")
 
     def tiling_error(self) -> float:
-        """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide."""
-        return 0.0 if self.plan.model.config.exact else measure_tiling_error(self.plan.job)
+        """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""
+        if self.plan.model.config.exact:
+            return 0.0
+        error = measure_tiling_error(self.plan.job)
+        log.warning(
+            "model %s can't be tiled exactly (align_corners=True): on this slide, probabilities change by up to %.3f with the tile",
+            self.plan.model.name,
+            error,
+        )
+        return error
 
     def report(self, seconds: float) -> SlideReport:
         driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -18,8 +18,8 @@ def weight_count(config: UNetConfig) -> int:
     c_ins = (config.in_channels, *config.widths[:-1])
     total = sum(9 * a * b + 9 * b * b + 2 * b for a, b in zip(c_ins, config.widths, strict=True))
     for level in range(config.depth):
-        width = config.base_channels * 2**level
-        total += 9 * 2 * width * width + 9 * width * width + 2 * width
+        width, out = config.base_channels << level, _out_width(config, level)
+        total += 9 * 2 * width * width + 9 * width * out + width + out
         if config.upsampling == "conv":
             total += 4 * config.widths[level + 1] * width + width
     return total + config.base_channels * config.out_channels + config.out_channels
@@ -51,7 +51,8 @@ def peak_values(config: UNetConfig, core: int) -> int:
         up = (width if config.upsampling == "conv" else channels) * (2 * side) ** 2
         joined_side = (core >> level) + 2 * margins.joined[level]
         joined = 2 * width * joined_side**2
-        peak = max(peak, skips + channels * side**2 + 2 * up, skips + channels * side**2 + up + joined)
+        growing = 2 * up if config.upsampling == "conv" else 7 * up // 2  # bilinear: pairs of rows, then of columns, and copies
+        peak = max(peak, skips + channels * side**2 + growing, skips + channels * side**2 + up + joined)
         skips -= width * ((core >> level) + 2 * margins.encoder[level]) ** 2
         peak = max(peak, skips + _block(2 * width, width, out, joined_side))
         side, channels = joined_side - 4, out

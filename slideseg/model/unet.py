@@ -204,9 +204,10 @@ def bilinear_twice(x_NCHW: Tensor) -> Tensor:
     (N, C, H, W) -> (N, C, 2H - 2, 2W - 2).
     """
     for axis in (2, 3):
-        first, second = x_NCHW.narrow(axis, 0, x_NCHW.shape[axis] - 1), x_NCHW.narrow(axis, 1, x_NCHW.shape[axis] - 1)
-        pair = torch.stack([first * 0.75 + second * 0.25, first * 0.25 + second * 0.75], dim=axis + 1)
-        x_NCHW = pair.flatten(axis, axis + 1)
+        size = x_NCHW.shape[axis]
+        first, second = x_NCHW.narrow(axis, 0, size - 1), x_NCHW.narrow(axis, 1, size - 1)
+        pair = [(first * 0.75).add_(second, alpha=0.25), (second * 0.75).add_(first, alpha=0.25)]
+        x_NCHW = torch.stack(pair, dim=axis + 1).flatten(axis, axis + 1)
     return x_NCHW.contiguous(memory_format=torch.channels_last)
 
 
