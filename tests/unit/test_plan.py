@@ -1,0 +1,128 @@
+"""What a plan decides: level, tile, memory, and what makes two runs the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slideseg.errors import ConfigError, ModelError
+from slideseg.machine import usable_cores
+from slideseg.model.unet import UNetConfig
+from slideseg.plan import PredictOptions, make_plan
+from slideseg.testing.models import random_model
+from slideseg.testing.slides import PatternSlide, write_pyramid
+
+MODEL = UNetConfig(3, 3, 8, 3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    random_model(folder / "m.safetensors", MODEL)
+    random_model(folder / "half.safetensors", MODEL, mpp=0.5)
+    random_model(folder / "corners.safetensors", replace(MODEL, upsampling="bilinear-corners"))
+    write_pyramid(folder / "slide.tif", PatternSlide((3000, 2500)), levels=3, mpp=0.25)
+    np.save(folder / "plain.npy", np.zeros((700, 600, 3), np.uint8))
+    return folder
+
+
+def plan(folder, slide="slide.tif", **options):
+    options.setdefault("model", str(folder / "m.safetensors"))
+    return make_plan(str(folder / slide), str(folder / "out.zarr"), PredictOptions(**options))
+
+
+def test_a_model_without_mpp_works_at_level_0(folder):
+    one = plan(folder, tissue="none")
+
+    assert (one.job.source.level, one.job.source.factor, one.mpp) == (0, 1.0, 0.25)
+    assert one.job.grid.shape_yx == (3000, 2500)
+    assert one.skipped_pixels == 0
+
+
+def test_the_model_s_mpp_picks_the_level(folder):
+    half = str(folder / "half.safetensors")
+
+    assert plan(folder, model=half).job.source.level == 1
+    assert plan(folder, model=half).job.grid.shape_yx == (1500, 1250)
+    assert plan(folder, model=half, level=0).job.grid.shape_yx == (3000, 2500)
+    assert plan(folder, "plain.npy", model=half).job.source.factor == 1.0
+
+
+def test_an_mpp_between_levels_is_resampled_from_the_finer_one(folder):
+    one = plan(folder, mpp=0.375)
+
+    assert (one.job.source.level, one.job.source.factor) == (0, 1.5)
+    assert one.job.grid.shape_yx == (2000, 1667)
+    assert one.mpp == pytest.approx(0.375)
+
+
+def test_workers_share_the_machine_with_one_thread_each(folder):
+    assert plan(folder, workers=1).job.threads == usable_cores()
+    assert plan(folder, workers=3).job.threads == 1
+    assert 1 <= plan(folder).workers <= usable_cores()
+
+
+@pytest.mark.parametrize("tile", [300, 640, 5000])
+def test_a_tile_is_a_core_with_its_reach_on_the_grid(folder, tile):
+    one = plan(folder, tile=tile)
+
+    assert one.tile <= tile
+    assert one.job.core % 8 == 0
+    assert one.job.core <= one.job.grid.side
+
+
+def test_less_memory_makes_smaller_tiles_that_fit_it(folder):
+    sizes = [plan(folder, memory=memory, workers=1) for memory in ("4GiB", "700MiB", "600MiB")]
+
+    assert [one.worker_memory <= limit * 2**20 for one, limit in zip(sizes, (4096, 700, 600), strict=True)] == [True] * 3
+    assert sizes[0].job.core > sizes[2].job.core
+
+
+def test_what_decides_the_bytes_is_the_run(folder):
+    base = plan(folder, tissue="none", workers=1)
+
+    for same in ({"workers": 2}, {"tile": 400}, {"batch": 2}, {"memory": "700MiB"}):
+        assert plan(folder, **{"tissue": "none", "workers": 1, **same}).run == base.run
+    for other in ({"level": 1}, {"mpp": 0.4}, {"save_probabilities": True}, {"image": "none"}, {"tissue": "auto"}):
+        assert plan(folder, **{"tissue": "none", "workers": 1, **other}).run != base.run
+    assert plan(folder, tissue="none", model=str(folder / "half.safetensors"), level=0).run != base.run
+
+
+def test_a_network_that_can_not_be_tiled_exactly_has_its_tile_in_the_run(folder):
+    corners = str(folder / "corners.safetensors")
+
+    assert plan(folder, model=corners, workers=1).run == plan(folder, model=corners, workers=4).run
+    assert plan(folder, model=corners, tile=400).run != plan(folder, model=corners).run
+
+
+def test_a_plan_describes_itself_in_json_s_types(folder):
+    described = plan(folder, tissue="auto").describe()
+
+    assert described["exact"] is True
+    assert described["pixels"] == 7_500_000
+    assert 0 <= described["skipped_pixels"] < described["pixels"]
+    assert described["tiles"] >= described["shards"] * (described["skipped_pixels"] == 0)
+    assert {"slide", "level", "mpp", "tile", "halo", "shards", "memory_per_worker", "disk"} <= set(described)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 0}, "there must be a worker"),
+        ({"batch": 0}, "at least one tile"),
+        ({"tile": 50}, "the tile is too small"),
+        ({"level": 9}, "has no level 9"),
+        ({"memory": "1kB"}, "does not hold one tile"),
+        ({"device": "cuda"}, "no GPU is usable here"),
+        ({"mpp": 0.5, "level": 1}, "exclude each other"),
+    ],
+)
+def test_what_can_not_work_is_refused(folder, options, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(folder, **options)
+
+
+def test_a_model_for_other_channels_is_refused(folder, tmp_path):
+    random_model(tmp_path / "grey.safetensors", replace(MODEL, in_channels=1))
+    with pytest.raises(ModelError, match=r"got 3 channel\(s\), want 1"):
+        plan(folder, model=str(tmp_path / "grey.safetensors"))
