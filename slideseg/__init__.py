@@ -11,9 +11,9 @@ from slideseg.version import __version__
 
 if TYPE_CHECKING:
     from slideseg.conversion import convert
+    from slideseg.in_memory import segment
     from slideseg.model.bundled import load_model
     from slideseg.prediction import predict
-    from slideseg.in_memory import segment
     from slideseg.slide.open import open_slide
     from slideseg.store.result import open_result
     from slideseg.store.verify import verify
@@ -42,7 +42,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that ``import slideseg`` and ``slideseg --help`` don't wait for PyTorch."""
     if name not in _HOMES:
         msg = f"module 'slideseg' has no attribute {name!r}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.engine import Job, Segmenter, Source
-from slideseg.geometry import Box
 from slideseg.grid import ShardGrid
 from slideseg.machine import usable_cores
 from slideseg.mirror import read_mirrored
@@ -49,6 +48,6 @@ def segment(array: np.ndarray, model: str | os.PathLike[str] | LoadedModel = "nu
     segmenter = Segmenter(loaded, job)
     out = np.empty(shape_yx, np.uint8)
     for shard in job.grid:
-        box: Box = shard.write_box
+        box = shard.write_box
         out[box.slices] = segmenter(read_mirrored(slide, segmenter.read_box(box)), box).class_map
     return out

@@ -225,7 +225,7 @@ class _Run:
             return 0.0
         error = measure_tiling_error(self.plan.job)
         log.warning(
-            "model %s can't be tiled exactly (align_corners=True): on this slide, probabilities change by up to %.3f with the tile",
+            "model %s can't be tiled exactly (align_corners=True): on this slide probabilities change by up to %.3f with tiles",
             self.plan.model.name,
             error,
         )

@@ -15,7 +15,7 @@ from slideseg.cli.options import debug_option, json_option
 @click.option("--repair", is_flag=True, help="Remove what is damaged, so that the same predict command restores it.")
 @json_option
 @debug_option
-def verify(result: str, repair: bool, as_json: bool) -> int:  # noqa: FBT001
+def verify(result: str, repair: bool, as_json: bool) -> int:
     """Read every shard of a result and say which are missing or damaged."""
     from slideseg.store.verify import discard_damage
     from slideseg.store.verify import verify as run

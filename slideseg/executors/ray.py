@@ -60,7 +60,7 @@ class RayExecutor:
         if self.address is None:
             return
         with connected(self.workers, self.address):
-            there = ray.cluster_resources()
+            there = ray.cluster_resources()  # type: ignore[no-untyped-call]
             if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self.gpus_per_worker:
                 want = f"1 core and {self.gpus_per_worker:g} GPUs a worker"
                 raise ClusterError(explain(f"the cluster at {self.address} has no room for a worker", got=there, want=want))

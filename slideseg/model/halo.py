@@ -33,7 +33,7 @@ class Margins:
 
 def stride(depth: int) -> int:
     """Return the side of the pooling grid's cell: 2**depth pixels."""
-    return 2**depth
+    return 1 << depth
 
 
 def margins(depth: int, upsampling: Upsampling) -> Margins:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from slideseg.model import halo
 from slideseg.model.convolve import convolve, up_convolve
-from slideseg.model.halo import Upsampling  # noqa: TC001 - its values are asked for at run time
+from slideseg.model.halo import Upsampling
 
 Init = Literal["he", "xavier", "normal", "orthogonal"]
 

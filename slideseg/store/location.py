@@ -53,12 +53,13 @@ class Location:
         return (folder or "/") if self.bucket is None else f"s3://{self.bucket}/{folder}".rstrip("/")
 
 
-def locate(url: str) -> Location:
+def locate(url: str | os.PathLike[str]) -> Location:
     """Take a url apart; relative paths become absolute, links are followed.
 
     Raises:
         ConfigError: if it is neither a local path nor ``s3://bucket/prefix``.
     """
+    url = os.fspath(url)
     scheme, separator, rest = url.partition("://")
     if not separator:
         return Location(None, os.path.realpath(url))
@@ -70,7 +71,7 @@ def locate(url: str) -> Location:
     return Location(bucket, prefix.strip("/"))
 
 
-def open_store(url: str, *, read_only: bool = False) -> Store:
+def open_store(url: str | os.PathLike[str], *, read_only: bool = False) -> Store:
     """Open ``url`` as a zarr store; nothing is created before the first write.
 
     Raises:

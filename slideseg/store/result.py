@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def _read_block(store: Store, plan: ArrayPlan, block_id: tuple[int, ...]) -> np.
     return values if planes_at is None else np.expand_dims(values, planes_at)
 
 
-def is_result(url: str) -> bool:
+def is_result(url: str | os.PathLike[str]) -> bool:
     """Tell whether ``url`` is a result that slideseg wrote, finished or not."""
     try:
         return "slideseg" in read_attributes(open_store(url, read_only=True))
@@ -108,7 +109,7 @@ def is_result(url: str) -> bool:
         return False
 
 
-def open_result(url: str) -> Result:
+def open_result(url: str | os.PathLike[str]) -> Result:
     """Open a finished result.
 
     Raises:
@@ -126,4 +127,4 @@ def open_result(url: str) -> Result:
         raise ResultError(explain(f"{url} is no slideseg result", want="attributes.slideseg", try_="plain zarr"))
     if "ome" not in attributes:
         raise ResultError(explain(f"{url} is unfinished", try_="the command that began it: it goes on where it stopped"))
-    return Result(url, store, attributes)
+    return Result(os.fspath(url), store, attributes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -65,7 +66,7 @@ class VerifyReport:
         return tuple(key for array in self.arrays for key in (*array.missing, *array.damaged))
 
 
-def verify(url: str, workers: int = 4) -> VerifyReport:
+def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
     """Read and check every shard of every array: class map, instances, probabilities, image, all levels.
 
     Memory: one shard for each of the ``workers`` threads.
@@ -84,7 +85,7 @@ def verify(url: str, workers: int = 4) -> VerifyReport:
             reports = tuple(_check_array(store, path, keys, pool) for path in paths)
     except storage_errors() as error:
         raise ResultError(explain("the result can't be read", got=reason(error))) from error
-    return VerifyReport(url, "ome" in attributes, reports)
+    return VerifyReport(os.fspath(url), "ome" in attributes, reports)
 
 
 def discard_damage(url: str, report: VerifyReport) -> int:

@@ -85,7 +85,7 @@ def test_tasks_survive_the_death_of_their_workers_and_a_deadly_one_is_given_up(t
 def test_a_worker_that_can_not_be_made_ends_the_run_with_its_own_error(executor, tmp_path):
     worker = functools.partial(ScriptedWorker, str(tmp_path), refuses="no such model")
 
-    with pytest.raises(RunError, match="^no such model$"):
+    with pytest.raises(RunError, match=r"^no such model$"):
         list(executor.run(worker, range(3)))
 
 

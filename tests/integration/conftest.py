@@ -60,7 +60,9 @@ def whole_class_map(model, image):
     margin = -(-model.halo // model.stride) * model.stride
     padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), "reflect")
     with torch.inference_mode():
-        logits = model.module(model.preprocess(padded))[0, :, margin : margin + image.shape[0], margin : margin + image.shape[1]]
+        logits = model.module(model.preprocess(padded))[
+            0, :, margin : margin + image.shape[0], margin : margin + image.shape[1]
+        ]
     ids = (torch.sigmoid(logits[0]) > 0.5) if len(logits) == 1 else logits.argmax(0)
     return ids.numpy().astype(np.uint8)
 

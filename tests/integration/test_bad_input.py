@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+
 from tests.integration.conftest import run_slideseg
 
 RNG = np.random.default_rng(0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from tests.integration.conftest import array_bytes, run_slideseg
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
@@ -38,7 +39,11 @@ def cluster():
         ]  # fmt: skip
         ray = Path(sys.executable).with_name("ray")
         head = subprocess.Popen(
-            [ray, *words], env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [ray, *words],
+            env={**os.environ, **env},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             wait_for(port, head)

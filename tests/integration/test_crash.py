@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+
 from tests.integration.conftest import array_bytes, command, run_slideseg
 
 SHARDS = 30

@@ -1,6 +1,7 @@
 """The whole command on real slides equals one pass over the whole image, and its bytes don't depend on the workers."""
 
 import pytest
+
 from tests.integration.conftest import array_bytes, class_map, pixels_of, run_slideseg, whole_class_map
 
 ALL = ("--tissue", "none", "--level", 0, "--json")
@@ -35,7 +36,16 @@ def test_a_stack_is_segmented_plane_by_plane(data, grey_model, tmp_path):
     stack = data / "isbi2012" / "test-volume.tif"
     for workers in (1, 2):
         outcome = run_slideseg(
-            "predict", stack, "-o", tmp_path / f"{workers}.zarr", "-m", grey_model[0], *ALL, "-w", workers, "--save-probabilities"
+            "predict",
+            stack,
+            "-o",
+            tmp_path / f"{workers}.zarr",
+            "-m",
+            grey_model[0],
+            *ALL,
+            "-w",
+            workers,
+            "--save-probabilities",
         )
 
         assert outcome.status == 0, outcome.err

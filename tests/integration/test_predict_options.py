@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 from PIL import Image
-from tests.integration.conftest import array_bytes, class_map, pixels_of, run_slideseg, whole_class_map
 
 import slideseg
 from slideseg.geometry import Box
@@ -15,6 +15,7 @@ from slideseg.model.unet import UNetConfig
 from slideseg.resample import ResampledSlide
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
+from tests.integration.conftest import array_bytes, class_map, pixels_of, run_slideseg, whole_class_map
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +95,6 @@ def test_a_mask_says_what_is_segmented(slide, model, tmp_path):
 
 
 def test_probabilities_are_the_bytes_of_the_reference(slide, model, tmp_path):
-    import torch
-
     predict(slide, model, tmp_path / "x.zarr", "--save-probabilities", "--image", "none")
     loaded, image = model[1], pixels_of(slide)
     padded = np.pad(image, ((loaded.halo,) * 2, (loaded.halo,) * 2, (0, 0)), "reflect")

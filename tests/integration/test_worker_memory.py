@@ -1,11 +1,11 @@
 """A worker's measured peak stays below the plan's projection, and a budget is kept."""
 
 import pytest
-from tests.integration.conftest import run_slideseg
 
 from slideseg.model.unet import UNetConfig
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
+from tests.integration.conftest import run_slideseg
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,19 @@ def test_the_peak_stays_below_the_projection_at_three_tile_sizes(config, workers
 @pytest.mark.timeout(900)
 def test_a_budget_of_one_gibibyte_is_kept(slide, tmp_path):
     random_model(tmp_path / "m.safetensors", UNetConfig(3, 2, 32, 3))
-    words = ["predict", slide, "-o", tmp_path / "x.zarr", "-m", tmp_path / "m.safetensors", "-w", 1, "--tissue", "none", "--json"]
+    words = [
+        "predict",
+        slide,
+        "-o",
+        tmp_path / "x.zarr",
+        "-m",
+        tmp_path / "m.safetensors",
+        "-w",
+        1,
+        "--tissue",
+        "none",
+        "--json",
+    ]
 
     planned, measured = planned_and_measured([*words, "--memory", "1GiB"])
 

@@ -32,7 +32,10 @@ def test_missing_and_empty_are_told(tmp_path):
 def test_results_are_named_after_their_slides():
     assert name_outputs(["a/big.ome.tif"], None) == ["big.zarr"]
     assert name_outputs(["a/big.tif"], "out.zarr") == ["out.zarr"]
-    assert name_outputs(["a.tif", "b.svs"], "s3://bucket/results/") == ["s3://bucket/results/a.zarr", "s3://bucket/results/b.zarr"]
+    assert name_outputs(["a.tif", "b.svs"], "s3://bucket/results/") == [
+        "s3://bucket/results/a.zarr",
+        "s3://bucket/results/b.zarr",
+    ]
 
 
 def test_results_don_t_replace_each_other_or_their_slide(tmp_path):
