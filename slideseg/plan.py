@@ -217,7 +217,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             tissue=tissue[1],
             device=device,
             precision=precision,
-            threads=_threads(device, workers),
+            threads=_threads(options, workers),
             probabilities=options.save_probabilities,
         )
         plan = PredictPlan(
@@ -346,9 +346,9 @@ def _workers(options: PredictOptions, device: str, shards: int) -> int:
     return max(1, min(units, shards))
 
 
-def _threads(device: str, workers: int) -> int:
-    """One thread a process with several workers (they would fight for the cores); all cores for a single one."""
-    return usable_cores() if workers == 1 and device == "cpu" else 1
+def _threads(options: PredictOptions, workers: int) -> int:
+    """One thread a process with several workers (they would fight for the cores); what PyTorch would take for a single one."""
+    return torch.get_num_threads() if workers == 1 and options.address is None else 1
 
 
 def _tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> tuple[int, int, int]:

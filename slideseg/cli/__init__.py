@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -35,6 +36,7 @@ for _command in (predict, convert, info, verify, model, demo):
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit status; every expected failure is one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request to stop is a Ctrl-C
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
     sys.exit(_run(arguments))
 

@@ -13,6 +13,9 @@ from slideseg.cli.options import debug_option
 @debug_option
 def demo(output: str, workers: int) -> None:
     """Make a slide of real tissue, segment it, and draw what was found."""
+    from slideseg.cli.progress import shown
     from slideseg.demo import run_demo
 
-    click.echo(f"Look at {run_demo(output, workers)}")
+    with shown() as watcher:
+        picture = run_demo(output, workers, watcher)
+    click.echo(f"Look at {picture}")

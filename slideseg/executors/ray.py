@@ -269,7 +269,11 @@ def _token() -> str:
 def _own_folder() -> Iterator[str]:
     """Make a private folder for Ray's files, with a token that only this user can read, and remove it afterwards."""
     folder = tempfile.mkdtemp(prefix="slideseg-")
-    settings = {"RAY_AUTH_TOKEN_PATH": f"{folder}/token", "RAY_USAGE_STATS_ENABLED": "0"}
+    settings = {
+        "RAY_AUTH_TOKEN_PATH": f"{folder}/token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers beside any busy process
+    }
     fresh = {name: value for name, value in settings.items() if name not in os.environ}
     if "RAY_AUTH_TOKEN_PATH" in fresh:
         token = Path(folder, "token")
