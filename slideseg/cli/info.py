@@ -39,9 +39,10 @@ def facts_of(path: str) -> dict[str, Any]:
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
     if is_result(path):
-        from slideseg.store.result import open_result
+        from slideseg.store.create import read_record
+        from slideseg.store.location import open_store
 
-        return {"kind": "result", **open_result(path).info}
+        return {"kind": "result", **(read_record(open_store(path, read_only=True)) or {})}
     return {"kind": "slide", **_slide_facts(path)}
 
 
