@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -197,35 +198,17 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     """
     model_path = find_model(options.model)
     info = read_info(model_path)
-    slide = open_slide(input_path)
-    try:
+    with closing(open_slide(input_path)) as slide:
         _check_fit(slide, info)
         source, mpp = _choose_source(slide, info, options)
-        shape_yx = _working_shape(slide, source)
-        tissue = _tissue_map(slide, shape_yx, options)
-        grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
-        device, precision = _device(options), _precision(options)
-        workers = _workers(options, device, len(grid))
-        core, batch, memory = _tile(slide, info, grid, options, workers)
-        job = Job(
-            source=source,
-            model=str(model_path),
-            output=output,
-            grid=grid,
-            core=core,
-            batch=batch,
-            tissue=tissue[1],
-            device=device,
-            precision=precision,
-            threads=_threads(options, workers),
-            probabilities=options.save_probabilities,
-        )
+        tissue_name, tissue = _tissue_map(slide, _working_shape(slide, source), options)
+        job, memory = _job(slide, info, source, options)
         plan = PredictPlan(
-            job=job,
+            job=replace(job, model=str(model_path), output=output, tissue=tissue),
             model=info,
             model_sha256=hashlib.sha256(model_path.read_bytes()).hexdigest(),
             slide={
-                "path": str(input_path),
+                "path": input_path,
                 "fingerprint": fingerprint(input_path),
                 "shape": list(slide.shape),
                 "mpp": slide.mpp,
@@ -233,18 +216,39 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             },
             axes=slide.axes,
             mpp=mpp,
-            tissue=tissue[0],
+            tissue=tissue_name,
             image=options.image,
-            workers=workers,
+            workers=_workers(options, job.device, len(job.grid)),
             address=options.address,
             chunk_first=not slide.direct and source.level == 0,
             worker_memory=memory,
-            disk=_disk(slide, grid, info, options),
+            disk=_disk(slide, job.grid, info, options),
         )
-    finally:
-        slide.close()
     _check_disk(plan)
     return plan
+
+
+def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[Job, int]:
+    """Return what the workers do, but for model, output and tissue, and the RAM in bytes that one is projected to need."""
+    shape_yx = _working_shape(slide, source)
+    grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
+    device = _device(options)
+    workers = _workers(options, device, len(grid))
+    core, batch, memory = _tile(slide, info, grid, options, workers)
+    job = Job(
+        source=source,
+        model="",
+        output="",
+        grid=grid,
+        core=core,
+        batch=batch,
+        tissue=None,
+        device=device,
+        precision=_precision(options),
+        threads=_threads(options, workers),
+        probabilities=options.save_probabilities,
+    )
+    return job, memory
 
 
 def margin(info: ModelInfo) -> int:
@@ -313,11 +317,8 @@ def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions
         return wanted, None
     if wanted == "auto":
         return wanted, detect_tissue(slide, shape_yx)
-    mask = open_slide(wanted)
-    try:
+    with closing(open_slide(wanted)) as mask:
         return wanted, map_of_mask_slide(mask, shape_yx)
-    finally:
-        mask.close()
 
 
 def _device(options: PredictOptions) -> str:

@@ -24,7 +24,7 @@ from slideseg.inputs import find_inputs, name_outputs
 from slideseg.plan import PredictOptions, PredictPlan, make_plan, record_of
 from slideseg.reassemble.overview import write_overview
 from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
-from slideseg.report import PeakMemory, Progress, Report, ShardCounts, SlideReport
+from slideseg.report import PeakMemory, Progress, Report, ShardCounts, SlideReport, WorkerSeconds
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.store.commit import commit
@@ -146,12 +146,19 @@ class _Tally:
     kept: int = 0
     reused: int = 0
     worker_peak: int = 0
+    read: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
 
     def add(self, shard: ShardDone) -> None:
+        """Count a finished shard."""
         self.done += shard.pixels
         self.computed += 1
         self.reused += shard.reused
         self.worker_peak = max(self.worker_peak, shard.peak_memory)
+        self.read += shard.seconds_read
+        self.compute += shard.seconds_computed
+        self.write += shard.seconds_written
 
 
 class _Run:
@@ -232,7 +239,8 @@ class _Run:
         return error
 
     def report(self, seconds: float) -> SlideReport:
-        driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        """Return what became of the slide."""
+        tally, driver = self.tally, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return SlideReport(
             input=self.plan.slide["path"],
             output=self.plan.job.output,
@@ -240,9 +248,10 @@ class _Run:
             seconds=round(seconds, 3),
             pixels=self.plan.pixels,
             skipped_pixels=self.plan.skipped_pixels,
-            reused_pixels=self.tally.reused,
-            shards=ShardCounts(len(self.plan.job.grid), self.tally.computed, self.tally.kept),
-            peak_memory=PeakMemory(driver, self.tally.worker_peak),
+            reused_pixels=tally.reused,
+            shards=ShardCounts(len(self.plan.job.grid), tally.computed, tally.kept),
+            peak_memory=PeakMemory(driver, tally.worker_peak),
+            worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),
         )
 
     def _tell(self, phase: str, done: int) -> None:

@@ -47,6 +47,18 @@ class PeakMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSeconds:
+    """Where the workers' time went, added up over all shards; the three overlap within a worker."""
+
+    read: float = 0.0
+    """Reading the slide."""
+    compute: float = 0.0
+    """In the network."""
+    write: float = 0.0
+    """Writing shards."""
+
+
+@dataclass(frozen=True, slots=True)
 class SlideReport:
     """What became of one slide."""
 
@@ -68,6 +80,8 @@ class SlideReport:
     """Shards in all, computed and kept."""
     peak_memory: PeakMemory = PeakMemory()
     """Most RAM used."""
+    worker_seconds: WorkerSeconds = WorkerSeconds()
+    """Where the workers' time went."""
     error: str | None = None
     """Why it failed, in one line."""
     exit_code: int = 0

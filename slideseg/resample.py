@@ -96,6 +96,22 @@ class ResampledSlide(Reader):
         return _to_type(wide.reshape(-1, box.shape[0], channels).transpose(1, 0, 2), self.dtype)
 
 
+def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return the mean of every ``factor`` x ``factor`` pixels of (y, x, c), rounded half up for whole numbers.
+
+    Blocks at the lower and right edge may be smaller: theirs is the mean of the pixels they have.
+    """
+    if factor == 1:
+        return image
+    rows, columns = (np.arange(0, side, factor) for side in image.shape[:2])
+    wide = np.float64 if image.dtype.kind == "f" else np.uint64
+    sums = np.add.reduceat(np.add.reduceat(image, rows, axis=0, dtype=wide), columns, axis=1, dtype=wide)
+    heights, widths = (np.diff(starts, append=side) for starts, side in zip((rows, columns), image.shape[:2], strict=True))
+    counts = np.outer(heights, widths)[:, :, None].astype(wide)
+    means: np.ndarray = sums / counts if wide is np.float64 else np.floor_divide(sums + np.floor_divide(counts, 2), counts)
+    return means.astype(image.dtype)
+
+
 def weights(start: int, stop: int, size: int, factor: float) -> tuple[int, int, sparse.csr_array]:
     """Return the source pixels first .. last - 1 that output pixels ``start .. stop - 1`` need, and their weights.
 

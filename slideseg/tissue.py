@@ -14,6 +14,7 @@ from skimage.morphology import remove_small_objects
 from slideseg.errors import ConfigError, explain
 from slideseg.geometry import Box
 from slideseg.grid import CHUNK
+from slideseg.resample import block_mean
 from slideseg.slide.base import channels_of, planes_of
 
 if TYPE_CHECKING:
@@ -143,18 +144,6 @@ def thumbnail(slide: Slide) -> np.ndarray:
         source = Box(box.y0 * shrink, box.x0 * shrink, min(box.y1 * shrink, rows), min(box.x1 * shrink, columns))
         out[box.slices] = block_mean(slide.read(source, level), shrink)
     return out
-
-
-def block_mean(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return the mean of every ``side`` x ``side`` block of (y, x, c), float32; blocks at the far edges may be smaller."""
-    if side == 1:
-        return pixels.astype(np.float32)
-    rows, columns = np.arange(0, pixels.shape[0], side), np.arange(0, pixels.shape[1], side)
-    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)
-    heights = np.diff([*rows, pixels.shape[0]])
-    widths = np.diff([*columns, pixels.shape[1]])
-    mean: np.ndarray = sums / (heights[:, None] * widths[None, :])[:, :, None]
-    return mean
 
 
 def _otsu(chroma: np.ndarray) -> float:

@@ -121,6 +121,7 @@ class _Crew:
         self._members = [self._hire() for _ in range(min(executor.workers, len(waiting)))]
 
     def work(self) -> Iterator[Done | Failed]:
+        """Yield what became of the tasks until none is left."""
         while self._waiting or any(member.tasks for member in self._members):
             for member in self._members:
                 self._hand_out(member)
@@ -129,6 +130,7 @@ class _Crew:
                 yield from self._ended(ref)
 
     def dismiss(self) -> None:
+        """End all actors."""
         for member in self._members:
             ray.kill(member.actor)
 

@@ -12,6 +12,7 @@ from slideseg.geometry import Box
 from slideseg.grid import shard_side
 from slideseg.reassemble.pyramid import write_pyramid
 from slideseg.reassemble.tasks import run_tasks
+from slideseg.resample import block_mean
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.store.arrays import create_array, finished_shards, write_shard
 from slideseg.store.layout import ArrayPlan, image_axes
@@ -98,22 +99,6 @@ def display_window(slide: Slide) -> Window:
     values = [slide.read(box, level, plane).reshape(-1, channels_of(slide)) for plane in chosen for box in _samples(whole)]
     sample = np.concatenate(values).astype(np.float64)
     return tuple(_window(channel[np.isfinite(channel)]) for channel in sample.T)
-
-
-def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
-    """Return the mean of every ``factor`` x ``factor`` pixels of (y, x, c), rounded half up for whole numbers.
-
-    Blocks at the lower and right edge may be smaller: theirs is the mean of the pixels they have.
-    """
-    if factor == 1:
-        return image
-    rows, columns = (np.arange(0, side, factor) for side in image.shape[:2])
-    wide = np.float64 if image.dtype.kind == "f" else np.uint64
-    sums = np.add.reduceat(np.add.reduceat(image, rows, axis=0, dtype=wide), columns, axis=1, dtype=wide)
-    heights, widths = (np.diff(starts, append=side) for starts, side in zip((rows, columns), image.shape[:2], strict=True))
-    counts = np.outer(heights, widths)[:, :, None].astype(wide)
-    means: np.ndarray = sums / counts if wide is np.float64 else np.floor_divide(sums + np.floor_divide(counts, 2), counts)
-    return means.astype(image.dtype)
 
 
 def to_uint8(image: np.ndarray, window: Window) -> np.ndarray:

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -181,13 +181,10 @@ class TiffSlide(Reader):
             SlideError: if it is damaged, or of a kind that is not supported.
         """
         check_directories(path)
-        with _refusing(path):
-            self._tif = tifffile.TiffFile(path, _multifile=False)
-            try:
-                self._load(path)
-            except BaseException:
-                self._tif.close()
-                raise
+        with _refusing(path), ExitStack() as closed_on_failure:
+            self._tif = closed_on_failure.enter_context(tifffile.TiffFile(path, _multifile=False))
+            self._load(path)
+            closed_on_failure.pop_all()
 
     def _load(self, path: str) -> None:
         series = _baseline(path, self._tif)

@@ -10,7 +10,7 @@ from slideseg.errors import ConfigError
 from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
-from slideseg.tissue import BLOCK, TissueMap, block_mean, can_detect, detect_tissue, map_of_mask, map_of_mask_slide
+from slideseg.tissue import BLOCK, TissueMap, can_detect, detect_tissue, map_of_mask, map_of_mask_slide
 
 GLASS, PINK = (242, 241, 243), (225, 170, 200)
 
@@ -90,17 +90,6 @@ def test_only_rgb_bytes_can_be_looked_at():
     assert not can_detect(grey)
     with pytest.raises(ConfigError, match="--tissue none"):
         detect_tissue(grey, (9, 9))
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9))
-def test_block_means_are_numpy_s(rows, columns, side):
-    image = np.random.default_rng(rows * columns).integers(0, 255, (rows, columns, 2), dtype=np.uint8)
-    got = block_mean(image, side)
-
-    for y in range(got.shape[0]):
-        for x in range(got.shape[1]):
-            part = image[y * side : (y + 1) * side, x * side : (x + 1) * side]
-            np.testing.assert_allclose(got[y, x], part.reshape(-1, 2).mean(axis=0), rtol=1e-5)
 
 
 def test_digests_tell_maps_apart():
