@@ -54,13 +54,19 @@ def show(name_or_path: str, as_json: bool) -> None:
 @click.option("--name", help="What the model is called.")
 @click.option("--class", "classes", multiple=True, help="Name of a class, background first; once for each.")
 @click.option("--mpp", type=float, help="Microns per pixel it was trained at.")
+@click.option(
+    "--align-corners/--no-align-corners", default=True, show_default=True,
+    help="How its bilinear upsampling, if any, was trained; only without can it be tiled exactly.",
+)  # fmt: skip
 @debug_option
-def import_(checkpoint: str, output: str | None, name: str | None, classes: tuple[str, ...], mpp: float | None) -> None:
+def import_(
+    checkpoint: str, output: str | None, name: str | None, classes: tuple[str, ...], mpp: float | None, align_corners: bool
+) -> None:
     """Turn a PyTorch checkpoint of the common public U-Net into a model file."""
     from pathlib import Path
 
     from slideseg.model.importer import import_checkpoint
 
     out = Path(output) if output else Path(checkpoint).with_suffix(".safetensors").name
-    import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp)
+    import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp, align_corners=align_corners)
     click.echo(out)

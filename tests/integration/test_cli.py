@@ -1,0 +1,99 @@
+"""The other commands, through the command line as a user types them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+import slideseg
+from tests.integration.conftest import class_map, pixels_of, run_slideseg, whole_class_map
+from tests.unit.test_importer import PublicUNet
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "p.tif"
+    image = np.random.default_rng(0).integers(0, 255, (500, 700, 3), np.uint8)
+    tifffile.imwrite(path, image, tile=(128, 128), photometric="rgb", resolution=(20_000, 20_000), resolutionunit="CENTIMETER")
+    return path
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["model", "--help"], ["--version"]])
+def test_help_does_not_wait_for_heavy_libraries(words):
+    heavy = "print([m for m in ('torch', 'ray', 'zarr', 'dask') if m in sys.modules])"
+    code = f"import sys, slideseg.cli as c\ntry: c.main(sys.argv[1:])\nfinally: {heavy}"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("[]")
+
+
+def test_info_tells_slides_results_and_models_apart(picture, rgb_model, tmp_path):
+    assert run_slideseg("predict", picture, "-m", rgb_model[0], "-o", tmp_path / "r.zarr", "-w", 1).status == 0
+    slide, result, model = (run_slideseg("info", p, "--json").report for p in (picture, tmp_path / "r.zarr", "nuclei"))
+
+    assert (slide["kind"], slide["shape"], slide["mpp"]) == ("slide", [500, 700, 3], 0.5)
+    assert (result["kind"], result["status"], result["tiling"]["exact"]) == ("result", "complete", True)
+    assert (model["kind"], model["name"]) == ("model", "nuclei")
+    assert "0.5" in run_slideseg("info", picture).out
+
+
+def test_convert_writes_a_pyramid_with_the_same_pixels(picture, tmp_path):
+    done = run_slideseg("convert", picture, tmp_path / "c.zarr")
+
+    assert done.status == 0, done.err
+    assert (pixels_of(tmp_path / "c.zarr") == pixels_of(picture)).all()
+    assert slideseg.open_slide(tmp_path / "c.zarr").mpp == pytest.approx(0.5)
+    assert run_slideseg("convert", tmp_path / "missing.tif", tmp_path / "d.zarr").status == 2
+    assert not (tmp_path / "d.zarr").exists()
+
+
+def test_models_are_listed_and_shown_with_their_quality():
+    assert run_slideseg("model", "list").out.startswith("nuclei")
+    shown = run_slideseg("model", "show", "nuclei", "--json").report
+
+    assert shown["training"]["licence"].startswith("CC0")
+    assert "monuseg_mean_dice" in json.dumps(shown["training"]["metrics"])
+    assert run_slideseg("model", "show", "nothing").status == 2
+
+
+def test_an_imported_checkpoint_segments(picture, tmp_path):
+    torch.manual_seed(0)
+    torch.save({"loss": 1.0, "state_dict": PublicUNet(3, 2, bilinear=False, base=4).state_dict()}, tmp_path / "cp.pth")
+    out = tmp_path / "m.safetensors"
+
+    assert run_slideseg("predict", picture, "-m", tmp_path / "cp.pth", "-o", tmp_path / "x.zarr").status == 2
+    imported = run_slideseg("model", "import", tmp_path / "cp.pth", "-o", out, "--class", "background", "--class", "cell")
+    assert imported.status == 0, imported.err
+    assert run_slideseg("predict", picture, "-m", out, "-o", tmp_path / "x.zarr", "-w", 1).status == 0
+    assert (class_map(tmp_path / "x.zarr") == whole_class_map(slideseg.load_model(out), pixels_of(picture))).all()
+
+
+def test_a_python_call_does_what_the_command_does(picture, rgb_model, tmp_path):
+    seen = []
+    report = slideseg.predict(picture, tmp_path / "x.zarr", model=str(rgb_model[0]), workers=1, on_progress=seen.append)
+    result = slideseg.open_result(tmp_path / "x.zarr")
+
+    assert report.status == "ok"
+    assert seen[-1].done == seen[-1].total == 500 * 700
+    assert (result.segmentation.compute() == slideseg.segment(pixels_of(picture), rgb_model[1])).all()
+    assert result.mpp == pytest.approx(0.5)
+    with pytest.raises(slideseg.SlidesegError, match="unknown option"):
+        slideseg.predict(picture, tmp_path / "y.zarr", tiel=5)
+
+
+def test_a_folder_of_pictures_becomes_a_folder_of_results(rgb_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        Image.fromarray(np.random.default_rng(2).integers(0, 255, (90, 80, 3), np.uint8)).save(tmp_path / "in" / f"{name}.png")
+
+    done = run_slideseg("predict", tmp_path / "in", "-o", tmp_path / "out", "-m", rgb_model[0], "-w", 1, "--json")
+
+    assert done.status == 0, done.err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.zarr", "b.zarr"]
+    assert [one["pixels"] for one in done.report["slides"]] == [7200, 7200]
