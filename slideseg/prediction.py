@@ -67,12 +67,23 @@ def predict(
     """
     wanted = options_of(options)
     slides = find_inputs(inputs)
-    outputs = name_outputs(slides, output)
     if len(slides) == 1:
-        return Report((predict_slide(slides[0], outputs[0], wanted, on_progress),))
-    if output is not None and "://" not in str(output):
+        return Report((predict_slide(slides[0], name_outputs(slides, output)[0], wanted, on_progress),))
+    return predict_slides(slides, output, wanted, on_progress)
+
+
+def predict_slides(
+    slides: list[str], output: str | os.PathLike[str] | None, options: PredictOptions, watcher: Watcher | None = None
+) -> Report:
+    """Segment slides one after the other; a slide that fails is reported and does not stop the others.
+
+    Raises:
+        ConfigError: if two slides would share a result.
+    """
+    outputs = name_outputs(slides, output)
+    if len(slides) > 1 and output is not None and "://" not in str(output):
         Path(output).mkdir(parents=True, exist_ok=True)
-    return Report(tuple(_or_failure(s, o, wanted, on_progress) for s, o in zip(slides, outputs, strict=True)))
+    return Report(tuple(_or_failure(s, o, options, watcher) for s, o in zip(slides, outputs, strict=True)))
 
 
 def options_of(options: dict[str, Any]) -> PredictOptions:

@@ -42,7 +42,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    debug = "--debug" in arguments
     try:
         code: Any = cli.main(args=arguments, prog_name="slideseg", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -53,7 +52,7 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _leave_interrupted(arguments)
     except (SlidesegError, OSError, MemoryError) as error:
-        if debug:
+        if "--debug" in arguments:
             raise
         return _fail(_one_line(error), getattr(error, "exit_code", FAILED), arguments)
     return code if isinstance(code, int) else 0

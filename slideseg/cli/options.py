@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable report on stdout.")
-debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure.")
+
+
+def _keep_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[DEBUG] = value
+
+
+DEBUG = "slideseg.debug"
+"""Where a command's context says whether tracebacks are wanted."""
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_keep_debug, help="Show the traceback of a failure."
+)
 
 
 class IntOrAuto(click.ParamType[int | str]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import IntOrAuto, config_option, debug_option, json_option
+from slideseg.cli.options import DEBUG, IntOrAuto, config_option, debug_option, json_option
 
 if TYPE_CHECKING:
     from slideseg.plan import PredictOptions
@@ -49,14 +49,19 @@ MIB = 2**20
 def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
     from slideseg.cli.progress import shown
-    from slideseg.prediction import options_of
-    from slideseg.prediction import predict as run
+    from slideseg.inputs import find_inputs
+    from slideseg.prediction import options_of, predict_slides
+    from slideseg.prediction import predict as predict_or_raise
 
     options["tissue"] = options["tissue"] or ""
+    wanted, slides = options_of(options), find_inputs(inputs)
     if dry_run:
-        return _dry_run(inputs, output, options_of(options), as_json=as_json)
+        return _dry_run(slides, output, wanted, as_json=as_json)
     with shown() as watcher:
-        report = run(inputs, output, on_progress=watcher, **options)
+        if click.get_current_context().meta[DEBUG]:
+            report = predict_or_raise(slides, output, on_progress=watcher, **options)
+        else:
+            report = predict_slides(slides, output, wanted, watcher)
     _print_report(report, as_json=as_json)
     return report.exit_code
 
@@ -66,7 +71,8 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         click.echo(json.dumps(report.to_dict()))
     for slide in report.slides:
         if slide.error is not None:
-            click.echo(f"error: {slide.input}: {slide.error}", err=True)
+            which = "" if len(report.slides) == 1 else f"{slide.input}: "
+            click.echo(f"error: {which}{slide.error}", err=True)
         elif not as_json:
             shards = slide.shards
             click.echo(
@@ -76,12 +82,11 @@ def _print_report(report: Report, *, as_json: bool) -> None:
             )
 
 
-def _dry_run(inputs: tuple[str, ...], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
+def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
     from slideseg.engine import measure_rate
-    from slideseg.inputs import find_inputs, name_outputs
+    from slideseg.inputs import name_outputs
     from slideseg.plan import make_plan
 
-    slides = find_inputs(inputs)
     plans = [make_plan(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]
     described = []
     for plan in plans:

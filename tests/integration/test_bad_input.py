@@ -140,6 +140,7 @@ def test_it_is_one_clear_line_and_nothing_is_written(case, slide, rgb_model, tmp
     assert outcome.err.strip().splitlines()[-1].startswith("error: ")
     assert expected in outcome.err
     assert outcome.report["status"] == "failed"
+    assert all(one["status"] == "failed" for one in outcome.report["slides"])
     assert expected in outcome.report["error"]
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
