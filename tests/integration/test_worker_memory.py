@@ -11,7 +11,7 @@ from tests.integration.conftest import run_slideseg
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory):
     path = tmp_path_factory.mktemp("slide") / "big.tif"
-    write_pyramid(path, PatternSlide((4200, 4200)), levels=1)
+    write_pyramid(path, PatternSlide((2100, 2100)), levels=1)
     return path
 
 
