@@ -46,8 +46,11 @@ def return_freed_memory() -> None:
     """Have large freed blocks go back to the system at once, so that a process holds what it uses and no more.
 
     The GNU C library otherwise keeps freed blocks of up to 32 MB for later, and tensors of ever other sizes leave gaps there:
-    150 to 200 MB of a worker in ``benchmarks/bench_memory.py``. Elsewhere this does nothing.
+    150 to 350 MB of a worker. Getting blocks anew costs time, page by page; PyTorch asks for pages of 2 MB instead of 4 kB
+    where ``THP_MEM_ALLOC_ENABLE`` is set before its first tensor, which more than makes up for it (a network of 32 channels:
+    11.3 s without either, 12.5 s with the first alone, 10.2 s with both). With another C library this does nothing.
     """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
