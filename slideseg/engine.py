@@ -20,7 +20,6 @@ import torch
 from slideseg.errors import RunError, explain
 from slideseg.geometry import Box
 from slideseg.grid import ShardGrid, Tile, tiles_of
-from slideseg.machine import return_freed_memory
 from slideseg.mirror import read_mirrored
 from slideseg.model.bundled import load_model
 from slideseg.resample import ResampledSlide
@@ -256,7 +255,6 @@ class Engine:
     """A worker: opens slide, model and store once, then does shards by number. Called from several threads at once."""
 
     def __init__(self, job: Job, layout: ResultLayout) -> None:
-        return_freed_memory()
         torch.set_num_threads(job.threads)
         self._job = job
         self._layout = layout

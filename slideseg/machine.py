@@ -43,7 +43,9 @@ def parse_size(text: str) -> int:
 
 
 def return_freed_memory() -> None:
-    """Have large freed blocks go back to the system at once, so that a process holds what it uses and no more.
+    """Have large freed blocks go back to the system at once, so that a process of our own holds what it uses and no more.
+
+    To be called first thing in such a process: in the command and in a Ray worker, never in a caller's.
 
     The GNU C library otherwise keeps freed blocks of up to 32 MB for later, and tensors of ever other sizes leave gaps there:
     150 to 350 MB of a worker. Getting blocks anew costs time, page by page; PyTorch asks for pages of 2 MB instead of 4 kB

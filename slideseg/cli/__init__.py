@@ -18,6 +18,7 @@ from slideseg.cli.model import model
 from slideseg.cli.predict import predict
 from slideseg.cli.verify import verify
 from slideseg.errors import SlidesegError
+from slideseg.machine import return_freed_memory
 from slideseg.version import __version__
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -36,6 +37,7 @@ for _command in (predict, convert, info, verify, model, demo):
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit status; every expected failure is one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    return_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request to stop is a Ctrl-C
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
     sys.exit(_run(arguments))

@@ -25,6 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from slideseg.errors import ClusterError, SlideError, explain
 from slideseg.executors.base import IN_FLIGHT, STRIKES, Done, Failed, Worker
+from slideseg.machine import return_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -88,6 +89,7 @@ class _Actor:
 
     def ready(self) -> None:
         """Make the worker; not in ``__init__``, whose errors Ray hands on only as text."""
+        return_freed_memory()
         self._worker = self._make_worker()
 
     def run(self, task: int) -> Any:
