@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from slideseg.errors import RunError, explain
+from slideseg.errors import ModelError, RunError, explain
 from slideseg.geometry import Box
 from slideseg.grid import ShardGrid, Tile, tiles_of
 from slideseg.mirror import read_mirrored
-from slideseg.model.bundled import load_model
+from slideseg.model.bundled import find_model
+from slideseg.model.file import load_model_file
 from slideseg.resample import ResampledSlide
 from slideseg.slide.open import open_slide
 from slideseg.store.shards import ShardStore
@@ -69,7 +70,7 @@ class Job:
     source: Source
     """What is segmented."""
     model: str
-    """What `load_model` takes."""
+    """A bundled model's name or a model file's path."""
     output: str
     """Where the result store is."""
     grid: ShardGrid
@@ -80,6 +81,8 @@ class Job:
     """Tiles a forward pass."""
     tissue: TissueMap | None
     """Blocks to segment; None means all."""
+    model_sha256: str = ""
+    """Hash that the model file must have; empty for any."""
     device: str = "cpu"
     """``cpu`` or ``cuda``."""
     precision: Precision = "fp32"
@@ -251,6 +254,19 @@ def _place(
         probabilities[:, *target] = result[1][:, *source]
 
 
+def load_model_of(job: Job) -> LoadedModel:
+    """Load a job's model.
+
+    Raises:
+        ModelError: if this machine has another model under that name than the one that was planned with.
+    """
+    model = load_model_file(find_model(job.model))
+    if job.model_sha256 not in ("", model.sha256):
+        what = f"model {job.model} is another one on the worker's machine"
+        raise ModelError(explain(what, got=model.sha256, want=job.model_sha256, try_="the same slideseg everywhere"))
+    return model
+
+
 class Engine:
     """A worker: opens slide, model and store once, then does shards by number. Called from several threads at once."""
 
@@ -260,7 +276,7 @@ class Engine:
         self._layout = layout
         self._slide = job.source.open()
         self._store = ShardStore(job.output, layout)
-        self._segmenter = Segmenter(load_model(job.model), job)
+        self._segmenter = Segmenter(load_model_of(job), job)
         self._computing = ThreadPoolExecutor(1, "compute")
 
     def __call__(self, index: int) -> ShardDone:
@@ -337,7 +353,7 @@ def measure_tiling_error(job: Job) -> float:
     """
     slide = job.source.open()
     try:
-        model = load_model(job.model)
+        model = load_model_of(job)
         rows, columns = job.grid.shape_yx
         stride = model.stride
         side = min(job.core, max(stride, min(rows, columns) // stride * stride))
@@ -358,7 +374,7 @@ def measure_tiling_error(job: Job) -> float:
 def measure_rate(job: Job) -> float:
     """Return about how many pixels a second one worker segments on this machine, from one small tile."""
     torch.set_num_threads(job.threads)
-    model = load_model(job.model)
+    model = load_model_of(job)
     core = max(model.stride, min(job.core, RATE_CORE) // model.stride * model.stride)
     segmenter = Segmenter(model, replace(job, core=core))
     box = Box(0, 0, core, core)

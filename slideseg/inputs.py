@@ -53,6 +53,15 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
     return outputs
 
 
+def absolute(path: str) -> str:
+    """Return a path from the root, so that a worker elsewhere on a cluster means the same; addresses stay as they are.
+
+    >>> absolute("s3://bucket/x.zarr")
+    's3://bucket/x.zarr'
+    """
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
 def stem(slide: str) -> str:
     """Return a slide's name without folder and ending.
 

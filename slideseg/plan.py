@@ -16,9 +16,10 @@ import torch
 from slideseg.engine import Job, Precision, Source
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.grid import ShardGrid, shard_side, tiles_of
+from slideseg.inputs import absolute
 from slideseg.machine import available_memory, parse_size, usable_cores
 from slideseg.model import halo
-from slideseg.model.bundled import find_model
+from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
 from slideseg.model.memory import peak_values, weight_count
 from slideseg.resample import choose_level
@@ -73,12 +74,14 @@ class PredictOptions:
 class PredictPlan:
     """One slide's run, decided to the last number."""
 
+    input: str
+    """The slide, as it was typed."""
+    output: str
+    """The result store, as it was typed."""
     job: Job
     """What every worker gets."""
     model: ModelInfo
     """The model's description."""
-    model_sha256: str
-    """Hash of the model file."""
     slide: dict[str, Any]
     """``path``, ``fingerprint``, ``shape``, ``mpp`` and ``level`` of the slide."""
     axes: str
@@ -109,7 +112,7 @@ class PredictPlan:
             "slide": self.slide["fingerprint"],
             "level": self.job.source.level,
             "factor": self.job.source.factor,
-            "model": self.model_sha256,
+            "model": self.job.model_sha256,
             "precision": self.job.precision,
             "device": self.job.device,
             "core": None if config.exact else self.job.core,
@@ -170,7 +173,7 @@ class PredictPlan:
         rows, columns = self.job.grid.shape_yx
         return {
             "slide": {**self.slide, "axes": self.axes},
-            "model": {"name": self.model.name, "sha256": self.model_sha256},
+            "model": {"name": self.model.name, "sha256": self.job.model_sha256},
             "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],
             **self.settings,
             "core": self.job.core,
@@ -196,20 +199,27 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         ModelError: if the model can't be used, or not on this slide.
         ConfigError: if the options contradict each other, the slide or the machine.
     """
-    model_path = find_model(options.model)
+    model, model_path = _model(options)
     info = read_info(model_path)
-    with closing(open_slide(input_path)) as slide:
+    with closing(open_slide(absolute(input_path))) as slide:
         _check_fit(slide, info)
         source, mpp = _choose_source(slide, info, options)
         tissue_name, tissue = _tissue_map(slide, _working_shape(slide, source), options)
         job, memory = _job(slide, info, source, options)
         plan = PredictPlan(
-            job=replace(job, model=str(model_path), output=output, tissue=tissue),
+            input=input_path,
+            output=output,
+            job=replace(
+                job,
+                model=model,
+                model_sha256=hashlib.sha256(model_path.read_bytes()).hexdigest(),
+                output=absolute(output),
+                tissue=tissue,
+            ),
             model=info,
-            model_sha256=hashlib.sha256(model_path.read_bytes()).hexdigest(),
             slide={
-                "path": input_path,
-                "fingerprint": fingerprint(input_path),
+                "path": slide.path,
+                "fingerprint": fingerprint(slide.path),
                 "shape": list(slide.shape),
                 "mpp": slide.mpp,
                 "level": source.level,
@@ -226,6 +236,12 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         )
     _check_disk(plan)
     return plan
+
+
+def _model(options: PredictOptions) -> tuple[str, Path]:
+    """Return the model's name for the workers, who have the bundled ones in a place of their own, and its file here."""
+    name, path = os.fspath(options.model), find_model(options.model)
+    return (name if name in bundled_models() else absolute(str(path))), path
 
 
 def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[Job, int]:
@@ -436,7 +452,7 @@ def record_of(plan: PredictPlan, version: str) -> dict[str, Any]:
         "slide": plan.slide,
         "model": {
             "name": plan.model.name,
-            "sha256": plan.model_sha256,
+            "sha256": plan.job.model_sha256,
             "classes": [asdict(one) for one in plan.model.classes],
         },
         "settings": plan.settings,

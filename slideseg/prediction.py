@@ -253,8 +253,8 @@ class _Run:
         """Return what became of the slide."""
         tally, driver = self.tally, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return SlideReport(
-            input=self.plan.slide["path"],
-            output=self.plan.job.output,
+            input=self.plan.input,
+            output=self.plan.output,
             status="ok",
             seconds=round(seconds, 3),
             pixels=self.plan.pixels,
@@ -267,7 +267,7 @@ class _Run:
 
     def _tell(self, phase: str, done: int) -> None:
         if self._watcher is not None:
-            self._watcher(Progress(self.plan.slide["path"], phase, done, self.plan.pixels, self._kept_pixels))
+            self._watcher(Progress(self.plan.input, phase, done, self.plan.pixels, self._kept_pixels))
 
 
 def executor_of(plan: PredictPlan) -> Executor:

@@ -65,8 +65,11 @@ def import_(
     """Turn a PyTorch checkpoint of the common public U-Net into a model file."""
     from pathlib import Path
 
+    from slideseg.model.bundled import INEXACT
     from slideseg.model.importer import import_checkpoint
 
     out = Path(output) if output else Path(checkpoint).with_suffix(".safetensors").name
-    import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp, align_corners=align_corners)
+    about = import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp, align_corners=align_corners)
+    if not about.config.exact:
+        click.echo(f"warning: {INEXACT % about.name}", err=True)
     click.echo(out)

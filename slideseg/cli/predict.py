@@ -91,7 +91,7 @@ def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, 
     described = []
     for plan in plans:
         seconds = (plan.pixels - plan.skipped_pixels) / (measure_rate(plan.job) * plan.workers)
-        described.append({"output": plan.job.output, **plan.describe(), "seconds": round(seconds, 1)})
+        described.append({"output": plan.output, **plan.describe(), "seconds": round(seconds, 1)})
     if as_json:
         click.echo(json.dumps({"status": "ok", "error": None, "plans": described}))
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
 
 WEIGHTS = Path(__file__).parent / "weights"
+log = logging.getLogger(__name__)
+INEXACT = "model %s upsamples with align_corners=True, which depends on a tile's size: it can't be tiled exactly"
 OF_A_RUN = ("best.safetensors", "last.safetensors")
 """What a training run's folder is asked for, the better one first."""
 PICKLES = (".pth", ".pt", ".ckpt")
@@ -31,7 +34,10 @@ def load_model(name_or_path: str | os.PathLike[str]) -> LoadedModel:
     Raises:
         ModelError: if there is no such model, or its file can't be used.
     """
-    return load_model_file(find_model(name_or_path))
+    model = load_model_file(find_model(name_or_path))
+    if not model.info.config.exact:
+        log.warning(INEXACT, model.info.name)
+    return model
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:

@@ -77,7 +77,7 @@ def test_a_cluster_gives_the_same_bytes_as_this_process(cluster, data, grey_mode
     address, env = cluster
     words = ["predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--json"]
 
-    remote = run_slideseg(*words, "-o", tmp_path / "a.zarr", "--address", address, "-w", 2, env=env)
+    remote = run_slideseg(*words, "-o", "a.zarr", "--address", address, "-w", 2, env=env, cwd=tmp_path)
 
     assert remote.status == 0, remote.err
     assert remote.slide["shards"]["computed"] == 30
