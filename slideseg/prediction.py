@@ -118,8 +118,10 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     executor = executor_of(plan)
     executor.check()
     with Lease(output) as lease:
-        create_result(output, layout, record, overwrite=options.overwrite)
+        found = create_result(output, layout, record, overwrite=options.overwrite)
         run = _Run(plan, layout, lease, watcher)
+        if found == "complete" and not run.missing_shards():
+            return run.report(time.perf_counter() - started)
         copy = run.chunk()
         record["tiling"]["max_error"] = run.tiling_error()
         run.compute_shards(executor)
@@ -200,17 +202,20 @@ class _Run:
         Raises:
             RunError: if some could not be.
         """
+        missing = self.missing_shards()
+        self._tell("segmenting", self.tally.done)
+        failed = list(self._failures(executor, missing)) if missing else []
+        if failed:
+            what = f"{len(failed)} of {len(self.plan.job.grid)} shards failed; the first, {failed[0].task}: {failed[0].error}"
+            raise RunError(explain(what, try_="the same command again, it keeps what is done"))
+
+    def missing_shards(self) -> list[int]:
+        """Return the shards that are not there yet, and count the others as kept."""
         job = self.plan.job
         finished = ShardStore(job.output, self.layout).finished()
-        missing = [index for index in range(len(job.grid)) if index not in finished]
         self.tally.kept = len(finished)
         self._kept_pixels = self.tally.done = sum(job.grid[index].write_box.area for index in finished)
-        self._tell("segmenting", self.tally.done)
-        if missing:
-            failed = list(self._failures(executor, missing))
-            if failed:
-                what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {failed[0].task}: {failed[0].error}"
-                raise RunError(explain(what, try_="the same command again, it keeps what is done"))
+        return [index for index in range(len(job.grid)) if index not in finished]
 
     def _failures(self, executor: Executor, missing: list[int]) -> Iterable[Failed]:
         worker = functools.partial(Engine, self.plan.job, self.layout)

@@ -71,7 +71,9 @@ def test_ctrl_c_stops_cleanly_and_a_third_call_has_nothing_to_do(stack, grey_mod
     assert '"failed"' in stdout
     assert "Traceback" not in stderr
     assert run_slideseg(*arguments(stack, grey_model, out, 1)).slide["shards"]["kept"] >= 3
+    finished = (out / "zarr.json").read_bytes()
     assert run_slideseg(*arguments(stack, grey_model, out, 1)).slide["shards"]["computed"] == 0
+    assert (out / "zarr.json").read_bytes() == finished
     assert array_bytes(out) == undisturbed
 
 
