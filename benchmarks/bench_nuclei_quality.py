@@ -22,7 +22,7 @@ from skimage.color import rgb2hed
 from skimage.filters import threshold_otsu
 
 from slideseg.model.bundled import load_model
-from slideseg.train.nuclei import dice, evaluate, read_fields, scales_of, segment
+from slideseg.training.nuclei import dice, evaluate, read_fields, scales_of, segment
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel

@@ -19,8 +19,8 @@ LAYERS = (
     ("geometry", "machine"),
     ("grid", "slide", "mirror", "resample", "model", "metrics"),
     ("tissue", "engine", "store"),
-    ("inputs", "plan", "executors", "reassemble", "report", "export", "train", "testing"),
-    ("conversion", "prediction", "in_memory", "evaluate", "demo"),
+    ("inputs", "plan", "executors", "reassemble", "report", "export", "training", "testing"),
+    ("conversion", "prediction", "in_memory", "evaluation", "demo"),
     ("__init__",),  # the public names
     ("cli", "__main__"),
 )
@@ -31,9 +31,13 @@ HOMES = {
     "rich": ("cli",),
     "dask": ("reassemble", "store.result"),
     "openslide": ("slide.openslide",),
-    "ray": ("executors.ray", "train.job"),
+    "ray": ("executors.ray", "training.job"),
     "tifffile": ("slide.tiff", "slide.preflight", "export.ome_tiff", "testing"),
-    "torch": ("model", "engine", "plan", "train", "testing.models"),
+    "torch": ("model", "engine", "plan", "training", "testing.models"),
+    "pydantic": ("training",),
+    "matplotlib": ("training.curves",),
+    "tensorboardX": ("training.run_folder",),
+    "shapely": ("training.annotations", "export"),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
 

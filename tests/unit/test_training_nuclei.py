@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from slideseg.model.bundled import load_model
-from slideseg.train import nuclei
-from slideseg.train.stain import Noise, Stain, density_of, paint
+from slideseg.training import nuclei
+from slideseg.training.stain import Noise, Stain, density_of, paint
 
 FOLLOWED = ("fluorescence", "he_pink", "purple_on_white")
 

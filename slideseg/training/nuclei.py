@@ -1,9 +1,9 @@
 """Train the bundled model ``nuclei``: nuclei in H&E, learnt from freely licensed images alone.
 
-    python -m slideseg.train.nuclei --data nuclei_dsb2018 --out nuclei.safetensors
+    python -m slideseg.training.nuclei --data nuclei_dsb2018 --out nuclei.safetensors
 
 The images are those of the 2018 Data Science Bowl (BBBC038v1, CC0): mostly fluorescence, some haematoxylin, four H&E. Each
-training crop is brought to a common size of nuclei and painted as H&E (`slideseg.train.stain`). One loop on one CPU, fixed
+training crop is brought to a common size of nuclei and painted as H&E (`slideseg.training.stain`). One loop on one CPU, fixed
 seeds, weights averaged over the last steps; it ends with the Dice of every kind of image in the validation split.
 """
 
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from slideseg.model.file import LoadedModel, ModelClass, ModelInfo, ModelInput, save_model
 from slideseg.model.unet import UNet, UNetConfig
-from slideseg.train.stain import Noise, paint
+from slideseg.training.stain import Noise, paint
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def describe(config: UNetConfig, metrics: dict[str, Any], options: argparse.Name
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m slideseg.train.nuclei", description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(prog="python -m slideseg.training.nuclei", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with index.csv, images/ and labels/")
     parser.add_argument("--out", type=Path, required=True, help="model file to write")
     parser.add_argument("--steps", type=int, default=4000)
