@@ -183,12 +183,17 @@ class LoadedModel:
         return x_HWC.permute(2, 0, 1)[None]
 
 
+def model_bytes(net: UNet, info: ModelInfo) -> bytes:
+    """Return the model file of ``net``'s weights (not folded) and ``info``; the same ones give the same bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(net).items()}
+    return bytes(save(tensors, metadata={"slideseg": info.to_json()}))
+
+
 def save_model(path: str | os.PathLike[str], net: UNet, info: ModelInfo) -> None:
     """Write ``net``'s weights (not folded) and ``info`` to ``path``, whole or not at all."""
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(net).items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(save(tensors, metadata={"slideseg": info.to_json()}))  # save_file would let nobody else read it
+    partial.write_bytes(model_bytes(net, info))  # save_file would let nobody else read it
     partial.replace(path)
 
 

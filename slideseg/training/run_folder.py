@@ -1,0 +1,281 @@
+"""The folder of a training run, local or ``s3://``: everything that a run leaves behind is written here, by one process.
+
+    config.yaml          the settings, resolved; the first thing written
+    metrics.csv          one row an epoch
+    tensorboard/         one event file an epoch
+    pictures/            predictions on fixed validation samples
+    curves.png           drawn anew after every epoch
+    best.safetensors last.safetensors
+    checkpoints/         written last in an epoch: a checkpoint commits it, see `slideseg.training.checkpoint`
+    report.json          written last of all: with status "complete" the run is over
+
+Every file is written whole, so a run may be killed at any moment. What it had written of an epoch that no checkpoint commits
+is dropped by `RunFolder.truncate_to` when it goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import yaml
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.model.file import model_bytes
+from slideseg.store.arrays import run_errors
+from slideseg.store.location import (
+    check_parent,
+    delete_key,
+    list_keys,
+    locate,
+    open_store,
+    read_key,
+    sweep_partial,
+    write_key,
+)
+from slideseg.training.checkpoint import Checkpoints
+from slideseg.training.curves import draw_curves
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+    from slideseg.model.file import ModelInfo
+    from slideseg.model.unet import UNet
+
+Row = dict[str, float]
+State = Literal["new", "resumed", "complete"]
+
+CONFIG, METRICS, CURVES, REPORT = "config.yaml", "metrics.csv", "curves.png", "report.json"
+COLUMNS = ("epoch", "step", "seconds", "lr", "train_loss", "val_loss", "val_dice", "val_iou")
+"""The first columns of ``metrics.csv``, there or not in a row; others follow in the order in which they come."""
+WHOLE = ("epoch", "step")
+"""Columns of whole numbers."""
+OF_EPOCH = re.compile(r"(?:tensorboard|pictures)/epoch-(\d+)\.(?:tfevents|png)")
+FAILED = "the run folder can't be written"
+MOST_NAMED = 3
+"""Of the settings that differ in a message."""
+
+
+class RunFolder:
+    """Writes one run's folder. Hold a `slideseg.store.lease.Lease` on its url meanwhile."""
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = str(url)
+        """Local path or ``s3://bucket/prefix``."""
+        self.checkpoints = Checkpoints(url)
+        """The run's checkpoints."""
+        self._store = open_store(url)
+
+    def prepare(self, config_yaml: str, *, resume: bool = False) -> State:
+        """Take the folder for a run with these settings, and tell whether it begins, goes on or is over.
+
+        With ``resume`` a run with other settings goes on with the new ones.
+
+        Raises:
+            ConfigError: if a run with other settings, or something that is no run, is there.
+            ResultError: if nothing can be created there, or the settings there are damaged.
+            RunError: if the storage fails.
+        """
+        check_parent(self.url)
+        location = locate(self.url)
+        if location.bucket is None and Path(location.path).is_file():
+            raise ConfigError(explain("the run folder is a file", got=self.url, try_="another -o"))
+        with run_errors(FAILED):
+            before = read_key(self._store, CONFIG)
+            if before is None:
+                return self._begin(config_yaml)
+            sweep_partial(self._store)
+            differing = _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
+            if differing and not resume:
+                raise ConfigError(self._other_settings(differing))
+            if not differing:
+                return "complete" if (self.report() or {}).get("status") == "complete" else "resumed"
+            delete_key(self._store, REPORT)
+            write_key(self._store, CONFIG, config_yaml.encode())
+            return "resumed"
+
+    def _begin(self, config_yaml: str) -> State:
+        foreign = sorted(key for key in list_keys(self._store) if not key.startswith("."))
+        if foreign:
+            found = ", ".join(foreign[:MOST_NAMED]) + (", ..." if len(foreign) > MOST_NAMED else "")
+            raise ConfigError(explain(f"{self.url} holds something else than a run", got=found, try_="another -o"))
+        write_key(self._store, CONFIG, config_yaml.encode())
+        return "new"
+
+    def _other_settings(self, differing: dict[str, tuple[object, object]]) -> str:
+        named = list(differing.items())[:MOST_NAMED]
+        rest = f" and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
+        return explain(
+            f"the run in {self.url} has other settings",
+            got=", ".join(f"{key} {got}" for key, (_, got) in named) + rest,
+            want=", ".join(f"{key} {want}" for key, (want, _) in named),
+            try_="another -o, or --resume to go on with the new settings",
+        )
+
+    def rows(self) -> list[Row]:
+        """Return the rows of ``metrics.csv``; values that are not there are left out.
+
+        Raises:
+            ResultError: if it is damaged.
+            RunError: if the storage fails.
+        """
+        with run_errors(f"{METRICS} can't be read"):
+            data = read_key(self._store, METRICS)
+        try:
+            table = csv.DictReader(io.StringIO((data or b"").decode()))
+            return [{name: _number(name, text) for name, text in row.items() if text} for row in table]
+        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+            where = f"{self.url}/{METRICS}"
+            raise ResultError(explain(f"{where} can't be read", got=error, try_="moving it away")) from error
+
+    def append_epoch(self, row: Mapping[str, float], *, best_epoch: int | None = None, picture: bytes | None = None) -> None:
+        """Add an epoch's row to the metrics, TensorBoard and the curves; ``picture`` is a PNG of predictions.
+
+        The columns are `COLUMNS` and ``val_iou_CLASS`` and ``val_dice_CLASS``; rows of this or later epochs are replaced.
+        Write the checkpoint of the epoch afterwards.
+
+        Raises:
+            ResultError: if ``metrics.csv`` is damaged.
+            RunError: if the storage fails.
+        """
+        epoch = int(row["epoch"])
+        rows = [*(old for old in self.rows() if old["epoch"] < epoch), dict(row)]
+        with run_errors(FAILED):
+            write_key(self._store, METRICS, _table(rows))
+            write_key(self._store, f"tensorboard/epoch-{epoch:08d}.tfevents", _events(row, picture))
+            if picture is not None:
+                write_key(self._store, f"pictures/epoch-{epoch:04d}.png", picture)
+            write_key(self._store, CURVES, draw_curves(rows, best_epoch))
+
+    def truncate_to(self, epoch: int) -> None:
+        """Drop what was written for epochs after ``epoch``, the one of the checkpoint that the run goes on from.
+
+        Raises:
+            ResultError: if ``metrics.csv`` is damaged.
+            RunError: if the storage fails.
+        """
+        rows = self.rows()
+        kept = [row for row in rows if row["epoch"] <= epoch]
+        with run_errors(FAILED):
+            if len(kept) < len(rows):
+                write_key(self._store, METRICS, _table(kept))
+            for key in [*list_keys(self._store, "tensorboard"), *list_keys(self._store, "pictures")]:
+                name = OF_EPOCH.fullmatch(key)
+                if name is not None and int(name[1]) > epoch:
+                    delete_key(self._store, key)
+
+    def save_model(self, name: Literal["best", "last"], net: UNet, info: ModelInfo) -> None:
+        """Write ``best.safetensors`` or ``last.safetensors``: the same bytes for the same weights and ``info``.
+
+        Raises:
+            RunError: if the storage fails.
+        """
+        with run_errors(FAILED):
+            write_key(self._store, f"{name}.safetensors", model_bytes(net, info))
+
+    def write_report(self, report: Mapping[str, Any]) -> None:
+        """Write ``report.json``, last of all; ``status`` "complete" in it means that the run is over.
+
+        Raises:
+            RunError: if the storage fails.
+        """
+        with run_errors(FAILED):
+            write_key(self._store, REPORT, json.dumps(_finite(report), indent=2, allow_nan=False).encode() + b"\n")
+
+    def report(self) -> dict[str, Any] | None:
+        """Return ``report.json``; None where there is none or it makes no sense.
+
+        Raises:
+            RunError: if the storage fails.
+        """
+        with run_errors(f"{REPORT} can't be read"):
+            data = read_key(self._store, REPORT)
+        try:
+            report = json.loads(data or b"null")
+        except ValueError:
+            return None
+        return report if isinstance(report, dict) else None
+
+
+def _settings(data: bytes, url: str) -> Any:
+    try:
+        settings = yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResultError(explain(f"{url}/{CONFIG} is damaged", got=error, try_="another -o")) from error
+    return settings
+
+
+def _differing(old: Any, new: Any) -> dict[str, tuple[object, object]]:
+    """Return what the old and the new settings have where they differ, by dotted key."""
+    was, is_ = dict(_flat(old, "")), dict(_flat(new, ""))
+    keys = dict.fromkeys([*is_, *was])
+    pairs = {key: (was.get(key, "nothing"), is_.get(key, "nothing")) for key in keys}
+    return {key: pair for key, pair in pairs.items() if (key in was) != (key in is_) or pair[0] != pair[1]}
+
+
+def _flat(settings: Any, key: str) -> Iterator[tuple[str, object]]:
+    if isinstance(settings, dict) and settings:
+        for name, value in settings.items():
+            yield from _flat(value, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, settings
+
+
+def _number(column: str, text: str) -> float:
+    return int(text) if column in WHOLE else float(text)
+
+
+def _table(rows: list[Row]) -> bytes:
+    """Return the rows as CSV; every number is read back as the same number."""
+    columns = dict.fromkeys(COLUMNS) | dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: int(v) if name in WHOLE else repr(float(v)) for name, v in row.items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def _events(row: Mapping[str, float], picture: bytes | None) -> bytes:
+    """Return one epoch for TensorBoard. A file an epoch: then any storage takes it whole, and no step comes twice."""
+    epoch = int(row["epoch"])
+    with tempfile.TemporaryDirectory(prefix="slideseg-") as folder:
+        with SummaryWriter(folder, write_to_disk=True) as writer:
+            for column, value in row.items():
+                if column != "epoch":
+                    writer.add_scalar(_tag(column), float(value), epoch)
+            if picture is not None:
+                pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+                writer.add_image("predictions", pixels, epoch, dataformats="HWC")
+        return b"".join(path.read_bytes() for path in Path(folder).iterdir())
+
+
+def _tag(column: str) -> str:
+    """Return the name in TensorBoard, where what stands before the slash is drawn side by side.
+
+    >>> _tag("train_loss"), _tag("val_dice"), _tag("val_dice_nucleus"), _tag("lr")
+    ('loss/train', 'dice/val', 'dice/val_nucleus', 'lr')
+    """
+    part, _, rest = column.partition("_")
+    if part not in ("train", "val"):
+        return column
+    name, _, of_class = rest.partition("_")
+    return f"{name}/{part}_{of_class}" if of_class else f"{name}/{part}"
+
+
+def _finite(value: Any) -> Any:
+    """Return a value for JSON, which has no word for what is not a finite number."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
