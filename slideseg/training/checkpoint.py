@@ -45,7 +45,10 @@ PLAIN = (bool, int, float, str, type(None), Tensor)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All that a run needs to go on as if it had never stopped."""
+    """All that a run needs to go on as if it had never stopped.
+
+    Random states are not in it: every random choice follows from the seed, the epoch and the sample's number.
+    """
 
     epoch: int
     """Epochs done."""
@@ -63,24 +66,6 @@ class Checkpoint:
     """Best validation score so far; None before the first."""
     best_epoch: int | None
     """Epochs done when it was reached."""
-    stale: int
-    """Validations since then without a better one."""
-    random: dict[str, Any]
-    """States of PyTorch's random generators, from `random_state`."""
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of this process's random generators: the CPU's and every CUDA device's."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def restore_random(state: dict[str, Any]) -> None:
-    """Set the random generators as `random_state` found them; devices that this machine lacks are left out."""
-    torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available():
-        for device, of_device in enumerate(state["cuda"][: torch.cuda.device_count()]):
-            torch.cuda.set_rng_state(of_device, device)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
