@@ -1,0 +1,105 @@
+"""A sheet of augmented training samples, one a row: the raw window, the sample, what is learnt of it, and its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from slideseg.training.windows import Windows
+
+    Pixels = NDArray[np.uint8]
+
+CELL = 256
+"""Side of a picture on the sheet in px."""
+GAP = 8
+CAPTION = 22
+PAPER, INK, FRAME = (24, 24, 24), (235, 235, 235), (255, 191, 0)
+COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2")
+"""Colours of the classes where the recipe names none; they repeat."""
+RAMP = np.array([[10, 7, 46], [62, 15, 114], [122, 28, 109], [181, 49, 88], [229, 92, 48], [249, 150, 12], [247, 209, 61],
+                 [252, 255, 190]])  # fmt: skip
+"""Weights from the lowest to the highest: ever lighter, so that it reads in grey as well."""
+
+
+def preview_sheet(
+    before: Windows, after: Windows, target_NHW: Tensor, weights_NHW: Tensor | None, colors: Sequence[str] = COLORS
+) -> Image.Image:
+    """Return the sheet: raw windows (the frame is as large as a sample), samples, target classes, and weights if there are any.
+
+    Target and weights may be smaller than the samples (a network in valid form): then the sample has a frame as well.
+    """
+    scale = None if weights_NHW is None else (float(weights_NHW.min()), float(weights_NHW.max()))
+    titles = ["window", "sample", "target"]
+    if scale is not None:
+        titles.append(f"weights {scale[0]:.2f} to {scale[1]:.2f}")
+    sheet = _paper(rows=len(after), titles=titles)
+    for row in range(len(after)):
+        core = target_NHW.shape[-1]
+        cells = [
+            _framed(picture_of(before.image_NCHW[row]), after.side),
+            _framed(picture_of(after.image_NCHW[row]), core),
+            _cell(target_picture(_middle(picture_of(after.image_NCHW[row]), core), target_NHW[row], colors)),
+        ]
+        if weights_NHW is not None and scale is not None:
+            cells.append(_cell(heat(weights_NHW[row].cpu().numpy(), scale)))
+        for column, cell in enumerate(cells):
+            sheet.paste(cell, (GAP + column * (CELL + GAP), CAPTION + row * (CELL + GAP)))
+    return sheet
+
+
+def _paper(rows: int, titles: Sequence[str]) -> Image.Image:
+    sheet = Image.new("RGB", (GAP + len(titles) * (CELL + GAP), CAPTION + rows * (CELL + GAP)), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        pen.text((GAP + column * (CELL + GAP), 4), title, INK, ImageFont.load_default(13))
+    return sheet
+
+
+def picture_of(image_CHW: Tensor) -> Pixels:
+    """Return the picture (y, x, 3) of an image whose white is 1: RGB where it has three channels, else its first in grey."""
+    chosen = image_CHW if image_CHW.shape[0] == 3 else image_CHW[:1].expand(3, -1, -1)
+    return np.asarray(np.rint(chosen.permute(1, 2, 0).clamp(0, 1).cpu().numpy() * 255), np.uint8)
+
+
+def target_picture(picture: Pixels, target_HW: Tensor, colors: Sequence[str] = COLORS) -> Pixels:
+    """Return the classes (y, x) in their colours, with the sample in grey behind them to show whether they lie on it."""
+    palette = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])
+    dyed = palette[target_HW.cpu().numpy() % len(palette)]
+    grey = picture.mean(axis=2, keepdims=True)
+    return np.asarray(0.6 * dyed + 0.4 * grey, np.uint8)
+
+
+def heat(values: NDArray[np.float32], scale: tuple[float, float]) -> Pixels:
+    """Return values (y, x) as colours (y, x, 3), from dark at the lowest of ``scale`` to light at the highest."""
+    low, high = scale
+    place = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    stops = np.linspace(0, 1, len(RAMP))
+    return np.stack([np.interp(place, stops, channel) for channel in RAMP.T], axis=-1).astype(np.uint8)
+
+
+def _middle(picture: Pixels, side: int) -> Pixels:
+    before = (picture.shape[0] - side) // 2
+    return picture[before : before + side, before : before + side]
+
+
+def _cell(picture: Pixels) -> Image.Image:
+    """Return a picture in the size of a cell; small ones stay in sharp pixels."""
+    way = Image.Resampling.NEAREST if picture.shape[0] <= CELL else Image.Resampling.BOX
+    return Image.fromarray(picture).resize((CELL, CELL), way)
+
+
+def _framed(picture: Pixels, side: int) -> Image.Image:
+    """Return a cell with a frame around the middle ``side`` px of the picture, unless that is all of it."""
+    cell = _cell(picture)
+    if side < picture.shape[0]:
+        half = side / picture.shape[0] * CELL / 2
+        ImageDraw.Draw(cell).rectangle((CELL / 2 - half, CELL / 2 - half, CELL / 2 + half, CELL / 2 + half), outline=FRAME)
+    return cell
