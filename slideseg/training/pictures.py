@@ -21,8 +21,8 @@ SMALLEST, LARGEST = 256, 512
 """Sides of a sample in the picture: smaller ones are enlarged by a whole factor, larger ones shrunk."""
 GAP, HEADER = 6, 22
 TITLES = ("image", "truth", "prediction")
-FILL = 0.3
-"""How much of its colour a class puts over the image; its outline is solid."""
+FILL, OUTLINE = 0.2, 0.8
+"""How much of its colour a class puts over the image."""
 UNKNOWN = "#808080"
 """Colour of ids without a class: pixels that don't count."""
 DIM = 0.5
@@ -39,29 +39,30 @@ def picture(images: Sequence[Floats], truths: Sequence[Ids], predictions: Sequen
     free, ids without a class are grey.
     """
     rows = [_row(*sample, colors) for sample in zip(images, truths, predictions, strict=True)]
-    width = max(row.shape[1] for row in rows)
-    sheet = np.full((HEADER + sum(len(row) + GAP for row in rows), width, 3), 255, np.uint8)
+    width = max(row[0].shape[1] for row in rows) + GAP
+    sheet = np.full((HEADER + sum(len(row[0]) + GAP for row in rows), len(TITLES) * width, 3), 255, np.uint8)
     top = HEADER
     for row in rows:
-        sheet[top : top + len(row), : row.shape[1]] = row
-        top += len(row) + GAP
-    drawn = Image.fromarray(sheet[: top - GAP])
-    _write_titles(drawn, (width + GAP) // len(TITLES))
+        for column, cell in enumerate(row):
+            sheet[top : top + len(cell), column * width : column * width + cell.shape[1]] = cell
+        top += len(row[0]) + GAP
+    return _png(sheet[:-GAP, :-GAP], width)
+
+
+def _png(sheet: Pixels, step: int) -> bytes:
+    """Return a sheet as a PNG, with a title over each of its columns, which are ``step`` pixels apart."""
+    drawn = Image.fromarray(sheet)
+    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(14)
+    for column, title in enumerate(TITLES):
+        pen.text((column * step + 2, 2), title, fill="black", font=font)
     file = io.BytesIO()
-    drawn.save(file, "PNG", compress_level=3)
+    drawn.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def _write_titles(sheet: Image.Image, step: int) -> None:
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for column, title in enumerate(TITLES):
-        pen.text((column * step + 2, 2), title, fill="black", font=font)
-
-
-def _row(image: Floats, truth: Ids, prediction: Ids, colors: Sequence[str]) -> Pixels:
+def _row(image: Floats, truth: Ids, prediction: Ids, colors: Sequence[str]) -> tuple[Pixels, Pixels, Pixels]:
     shown = _resized(_shown(image), Image.Resampling.LANCZOS)
-    gap = np.full((len(shown), GAP, 3), 255, np.uint8)
-    return np.hstack([shown, gap, _overlaid(shown, truth, colors), gap, _overlaid(shown, prediction, colors)])
+    return shown, _overlaid(shown, truth, colors), _overlaid(shown, prediction, colors)
 
 
 def _shown(image: Floats) -> Pixels:
@@ -83,11 +84,11 @@ def _resized(pixels: Pixels, shrink: Image.Resampling) -> Pixels:
 
 
 def _overlaid(shown: Pixels, ids: Ids, colors: Sequence[str]) -> Pixels:
-    """Lay a class map over an image: fill thinly, outline in full."""
+    """Lay a class map over an image: thinly, its outlines boldly."""
     ids = _resized(ids, Image.Resampling.NEAREST)
     palette = np.array([ImageColor.getrgb(color) for color in [*colors, UNKNOWN]], np.float32)
     color = palette[np.minimum(ids, len(colors))]
-    weight = np.where(_outline(ids), 1.0, FILL)[:, :, None] * (ids > 0)[:, :, None]
+    weight = np.where(_outline(ids), OUTLINE, FILL)[:, :, None] * (ids > 0)[:, :, None]
     return np.asarray(shown * (1 - weight) + color * weight + 0.5, np.uint8)
 
 

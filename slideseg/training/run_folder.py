@@ -24,10 +24,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import yaml
 from PIL import Image
-from tensorboardX import SummaryWriter
+from tensorboardX import FileWriter
+from tensorboardX.proto.summary_pb2 import Summary
 
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.file import model_bytes
@@ -58,6 +58,8 @@ State = Literal["new", "resumed", "complete"]
 CONFIG, METRICS, CURVES, REPORT = "config.yaml", "metrics.csv", "curves.png", "report.json"
 COLUMNS = ("epoch", "step", "seconds", "lr", "train_loss", "val_loss", "val_dice", "val_iou")
 """The first columns of ``metrics.csv``, there or not in a row; others follow in the order in which they come."""
+RGB = 3
+"""TensorBoard's number for red, green and blue."""
 WHOLE = ("epoch", "step")
 """Columns of whole numbers."""
 OF_EPOCH = re.compile(r"(?:tensorboard|pictures)/epoch-(\d+)\.(?:tfevents|png)")
@@ -247,15 +249,15 @@ def _table(rows: list[Row]) -> bytes:
 
 def _events(row: Mapping[str, float], picture: bytes | None) -> bytes:
     """Return one epoch for TensorBoard. A file an epoch: then any storage takes it whole, and no step comes twice."""
-    epoch = int(row["epoch"])
+    values = [Summary.Value(tag=_tag(name), simple_value=value) for name, value in row.items() if name != "epoch"]
+    if picture is not None:
+        columns, rows = Image.open(io.BytesIO(picture)).size
+        shown = Summary.Image(height=rows, width=columns, colorspace=RGB, encoded_image_string=picture)
+        values.append(Summary.Value(tag="predictions", image=shown))
     with tempfile.TemporaryDirectory(prefix="slideseg-") as folder:
-        with SummaryWriter(folder, write_to_disk=True) as writer:
-            for column, value in row.items():
-                if column != "epoch":
-                    writer.add_scalar(_tag(column), float(value), epoch)
-            if picture is not None:
-                pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
-                writer.add_image("predictions", pixels, epoch, dataformats="HWC")
+        writer = FileWriter(folder)
+        writer.add_summary(Summary(value=values), int(row["epoch"]))
+        writer.close()
         return b"".join(path.read_bytes() for path in Path(folder).iterdir())
 
 
