@@ -1,0 +1,184 @@
+"""Pixels of class maps: accuracy, Dice and intersection over union of every class, and of any class against background.
+
+Dice = 2 TP / (2 TP + FP + FN) (Dice 1945; Sørensen 1948), IoU = TP / (TP + FP + FN) (Jaccard 1912), with TP the pixels that
+have the class in both images, FP only in the prediction, FN only in the truth. Both are 1 where neither image has the class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+OTHER = 256
+"""Stands for every value that no class id can be."""
+Compared = Literal["classes", "foreground"]
+"""What is compared: class with class, or any class above 0 with background."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SemanticCounts:
+    """How many pixels have which pair of values. Its size is fixed, and counts of parts of an image add up to its counts."""
+
+    pixels: npt.NDArray[np.int64]
+    """(predicted value, true value), 257 x 257; values outside 0 to 255 are in the last row and column."""
+
+    @classmethod
+    def of(cls, predicted: npt.NDArray[np.integer], truth: npt.NDArray[np.integer]) -> SemanticCounts:
+        """Count the pairs of two label images of one shape.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
+        if predicted.shape != truth.shape:
+            msg = f"label images of shapes {predicted.shape} and {truth.shape}"
+            raise ValueError(msg)
+        pairs = _bounded(predicted) * (OTHER + 1) + _bounded(truth)
+        counts = np.bincount(pairs.ravel(), minlength=(OTHER + 1) ** 2)
+        return cls(counts.reshape(OTHER + 1, OTHER + 1).astype(np.int64, copy=False))
+
+    @classmethod
+    def empty(cls) -> SemanticCounts:
+        """Return the counts of no pixels, the zero of the addition."""
+        return cls(np.zeros((OTHER + 1, OTHER + 1), np.int64))
+
+    def __add__(self, other: SemanticCounts) -> SemanticCounts:
+        """Return the counts of both parts."""
+        return SemanticCounts(self.pixels + other.pixels)
+
+    @property
+    def predicted_values(self) -> frozenset[int]:
+        """Values of the prediction; `OTHER` for all above 255."""
+        return frozenset(np.flatnonzero(self.pixels.sum(1)).tolist())
+
+    @property
+    def true_values(self) -> frozenset[int]:
+        """Values of the truth; `OTHER` for all above 255."""
+        return frozenset(np.flatnonzero(self.pixels.sum(0)).tolist())
+
+    def of_class(self, value: int) -> BinaryCounts:
+        """Return the counts of one class against all others."""
+        both = int(self.pixels[value, value])
+        return BinaryCounts(both, int(self.pixels[value].sum()) - both, int(self.pixels[:, value].sum()) - both)
+
+    @property
+    def foreground(self) -> BinaryCounts:
+        """The counts of any value above 0 against 0."""
+        return BinaryCounts(int(self.pixels[1:, 1:].sum()), int(self.pixels[1:, 0].sum()), int(self.pixels[0, 1:].sum()))
+
+    def accuracy(self, compared: Compared) -> float:
+        """Return the share of pixels that agree; 1 without pixels."""
+        wrong = self.foreground.errors if compared == "foreground" else int(self.pixels.sum() - np.trace(self.pixels))
+        return 1 - wrong / max(1, int(self.pixels.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryCounts:
+    """Pixels of one class against the rest."""
+
+    both: int
+    """In both images (TP)."""
+    predicted_only: int
+    """Only in the prediction (FP)."""
+    true_only: int
+    """Only in the truth (FN)."""
+
+    @property
+    def errors(self) -> int:
+        """Pixels that differ."""
+        return self.predicted_only + self.true_only
+
+    @property
+    def dice(self) -> float:
+        """Twice the shared pixels over the pixels of both; 1 where neither has any."""
+        return 2 * self.both / (2 * self.both + self.errors) if self.both or self.errors else 1.0
+
+    @property
+    def iou(self) -> float:
+        """Shared pixels over pixels of either; 1 where neither has any."""
+        return self.both / (self.both + self.errors) if self.both or self.errors else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """How well one class was found."""
+
+    id: int
+    """Its value in the class map."""
+    name: str
+    """Its name; the id where it has none."""
+    dice: float
+    """Dice."""
+    iou: float
+    """Intersection over union."""
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticScores:
+    """How well the pixels of one image were classified."""
+
+    compared: Compared
+    """Classes, or only foreground against background: then `classes` is empty and the accuracy is that of the two."""
+    pixel_accuracy: float
+    """Share of pixels that agree."""
+    pixel_error: float
+    """Share of pixels that don't."""
+    dice: float
+    """Dice of the foreground: any class above 0."""
+    iou: float
+    """Intersection over union of the foreground."""
+    classes: tuple[ClassScores, ...]
+    """Every class, background included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticSummary(SemanticScores):
+    """The means over images, and the foreground's scores over all pixels of all images."""
+
+    dice_pooled: float
+    """Dice of the foreground from the added counts."""
+    iou_pooled: float
+    """Intersection over union of the foreground from the added counts."""
+
+
+def semantic_scores(counts: SemanticCounts, compared: Compared, classes: Sequence[tuple[int, str]]) -> SemanticScores:
+    """Return the scores of an image; ``classes`` are ids and names, and used where classes are compared."""
+    foreground, accuracy = counts.foreground, counts.accuracy(compared)
+    ids = classes if compared == "classes" else ()
+    found = tuple(ClassScores(value, name, counts.of_class(value).dice, counts.of_class(value).iou) for value, name in ids)
+    return SemanticScores(compared, accuracy, 1 - accuracy, foreground.dice, foreground.iou, found)
+
+
+def summarise(images: Sequence[SemanticScores], pooled: SemanticCounts) -> SemanticSummary:
+    """Return the mean scores of images (at least one) that were compared alike, and those of their added counts."""
+    first = images[0]
+    classes = tuple(
+        ClassScores(one.id, one.name, _mean([i.classes[n].dice for i in images]), _mean([i.classes[n].iou for i in images]))
+        for n, one in enumerate(first.classes)
+    )
+    return SemanticSummary(
+        compared=first.compared,
+        pixel_accuracy=_mean([image.pixel_accuracy for image in images]),
+        pixel_error=_mean([image.pixel_error for image in images]),
+        dice=_mean([image.dice for image in images]),
+        iou=_mean([image.iou for image in images]),
+        classes=classes,
+        dice_pooled=pooled.foreground.dice,
+        iou_pooled=pooled.foreground.iou,
+    )
+
+
+def _bounded(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    wide = values.astype(np.int64)
+    wide[(wide < 0) | (wide >= OTHER)] = OTHER
+    return wide
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
