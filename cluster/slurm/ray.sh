@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# Sourced by the batch scripts. It offers two functions:
+#   start_ray      start Ray on all nodes of the job; sets ray_address and ray_workers
+#   run COMMAND    run the command; when the job's time is nearly up, stop it and put the job back into the queue
+# What is started here is ended here, by process number: other jobs of the same user on the same node keep their Ray.
+set -euo pipefail
+
+# The environment that `make demo` or `make test` made in the checkout. Put `module load` or another environment here.
+# shellcheck source=/dev/null
+source "$SLURM_SUBMIT_DIR/.venv/bin/activate"
+
+steps=() # srun's process numbers, the head's first
+driver=
+requeue=
+
+start_ray() {
+  # Only who can read this file can use the cluster. The submit folder must be shared by the nodes, as for the results.
+  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$SLURM_SUBMIT_DIR/.ray-token-$SLURM_JOB_ID"
+  (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH")
+
+  # Two jobs on a node must not meet: ports of their own, below those that the system hands out.
+  export RAY_PORT=$((10000 + SLURM_JOB_ID % 2000 * 10))
+  local ip
+  ip=$(hostname -I | cut -d' ' -f1) # on nodes with several networks: choose the one that all nodes share
+  ray_address=$ip:$RAY_PORT
+  # shellcheck disable=SC2034 # for the batch scripts
+  ray_workers=$((SLURM_JOB_NUM_NODES * ${SLURM_GPUS_ON_NODE:-$SLURM_CPUS_PER_TASK}))
+
+  # The batch script runs on the first node, which becomes the head, and works too.
+  start_nodes 1 --nodelist="$SLURMD_NODENAME" -- --head --port="$RAY_PORT" --node-ip-address="$ip" --include-dashboard=false
+  until (exec 3<>"/dev/tcp/$ip/$RAY_PORT") 2>/dev/null; do
+    kill -0 "${steps[0]}" 2>/dev/null || { echo "error: Ray did not start on $SLURMD_NODENAME" >&2; exit 1; }
+    sleep 1
+  done
+  if ((SLURM_JOB_NUM_NODES > 1)); then
+    start_nodes $((SLURM_JOB_NUM_NODES - 1)) --exclude="$SLURMD_NODENAME" -- --address="$ray_address"
+  fi
+  timeout 300 python - "$ray_address" "$SLURM_JOB_NUM_NODES" <<'END' || { echo "error: not all nodes joined Ray" >&2; exit 1; }
+import sys, time, ray
+ray.init(sys.argv[1], logging_level="ERROR", log_to_driver=False)
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
+    time.sleep(1)
+END
+}
+
+# start_nodes COUNT SRUN_OPTION -- RAY_OPTION...
+start_nodes() {
+  local count=$1 where=$2
+  shift 3
+  # srun has not taken --cpus-per-task from sbatch since Slurm 22.05.
+  srun --nodes="$count" --ntasks="$count" "$where" --cpus-per-task="$SLURM_CPUS_PER_TASK" \
+    bash "$SLURM_SUBMIT_DIR/cluster/slurm/ray-node.sh" "$@" >&2 &
+  steps+=($!)
+}
+
+run() {
+  # In the background, because bash runs a trap only when the foreground command has ended.
+  "$@" &
+  driver=$!
+  local status=0
+  # A trapped signal ends `wait` early, so wait until the command is really gone.
+  until { wait "$driver" && status=0 || status=$?; } && ! kill -0 "$driver" 2>/dev/null; do :; done
+  driver=
+  if [[ $requeue && $status -ne 0 ]]; then
+    scontrol requeue "$SLURM_JOB_ID" # the same command then goes on from where it was
+  fi
+  return "$status"
+}
+
+near_the_limit() {
+  requeue=yes
+  [[ -z $driver ]] || kill "$driver" 2>/dev/null || true
+}
+
+finish() {
+  trap - EXIT
+  kill ${driver:+"$driver"} "${steps[@]}" 2>/dev/null || true
+  wait
+  rm -f "${RAY_AUTH_TOKEN_PATH:-}"
+}
+
+trap finish EXIT
+trap near_the_limit USR1 # from `#SBATCH --signal=B:USR1@...`
+trap 'exit 143' TERM     # preempted or cancelled; Slurm itself requeues a preempted job
