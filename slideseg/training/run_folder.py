@@ -249,7 +249,7 @@ def _table(rows: list[Row]) -> bytes:
 
 def _events(row: Mapping[str, float], picture: bytes | None) -> bytes:
     """Return one epoch for TensorBoard. A file an epoch: then any storage takes it whole, and no step comes twice."""
-    values = [Summary.Value(tag=_tag(name), simple_value=value) for name, value in row.items() if name != "epoch"]
+    values = [Summary.Value(tag=_tag(name), simple_value=float(value)) for name, value in row.items() if name != "epoch"]
     if picture is not None:
         columns, rows = Image.open(io.BytesIO(picture)).size
         shown = Summary.Image(height=rows, width=columns, colorspace=RGB, encoded_image_string=picture)
