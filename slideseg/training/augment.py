@@ -92,9 +92,9 @@ class AugmentConfig(Settings):
     interpolation: Interpolation = "bilinear"
     """How moved images are interpolated; bicubic keeps them (and their noise) sharper."""
     flip: bool = False
-    """Mirror every second sample, without resampling."""
+    """Mirror half of the samples left to right, without resampling."""
     turn: bool = False
-    """Turn by a multiple of 90 degrees, without resampling."""
+    """Turn by 0, 90, 180 or 270 degrees, without resampling; with ``flip`` all eight ways to lay down a window."""
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Multiply differences to the sample's mean by 1 - contrast to 1 + contrast."""
     brightness: Strength = 0.0

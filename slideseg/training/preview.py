@@ -78,9 +78,12 @@ def target_picture(picture: Pixels, target_HW: Tensor, colors: Sequence[str] = C
 
 
 def heat(values: NDArray[np.float32], scale: tuple[float, float]) -> Pixels:
-    """Return values (y, x) as colours (y, x, 3), from dark at the lowest of ``scale`` to light at the highest."""
+    """Return values (y, x) as colours (y, x, 3), from dark at the lowest of ``scale`` to light at the highest.
+
+    Colours follow the root of the value: a few weights are far above all others, which would else look the same.
+    """
     low, high = scale
-    place = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    place = np.sqrt(np.clip((values - low) / max(high - low, 1e-12), 0, 1))
     stops = np.linspace(0, 1, len(RAMP))
     return np.stack([np.interp(place, stops, channel) for channel in RAMP.T], axis=-1).astype(np.uint8)
 

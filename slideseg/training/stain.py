@@ -83,9 +83,12 @@ def _fibres(rng: np.random.Generator) -> Floats:
 
 
 def _cut(bank: list[Floats], side: int, rng: np.random.Generator) -> Floats:
+    """Return a piece of one of the textures; a side longer than theirs goes around."""
     texture = bank[rng.integers(len(bank))]
-    y, x = rng.integers(0, BANK_SIDE - side + 1, 2)
-    piece = np.rot90(texture[y : y + side, x : x + side], int(rng.integers(4)))
+    y, x = rng.integers(0, max(1, BANK_SIDE - side + 1), 2)
+    way = np.arange(side)
+    piece = texture.take(y + way, 0, mode="wrap").take(x + way, 1, mode="wrap")
+    piece = np.rot90(piece, int(rng.integers(4)))
     return np.asarray(piece if rng.random() < 0.5 else -piece, np.float32)
 
 
