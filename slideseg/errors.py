@@ -3,6 +3,7 @@
     SlidesegError
     ├── ConfigError (ValueError)      options that contradict each other or the input
     ├── SlideError (ValueError)       a slide that is missing, damaged or of a kind we can't use
+    ├── DataError (ValueError)        training data that is missing or does not fit together
     ├── ModelError (ValueError)       a model file that is missing, damaged or does not fit
     ├── ResultError (ValueError)      a result that is damaged, unfinished or in the way
     │   └── ResultInUseError          ... because another run that is alive is writing it
@@ -27,6 +28,10 @@ class ConfigError(SlidesegError, ValueError):
 
 class SlideError(SlidesegError, ValueError):
     """A slide that is missing, damaged or of a kind we can't use."""
+
+
+class DataError(SlidesegError, ValueError):
+    """Training data that is missing, does not fit together or does not fit the recipe."""
 
 
 class ModelError(SlidesegError, ValueError):

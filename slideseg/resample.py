@@ -20,20 +20,22 @@ _BLOCK = 2048
 """Side of the source block that is held at once, in source pixels, about."""
 
 
-def choose_level(slide: Slide, mpp: float) -> tuple[int, float]:
+def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tuple[int, float]:
     """Return the level to read for ``mpp`` microns per pixel, and by how much to shrink it (below 1: to enlarge).
 
     It is the coarsest level that is not coarser than wanted, up to 5 %. The factor is exactly 1.0 within 5 %.
+    ``assumed`` is level 0's microns per pixel where the slide does not say its own.
 
     Raises:
         ConfigError: if the slide does not say its microns per pixel.
     """
-    if slide.mpp is None:
+    own = assumed if slide.mpp is None else slide.mpp
+    if own is None:
         what = f"{slide.path} does not say its microns per pixel"
         raise ConfigError(explain(what, want=f"to work at {mpp} um/px", try_="--level 0, or a file with its resolution"))
     if not mpp > 0:
         raise ConfigError(explain("no such resolution", got=mpp, want="microns per pixel above 0"))
-    sizes = [slide.mpp * level.downsample for level in slide.levels]
+    sizes = [own * level.downsample for level in slide.levels]
     fine_enough = [index for index, size in enumerate(sizes) if size <= mpp * (1 + TOLERANCE)]
     level = max(fine_enough, key=lambda index: sizes[index], default=0)
     factor = mpp / sizes[level]

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedIm
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.raw import RawImage
-from slideseg.slide.reader import MAX_WHOLE, Facts, Reader, make_levels
+from slideseg.slide.reader import DTYPES, MAX_WHOLE, Facts, Reader, make_levels
 
 if TYPE_CHECKING:
     from slideseg.geometry import Box
@@ -58,8 +58,8 @@ class ArraySlide(Reader):
 class NpySlide(Reader):
     """A ``.npy`` file, read box by box."""
 
-    def __init__(self, path: str) -> None:
-        """Open the file at ``path``.
+    def __init__(self, path: str, types: tuple[str, ...] = DTYPES) -> None:
+        """Open the file at ``path``, whose pixels are of one of ``types``.
 
         Raises:
             SlideError: if it is damaged, or holds no image.
@@ -84,7 +84,7 @@ class NpySlide(Reader):
             is_rgb=shape[-1] == 3 and native == np.uint8,
             direct=True,
         )
-        super().__init__(facts)
+        super().__init__(facts, types)
         self._image = RawImage(mapped.offset, (shape[-3], shape[-2], shape[-1]), mapped.dtype)
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
 

@@ -10,6 +10,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide, PictureSlide
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.preflight import first_tags
+from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.tiff import TiffSlide
 from slideseg.slide.zarr import ZarrSlide, is_url, is_zarr
 
@@ -32,13 +33,25 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
     Raises:
         SlideError: if it is missing, damaged, no image, or has axes or a pixel type that are not supported.
     """
-    name = os.fspath(path)
+    return _open(os.fspath(path), DTYPES)
+
+
+def open_labels(path: str | os.PathLike[str]) -> Slide:
+    """Open a label image: whole numbers of any size, from the same kinds of files as `open_slide`.
+
+    Raises:
+        SlideError: if it is missing, damaged, no image, or its pixels are no whole numbers.
+    """
+    return _open(os.fspath(path), LABEL_TYPES)
+
+
+def _open(name: str, types: tuple[str, ...]) -> Slide:
     if is_url(name):
-        return ZarrSlide(name)
+        return ZarrSlide(name, types)
     place = Path(name)
     try:
         if place.is_dir():
-            return _open_folder(name)
+            return _open_folder(name, types)
         with place.open("rb") as file:
             head = file.read(132)
     except FileNotFoundError as error:
@@ -47,20 +60,20 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
     if not head:
         raise SlideError(explain(f"{name} is empty", got="0 bytes"))
-    return _open_file(name, head)
+    return _open_file(name, head, types)
 
 
-def _open_folder(path: str) -> Slide:
+def _open_folder(path: str, types: tuple[str, ...]) -> Slide:
     if is_zarr(path):
-        return ZarrSlide(path)
+        return ZarrSlide(path, types)
     raise SlideError(explain(f"{path} is a folder, but no zarr", want="a slide, or a zarr with zarr.json, .zgroup or .zarray"))
 
 
-def _open_file(path: str, head: bytes) -> Slide:
+def _open_file(path: str, head: bytes, types: tuple[str, ...]) -> Slide:
     if head.startswith(_TIFF):
-        return _open_tiff(path)
+        return _open_tiff(path, types)
     if head.startswith(_NPY):
-        return NpySlide(path)
+        return NpySlide(path, types)
     if head.startswith(_PICTURES) and not path.lower().endswith(".mrxs"):
         return PictureSlide(path)
     if vendor_of(path) is not None:
@@ -69,7 +82,7 @@ def _open_file(path: str, head: bytes) -> Slide:
     raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
 
 
-def _open_tiff(path: str) -> Slide:
+def _open_tiff(path: str, types: tuple[str, ...]) -> Slide:
     if _NDPI_TAG in first_tags(path) or vendor_of(path) not in _READ_AS_TIFF:
         return OpenSlideSlide(path)
-    return TiffSlide(path)
+    return TiffSlide(path, types)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
-"""The pixel types that are read."""
+"""The pixel types of images."""
+LABEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+"""The pixel types of label images."""
 PLAUSIBLE_MPP = (0.001, 1000.0)
 """Microns per pixel that are believed; a file that says anything else says nothing."""
 MAX_CHANNELS = 1024
@@ -57,8 +59,8 @@ class Reader:
     A subclass implements ``_read`` (box, level and plane are checked already) and, if it holds a file, ``close``.
     """
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = _checked(facts)
+    def __init__(self, facts: Facts, types: tuple[str, ...] = DTYPES) -> None:
+        self._facts = _checked(facts, types)
 
     @property
     def path(self) -> str:
@@ -179,9 +181,9 @@ def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool
     return touched[0] * touched[1] <= 4 * READ_SIDE * READ_SIDE
 
 
-def _checked(facts: Facts) -> Facts:
-    if facts.dtype.name not in DTYPES:
-        want = ", ".join(DTYPES)
+def _checked(facts: Facts, types: tuple[str, ...]) -> Facts:
+    if facts.dtype.name not in types:
+        want = ", ".join(types)
         raise SlideError(explain(f"{facts.path}: pixels of an unsupported type", got=facts.dtype.name, want=want))
     if 0 in facts.shape:
         raise SlideError(explain(f"{facts.path}: an image without pixels", got=f"shape {facts.shape}"))

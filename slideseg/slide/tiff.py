@@ -24,7 +24,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.geometry import Box
 from slideseg.slide.preflight import Segments, check_directories, check_segments
 from slideseg.slide.raw import RawImage, read_bytes
-from slideseg.slide.reader import Facts, Reader, make_levels, reads_directly, same_picture
+from slideseg.slide.reader import DTYPES, Facts, Reader, make_levels, reads_directly, same_picture
 from slideseg.slide.tiff_metadata import microns_per_pixel, ome_pixels
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ class _Image:
 class TiffSlide(Reader):
     """A TIFF of any of the usual kinds, read in place, tile by tile."""
 
-    def __init__(self, path: str) -> None:
-        """Open the TIFF at ``path``.
+    def __init__(self, path: str, types: tuple[str, ...] = DTYPES) -> None:
+        """Open the TIFF at ``path``, whose pixels are of one of ``types``.
 
         Raises:
             SlideError: if it is damaged, or of a kind that is not supported.
@@ -183,10 +183,10 @@ class TiffSlide(Reader):
         check_directories(path)
         with _refusing(path), ExitStack() as closed_on_failure:
             self._tif = closed_on_failure.enter_context(tifffile.TiffFile(path, _multifile=False))
-            self._load(path)
+            self._load(path, types)
             closed_on_failure.pop_all()
 
-    def _load(self, path: str) -> None:
+    def _load(self, path: str, types: tuple[str, ...]) -> None:
         series = _baseline(path, self._tif)
         page, size = series.keyframe, self._tif.filehandle.size
         leading = _leading(path, series)
@@ -204,7 +204,7 @@ class TiffSlide(Reader):
         for image in self._images:
             self._probe(image)
         self._file: int = self._tif.filehandle.fileno()
-        super().__init__(self._describe(path, leading))
+        super().__init__(self._describe(path, leading), types)
 
     def _describe(self, path: str, leading: dict[str, int]) -> Facts:
         page, first = self._series.keyframe, self._images[0]

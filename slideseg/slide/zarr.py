@@ -12,6 +12,7 @@ import zarr.errors
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.reader import (
+    DTYPES,
     READ_SIDE,
     SMALL_PLANE,
     Facts,
@@ -84,8 +85,8 @@ def is_zarr(path: str) -> bool:
 class ZarrSlide(Reader):
     """An image in a zarr hierarchy, read in place."""
 
-    def __init__(self, path: str) -> None:
-        """Open the zarr at ``path``, a folder or an address.
+    def __init__(self, path: str, types: tuple[str, ...] = DTYPES) -> None:
+        """Open the zarr at ``path``, a folder or an address, whose pixels are of one of ``types``.
 
         Raises:
             SlideError: if it is damaged, no image, or has unsupported axes.
@@ -94,7 +95,7 @@ class ZarrSlide(Reader):
             node = zarr.open(_store(path), mode="r")
             picture = _array_picture(path, node) if isinstance(node, zarr.Array) else _group_picture(path, node)
             self._arrays, self._axes = picture.arrays, picture.axes
-            super().__init__(_facts(path, picture))
+            super().__init__(_facts(path, picture), types)
         except SlideError:
             raise
         except _FAULTS as fault:
@@ -111,6 +112,24 @@ class ZarrSlide(Reader):
         left = "".join(axis for axis in self._axes if axis in "yxc")
         pixels = pixels.transpose([left.index(axis) for axis in "yxc" if axis in left])
         return np.ascontiguousarray(pixels.reshape(*box.shape, -1), self.dtype)
+
+
+def labels_in(path: str) -> list[str]:
+    """Return the names of the label images in the OME-Zarr at ``path``: each is opened as ``path/labels/NAME``.
+
+    Raises:
+        SlideError: if the zarr is missing or damaged.
+    """
+    try:
+        node = zarr.open(_store(path), mode="r")
+        group = node.get("labels") if isinstance(node, zarr.Group) else None
+        attributes: dict[str, Any] = {} if group is None else dict(group.attrs)
+        listed = attributes.get("ome", attributes).get("labels", [])
+        return [str(name) for name in listed]
+    except SlideError:
+        raise
+    except _FAULTS as fault:
+        raise SlideError(explain(f"{path}: missing, damaged or unsupported zarr", got=_short(fault))) from fault
 
 
 def _short(fault: Exception) -> str:

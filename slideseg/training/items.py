@@ -1,0 +1,162 @@
+"""One labelled image, read as windows: the pixels and labels of any box, with the image's real surroundings."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.geometry import Box
+from slideseg.mirror import mirror_index, read_mirrored
+from slideseg.model.file import FULL_SCALE
+from slideseg.slide.base import channels_of
+from slideseg.training.labels import instances_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slideseg.slide.base import Slide
+    from slideseg.training.labels import ClassesAndInstances
+
+    WeightMap = Callable[[np.ndarray], np.ndarray]
+    """From instance ids (y, x) int32 to a weight for every pixel (y, x) float32."""
+
+HELD_PIXELS = 16 << 20
+"""Images of at most so many pixels are decoded once and held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of a labelled image. Behind the image's edge it is mirrored; everywhere else it is what is there."""
+
+    image: np.ndarray
+    """Pixels (y, x, c) float32, on the scale where white is 1."""
+    classes: np.ndarray
+    """Class ids (y, x) uint8, 0 is background."""
+    instances: np.ndarray
+    """Instance ids (y, x) int32, 0 is none; 4-connected regions of each class where the labels name no instances."""
+    weights: np.ndarray | None
+    """What each pixel counts in the loss (y, x) float32, from the weight map; None without one."""
+    name: str
+    """Name of the image."""
+    kind: str
+    """Kind of the image."""
+    box: Box
+    """Where in the image, at the resolution trained at; may leave the image."""
+    seed: int = 0
+    """Seed of this sample's augmentation; `Sampler.window` sets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """A held image."""
+
+    image: np.ndarray
+    """(y, x, c) in the file's own type."""
+    classes: np.ndarray
+    """(y, x) uint8."""
+    instances: np.ndarray
+    """(y, x) int32."""
+
+
+class Item:
+    """One labelled image at the resolution trained at. Safe in several threads; can't be pickled."""
+
+    def __init__(
+        self, name: str, kind: str, views: tuple[Slide, int, ClassesAndInstances], channels: int, weight_map: WeightMap | None
+    ) -> None:
+        """Take ``views``: the image and its plane, and the labels; both at the resolution trained at, of the same shape."""
+        self.name = name
+        """Unique name."""
+        self.kind = kind
+        """Kind of image."""
+        self._image, self._plane, self._labels = views
+        self.shape: tuple[int, int] = self._labels.levels[0].shape
+        """Rows and columns."""
+        self._channels, self._weight_map = channels, weight_map
+        self._held: _Pixels | None = None
+        self._weights: np.ndarray | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the image takes when it is held, with its labels and weights."""
+        pixel = channels_of(self._image) * self._image.dtype.itemsize + 5 + (0 if self._weight_map is None else 4)
+        return self.area * pixel
+
+    def hold(self) -> None:
+        """Decode the image and its labels into memory, and close the files.
+
+        Raises:
+            SlideError: if they can't be decoded.
+            DataError: if the labels mean nothing.
+        """
+        whole = Box.of_shape(self.shape)
+        labels = self._labels.read(whole)
+        classes = labels[..., 0].astype(np.uint8)
+        self._held = _Pixels(self._image.read(whole, 0, self._plane), classes, instances_in(labels))
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._image.close()
+        self._labels.close()
+
+    def read(self, box: Box) -> Window:
+        """Return the window of ``box``, which may leave the image on any side, by any distance.
+
+        Law: it is the crop of `numpy.pad(..., mode="reflect")` of the whole image and of its labels.
+
+        Raises:
+            SlideError: if pixels can't be decoded.
+            DataError: if labels mean nothing.
+        """
+        if self._held is not None:
+            return self._window(
+                box, crop(self._held.image, box), crop(self._held.classes, box), crop(self._held.instances, box)
+            )
+        image = read_mirrored(self._image, box, 0, self._plane)
+        labels = read_mirrored(self._labels, box)
+        return self._window(box, image, labels[..., 0].astype(np.uint8), instances_in(labels))
+
+    def classes_in(self, box: Box) -> np.ndarray:
+        """Return the class ids (y, x) of ``box``, which lies inside the image."""
+        if self._held is not None:
+            return self._held.classes[box.slices]
+        return self._labels.read(box)[..., 0]
+
+    def _window(self, box: Box, image: np.ndarray, classes: np.ndarray, instances: np.ndarray) -> Window:
+        scaled = image.astype(np.float32) / np.float32(FULL_SCALE[image.dtype.name])
+        if scaled.shape[-1] != self._channels:
+            scaled = np.repeat(scaled, self._channels, axis=-1)
+        return Window(scaled, classes, instances, self._weights_of(box, instances), self.name, self.kind, box)
+
+    def _weights_of(self, box: Box, instances: np.ndarray) -> np.ndarray | None:
+        if self._weight_map is None:
+            return None
+        if self._held is None:
+            return self._weight_map(instances)
+        with self._lock:
+            if self._weights is None:
+                self._weights = self._weight_map(self._held.instances)
+        return crop(self._weights, box)
+
+
+def with_seed(window: Window, seed: int) -> Window:
+    """Return the window with the seed of its augmentation."""
+    return replace(window, seed=seed)
+
+
+def crop(array: np.ndarray, box: Box) -> np.ndarray:
+    """Return a copy of the pixels of ``box`` of an array (y, x[, c]), mirrored behind its edge as `read_mirrored` does."""
+    rows, columns = array.shape[:2]
+    if Box.of_shape((rows, columns)).contains(box):
+        return array[box.slices].copy()
+    return np.asarray(array[np.ix_(mirror_index(box.y0, box.y1, rows), mirror_index(box.x0, box.x1, columns))])
