@@ -29,6 +29,7 @@ from PIL import Image
 
 from slideseg.cli import cli
 from slideseg.model.unet import UNetConfig
+from slideseg.store.lease import EXPIRE_SECONDS
 from slideseg.testing.models import random_model
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def test_a_command_that_can_not_be_typed_is_found(words):
 
 def test_predict_and_train_are_there_for_every_kind_of_cluster():
     kinds = {part: {name for path in FILES if part in name_of(path) for name, _ in commands(path)} for part in KINDS}
-    assert kinds == dict.fromkeys(KINDS, {"predict", "train"})
+    assert kinds == {part: {"predict", "train"} for part in KINDS}
 
 
 # --- what must never be in these files -------------------------------------------------------------------------------------
@@ -370,12 +371,11 @@ class Job:
         path = f"{folder}:{Path(sys.executable).parent}:$PATH"
         (folder / ".venv" / "bin" / "activate").write_text(f"PATH={path}\n")
 
-    def start(self, script, *arguments):
+    def start(self, script, *arguments, **more):
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SLURM_"))}
-        settings = {
-            "SUBMIT_DIR": self.folder, "JOB_ID": os.getpid(), "JOB_NUM_NODES": 2, "CPUS_PER_TASK": 1, "ARRAY_TASK_ID": 2,
-        }  # fmt: skip
-        slurm = {f"SLURM_{name}": str(value) for name, value in settings.items()} | {"SLURMD_NODENAME": "node1"}
+        settings = {"JOB_ID": os.getpid(), "JOB_NUM_NODES": 2, "CPUS_PER_TASK": 1, "ARRAY_TASK_ID": 2, **more}
+        slurm = {f"SLURM_{name}": str(value) for name, value in settings.items()}
+        slurm |= {"SLURM_SUBMIT_DIR": str(self.folder), "SLURMD_NODENAME": "node1"}
         with self.log.open("w") as log, (self.folder / "out").open("w") as out:
             return subprocess.Popen(
                 ["bash", str(CLUSTER / "slurm" / script), *map(str, arguments)],
@@ -415,6 +415,16 @@ def test_a_job_whose_time_is_nearly_up_stops_and_waits_in_the_queue_again(tmp_pa
     script.send_signal(signal.SIGUSR1)
     assert script.wait(30) == 130, job.log.read_text()
     assert job.called("scontrol") == [f"scontrol requeue {os.getpid()}"]
+
+
+def test_a_job_that_comes_back_lets_the_lease_of_its_first_life_run_out(tmp_path, slides):
+    job = Job(tmp_path, ENDING)
+    (tmp_path / "sleep").write_text('#!/bin/bash\necho "sleep $*" >>"$CALLS"\n')
+    (tmp_path / "sleep").chmod(0o755)
+    assert job.start("predict-array.sbatch", slides, "/shared/results", RESTART_COUNT=1).wait(30) == 7
+    (slept,) = job.called("sleep")
+    assert int(slept.split()[1]) >= EXPIRE_SECONDS
+    assert job.calls.read_text().startswith(slept)
 
 
 def test_a_cancelled_job_ends_its_command_and_does_not_come_back(tmp_path, slides):
