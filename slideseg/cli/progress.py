@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slideseg.report import Progress
+    from slideseg.training.progress import TrainProgress
 
 SECONDS_BETWEEN_LINES = 10
 MEGA = 1e6
@@ -75,3 +76,36 @@ def _line_watcher(console: Console) -> Callable[[Progress], None]:
         console.print(", ".join(part for part in parts if part), highlight=False, soft_wrap=True)
 
     return watch
+
+
+@contextmanager
+def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
+    """Show a training's progress on stderr: a line an epoch, and on a terminal a bar for the one that runs."""
+    console = Console(stderr=True)
+    with Bars(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), console=console, transient=True,
+        disable=not console.is_terminal,
+    ) as bars:  # fmt: skip
+        task = bars.add_task("epoch 1", loss="")
+
+        def watch(state: TrainProgress) -> None:
+            text = f"loss {state.loss:.4f}, {_duration(state.seconds_left)} left"
+            bars.update(task, description=f"epoch {state.epoch + 1}", completed=state.step, total=state.steps, loss=text)
+            if state.scores is not None:
+                scores = f"loss {state.scores.loss:.4f}, Dice {state.scores.dice:.4f}, IoU {state.scores.iou:.4f}"
+                line = f"epoch {state.epoch} of {state.epochs}: {text}; validation {scores}"
+                console.print(line, highlight=False, soft_wrap=True)
+
+        yield watch
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> _duration(42.4), _duration(150), _duration(9000)
+    ('42 s', '2:30 min', '2:30 h')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"

@@ -75,6 +75,11 @@ class UNetConfig:
         return halo.halo(self.depth, self.upsampling)
 
     @property
+    def reach(self) -> int:
+        """Pixels around an aligned core that can change it, exactly: the margin of the valid form's input."""
+        return halo.margins(self.depth, self.upsampling).reach
+
+    @property
     def exact(self) -> bool:
         """Whether tiles equal the whole image; not with ``bilinear-corners``, which depends on the input's size."""
         return self.upsampling != "bilinear-corners"

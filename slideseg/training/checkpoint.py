@@ -62,9 +62,9 @@ class Checkpoint:
     """State of the optimiser."""
     schedule: dict[str, Any]
     """State of the learning rate's schedule."""
-    best: float | None
-    """Best validation score so far; None before the first."""
-    best_epoch: int | None
+    best: float
+    """Best validation score so far."""
+    best_epoch: int
     """Epochs done when it was reached."""
 
 

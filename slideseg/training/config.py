@@ -1,0 +1,287 @@
+"""A training recipe: one YAML file, read whole, checked whole, before anything is opened.
+
+Every part is described beside the code that it is for; this module puts the parts together, fills in environment variables
+(``${NAME}`` or ``${NAME:-default}``), takes ``-s key.path=value`` in, and turns what pydantic finds into one line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from slideseg.errors import ConfigError, explain
+from slideseg.inputs import absolute
+from slideseg.model.file import ModelClass, ModelInput
+from slideseg.model.halo import Upsampling
+from slideseg.model.unet import Init, UNetConfig
+from slideseg.training.augment import AugmentConfig
+from slideseg.training.dataset import DataConfig
+from slideseg.training.loss import LossConfig
+from slideseg.training.optimise import OptimiserConfig, ScheduleConfig
+from slideseg.training.settings import Settings
+from slideseg.training.targets import TargetConfig
+from slideseg.training.weight_map import WeightMapConfig
+
+if TYPE_CHECKING:
+    from slideseg.training.sources import SourceConfig
+
+BACKGROUND = ModelClass(0, "background", "#000000")
+COLORS = ("#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class ClassConfig(Settings):
+    """One class; they are numbered from 1 in the order of the list, 0 is background."""
+
+    name: str = Field(min_length=1)
+    """What people call it."""
+    color: str | None = Field(None, pattern=r"^#[0-9a-fA-F]{6}$")
+    """``#rrggbb`` in pictures and results."""
+
+
+class InputConfig(Settings):
+    """What the network sees."""
+
+    channels: int = Field(3, ge=1)
+    """Channels of the image; a grey image becomes three equal ones where 3 are wanted."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted from every channel, on the scale where white is 1; measured on the training images if left out."""
+    std: tuple[float, ...] | None = None
+    """Every channel is divided by it afterwards; measured like `mean`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> InputConfig:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                msg = f"{name} must have {self.channels} values, one a channel"
+                raise ValueError(msg)
+        if (self.mean is None) != (self.std is None):
+            msg = "mean and std go together: give both or neither"
+            raise ValueError(msg)
+        return self
+
+
+class NetworkConfig(Settings):
+    """The U-Net; see `slideseg.model.unet.UNetConfig`."""
+
+    base_channels: int = Field(64, ge=1)
+    """Channels at full resolution; doubled by every pooling."""
+    depth: int = Field(4, ge=1, le=8)
+    """Number of 2x2 max-poolings."""
+    upsampling: Upsampling = "conv"
+    """``conv``: 2x2 up-convolution (the paper); ``bilinear``: fixed weights."""
+    batch_norm: bool = True
+    """Normalise after every 3x3 convolution."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of features dropped at the end of the contracting path (paper, section 3.1)."""
+    init: Init = "he"
+    """How fresh weights are drawn."""
+    form: Literal["valid", "same"] = "valid"
+    """``valid``: convolutions see the patch's real surroundings, as in prediction and in the paper. ``same``: they see zeros
+    around the patch: less to compute, and wrong near its edge."""
+
+
+class TrainingConfig(Settings):
+    """How long, in what portions, and what is kept."""
+
+    epochs: int = Field(100, ge=1)
+    """Epochs in all; after each one there is a validation and a checkpoint."""
+    samples: int = Field(400, ge=1)
+    """Samples an epoch; with ``data.sampling.how: whole`` it is every training image once instead."""
+    patch: int = Field(256, ge=1)
+    """Side of what a sample teaches, in pixels: the network's output. A multiple of the network's stride."""
+    batch: int = Field(8, ge=1)
+    """Samples a step, all workers together."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Samples a worker puts through the network at once; gradients of the rest are added up. All of its share if left out."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto``: bf16 on a GPU that has it, else fp32."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    average: float | None = Field(None, gt=0, lt=1)
+    """Judge and keep the running mean of the weights with this decay a step, instead of the weights themselves."""
+    select: Literal["dice", "iou", "loss"] = "dice"
+    """What makes one epoch better than another in validation."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many epochs without a better one."""
+    validation_tile: int = Field(512, ge=1)
+    """Side of a validation tile in pixels, rounded up to the stride."""
+    validation_tiles: int = Field(256, ge=1)
+    """Validation tiles at most, spread over the validation images."""
+    keep_every: int | None = Field(None, ge=1)
+    """Keep the checkpoint of every so many epochs, besides the last and the best."""
+    pictures_every: int | None = Field(None, ge=1)
+    """Draw predictions on the same validation samples every so many epochs."""
+
+    def parts(self, workers: int) -> int:
+        """Return in how many pieces each of ``workers`` puts its share of a batch through the network.
+
+        >>> [TrainingConfig(batch=8, micro_batch=n).parts(2) for n in (None, 4, 2, 3)]
+        [1, 1, 2, 2]
+        """
+        share = -(-self.batch // workers)
+        return -(-share // (self.micro_batch or share))
+
+
+class AboutConfig(Settings):
+    """What the model file says about its training."""
+
+    data: str = ""
+    """What it was trained on."""
+    licence: str = ""
+    """The data's licence."""
+    note: str = ""
+    """Anything else."""
+
+
+class TrainConfig(Settings):
+    """A whole recipe."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    """Name of the model, and of the run's folder."""
+    seed: int = Field(0, ge=0)
+    """Every random choice follows from it."""
+    about: AboutConfig = AboutConfig()
+    data: DataConfig
+    classes: tuple[ClassConfig, ...] = Field(min_length=1)
+    input: InputConfig = InputConfig()
+    network: NetworkConfig = NetworkConfig()
+    target: TargetConfig = TargetConfig()
+    augment: AugmentConfig = AugmentConfig()
+    weight_map: WeightMapConfig | None = None
+    loss: LossConfig
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _by_name(cls, classes: Any) -> Any:
+        """Take plain names for classes."""
+        return [{"name": one} if isinstance(one, str) else one for one in classes] if isinstance(classes, list) else classes
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        stride = 1 << self.network.depth
+        if self.training.patch % stride:
+            msg = f"training.patch must be a multiple of the network's stride {stride} (got {self.training.patch})"
+            raise ValueError(msg)
+        if self.loss.bce and len(self.classes) != 1:
+            msg = f"the bce loss tells one class from background; use cross_entropy (got {len(self.classes)} classes)"
+            raise ValueError(msg)
+        if self.target.adds_class and len(self.classes) == 1:
+            msg = "the class between instances needs a name: add it as the last of classes"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def labelled_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels hold; the last class of all may be one that is made from instances."""
+        names = tuple(one.name for one in self.classes)
+        return names[:-1] if self.target.adds_class else names
+
+    @property
+    def model_classes(self) -> tuple[ModelClass, ...]:
+        """All classes, background first."""
+        named = enumerate(self.classes, 1)
+        return (BACKGROUND, *(ModelClass(i, one.name, one.color or COLORS[(i - 1) % len(COLORS)]) for i, one in named))
+
+    @property
+    def unet(self) -> UNetConfig:
+        """The network's constructor arguments: one class is one sigmoid channel when the loss is binary, else softmax."""
+        fields = self.network.model_dump(exclude={"form"})
+        outputs = 1 if self.loss.bce else len(self.classes) + 1
+        return UNetConfig(in_channels=self.input.channels, out_channels=outputs, **fields)
+
+    def model_input(self, mean: tuple[float, ...], std: tuple[float, ...]) -> ModelInput:
+        """Return what the model wants to see."""
+        return ModelInput(self.input.channels, self.data.mpp, mean, std)
+
+    def to_yaml(self) -> str:
+        """Return the recipe with everything filled in, as a run's folder keeps it."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: str | os.PathLike[str], overrides: tuple[str, ...] = ()) -> TrainConfig:
+    """Read a recipe; ``overrides`` are of the form ``key.path=value``, the value written as in YAML.
+
+    Raises:
+        ConfigError: if it can't be read, a key is unknown, or a value can't be used.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(explain("no such recipe", got=path, want="a YAML file")) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(explain(f"the recipe {path} can't be read", got=error)) from error
+    if not isinstance(values, dict):
+        raise ConfigError(explain(f"the recipe {path} can't be read", got=type(values).__name__, want="key: value"))
+    for override in overrides:
+        _set(values, override)
+    return parse_config(values, os.fspath(path))
+
+
+def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
+    """Check a recipe's values; relative paths are of the current folder.
+
+    Raises:
+        ConfigError: if a key is unknown or a value can't be used; it names the first.
+    """
+    try:
+        recipe = TrainConfig.model_validate(_expand(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        got = None if first["type"] in ("missing", "value_error") else _short(first["input"])
+        raise ConfigError(explain(f"{source}: {place}: {problem}", got=got)) from error
+    sources = [_from_the_root(one) for one in recipe.data.sources]
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
+
+
+def _from_the_root(source: SourceConfig) -> SourceConfig:
+    """Return the source with whole paths: a worker on another node, or tomorrow's command, means the same files."""
+    paths = {name: getattr(source, name) for name in ("images", "labels", "index")}
+    return source.model_copy(update={name: absolute(path) for name, path in paths.items() if path is not None})
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    """Put one ``key.path=value`` in; parts of the path that are numbers are places in a list."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(explain("the setting can't be read", got=override, want="key.path=value"))
+    here: Any = values
+    *parents, last = path.split(".")
+    try:
+        for key in parents:
+            here = here[int(key)] if isinstance(here, list) else here.setdefault(key, {})
+        here[int(last) if isinstance(here, list) else last] = yaml.safe_load(text)
+    except (TypeError, ValueError, IndexError, AttributeError, yaml.YAMLError) as error:
+        raise ConfigError(explain("the setting does not fit the recipe", got=override, want="key.path=value")) from error
+
+
+def _expand(value: Any) -> Any:
+    """Fill in environment variables in every text."""
+    if isinstance(value, dict):
+        return {key: _expand(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_expand(one) for one in value]
+    return VARIABLE.sub(_variable, value) if isinstance(value, str) else value
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match[1], match[2]
+    found = os.environ.get(name, default)
+    if found is None:
+        raise ConfigError(explain(f"the recipe needs the environment variable {name}", try_=f"export {name}=..."))
+    return found

@@ -1,0 +1,162 @@
+"""The training loop, from the newest checkpoint to the last epoch. It reads top to bottom and knows nothing of Ray.
+
+Every worker of a `Group` runs it at the same time on its share of every batch; the first one writes. What a worker sees in
+an epoch follows from the seed, the epoch and the sample's number alone, so a run that was stopped anywhere and started again
+from its last checkpoint does what an undisturbed one does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from slideseg.errors import RunError, explain
+from slideseg.model.file import ModelInfo
+from slideseg.training.checkpoint import Checkpoint
+from slideseg.training.learner import Learner
+from slideseg.training.progress import Scores, TrainProgress, Watcher
+from slideseg.training.validate import draw_samples, validate
+from slideseg.version import __version__
+
+if TYPE_CHECKING:
+    from slideseg.training.batches import Batches
+    from slideseg.training.config import TrainConfig
+    from slideseg.training.group import Group
+    from slideseg.training.run_folder import RunFolder
+
+SECONDS_BETWEEN_NEWS = 1.0
+"""How often steps are told of."""
+
+
+def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
+    """Train the network of a recipe on its ``data`` from the newest checkpoint in ``folder``, or afresh, to the end.
+
+    Raises:
+        RunError: if the loss is not finite.
+        SlideError: if an image can't be read.
+    """
+    config = data.config
+    learner = Learner(config, group, config.training.epochs * data.steps)
+    history = _History.fresh()
+    checkpoint = group.from_first(folder.checkpoints.latest() if group.writes else None)
+    if checkpoint is not None:
+        learner.restore(checkpoint)
+        history = _History.of(checkpoint)
+    if group.writes:
+        folder.truncate_to(history.epoch)
+    started = time.monotonic()
+    first = history.epoch
+    while history.epoch < config.training.epochs and not history.is_stale(config.training.patience):
+        begun = time.monotonic()
+        news = _News(watch, config, history.epoch, data.steps, (started, first))
+        rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, news)
+        scores = validate(learner.judged, data, group)
+        learner.schedule.after_validation(scores.value(config.training.select))
+        better = history.add(scores.value(config.training.select))
+        if group.writes:
+            row = {"epoch": history.epoch, "step": learner.step, "seconds": time.monotonic() - begun, "lr": rate}
+            _write(folder, learner, data, history, row | {"train_loss": loss} | scores.row(), better=better)
+        news.epoch_ended(loss, scores)
+
+
+def _train_epoch(learner: Learner, data: Batches, epoch: int, news: _News) -> float:
+    """Show every sample of the epoch to the network once; return the mean loss of a sample."""
+    group = learner.group
+    torch.manual_seed(_seed(learner.config.seed, epoch, group.rank))  # for dropout
+    total = torch.zeros((), device=group.device)
+    for step, parts in enumerate(data.epoch(epoch), 1):
+        total += learner.learn(parts, learner.config.training.batch)
+        if news.is_due():
+            news.stepped(step, float(total) * group.size / step)
+    mean = float(group.sum(total)) / data.steps
+    if not math.isfinite(mean):
+        raise RunError(explain(f"the loss is not finite in epoch {epoch + 1}", got=mean, try_="a lower rate, or clipping"))
+    return mean
+
+
+def _seed(seed: int, epoch: int, rank: int) -> int:
+    return (seed * 1_000_003 + epoch) * 4096 + rank
+
+
+class _History:
+    """Epochs done, and the best of them."""
+
+    def __init__(self, epoch: int, best: float, best_epoch: int) -> None:
+        self.epoch, self.best, self.best_epoch = epoch, best, best_epoch
+
+    @classmethod
+    def fresh(cls) -> _History:
+        return cls(0, -math.inf, 0)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> _History:
+        return cls(checkpoint.epoch, checkpoint.best, checkpoint.best_epoch)
+
+    def add(self, score: float) -> bool:
+        """Count an epoch; tell whether it is the best so far."""
+        self.epoch += 1
+        if score > self.best:
+            self.best, self.best_epoch = score, self.epoch
+        return self.best_epoch == self.epoch
+
+    def is_stale(self, patience: int | None) -> bool:
+        return patience is not None and self.epoch - self.best_epoch >= patience
+
+
+def _write(
+    folder: RunFolder, learner: Learner, data: Batches, history: _History, row: dict[str, float], *, better: bool
+) -> None:
+    """Write the epoch down; the checkpoint comes last: what it does not know of is done again."""
+    config = learner.config
+    info = describe(config, data, row)
+    folder.save_model("last", learner.judged, info)
+    if better:
+        folder.save_model("best", learner.judged, info)
+    every = config.training.pictures_every
+    drawn = every is not None and history.epoch % every == 0
+    shown = draw_samples(learner.judged, data, config) if drawn else None
+    folder.append_epoch(row, best_epoch=history.best_epoch, picture=shown)
+    state = Checkpoint(epoch=history.epoch, best=history.best, best_epoch=history.best_epoch, **learner.state())
+    folder.checkpoints.save(state, config.training.keep_every or 0)
+
+
+def describe(config: TrainConfig, data: Batches, row: dict[str, float]) -> ModelInfo:
+    """Return what the model file says about itself; no times, so that the same training gives the same bytes."""
+    training = {
+        **{name: value for name, value in config.about.model_dump().items() if value},
+        "metrics": {name: round(value, 6) for name, value in row.items() if name.startswith("val_")},
+        "epoch": int(row["epoch"]),
+        "step": int(row["step"]),
+        "seed": config.seed,
+        "slideseg_version": __version__,
+    }
+    return ModelInfo(config.name, config.unet, config.model_classes, config.model_input(data.mean, data.std), training)
+
+
+class _News:
+    """Tells the watcher how far the epoch is, now and then."""
+
+    def __init__(self, watch: Watcher, config: TrainConfig, epoch: int, steps: int, since: tuple[float, int]) -> None:
+        self._watch, self._epochs, self._epoch, self._steps = watch, config.training.epochs, epoch, steps
+        self._started, self._first = since
+        self._told = time.monotonic()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._told >= SECONDS_BETWEEN_NEWS
+
+    def stepped(self, step: int, loss: float) -> None:
+        self._told = time.monotonic()
+        self._watch(
+            TrainProgress(self._epoch, self._epochs, step, self._steps, loss, self._left(self._epoch + step / self._steps))
+        )
+
+    def epoch_ended(self, loss: float, scores: Scores) -> None:
+        done = self._epoch + 1
+        self._watch(TrainProgress(done, self._epochs, self._steps, self._steps, loss, self._left(done), scores))
+
+    def _left(self, done: float) -> float:
+        """Return the seconds until the last epoch's end, at the pace so far."""
+        return (time.monotonic() - self._started) / max(done - self._first, 1e-9) * (self._epochs - done)

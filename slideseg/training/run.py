@@ -1,0 +1,184 @@
+"""Train a network: the whole line on one page.
+
+recipe -> data checked -> lease on the run's folder -> the loop, here or on Ray -> report, which completes the run
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from slideseg.errors import ConfigError, explain
+from slideseg.inputs import absolute
+from slideseg.machine import usable_cores
+from slideseg.store.lease import Lease
+from slideseg.training.batches import Batches
+from slideseg.training.config import TrainConfig, load_config
+from slideseg.training.group import Group
+from slideseg.training.loop import fit
+from slideseg.training.preview import preview_sheet
+from slideseg.training.progress import TrainReport, Watcher
+from slideseg.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from slideseg.training.progress import TrainProgress
+
+log = logging.getLogger(__name__)
+
+PREVIEWED = 6
+"""Samples on a preview sheet."""
+RUNS = "runs"
+"""The folder for runs that were given none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How to train what a recipe says."""
+
+    workers: int | str = "auto"
+    """Worker processes that share every batch; 1 trains in this process, without Ray; ``auto``: one a GPU, else 1."""
+    address: str | None = None
+    """A running Ray cluster; the run's folder must then be one that all its nodes share."""
+    resume: bool = False
+    """Go on from the folder's last checkpoint although the recipe has changed since, to train longer for example."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    settings: tuple[str, ...] = ()
+    """Changes to the recipe, each ``key.path=value``."""
+
+
+def train(
+    config: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    on_progress: Watcher | None = None,
+    **options: Any,
+) -> TrainReport:
+    """Train a network as a recipe says.
+
+    The same call goes on where an earlier one was stopped. The weights don't depend on how often that happened; on a CPU,
+    with as many workers, they are the same to the bit.
+
+    Args:
+        config: the recipe, a YAML file.
+        output: the run's folder, a path or ``s3://bucket/prefix``; None for ``runs/NAME`` here.
+        on_progress: called with a `TrainProgress` as the training goes on.
+        **options: fields of `TrainOptions`, such as ``workers=2``.
+
+    Returns:
+        Where the best model is, and how good.
+
+    Raises:
+        SlidesegError: if the recipe or its data can't be used, the folder is another run's, or the training fails.
+    """
+    started = time.monotonic()
+    wanted = options_of(options)
+    recipe = load_config(config, wanted.settings)
+    url = absolute(os.fspath(output) if output is not None else f"{RUNS}/{recipe.name}")
+    where = device_of(wanted.device)
+    count = workers_of(wanted.workers, where)
+    _check_batch(recipe, count)
+    data = Batches(recipe, Group.join(where))  # tells what is wrong with the images before anything is written
+    watch = on_progress or _ignore
+    with Lease(url):
+        folder = RunFolder(url)
+        if folder.prepare(recipe.to_yaml(), resume=wanted.resume) != "complete":
+            if count == 1 and wanted.address is None:
+                torch.set_num_threads(usable_cores())
+                fit(data, folder, Group.join(where), watch)
+            else:
+                _fit_on_ray(recipe, url, (count, where, wanted.address), watch)
+            _complete(folder, time.monotonic() - started)
+    return report_of(folder)
+
+
+def options_of(options: dict[str, Any]) -> TrainOptions:
+    """Turn keyword arguments into options.
+
+    Raises:
+        ConfigError: if a name is unknown.
+    """
+    known = {field.name for field in fields(TrainOptions)}
+    if unknown := sorted(set(options) - known):
+        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known))))
+    return TrainOptions(**options)
+
+
+def _fit_on_ray(recipe: TrainConfig, url: str, crew: tuple[int, str, str | None], watch: Watcher) -> None:
+    from slideseg.training.job import RayJob  # noqa: PLC0415 - a single worker does without Ray
+
+    RayJob(recipe, url, *crew).run(watch)
+
+
+def _complete(folder: RunFolder, seconds: float) -> None:
+    """Write the report from what the last epoch left; its presence says that the run is complete."""
+    last = folder.checkpoints.latest()
+    if last is None:
+        msg = "a training ended without a checkpoint"
+        raise RuntimeError(msg)
+    best = next(row for row in folder.rows() if row["epoch"] == last.best_epoch)
+    metrics = {name: value for name, value in best.items() if name.startswith("val_")}
+    facts = {"epochs": last.epoch, "best_epoch": last.best_epoch, "metrics": metrics, "seconds": round(seconds, 3)}
+    folder.write_report({"status": "complete", **facts})
+
+
+def report_of(folder: RunFolder) -> TrainReport:
+    """Return the report of a run that is complete."""
+    facts = {**(folder.report() or {}), "status": "ok", "run": folder.url, "model": f"{folder.url}/best.safetensors"}
+    return TrainReport(**facts)
+
+
+def _check_batch(recipe: TrainConfig, workers: int) -> None:
+    parts, least = recipe.training.parts(workers), recipe.training.batch // workers
+    if least < parts:
+        got = f"batch {recipe.training.batch} for {workers} workers"
+        raise ConfigError(explain("every worker needs a sample for each forward pass", got=got, try_="a larger training.batch"))
+
+
+def device_of(wanted: str) -> str:
+    """Return where to train: ``auto`` is the GPU where there is one.
+
+    Raises:
+        ConfigError: if a GPU is wanted and there is none.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted not in ("cpu", "cuda"):
+        raise ConfigError(explain("no such device", got=wanted, want="auto, cpu or cuda"))
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(explain("there is no GPU that PyTorch can use", try_="--device cpu"))
+    return wanted
+
+
+def workers_of(wanted: int | str, device: str) -> int:
+    """Return the number of workers: ``auto`` is one a GPU, else one.
+
+    Raises:
+        ConfigError: if it is no number from 1.
+    """
+    if wanted == "auto":
+        return max(1, torch.cuda.device_count()) if device == "cuda" else 1
+    if not isinstance(wanted, int) or wanted < 1:
+        raise ConfigError(explain("no such number of workers", got=wanted, want="auto, or a whole number from 1"))
+    return wanted
+
+
+def _ignore(progress: TrainProgress) -> None:
+    """Tell nobody."""
+
+
+def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str, ...] = ()) -> None:
+    """Draw the first samples of a recipe as a PNG: as they are, augmented, their targets and their weights.
+
+    Raises:
+        SlidesegError: if the recipe or its data can't be used.
+    """
+    recipe = load_config(config, settings)
+    before, after, patches = Batches(recipe, Group.join("cpu")).preview(PREVIEWED)
+    colors = [one.color for one in recipe.model_classes]
+    preview_sheet(before, after, patches.target_NHW, patches.weights_NHW, colors).save(path, "PNG")

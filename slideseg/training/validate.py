@@ -1,0 +1,99 @@
+"""Judge a network on the validation images, by all workers together.
+
+Tiles see their real surroundings, so the numbers are those of prediction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from slideseg.training.loss import loss_of
+from slideseg.training.pictures import picture
+from slideseg.training.progress import Scores
+
+if TYPE_CHECKING:
+    from slideseg.model.unet import UNet
+    from slideseg.training.batches import Batches
+    from slideseg.training.config import TrainConfig
+    from slideseg.training.group import Group
+
+PICTURES = 4
+"""Validation samples in a picture."""
+
+
+@torch.no_grad()
+def validate(net: UNet, data: Batches, group: Group) -> Scores:
+    """Return how good ``net`` is; every worker does its share of the tiles, and all return the same."""
+    net.eval()
+    config = data.config
+    loss_of_samples = loss_of(config.loss)
+    classes = len(config.model_classes)
+    counts = torch.zeros((len(data.validation), classes, classes), dtype=torch.int64, device=group.device)
+    losses = torch.zeros(2, dtype=torch.float64, device=group.device)
+    for tile in group.share(data.tiles):
+        part = data.read_tile(tile)
+        logits_NKHW = net.forward_valid(part.image_NCHW)
+        target_NHW, found_NHW = part.target_NHW, class_map(logits_NKHW)
+        losses += torch.stack([loss_of_samples(logits_NKHW, target_NHW, part.weights_NHW).sum().double(), losses.new_ones(())])
+        height, width = tile.inside
+        counts[tile.item] += confusion(found_NHW[0, :height, :width], target_NHW[0, :height, :width], classes)
+    return scores_of(group.sum(counts), group.sum(losses), [one.name for one in config.model_classes])
+
+
+def class_map(logits_NKHW: Tensor) -> Tensor:
+    """Return the class ids (N, H, W): the likeliest class, or of one sigmoid channel class 1 where p > 0.5."""
+    return (logits_NKHW[:, 0] > 0).long() if logits_NKHW.shape[1] == 1 else logits_NKHW.argmax(1)
+
+
+def confusion(found: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Return the number of pixels (truth, found) of every pair of classes.
+
+    >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    pairs = truth.long().flatten() * classes + found.flatten()
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def scores_of(counts_Itf: Tensor, losses: Tensor, names: list[str]) -> Scores:
+    """Return the scores of counts (image, truth, found) and of [sum of tiles' losses, number of tiles]."""
+    counts_Itf = counts_Itf.double().cpu()
+    both_I = counts_Itf[:, 1:, 1:].sum((1, 2))
+    total_I = counts_Itf[:, 1:].sum((1, 2)) + counts_Itf[:, :, 1:].sum((1, 2))
+    seen_I = counts_Itf.sum((1, 2)) > 0
+    dice_I, iou_I = _dice(both_I, total_I)[seen_I], _iou(both_I, total_I)[seen_I]
+    pooled = counts_Itf.sum(0)
+    both_c, total_c = pooled.diagonal(), pooled.sum(0) + pooled.sum(1)
+    dice_c, iou_c = _dice(both_c, total_c).tolist(), _iou(both_c, total_c).tolist()
+    return Scores(
+        loss=float(losses[0] / losses[1]),
+        dice=float(dice_I.mean()),
+        iou=float(iou_I.mean()),
+        class_dice=dict(zip(names[1:], dice_c[1:], strict=True)),
+        class_iou=dict(zip(names[1:], iou_c[1:], strict=True)),
+    )
+
+
+def _dice(both: Tensor, total: Tensor) -> Tensor:
+    return torch.where(total > 0, 2 * both / total, 1.0)
+
+
+def _iou(both: Tensor, total: Tensor) -> Tensor:
+    return torch.where(total > 0, both / (total - both), 1.0)
+
+
+@torch.no_grad()
+def draw_samples(net: UNet, data: Batches, config: TrainConfig) -> bytes:
+    """Return a PNG of what ``net`` predicts on the same few validation tiles every time."""
+    net.eval()
+    chosen = data.tiles[:: max(1, len(data.tiles) // PICTURES)][:PICTURES]
+    images, truths, found = [], [], []
+    for tile in chosen:
+        part = data.read_tile(tile)
+        images.append(data.look_of(part))
+        truths.append(part.target_NHW[0].to(torch.uint8).cpu().numpy())
+        found.append(class_map(net.forward_valid(part.image_NCHW))[0].to(torch.uint8).cpu().numpy())
+    return picture(images, truths, found, [one.color for one in config.model_classes])

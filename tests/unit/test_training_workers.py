@@ -1,0 +1,136 @@
+"""Several workers do what one does: batch norm over all of them, the same loss, the same gradients."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+from slideseg.training.batches import Patches
+from slideseg.training.config import parse_config
+from slideseg.training.group import Group
+from slideseg.training.learner import Learner
+from slideseg.training.sync_norm import synchronise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+CPU = torch.device("cpu")
+BATCH = 5
+SIDE = 32
+
+
+def run(work: Callable[[int, str], None], size: int) -> list[dict[str, Tensor]]:
+    """Run ``work`` in ``size`` processes of one group; return what each saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_join, args=(work, size, folder), nprocs=size)
+        return [torch.load(Path(folder, f"{rank}.pt"), weights_only=True) for rank in range(size)]
+
+
+def _join(rank: int, work: Callable[[int, str], None], size: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+    work(rank, folder)
+    dist.destroy_process_group()
+
+
+def norm_inputs() -> tuple[Tensor, Tensor, nn.BatchNorm2d]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(BATCH, 4, 6, 7, generator=generator) * 3 + 50  # a large mean: sums of squares alone would lose digits
+    slope = torch.randn(BATCH, 4, 6, 7, generator=generator)
+    norm = nn.BatchNorm2d(4)
+    with torch.no_grad():
+        norm.weight.copy_(torch.rand(4, generator=generator) + 0.5)
+        norm.bias.copy_(torch.rand(4, generator=generator))
+    return x, slope, norm
+
+
+def normalise_part(rank: int, folder: str) -> None:
+    x, slope, norm = norm_inputs()
+    group = Group.join("cpu")
+    mine = list(group.share(range(BATCH)))
+    synchronise(norm, CPU)
+    part = x[mine].requires_grad_()
+    out = norm(part)
+    (out * slope[mine]).sum().backward()
+    grads = torch.stack([group.sum(norm.weight.grad), group.sum(norm.bias.grad)])
+    saved = {"out": out.detach(), "grad": part.grad, "grads": grads, "mean": norm.running_mean, "var": norm.running_var}
+    torch.save(saved, Path(folder, f"{rank}.pt"))
+
+
+def test_batch_norm_over_workers_is_batch_norm_over_the_whole_batch() -> None:
+    x, slope, norm = norm_inputs()
+    x.requires_grad_()
+    out = norm(x)
+    (out * slope).sum().backward()
+    parts = run(normalise_part, 2)
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(torch.cat([part["out"] for part in parts]), out.detach(), **close)
+    torch.testing.assert_close(torch.cat([part["grad"] for part in parts]), x.grad, **close)
+    for part in parts:
+        torch.testing.assert_close(part["grads"], torch.stack([norm.weight.grad, norm.bias.grad]), **close)
+        torch.testing.assert_close(part["mean"], norm.running_mean, **close)
+        torch.testing.assert_close(part["var"], norm.running_var, **close)
+
+
+RECIPE = {
+    "name": "small",
+    "data": {"sources": [{"images": "x.tif", "labels": "y.tif", "labels_are": "mask"}], "split": {"fraction": 0.5}},
+    "classes": ["cell", "border"],
+    "target": {"border": 1},
+    "input": {"channels": 1, "mean": [0.5], "std": [0.2]},
+    "network": {"base_channels": 4, "depth": 2, "form": "same"},
+    "loss": {"cross_entropy": 1, "dice": 1},
+    "optimiser": {"name": "sgd", "rate": 0.1, "momentum": 0.0},
+    "training": {"batch": BATCH, "patch": SIDE},
+}
+
+
+def batch() -> Patches:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(BATCH, 1, SIDE, SIDE, generator=generator)
+    target = torch.randint(0, 3, (BATCH, SIDE, SIDE), generator=generator)
+    return Patches(image, target, torch.rand(BATCH, SIDE, SIDE, generator=generator))
+
+
+def first_step(rank: int, folder: str) -> None:
+    group = Group.join("cpu")
+    learner = Learner(parse_config(RECIPE, "test"), group, steps=10)
+    mine = list(group.share(range(BATCH)))
+    loss = learner.learn([batch().pick(mine)], BATCH)
+    torch.save({"loss": group.sum(loss), **changes(learner)}, Path(folder, f"{rank}.pt"))
+
+
+def changes(learner: Learner) -> dict[str, Tensor]:
+    """Return the weights after the step; with plain SGD they tell the gradients."""
+    return {name: tensor.clone() for name, tensor in learner.net.state_dict().items()}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_workers_together_take_the_step_that_one_takes(size: int) -> None:
+    alone = Learner(parse_config(RECIPE, "test"), Group(0, 1, CPU), steps=10)
+    before = changes(alone)
+    loss = alone.learn([batch()], BATCH)
+    after = changes(alone)
+    assert any(not torch.equal(before[name], after[name]) for name in after if name.endswith("weight"))
+    for part in run(first_step, size):
+        torch.testing.assert_close(part.pop("loss"), loss, rtol=1e-5, atol=1e-6)
+        for name, tensor in part.items():
+            torch.testing.assert_close(tensor, after[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_batch_in_parts_takes_the_step_of_the_whole_one_without_batch_norm() -> None:
+    recipe = parse_config({**RECIPE, "network": {"base_channels": 4, "depth": 2, "batch_norm": False, "form": "same"}}, "test")
+    whole, parted = (Learner(recipe, Group(0, 1, CPU), steps=10) for _ in range(2))
+    loss = whole.learn([batch()], BATCH)
+    parts = [batch().pick(rows) for rows in ([0, 1], [2, 3], [4])]
+    torch.testing.assert_close(parted.learn(parts, BATCH), loss)
+    torch.testing.assert_close(changes(parted), changes(whole))
