@@ -82,7 +82,7 @@ def contacts(instances_NHW: Tensor, reach: int) -> Tensor:
     ids_NHW = instances_NHW.double()  # holds every 32-bit id exactly
     highest_NHW = _highest_around(ids_NHW, reach)
     lowest_NHW = -_highest_around(torch.where(ids_NHW > 0, -ids_NHW, -torch.inf), reach)
-    return (highest_NHW > 0) & (lowest_NHW < highest_NHW)
+    return lowest_NHW < highest_NHW  # where there is none, the lowest is infinite
 
 
 def _highest_around(values_NHW: Tensor, reach: int) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from slideseg.errors import ConfigError
 from slideseg.training import augment as module
 from slideseg.training.augment import AugmentConfig, augment, draw, window_side
-from slideseg.training.warp import source_of
+from slideseg.training.warp import Warp, source_of, turned
 from slideseg.training.windows import Windows, join
 
 ALL = {
@@ -129,7 +129,15 @@ def test_a_raw_window_is_not_larger_than_needed():
     assert window_side(AugmentConfig(shift=3), 32) == 38
     assert window_side(AugmentConfig(elastic={"sigma": 10}), 572) == 632
     assert window_side(AugmentConfig(scale=(1.5, 2)), 32) == 32  # magnified only: shows less than there is
-    assert window_side(AugmentConfig(rotate=180), 101) == 101 + 2 * 21  # 50 sqrt(2) = 70.7
+    assert window_side(AugmentConfig(rotate=180), 401) == 401 + 2 * 83  # 200 sqrt(2) = 282.8
+
+
+def test_a_raw_window_holds_the_outermost_corner():
+    config = AugmentConfig(rotate=60, scale=(0.5, 1), stretch=(0.8, 1), shift=7, optical_distortion=0.2)
+    raw = window_side(config, 101)
+    extreme = Warp(turned(45, np.full(2, 0.4)), np.full(2, 7.0), np.zeros((2, 3, 3)), 0.2)
+    source = source_of([extreme], 101, raw, torch.device("cpu"))
+    assert raw - 3 < source.max() <= raw - 1
 
 
 def test_elastic_displacements_have_the_stated_deviation():
@@ -168,6 +176,7 @@ def test_noise_is_gaussian_of_its_deviation():
     change = module.noisy(image, 0.05, 3) - image
     assert change.std().item() == pytest.approx(0.05, rel=0.02)
     assert abs(change.mean().item()) < 1e-3
+    assert not torch.equal(module.noisy(image, 0.05, 4) - image, change)
 
 
 def test_contrast_keeps_the_mean_and_brightness_moves_it():
@@ -210,6 +219,7 @@ def test_motion_draws_a_line_of_its_length_and_direction():
     spot = module.motion_blurred(point(), (0.0, 6.0))[0, 0]
     assert spot.sum().item() == pytest.approx(1, abs=1e-5)
     assert spot[10, 8:13].min() > 0.12
+    assert spot[10, 7] < 0.75 * spot[10, 10]  # the line ends in the middle of this pixel
     assert spot.sum(1).nonzero().flatten().tolist() == [10]
     steep = module.motion_blurred(point(), (6.0, 0.0))[0, 0]
     torch.testing.assert_close(steep, spot.T)
@@ -239,6 +249,7 @@ def test_stains_are_told_apart():
     torch.testing.assert_close(out, (-2 * amount * stains[0].view(1, 3, 1, 1)).exp())
     added = module.restained(torch.ones(1, 3, 2, 2), np.ones(3), np.array([0, 0.5, 0]))
     torch.testing.assert_close(-added.log()[0, :, 0, 0], 0.5 * stains[1], atol=1e-6, rtol=0)
+    assert module.restained(torch.ones(1, 3, 2, 2), np.ones(3), np.full(3, -0.5)).max() == 1  # no lighter than white
 
 
 def test_stain_amounts_of_one_change_nothing():
