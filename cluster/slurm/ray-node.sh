@@ -20,7 +20,9 @@ if [[ " $* " == *" --head "* ]] && python -c 'import grpc' 2>/dev/null; then
   options+=(--ray-client-server-port=$((RAY_PORT + 2)))
 fi
 
-RAY_USAGE_STATS_ENABLED=0 ray start "$@" "${options[@]}" &
+# When Ray is told to end, the command has ended: nothing to wait for, and Slurm's patience is 30 seconds.
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 RAY_USAGE_STATS_ENABLED=0
+ray start "$@" "${options[@]}" &
 ray=$!
 trap 'kill "$ray" 2>/dev/null || true' TERM INT
 # A trapped signal ends `wait` early, so wait until Ray is really gone.

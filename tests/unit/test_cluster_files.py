@@ -439,7 +439,7 @@ def test_a_cancelled_job_ends_its_command_and_does_not_come_back(tmp_path, slide
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(280)
 def test_a_slurm_job_starts_ray_with_a_token_on_two_nodes_runs_and_leaves_nothing(tmp_path):
     """Two Ray nodes on this machine, on ports and in folders of their own, as for two jobs that share a node."""
     pixels = np.random.default_rng(1).integers(0, 255, (200, 300), np.uint8)
@@ -451,7 +451,7 @@ def test_a_slurm_job_starts_ray_with_a_token_on_two_nodes_runs_and_leaves_nothin
         "predict.sbatch", tmp_path / "slide.png", "-m", tmp_path / "m.safetensors", "-o", tmp_path / "x.zarr", "--json"
     )
     try:
-        status = script.wait(120)
+        status = script.wait(240)
     finally:
         if script.poll() is None:
             os.killpg(script.pid, signal.SIGTERM)  # the session that this test made
