@@ -91,6 +91,11 @@ class Item:
         pixel = channels_of(self._image) * self._image.dtype.itemsize + 5 + (0 if self._weight_map is None else 4)
         return self.area * pixel
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the image lies in memory."""
+        return self._held is not None
+
     def hold(self) -> None:
         """Decode the image and its labels into memory, and close the files.
 

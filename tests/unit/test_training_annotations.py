@@ -1,0 +1,157 @@
+import gzip
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slideseg.errors import DataError
+from slideseg.geometry import Box
+from slideseg.training.annotations import PolygonLabels, fill, read_annotations
+from slideseg.training.labels import View
+
+CLASSES = ("background", "Tumor", "stroma")
+
+
+def square(y0, x0, y1, x1) -> list:
+    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
+
+
+def feature(name, *rings) -> dict:
+    properties = {} if name is None else {"objectType": "annotation", "classification": {"name": name, "color": [1, 2, 3]}}
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": list(rings)}, "properties": properties}
+
+
+def labels(tmp_path, features, shape=(20, 30), scale=1.0, classes=CLASSES) -> PolygonLabels:
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    view = View((round(shape[0] / scale), round(shape[1] / scale)), shape, (scale, scale))
+    return PolygonLabels(read_annotations(str(path), classes), view)
+
+
+def whole(labels: PolygonLabels) -> np.ndarray:
+    return labels.read(Box.of_shape(labels.levels[0].shape))
+
+
+def test_polygons_with_holes_become_classes_and_instances(tmp_path) -> None:
+    got = whole(
+        labels(tmp_path, [feature("tumor", square(2, 3, 10, 12), square(4, 5, 6, 7)), feature("Stroma", square(8, 8, 20, 30))])
+    )
+    classes, instances = np.zeros((20, 30), int), np.zeros((20, 30), int)
+    classes[2:10, 3:12] = instances[2:10, 3:12] = 1
+    classes[4:6, 5:7] = instances[4:6, 5:7] = 0
+    classes[8:20, 8:30] = instances[8:20, 8:30] = 2
+    np.testing.assert_array_equal(got[..., 0], classes)
+    np.testing.assert_array_equal(got[..., 1], instances)
+
+
+def test_a_multipolygon_is_one_instance_and_background_covers(tmp_path) -> None:
+    both = {"type": "MultiPolygon", "coordinates": [[square(0, 0, 4, 4)], [square(10, 10, 14, 14)]]}
+    multi = {**feature("Tumor"), "geometry": both}
+    got = whole(labels(tmp_path, [multi, feature("background", square(2, 2, 4, 4))]))
+    assert set(np.unique(got[..., 1])) == {0, 1}
+    assert (got[..., 0] == 1).sum() == (got[..., 1] == 1).sum() == 16 - 4 + 16
+
+
+def test_a_coarser_view_asks_where_its_own_centres_lie(tmp_path) -> None:
+    got = whole(labels(tmp_path, [feature("tumor", square(4, 4, 9, 8.9))], scale=2.0))[..., 0]
+    expected = np.zeros((10, 15), int)
+    expected[2:4, 2:4] = 1  # centres 5 and 7 are inside; 9 is on the lower edge and behind the right one
+    np.testing.assert_array_equal(got, expected)
+
+
+corner = st.integers(-20, 160).map(lambda n: n / 4)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(corner, corner), min_size=3, max_size=8), st.tuples(*[st.integers(-5, 30)] * 2), st.integers(1, 25))
+def test_any_polygon_is_filled_as_a_point_by_point_test_says(points, origin, side) -> None:
+    ring = np.array([*points, points[0]])
+    edges = np.hstack([ring[:-1], ring[1:]])
+    box = Box(0, 0, side, side).shift(*origin)
+    expected = np.zeros(box.shape, bool)
+    for y in range(side):
+        for x in range(side):
+            cy, cx = y + box.y0 + 0.5, x + box.x0 + 0.5
+            crossed = 0
+            for y0, x0, y1, x1 in edges:
+                if (y0 <= cy) != (y1 <= cy):
+                    crossed += x0 + (cy - y0) * (x1 - x0) / (y1 - y0) <= cx
+            expected[y, x] = crossed % 2
+    np.testing.assert_array_equal(fill(edges, box), expected)
+
+
+def test_neighbours_share_no_pixel_and_leave_none_out(tmp_path) -> None:
+    angles = np.linspace(0, 2 * np.pi, 8)
+    spokes = [(10.3 + 40 * np.sin(a), 15.1 + 40 * np.cos(a)) for a in angles]
+    edges = []
+    for one, two in pairwise(spokes):
+        ring = np.array([(10.3, 15.1), one, two, (10.3, 15.1)])
+        edges.append(np.hstack([ring[:-1], ring[1:]]))
+    total = sum(fill(wedge, Box(0, 0, 20, 30)).astype(int) for wedge in edges)
+    assert (total == 1).all()
+
+
+def test_a_box_is_the_crop_of_the_whole(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    features = [
+        feature(CLASSES[1 + i % 2], square(y, x, y + 3.3, x + 4.7)) for i, (y, x) in enumerate(rng.uniform(0, 15, (20, 2)))
+    ]
+    opened = labels(tmp_path, features, scale=0.7)
+    full = whole(opened)
+    for box in Box.of_shape(full.shape[:2]).split(7, 9):
+        np.testing.assert_array_equal(opened.read(box), full[box.slices])
+
+
+def test_lists_single_features_and_gzip_are_read(tmp_path) -> None:
+    one = feature("tumor", square(0, 0, 4, 4))
+    for name, text in (("a.json", json.dumps([one])), ("b.geojson", json.dumps(one))):
+        (tmp_path / name).write_text(text)
+        assert len(read_annotations(str(tmp_path / name), CLASSES).outlines) == 1
+    (tmp_path / "c.geojson.gz").write_bytes(gzip.compress(json.dumps([one, one]).encode()))
+    assert [o.instance for o in read_annotations(str(tmp_path / "c.geojson.gz"), CLASSES).outlines] == [1, 2]
+
+
+def test_a_polygon_that_crosses_itself_is_repaired(tmp_path) -> None:
+    bow_tie = [[0, 0], [10, 10], [10, 0], [0, 10], [0, 0]]
+    got = whole(labels(tmp_path, [feature("tumor", bow_tie)]))[..., 0]
+    assert got[1, 5] == got[8, 5] == 0
+    assert got[5, 1] == got[5, 9] == 1
+    assert 40 <= got.sum() <= 60
+
+
+def test_without_a_class_there_must_be_only_one(tmp_path) -> None:
+    assert whole(labels(tmp_path, [feature(None, square(0, 0, 4, 4))], classes=("background", "nucleus"))).any()
+    with pytest.raises(DataError, match="feature 1 is of an unknown class \\(got no class"):
+        labels(tmp_path, [feature(None, square(0, 0, 4, 4))])
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([feature("tumor", square(0, 0, 4, 4)), feature("lymph", square(0, 0, 4, 4))],
+         r"a.geojson: feature 2 is of an unknown class \(got lymph, want background or Tumor or stroma\)"),
+        ([{**feature("tumor"), "geometry": {"type": "Point", "coordinates": [1, 2]}}], r"feature 1 can't be used \(got Point"),
+        ([{**feature("tumor"), "geometry": None}], "feature 1 can't be used"),
+        ([feature("tumor", [[0, 0], [1, 1]])], "feature 1 is damaged"),
+        ([feature("tumor", [[0, 0], [5, 5], [0, 0], [0, 0]])], "feature 1 has no area"),
+        ([feature("tumor", [[0, 0], ["a", 5], [3, 0], [0, 0]])], "feature 1 is damaged"),
+        ([feature("tumor", square(100, 100, 104, 104))], r"outside the image \(got one around y, x \[100, 100\], want 20 x 30"),
+        ([], "holds no annotation"),
+    ],
+)  # fmt: skip
+def test_annotations_that_can_not_be_used_are_refused(tmp_path, features, message) -> None:
+    with pytest.raises(DataError, match=message):
+        labels(tmp_path, features)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3", '"a"', "\ud800".encode("utf-8", "surrogatepass")])
+def test_what_is_no_geojson_is_refused(tmp_path, text) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=r"a\.geojson"):
+        read_annotations(str(path), CLASSES)
+    with pytest.raises(DataError, match="no such annotations"):
+        read_annotations(str(tmp_path / "b.geojson"), CLASSES)

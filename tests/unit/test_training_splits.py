@@ -1,0 +1,104 @@
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import ValidationError
+
+from slideseg.errors import ConfigError
+from slideseg.training.splits import SplitConfig, choose_by_fraction, split
+
+
+@dataclass(frozen=True)
+class Named:
+    name: str
+    stem: str = ""
+    plane: int | None = None
+    row: dict = field(default_factory=dict)
+
+
+def stack(planes: int) -> list[Named]:
+    return [Named(f"stack[{plane}]", "stack", plane) for plane in range(planes)]
+
+
+def names(images) -> list[str]:
+    return [image.name for image in images]
+
+
+@pytest.mark.parametrize("fraction", [8 / 30, 0.2667, 0.26])
+def test_eight_of_thirty_slices_are_kept_for_validation(fraction) -> None:
+    train, validation = split(stack(30), SplitConfig.model_validate({"fraction": fraction}))
+    assert (len(train), len(validation)) == (22, 8)
+    assert sorted(names(train) + names(validation)) == sorted(names(stack(30)))
+
+
+def test_a_split_by_fraction_follows_from_names_and_seed_alone() -> None:
+    every = names(stack(30))
+    first = choose_by_fraction(every, 0.2, 0)
+    assert first == choose_by_fraction(every[::-1], 0.2, 0)
+    assert first != choose_by_fraction(every, 0.2, 1)
+    assert len(first ^ choose_by_fraction([*every, "one more"], 0.2, 0)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("config", "train", "validation"),
+    [
+        ({"train": [0, 1], "validation": [3]}, [0, 1], [3]),
+        ({"validation": [1, "stack[3]"]}, [0, 2, 4], [1, 3]),
+        ({"train": ["2"]}, [2], [0, 1, 3, 4]),
+    ],
+)
+def test_a_split_by_list_names_planes(config, train, validation) -> None:
+    got = split(stack(5), SplitConfig.model_validate(config))
+    assert [[image.plane for image in part] for part in got] == [train, validation]
+
+
+def test_a_split_by_list_names_files_and_whole_stacks() -> None:
+    images = [*stack(3), Named("a", "a"), Named("None", "None")]
+    train, validation = split(images, SplitConfig.model_validate({"train": ["a"], "validation": ["stack"]}))
+    assert names(train) == ["a"]
+    assert names(validation) == names(stack(3))
+
+
+def test_a_split_by_column_leaves_out_other_values() -> None:
+    images = [Named(name, name, None, {"part": part}) for name, part in zip("abcd", ["t", "v", "test", "t"], strict=True)]
+    train, validation = split(images, SplitConfig.model_validate({"column": "part", "train": "t", "validation": "v"}))
+    assert (names(train), names(validation)) == (["a", "d"], ["b"])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"train": [0, 1], "validation": [1]}, r"both in training and in validation \(got stack\[1\]"),
+        ({"train": [7]}, r"data.split.train: no such image \(got 7, want stack\[0\] ... stack\[4\]\)"),
+        ({"validation": [0, 1, 2, 3, 4]}, "no image for training"),
+        ({"fraction": 0.01}, "no image for validation"),
+        ({"train": [], "validation": [1]}, "no image for training"),
+        ({"column": "part", "train": "a"}, "no column part"),
+    ],
+)
+def test_a_split_that_can_not_be_is_refused(config, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split(stack(5), SplitConfig.model_validate(config))
+
+
+def test_a_value_that_no_row_holds_is_refused() -> None:
+    images = [Named("a", "a", None, {"part": "train"})]
+    with pytest.raises(ConfigError, match=r"no image for validation in column part \(got 'val', want train\)"):
+        split(images, SplitConfig.model_validate({"column": "part", "validation": "val"}))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"column": "part"},
+        {"fraction": 0.2, "train": [1]},
+        {"fraction": 0.2, "column": "part"},
+        {"fraction": 1.0},
+        {"train": "t"},
+        {"column": "part", "train": ["t"]},
+        {"fraction": 0.2, "shuffle": True},
+    ],
+)
+def test_a_split_is_told_in_one_form(config) -> None:
+    with pytest.raises(ValidationError):
+        SplitConfig.model_validate(config)
