@@ -11,33 +11,39 @@ from slideseg.version import __version__
 
 if TYPE_CHECKING:
     from slideseg.conversion import convert
+    from slideseg.evaluation.run import evaluate
     from slideseg.in_memory import segment
     from slideseg.model.bundled import load_model
     from slideseg.prediction import predict
     from slideseg.slide.open import open_slide
     from slideseg.store.result import open_result
     from slideseg.store.verify import verify
+    from slideseg.training.run import train
 
 __all__ = [
     "Box",
     "SlidesegError",
     "__version__",
     "convert",
+    "evaluate",
     "load_model",
     "open_result",
     "open_slide",
     "predict",
     "segment",
+    "train",
     "verify",
 ]
 
 _HOMES = {
     "convert": "slideseg.conversion",
+    "evaluate": "slideseg.evaluation.run",
     "load_model": "slideseg.model.bundled",
     "open_result": "slideseg.store.result",
     "open_slide": "slideseg.slide.open",
     "predict": "slideseg.prediction",
     "segment": "slideseg.in_memory",
+    "train": "slideseg.training.run",
     "verify": "slideseg.store.verify",
 }
 

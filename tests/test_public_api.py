@@ -15,11 +15,13 @@ DOCUMENTED = {
     "SlidesegError",
     "__version__",
     "convert",
+    "evaluate",
     "load_model",
     "open_result",
     "open_slide",
     "predict",
     "segment",
+    "train",
     "verify",
 }
 FUNCTIONS = sorted(name for name in slideseg.__all__ if name.islower() and not name.startswith("_"))

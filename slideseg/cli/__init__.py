@@ -13,9 +13,11 @@ import click
 
 from slideseg.cli.convert import convert
 from slideseg.cli.demo import demo
+from slideseg.cli.evaluate import evaluate
 from slideseg.cli.info import info
 from slideseg.cli.model import model
 from slideseg.cli.predict import predict
+from slideseg.cli.train import train
 from slideseg.cli.verify import verify
 from slideseg.errors import SlidesegError
 from slideseg.machine import return_freed_memory
@@ -30,7 +32,7 @@ def cli() -> None:
     """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
 
 
-for _command in (predict, convert, info, verify, model, demo):
+for _command in (predict, train, evaluate, convert, info, verify, model, demo):
     cli.add_command(_command)
 
 

@@ -200,19 +200,23 @@ def _warp(source: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], certaint
     order = np.argsort(-certainty[rows, columns], kind="stable")
     left = ((rows[order] + 1) * width + columns[order] + 1).tolist()
     ring, simple = [dy * width + dx for dy, dx in _RING], simple_points()
+    changed = bytearray(b"\1" * len(image))  # only where a neighbour has changed can a point have become simple
     before = None
     while left and len(left) != before:
         before = len(left)
-        left = [at for at in left if not _flip_if_simple(image, at, ring, simple)]
+        left = [at for at in left if not (changed[at] and _flip_if_simple(image, changed, at, ring, simple))]
     return np.frombuffer(bytes(image), np.uint8).reshape(-1, width)[1:-1, 1:-1].astype(bool)
 
 
-def _flip_if_simple(image: bytearray, at: int, ring: list[int], simple: tuple[bool, ...]) -> bool:
+def _flip_if_simple(image: bytearray, changed: bytearray, at: int, ring: list[int], simple: tuple[bool, ...]) -> bool:
     code = 0
     for bit, step in enumerate(ring):
         code |= image[at + step] << bit
+    changed[at] = 0
     if simple[code]:
         image[at] ^= 1
+        for step in ring:
+            changed[at + step] = 1
     return simple[code]
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-OTHER = 256
-"""Stands for every value that no class id can be."""
+OTHERS = range(256, 320)
+"""Stand for the values that no class id can be: many different ones take several of these, a single one takes one."""
+_SIDE = OTHERS.stop
 Compared = Literal["classes", "foreground"]
 """What is compared: class with class, or any class above 0 with background."""
 
@@ -27,7 +28,7 @@ class SemanticCounts:
     """How many pixels have which pair of values. Its size is fixed, and counts of parts of an image add up to its counts."""
 
     pixels: npt.NDArray[np.int64]
-    """(predicted value, true value), 257 x 257; values outside 0 to 255 are in the last row and column."""
+    """(predicted value, true value), 320 x 320; values outside 0 to 255 are in the last rows and columns, see `OTHERS`."""
 
     @classmethod
     def of(cls, predicted: npt.NDArray[np.integer], truth: npt.NDArray[np.integer]) -> SemanticCounts:
@@ -39,14 +40,14 @@ class SemanticCounts:
         if predicted.shape != truth.shape:
             msg = f"label images of shapes {predicted.shape} and {truth.shape}"
             raise ValueError(msg)
-        pairs = _bounded(predicted) * (OTHER + 1) + _bounded(truth)
-        counts = np.bincount(pairs.ravel(), minlength=(OTHER + 1) ** 2)
-        return cls(counts.reshape(OTHER + 1, OTHER + 1).astype(np.int64, copy=False))
+        pairs = _bounded(predicted) * _SIDE + _bounded(truth)
+        counts = np.bincount(pairs.ravel(), minlength=_SIDE**2)
+        return cls(counts.reshape(_SIDE, _SIDE).astype(np.int64, copy=False))
 
     @classmethod
     def empty(cls) -> SemanticCounts:
         """Return the counts of no pixels, the zero of the addition."""
-        return cls(np.zeros((OTHER + 1, OTHER + 1), np.int64))
+        return cls(np.zeros((_SIDE, _SIDE), np.int64))
 
     def __add__(self, other: SemanticCounts) -> SemanticCounts:
         """Return the counts of both parts."""
@@ -54,12 +55,12 @@ class SemanticCounts:
 
     @property
     def predicted_values(self) -> frozenset[int]:
-        """Values of the prediction; `OTHER` for all above 255."""
+        """Values of the prediction; `OTHERS` for those above 255."""
         return frozenset(np.flatnonzero(self.pixels.sum(1)).tolist())
 
     @property
     def true_values(self) -> frozenset[int]:
-        """Values of the truth; `OTHER` for all above 255."""
+        """Values of the truth; `OTHERS` for those above 255."""
         return frozenset(np.flatnonzero(self.pixels.sum(0)).tolist())
 
     def of_class(self, value: int) -> BinaryCounts:
@@ -176,7 +177,8 @@ def summarise(images: Sequence[SemanticScores], pooled: SemanticCounts) -> Seman
 
 def _bounded(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     wide = values.astype(np.int64)
-    wide[(wide < 0) | (wide >= OTHER)] = OTHER
+    beyond = (wide < 0) | (wide >= OTHERS.start)
+    wide[beyond] = OTHERS.start + wide[beyond] % len(OTHERS)
     return wide
 
 

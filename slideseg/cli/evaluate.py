@@ -1,0 +1,72 @@
+"""``slideseg evaluate``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from slideseg.cli.options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slideseg.evaluation.report import Evaluation
+
+COLUMNS = {
+    "semantic": ("dice", "iou", "pixel_accuracy"),
+    "isbi": ("v_rand", "v_info", "rand_error", "warping_error", "pixel_error"),
+    "instances": ("f1", "ap", "aji", "pq", "predicted", "truth"),
+}
+"""What the table shows of every family; ``--json`` has all."""
+
+
+@click.command()
+@click.argument("prediction")
+@click.argument("truth")
+@click.option(
+    "--metrics", default="semantic", show_default=True, metavar="LIST",
+    help="Families of metrics, with commas: semantic, isbi, instances.",
+)  # fmt: skip
+@json_option
+@debug_option
+def evaluate(prediction: str, truth: str, metrics: str, as_json: bool) -> None:
+    """Compare a segmentation with the truth: result stores, zarr, TIFF, PNG, or folders of them matched by name."""
+    from slideseg.evaluation.run import evaluate as run
+
+    report = run(prediction, truth, [name.strip() for name in metrics.split(",")])
+    if as_json:
+        click.echo(json.dumps(report.to_dict()))
+        return
+    for line in lines_of(report):
+        click.echo(line)
+    if report.unmatched:
+        click.echo(f"warning: {len(report.unmatched)} images only on one side: {', '.join(report.unmatched[:3])}", err=True)
+
+
+def lines_of(report: Evaluation) -> Iterator[str]:
+    """Yield the report as an aligned table, and what else there is to say."""
+    found = report.to_dict()
+    columns = [(family, name) for family, names in COLUMNS.items() if family in found["metrics"] for name in names]
+    rows = [[image["name"], *(_number(image[family][name]) for family, name in columns)] for image in found["images"]]
+    if len(rows) > 1:
+        rows.append(["all", *(_number(found["metrics"][family][name]) for family, name in columns)])
+    yield from aligned_table([["image", *(name.replace("_", " ") for _, name in columns)], *rows])
+    semantic = found["metrics"].get("semantic")
+    if semantic is not None:
+        yield from (f"class {one['name']}: Dice {one['dice']:.4f}, IoU {one['iou']:.4f}" for one in semantic["classes"])
+        yield f"all pixels pooled: Dice {semantic['dice_pooled']:.4f}, IoU {semantic['iou_pooled']:.4f}"
+    yield from report.notes
+
+
+def aligned_table(rows: list[list[str]]) -> Iterator[str]:
+    """Yield the rows with columns as wide as their widest cell, names to the left and numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
+
+
+def _number(value: Any) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4f}"

@@ -1,0 +1,1 @@
+"""Compare segmentations with the truth: `slideseg.evaluate`."""

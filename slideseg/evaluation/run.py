@@ -1,0 +1,235 @@
+"""Compare predictions with the truth, image by image and block by block.
+
+Pixels and objects are counted in blocks and the counts added, so a whole slide needs no more memory than a tile. The metrics
+of membranes, and objects that have to be made from a class map, need whole planes, and are refused where those are too large.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from slideseg.errors import ConfigError, explain
+from slideseg.evaluation.report import FAMILIES, Evaluation, ImageScores
+from slideseg.evaluation.sources import Grid, Side, Source, aligned, open_side, pair_images
+from slideseg.geometry import Box
+from slideseg.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
+from slideseg.metrics.isbi import IsbiScores, best_scores, plane_scores
+from slideseg.metrics.overlap import OverlapTable
+from slideseg.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+BLOCK = 2048
+"""Side of the blocks that are counted at once: that of a shard."""
+LARGEST_COMPONENTS = 64 << 20
+"""Pixels of the largest plane whose objects are made from a class map."""
+LARGEST_ISBI = 256 << 20
+"""Pixels of the largest plane whose membranes are judged."""
+MOST_PLAIN_CLASSES = 8
+"""A plain prediction with more values than this holds instance ids, not classes."""
+BORDERS = frozenset({"border", "boundary"})
+"""Names of the class that parts touching objects."""
+Classes = tuple[tuple[int, str], ...]
+"""Ids and names of classes."""
+Images = list[tuple[str, Source, Source]]
+"""Name, prediction and truth of every image."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the values mean: decided once, from all images together."""
+
+    compared: Compared
+    """Whether the truth's values are the prediction's class ids."""
+    classes: Classes
+    """The prediction's classes; empty where it holds no class ids."""
+    prediction_is_mask: bool
+    """Whether every plain prediction has one value above 0."""
+    truth_is_mask: bool
+    """Whether every plain truth has one value above 0, or class ids."""
+
+
+def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str = ("semantic",)) -> Evaluation:
+    """Compare segmentations with the truth.
+
+    Args:
+        prediction: a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, a numpy array (y, x) or (z, y, x),
+            or a folder of such files, matched with the truth's by name without ending.
+        truth: the same; it may hold class ids, instance ids or a mask. A result that was made at a coarser resolution is
+            brought to its slide's level 0 where the truth has that shape.
+        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``.
+
+    Returns:
+        The scores of every image, and their means.
+
+    Raises:
+        ConfigError: if the sides don't fit together, or a metric is unknown or not possible on them.
+        SlidesegError: if a side is missing, damaged or unfinished.
+    """
+    families = _checked(metrics)
+    images, unmatched = pair_images(prediction, truth)
+    report = Evaluation(tuple(ImageScores(name) for name, _, _ in images), unmatched=unmatched)
+    if families != {"isbi"}:
+        counted = [_counted(image) for image in images]
+        counts = [one for _, one in counted]
+        reading = _read_values([classes for classes, _ in counted], counts)
+        report = _with_semantic(report, counts, reading) if "semantic" in families else report
+        report = _with_instances(report, images, reading) if "instances" in families else report
+    return _with_isbi(report, images) if "isbi" in families else report
+
+
+def _checked(metrics: Sequence[str] | str) -> frozenset[str]:
+    """Return the families that were asked for."""
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    unknown = [name for name in names if name not in FAMILIES]
+    if unknown or not names:
+        got = ", ".join(unknown) or "none"
+        raise ConfigError(explain("no such metrics", got=got, want=f"some of {', '.join(FAMILIES)}"))
+    return frozenset(names)
+
+
+def _opened(image: tuple[str, Source, Source], stack: ExitStack) -> tuple[Side, Side]:
+    """Return the prediction, on the truth's grid, and the truth of an image."""
+    _, prediction, truth = image
+    opened = open_side(truth, stack)
+    return aligned(open_side(prediction, stack), opened), opened
+
+
+def _counted(image: tuple[str, Source, Source]) -> tuple[Classes | None, SemanticCounts]:
+    """Return the prediction's classes, where it knows them, and the counted pairs of values."""
+    with ExitStack() as stack:
+        prediction, truth = _opened(image, stack)
+        return prediction.classes, _counts(prediction, truth)
+
+
+def _blocks(grid: Grid) -> Iterator[tuple[int, Box]]:
+    for plane in range(grid.planes):
+        for box in Box.of_shape(grid.shape).split(BLOCK, BLOCK):
+            yield plane, box
+
+
+def _counts(prediction: Side, truth: Side) -> SemanticCounts:
+    """Count pairs of values, block by block."""
+    for side in (prediction, truth):
+        if side.labels.dtype.kind == "f":
+            want, try_ = "class ids or instance ids", "--metrics isbi, which takes probabilities of cell as the prediction"
+            raise ConfigError(explain(f"{side.name} holds fractions", got=side.labels.dtype.name, want=want, try_=try_))
+    total = SemanticCounts.empty()
+    for plane, box in _blocks(truth.labels):
+        total += SemanticCounts.of(prediction.labels.read(box, plane), truth.labels.read(box, plane))
+    return total
+
+
+def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _Reading:
+    """Decide what the values mean: of the truth, and of predictions that are no results."""
+    if len(set(named)) > 1:
+        got = " and ".join(", ".join(name for _, name in one) if one else "plain values" for one in list(set(named))[:2])
+        raise ConfigError(explain("the predictions have different classes", got=got, want="one model's"))
+    predicted = frozenset[int]().union(*(one.predicted_values for one in counts))
+    true = frozenset[int]().union(*(one.true_values for one in counts))
+    classes = named[0]
+    if classes is None:
+        plain = sorted(predicted | {0})
+        classes = tuple((value, str(value)) for value in plain) if len(plain) <= MOST_PLAIN_CLASSES else ()
+    same = true <= {value for value, _ in classes}
+    return _Reading(
+        compared="classes" if same else "foreground",
+        classes=classes,
+        prediction_is_mask=all(len(one.predicted_values - {0}) <= 1 for one in counts),
+        truth_is_mask=same or all(len(one.true_values - {0}) <= 1 for one in counts),
+    )
+
+
+def _with_semantic(report: Evaluation, counts: list[SemanticCounts], reading: _Reading) -> Evaluation:
+    scores = [semantic_scores(one, reading.compared, reading.classes) for one in counts]
+    summary = summarise(scores, sum(counts, SemanticCounts.empty()))
+    images = tuple(replace(image, semantic=one) for image, one in zip(report.images, scores, strict=True))
+    note = "semantic: the truth's values are no class ids of the prediction, so any class above 0 is compared with background"
+    notes = (note,) if reading.compared == "foreground" else ()
+    return replace(report, images=images, semantic=summary, notes=(*report.notes, *notes))
+
+
+def _with_isbi(report: Evaluation, images: Images) -> Evaluation:
+    scores, kinds = [], set()
+    for image in images:
+        with ExitStack() as stack:
+            prediction, truth = _opened(image, stack)
+            scores.append(_isbi_scores(prediction, truth))
+            kinds.add("class maps" if prediction.probability is None else "probabilities, each score at its best threshold")
+    found = tuple(replace(image, isbi=one) for image, one in zip(report.images, scores, strict=True))
+    note = f"isbi: predictions are {' or '.join(sorted(kinds))}"
+    return replace(report, images=found, isbi=best_scores((one,) for one in scores), notes=(*report.notes, note))
+
+
+def _isbi_scores(prediction: Side, truth: Side) -> IsbiScores:
+    """Judge plane by plane; the planes are held one at a time."""
+    grid = prediction.labels if prediction.probability is None else prediction.probability
+    if truth.labels.dtype.kind == "f":
+        raise ConfigError(
+            explain(f"{truth.name} holds fractions", got=truth.labels.dtype.name, want="0 membrane, above 0 cell")
+        )
+    rows, columns = truth.labels.shape
+    if rows * columns > LARGEST_ISBI:
+        want = f"at most {LARGEST_ISBI >> 20} Mpx a plane"
+        raise ConfigError(explain("isbi metrics need whole planes", got=f"{rows} x {columns}", want=want, try_="a cut-out"))
+    whole = Box(0, 0, rows, columns)
+    planes = range(truth.labels.planes)
+    return best_scores(plane_scores(grid.read(whole, plane), truth.labels.read(whole, plane)) for plane in planes)
+
+
+def _with_instances(report: Evaluation, images: Images, reading: _Reading) -> Evaluation:
+    scores, notes = [], set()
+    for image in images:
+        with ExitStack() as stack:
+            truth = open_side(image[2], stack)
+            prediction = open_side(image[1], stack)
+            predicted, predicted_from = _objects(prediction, reading.classes, is_mask=reading.prediction_is_mask)
+            true, true_from = _objects(truth, reading.classes, is_mask=reading.truth_is_mask)
+            moved = aligned(replace(prediction, labels=predicted), truth).labels
+            scores.append(_instance_scores(moved, true))
+            notes.add(f"instances: predicted objects are {predicted_from}, true ones {true_from}")
+    found = tuple(replace(image, instances=one) for image, one in zip(report.images, scores, strict=True))
+    return replace(report, images=found, instances=mean_scores(scores), notes=(*report.notes, *sorted(notes)))
+
+
+def _objects(side: Side, classes: Classes, *, is_mask: bool) -> tuple[Grid, Literal["the result's", "ids", "connected parts"]]:
+    """Return a side's objects, and where they come from."""
+    if side.objects is not None:
+        return side.objects, "the result's"
+    if not (side.classes is not None or is_mask):
+        return side.labels, "ids"
+    border = next((value for value, name in side.classes or classes if name.lower() in BORDERS), None)
+    return _components(side, border), "connected parts"
+
+
+def _components(side: Side, border: int | None) -> Grid:
+    """Return the objects made from a class map; a plane is made once and kept while it is read."""
+    rows, columns = side.labels.shape
+    if rows * columns > LARGEST_COMPONENTS:
+        got, want = f"{rows} x {columns}", f"at most {LARGEST_COMPONENTS >> 20} Mpx a plane"
+        raise ConfigError(explain(f"{side.name} has no objects of its own", got=got, want=want, try_="predict --objects"))
+    made: dict[int, np.ndarray] = {}
+
+    def read(box: Box, plane: int) -> np.ndarray:
+        if plane not in made:
+            made.clear()
+            made[plane] = instances_of_classes(side.labels.read(Box(0, 0, rows, columns), plane), border)
+        return made[plane][box.slices]
+
+    return Grid(side.labels.planes, side.labels.shape, np.dtype(np.int32), read)
+
+
+def _instance_scores(predicted: Grid, true: Grid) -> InstanceScores:
+    """Add up the overlaps of every plane block by block; planes are judged one by one."""
+    planes = []
+    for plane in range(true.planes):
+        table = OverlapTable.empty()
+        for box in Box.of_shape(true.shape).split(BLOCK, BLOCK):
+            table += OverlapTable.of(predicted.read(box, plane), true.read(box, plane))
+        planes.append(instance_scores(table))
+    return mean_scores(planes)

@@ -1,0 +1,163 @@
+"""``slideseg evaluate`` on results of ``slideseg predict``: resolutions, objects, shards, exit status, and the real images."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+import slideseg
+from slideseg.evaluation import run
+from slideseg.model.unet import UNetConfig
+from slideseg.store.arrays import create_array, write_shard
+from slideseg.store.layout import OBJECTS, ArrayPlan
+from slideseg.store.location import open_store
+from slideseg.testing.models import random_model
+from tests.integration.conftest import class_map, run_slideseg
+
+RNG = np.random.default_rng(5)
+SHAPE = (301, 400)
+
+
+def write_slide(path, image, mpp=0.25):
+    metadata = {"axes": "YXS", "PhysicalSizeX": mpp, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": mpp, "PhysicalSizeYUnit": "µm"}
+    tifffile.imwrite(path, image, photometric="rgb", tile=(256, 256), metadata=metadata)
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory):
+    """A slide at 0.25 microns per pixel and its result at 0.5, half the rows and columns."""
+    folder = tmp_path_factory.mktemp("coarse")
+    model = folder / "model.safetensors"
+    random_model(model, UNetConfig(3, 3, 6, 2), mpp=0.5)
+    write_slide(folder / "a.ome.tif", RNG.integers(0, 255, (*SHAPE, 3), np.uint8))
+    slideseg.predict(folder / "a.ome.tif", output=folder / "a.zarr", model=model, workers=1)
+    return folder / "a.zarr"
+
+
+@pytest.fixture
+def truth_of(coarse, tmp_path):
+    """The result itself at level 0: every pixel has the value its centre falls on."""
+    found = class_map(coarse)
+    rows = np.minimum(np.arange(SHAPE[0]) // 2, found.shape[0] - 1)
+    columns = np.minimum(np.arange(SHAPE[1]) // 2, found.shape[1] - 1)
+    Image.fromarray(found[np.ix_(rows, columns)]).save(tmp_path / "truth.png")
+    return tmp_path / "truth.png"
+
+
+def test_a_result_is_brought_to_the_truths_resolution(coarse, truth_of):
+    assert class_map(coarse).shape == (150, 200)
+    assert len(np.unique(class_map(coarse))) == 3
+    done = run_slideseg("evaluate", coarse, truth_of, "--metrics", "semantic,isbi,instances", "--json")
+    assert done.status == 0, done.err
+    assert list(done.report) == ["status", "error", "metrics", "images", "notes", "unmatched"]
+    semantic = done.report["metrics"]["semantic"]
+    assert semantic["pixel_accuracy"] == semantic["dice"] == semantic["iou_pooled"] == 1
+    assert [one["name"] for one in semantic["classes"]] == [one["name"] for one in slideseg.open_result(coarse).classes]
+    assert set(done.report["metrics"]["isbi"]) == {"pixel_error", "rand_error", "warping_error", "v_rand", "v_info"}
+    assert set(done.report["metrics"]["instances"]) == {"f1", "ap", "aji", "pq", "sq", "rq", "predicted", "truth"}
+    assert done.report["images"] == [{"name": "a", **{k: v for k, v in done.report["images"][0].items() if k != "name"}}]
+
+
+def test_a_result_is_compared_with_itself_on_its_own_grid(coarse):
+    report = slideseg.evaluate(coarse, coarse, ["semantic", "instances"])
+    assert report.semantic.dice == 1
+    assert report.instances.pq == 1
+    assert report.notes == ("instances: predicted objects are connected parts, true ones connected parts",)
+
+
+def test_the_table_is_readable(coarse, truth_of):
+    done = run_slideseg("evaluate", coarse, truth_of)
+    assert done.status == 0
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["image", "dice", "iou", "pixel", "accuracy"]
+    assert lines[1].split() == ["a", "1.0000", "1.0000", "1.0000"]
+    assert {len(line) for line in lines[:2]} == {len(lines[0])}
+    assert any(line.startswith("all pixels pooled") for line in lines)
+
+
+def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch):
+    """Also where the plane is too large to make objects from its class map; they follow to the truth's grid."""
+    store = tmp_path / "with_objects.zarr"
+    shutil.copytree(coarse, store)
+    ids = np.zeros((150, 200), np.uint32)
+    for n in range(25):
+        ids[30 * (n // 5) : 30 * (n // 5) + 20, 40 * (n % 5) : 40 * (n % 5) + 30] = 2**20 + n
+    plan = ArrayPlan(f"{OBJECTS}/0", "yx", ids.shape, 1024, "uint32")
+    create_array(open_store(store), plan)
+    write_shard(open_store(store), plan, 0, ids)
+    truth = ids.repeat(2, 0).repeat(2, 1)
+    truth = np.concatenate([truth, np.zeros((1, 400), np.uint32)])
+    monkeypatch.setattr(run, "LARGEST_COMPONENTS", 0)
+    monkeypatch.setattr(run, "BLOCK", 64)
+    report = slideseg.evaluate(store, truth, ["instances"])
+    assert report.notes == ("instances: predicted objects are the result's, true ones ids",)
+    assert report.instances.f1 == 1
+    assert report.instances.sq > 0.98
+    assert report.instances.predicted == 25
+
+
+def test_probabilities_of_a_result_are_cut_at_the_best_threshold(tmp_path, grey_model):
+    path, _ = grey_model
+    tifffile.imwrite(tmp_path / "em.tif", RNG.integers(0, 255, (2, 96, 100), np.uint8), photometric="minisblack")
+    slideseg.predict(tmp_path / "em.tif", output=tmp_path / "em.zarr", model=path, workers=1, save_probabilities=True)
+    probability = np.asarray(zarr.open(tmp_path / "em.zarr")["probabilities/0"][0]) / 255
+    threshold = round(float(np.median(probability)), 1)
+    truth = (probability > threshold).astype(np.uint8)
+    assert 0 < truth.mean() < 1
+    report = slideseg.evaluate(tmp_path / "em.zarr", truth, ["isbi"])
+    assert report.isbi.pixel_error == report.isbi.warping_error == 0
+    assert report.isbi.v_rand == 1
+    assert "probabilities" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "metrics", "complaint"),
+    [
+        ("a.zarr", "missing.png", "semantic", "no such slide"),
+        ("missing.zarr", "truth.png", "semantic", "no such slide"),
+        ("a.zarr", "small.png", "semantic", "different shapes (got 150 x 200, want 10 x 10"),
+        ("a.zarr", "truth.png", "dice", "no such metrics (got dice"),
+        ("unfinished.zarr", "truth.png", "semantic", "unfinished"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(coarse, truth_of, prediction, truth, metrics, complaint):
+    folder = truth_of.parent
+    shutil.copytree(coarse, folder / "a.zarr")
+    shutil.copytree(coarse, folder / "unfinished.zarr")
+    root = json.loads((coarse / "zarr.json").read_text())
+    del root["attributes"]["ome"]
+    (folder / "unfinished.zarr" / "zarr.json").write_text(json.dumps(root))
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(folder / "small.png")
+    done = run_slideseg("evaluate", prediction, truth, "--metrics", metrics, cwd=folder)
+    assert done.status == 2
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith("error: ")
+    assert complaint in done.err
+
+
+def test_the_bundled_model_scores_on_real_tiles_what_the_benchmark_says(data, tmp_path):
+    """Dice of any class above 0 against instance ids at twice the resolution; the benchmark resamples a little smoother."""
+    folder = data / "nuclei_monuseg"
+    if not folder.is_dir():
+        pytest.skip("no nuclei_monuseg in the real data")
+    names = ["TCGA-B0-5710-01Z-00-DX1", "TCGA-CH-5767-01Z-00-DX1"]
+    (tmp_path / "slides").mkdir()
+    for name in names:
+        image = np.asarray(Image.open(folder / "images" / f"{name}.png").convert("RGB"))
+        write_slide(tmp_path / "slides" / f"{name}.ome.tif", image)
+    (tmp_path / "results").mkdir()
+    slideseg.predict(tmp_path / "slides", output=tmp_path / "results", workers=1)
+    report = slideseg.evaluate(tmp_path / "results", folder / "labels", ["semantic", "instances"])
+    benchmark = json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / "nuclei_quality.json").read_text())
+    assert [image.name for image in report.images] == names
+    for image in report.images:
+        assert image.semantic.dice == pytest.approx(benchmark["monuseg_tiles"][image.name]["model"], abs=0.015)
+    assert report.semantic.compared == "foreground"
+    assert report.instances.truth == sum(tifffile.imread(folder / "labels" / f"{name}.tif").max() for name in names)
+    assert len(report.unmatched) == 11

@@ -1,0 +1,208 @@
+"""Comparisons of arrays and files: what the values mean, what fits together, and that blocks add up to the whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+import slideseg
+from slideseg.errors import ConfigError, SlideError
+from slideseg.evaluation import run
+from slideseg.metrics.isbi import IsbiScores
+
+
+def squares(shape: tuple[int, int] = (60, 70), step: int = 12, side: int = 8) -> np.ndarray:
+    """Objects 1, 2 .. on a grid."""
+    labels = np.zeros(shape, np.uint16)
+    corners = ((y, x) for y in range(0, shape[0] - side, step) for x in range(0, shape[1] - side, step))
+    for n, (y, x) in enumerate(corners, 1):
+        labels[y : y + side, x : x + side] = n
+    return labels
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    return squares()
+
+
+def shifted(labels: np.ndarray) -> np.ndarray:
+    return np.roll(labels, 2, axis=1)
+
+
+def test_three_classes_against_instance_ids_compare_any_class_with_background(truth: np.ndarray) -> None:
+    classes = (truth > 0).astype(np.uint8)
+    classes[::2][truth[::2] > 0] = 2
+    report = slideseg.evaluate(classes, truth)
+    assert report.semantic is not None
+    assert report.semantic.compared == "foreground"
+    assert report.semantic.dice == 1
+    assert report.semantic.classes == ()
+    assert any("no class ids" in note for note in report.notes)
+
+
+def test_class_ids_against_class_ids_compare_every_class(truth: np.ndarray) -> None:
+    true = (truth % 3).astype(np.uint8)
+    predicted = true.copy()
+    predicted[true == 2] = 1
+    report = slideseg.evaluate(predicted, true)
+    assert report.semantic is not None
+    assert report.semantic.compared == "foreground"  # the prediction never says 2, so 2 may be anything
+    predicted[0, 0] = 2
+    report = slideseg.evaluate(predicted, true)
+    assert report.semantic is not None
+    assert [one.id for one in report.semantic.classes] == [0, 1, 2]
+    assert report.semantic.classes[0].dice > 0.99
+    assert report.semantic.classes[2].dice == 0
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_mask_is_a_truth(truth: np.ndarray, value: int) -> None:
+    report = slideseg.evaluate((truth > 0).astype(np.uint8), (truth > 0).astype(np.uint8) * np.uint8(value))
+    assert report.semantic is not None
+    assert report.semantic.dice == 1
+    assert report.semantic.compared == ("classes" if value == 1 else "foreground")
+
+
+def test_ids_are_objects_and_masks_have_parts(truth: np.ndarray) -> None:
+    ids = slideseg.evaluate(shifted(truth), truth, ["instances"])
+    parts = slideseg.evaluate(shifted(truth) > 0, truth, ["instances"])
+    assert ids.instances is not None
+    assert ids.instances.f1 == 1  # 6 of 10 columns are shared
+    assert ids.instances.sq == pytest.approx(0.6)
+    assert ids.instances == parts.instances
+    assert ids.notes == ("instances: predicted objects are ids, true ones ids",)
+    assert parts.notes == ("instances: predicted objects are connected parts, true ones ids",)
+    assert ids.semantic is None
+
+
+@pytest.mark.parametrize("offset", [0, 300, 2**31])
+def test_large_ids_are_objects_and_a_mask_of_a_large_value_is_not(truth: np.ndarray, offset: int) -> None:
+    ids = np.where(truth > 0, truth + np.int64(offset), 0)
+    report = slideseg.evaluate(ids, (truth > 0).astype(np.int64) * (offset or 255), ["semantic", "instances"])
+    assert report.notes[1] == "instances: predicted objects are ids, true ones connected parts"
+    assert report.instances is not None
+    assert report.instances.pq == 1
+
+
+def test_blocks_give_what_the_whole_gives(truth: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = slideseg.evaluate(shifted(truth), truth, ["semantic", "instances"])
+    monkeypatch.setattr(run, "BLOCK", 16)
+    assert slideseg.evaluate(shifted(truth), truth, ["semantic", "instances"]) == whole
+
+
+def test_planes_of_a_stack_are_judged_one_by_one(truth: np.ndarray) -> None:
+    """Equal ids on different planes are different objects."""
+    stack = np.stack([truth, truth])
+    report = slideseg.evaluate(np.stack([truth, np.zeros_like(truth)]), stack, ["instances"])
+    assert report.instances is not None
+    assert (report.instances.f1, report.instances.predicted, report.instances.truth) == (0.5, truth.max(), 2 * truth.max())
+
+
+def test_isbi_takes_class_maps_and_probabilities() -> None:
+    truth = np.ones((2, 30, 30), np.uint8)
+    truth[:, :, 14:17] = 0
+    report = slideseg.evaluate(truth, truth * 255, ["isbi"])
+    assert report.isbi == IsbiScores(0, 0, 0, 1, 1)
+    report = slideseg.evaluate(np.where(truth, 0.35, 0.25), truth, ["isbi"])
+    assert report.isbi == IsbiScores(0, 0, 0, 1, 1)
+    assert "probabilities" in report.notes[0]
+
+
+@pytest.fixture
+def folders(tmp_path: Path, truth: np.ndarray) -> tuple[Path, Path]:
+    predictions, truths = tmp_path / "predictions", tmp_path / "truths"
+    predictions.mkdir()
+    truths.mkdir()
+    Image.fromarray(((truth > 0) * 255).astype(np.uint8)).save(predictions / "a.png")
+    zarr.save_array(str(predictions / "b.zarr"), (shifted(truth) > 0).astype(np.int32))
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(predictions / "alone.png")
+    tifffile.imwrite(truths / "a.tif", truth)
+    tifffile.imwrite(truths / "b.ome.tif", truth.astype(np.uint8))
+    return predictions, truths
+
+
+def test_folders_are_matched_by_name(folders: tuple[Path, Path]) -> None:
+    report = slideseg.evaluate(*folders, metrics="semantic")
+    assert [image.name for image in report.images] == ["a", "b"]
+    assert report.unmatched == ("alone",)
+    assert report.semantic is not None
+    dices = [image.semantic.dice for image in report.images if image.semantic]
+    assert dices[0] == 1
+    assert report.semantic.dice == pytest.approx(sum(dices) / 2)
+    assert report.to_dict()["images"][1]["semantic"]["dice"] == dices[1]
+
+
+def test_one_image_finds_its_truth_in_a_folder(folders: tuple[Path, Path]) -> None:
+    report = slideseg.evaluate(folders[0] / "a.png", folders[1])
+    assert ([image.name for image in report.images], report.unmatched) == (["a"], ())
+
+
+def test_what_a_class_is_is_decided_over_all_files(folders: tuple[Path, Path]) -> None:
+    """One truth of a folder looks like a mask, but the others hold ids."""
+    tifffile.imwrite(folders[1] / "a.tif", (squares() > 0).astype(np.uint8))
+    report = slideseg.evaluate(*folders, metrics=["instances"])
+    assert report.notes == ("instances: predicted objects are connected parts, true ones ids",)
+
+
+def one_channel_too_many(folder: Path) -> Path:
+    Image.fromarray(np.zeros((60, 70, 3), np.uint8)).save(folder / "rgb.png")
+    return folder / "rgb.png"
+
+
+def other_names(folder: Path) -> Path:
+    (folder / "others").mkdir()
+    Image.fromarray(np.zeros((60, 70), np.uint8)).save(folder / "others" / "x.png")
+    return folder / "others"
+
+
+def two_of_a_name(folder: Path) -> Path:
+    (folder / "twice").mkdir()
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(np.zeros((60, 70), np.uint8)).save(folder / "twice" / name)
+    return folder / "twice"
+
+
+def fractions(folder: Path) -> Path:
+    np.save(folder / "fractions.npy", np.zeros((60, 70), np.float32))
+    return folder / "fractions.npy"
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda folder: folder / "missing.tif", "no such"),
+        (one_channel_too_many, "3 channels"),
+        (other_names, "no image of one name .got x, want the name of a truth: a, b"),
+        (two_of_a_name, "two images of one name"),
+        (fractions, "holds fractions .got float32"),
+        (lambda _: np.zeros((60, 71), np.uint8), "different shapes .got 60 x 71, want 60 x 70"),
+        (lambda _: np.zeros((2, 60, 70), np.uint8), "got 2 planes of 60 x 70"),
+        (lambda _: np.zeros(5, np.uint8), "no label image"),
+    ],
+)
+def test_what_can_not_be_compared_is_one_line(make, complaint: str, tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    prediction = make(tmp_path)
+    folder = isinstance(prediction, Path) and prediction.is_dir()
+    with pytest.raises((ConfigError, SlideError), match=complaint) as caught:
+        slideseg.evaluate(prediction, folders[1] if folder else folders[1] / "a.tif")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("metrics", [[], ["dice"], "semantic,isbi"])
+def test_unknown_metrics_are_refused(metrics: object, truth: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match="want some of semantic, isbi, instances"):
+        slideseg.evaluate(truth, truth, metrics)  # type: ignore[arg-type]
+
+
+def test_planes_too_large_for_memory_are_refused(truth: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LARGEST_COMPONENTS", 1000)
+    monkeypatch.setattr(run, "LARGEST_ISBI", 1000)
+    with pytest.raises(ConfigError, match="predict --objects"):
+        slideseg.evaluate(truth > 0, truth, ["instances"])
+    with pytest.raises(ConfigError, match="whole planes"):
+        slideseg.evaluate(truth > 0, truth > 0, ["isbi"])
+    assert slideseg.evaluate(truth, truth, ["instances"]).instances is not None  # ids need no whole plane
