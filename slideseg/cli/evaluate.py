@@ -32,7 +32,10 @@ COLUMNS = {
 @json_option
 @debug_option
 def evaluate(prediction: str, truth: str, metrics: str, as_json: bool) -> None:
-    """Compare a segmentation with the truth: result stores, zarr, TIFF, PNG, or folders of them matched by name."""
+    """Compare a segmentation with the truth.
+
+    Either side is a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, or a folder of such, matched by name.
+    """
     from slideseg.evaluation.run import evaluate as run
 
     report = run(prediction, truth, [name.strip() for name in metrics.split(",")])
