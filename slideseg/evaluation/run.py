@@ -18,11 +18,11 @@ from slideseg.evaluation.sources import Grid, Side, Source, aligned, open_side, 
 from slideseg.geometry import Box
 from slideseg.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
 from slideseg.metrics.isbi import IsbiScores, best_scores, plane_scores
-from slideseg.metrics.overlap import OverlapTable
+from slideseg.metrics.overlap import OverlapTable, add_up
 from slideseg.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 BLOCK = 2048
 """Side of the blocks that are counted at once: that of a shard."""
@@ -228,8 +228,10 @@ def _instance_scores(predicted: Grid, true: Grid) -> InstanceScores:
     """Add up the overlaps of every plane block by block; planes are judged one by one."""
     planes = []
     for plane in range(true.planes):
-        table = OverlapTable.empty()
-        for box in Box.of_shape(true.shape).split(BLOCK, BLOCK):
-            table += OverlapTable.of(predicted.read(box, plane), true.read(box, plane))
-        planes.append(instance_scores(table))
+        boxes = Box.of_shape(true.shape).split(BLOCK, BLOCK)
+        planes.append(instance_scores(add_up(_overlaps(predicted, true, plane, boxes))))
     return mean_scores(planes)
+
+
+def _overlaps(predicted: Grid, true: Grid, plane: int, boxes: Iterable[Box]) -> Iterator[OverlapTable]:
+    return (OverlapTable.of(predicted.read(box, plane), true.read(box, plane)) for box in boxes)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import numpy.typing as npt
+
+ROWS_AT_ONCE = 1 << 20
+"""Rows that wait to be added, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,23 @@ class OverlapTable:
 
     def __add__(self, other: OverlapTable) -> OverlapTable:
         """Return the table of both parts; ids mean the same objects in both."""
-        return _summed(np.r_[self.predicted, other.predicted], np.r_[self.truth, other.truth], np.r_[self.pixels, other.pixels])
+        return _joined([self, other])
+
+
+def add_up(tables: Iterable[OverlapTable]) -> OverlapTable:
+    """Add tables of the parts of an image; rows are sorted seldom, so that many parts cost no more than few."""
+    total, waiting, rows = OverlapTable.empty(), list[OverlapTable](), 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.pixels.size
+        if rows > max(ROWS_AT_ONCE, total.pixels.size):
+            total, waiting, rows = _joined([total, *waiting]), [], 0
+    return _joined([total, *waiting])
+
+
+def _joined(tables: Sequence[OverlapTable]) -> OverlapTable:
+    names = ("predicted", "truth", "pixels")
+    return _summed(*(np.concatenate([getattr(table, name) for table in tables]) for name in names))
 
 
 def _summed(predicted: np.ndarray, truth: np.ndarray, pixels: np.ndarray) -> OverlapTable:

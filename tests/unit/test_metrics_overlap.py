@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slideseg.metrics.overlap import OverlapTable, totals
+from slideseg.metrics import overlap
+from slideseg.metrics.overlap import ROWS_AT_ONCE, OverlapTable, add_up, totals
 
 LABELS = arrays(np.int32, st.shared(st.tuples(st.integers(1, 9), st.integers(1, 9)), key="shape"), elements=st.integers(0, 5))
 
@@ -42,6 +43,15 @@ def test_parts_add_up_to_the_whole(predicted: np.ndarray, truth: np.ndarray, cut
     parts = OverlapTable.of(predicted[:cut], truth[:cut]) + OverlapTable.of(predicted[cut:], truth[cut:])
     assert rows(parts) == rows(whole)
     assert sum(whole.pixels) == truth.size
+
+
+@pytest.mark.parametrize("at_once", [0, 3, ROWS_AT_ONCE])
+def test_many_parts_add_up_to_the_whole(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "ROWS_AT_ONCE", at_once)
+    predicted, truth = np.random.default_rng(0).integers(0, 4, (2, 30, 5))
+    parts = (OverlapTable.of(predicted[n], truth[n]) for n in range(30))
+    assert rows(add_up(parts)) == rows(OverlapTable.of(predicted, truth))
+    assert rows(add_up([])) == []
 
 
 def test_totals_add_the_rows_of_an_id() -> None:
