@@ -17,9 +17,9 @@ from torch import Tensor
 from slideseg.geometry import Box
 from slideseg.training.augment import augment, window_side
 from slideseg.training.dataset import open_data
-from slideseg.training.sampling import Sampler, validation_tiles
+from slideseg.training.sampling import BLOCK, Sampler, validation_tiles
 from slideseg.training.targets import targets_of
-from slideseg.training.weight_map import weight_map
+from slideseg.training.weight_map import WeightMapConfig, balance_of, weight_map
 from slideseg.training.windows import Windows
 
 if TYPE_CHECKING:
@@ -81,9 +81,11 @@ class Batches:
         self._margin = reach_of(config)
         self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
         labelled = ("background", *config.labelled_classes)
-        weights = config.weight_map
-        weigh = None if weights is None else lambda instances: weight_map(instances, weights)
+        self._balance: np.ndarray | None = None
+        weigh = None if config.weight_map is None else self._weigh
         opened = open_data(config.data, labelled, config.input.channels, weigh)
+        if config.weight_map is not None and config.weight_map.balance:
+            self._balance = _balance(opened.train)
         self.validation: list[Item] = opened.validation
         self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)
         self.steps = max(1, (self._sampler.epoch_length or config.training.samples) // config.training.batch)
@@ -120,6 +122,10 @@ class Batches:
         look: np.ndarray = image_CHW[:, *sides].clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()
         return look
 
+    def _weigh(self, instances: np.ndarray) -> np.ndarray:
+        """Return the weights (y, x) of an image of instances; all images share one balance, that of the training images."""
+        return weight_map(instances, self.config.weight_map or WeightMapConfig(), self._balance)
+
     def _patches(self, windows: Sequence[Window]) -> Patches:
         return self._target(self._augmented(windows), self._margin)
 
@@ -150,6 +156,13 @@ class Batches:
 def reach_of(config: TrainConfig) -> int:
     """Return the pixels around a patch that the network is given: its reach in valid form, none in 'same' form."""
     return config.unet.reach if config.network.form == "valid" else 0
+
+
+def _balance(items: Sequence[Item]) -> np.ndarray:
+    """Return the weights that make background and instances count the same, all images taken together."""
+    blocks = [(item, box) for item in items for box in Box.of_shape(item.shape).split(BLOCK, BLOCK)]
+    inside = sum(int(np.count_nonzero(item.classes_in(box))) for item, box in blocks)
+    return balance_of([sum(item.area for item in items) - inside, inside])
 
 
 def _tiles(items: Sequence[Item], config: TrainConfig, stride: int) -> list[Tile]:

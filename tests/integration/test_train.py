@@ -1,0 +1,239 @@
+"""`slideseg train` as users run it: one process, several workers, kills, bad input, and prediction with what was learnt."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+
+import slideseg
+from tests.integration.conftest import Outcome, command, run_slideseg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "configs" / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A stack of bright discs and its masks, as settings for the tiny recipe."""
+    folder = tmp_path_factory.mktemp("stack")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :128]
+    masks = np.zeros((6, 96, 128), np.uint8)
+    for plane in masks:
+        for cy, cx, radius in zip(rng.uniform(0, 96, 9), rng.uniform(0, 128, 9), rng.uniform(5, 12, 9), strict=True):
+            plane[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = 255
+    images = np.clip(80 + masks / 2.5 + rng.normal(0, 20, masks.shape), 0, 255).astype(np.uint8)
+    tifffile.imwrite(folder / "images.tif", images)
+    tifffile.imwrite(folder / "masks.tif", masks)
+    paths = {"images": folder / "images.tif", "labels": folder / "masks.tif"}
+    return [word for key, path in paths.items() for word in ("-s", f"data.sources.0.{key}={path}")]
+
+
+def train(run: Path, stack: list[str], *more: str, code: int = 0) -> Outcome:
+    done = run_slideseg("train", TINY, "-o", run, *stack, *more)
+    assert done.status == code, done.err
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run in one process."""
+    run = tmp_path_factory.mktemp("train") / "run"
+    report = train(run, stack, "--workers", "1", "--json").report
+    assert report["status"] == "ok"
+    assert report["epochs"] == 4
+    return run
+
+
+def test_the_run_folder_holds_what_the_interface_says(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    wanted = {"config.yaml", "metrics.csv", "curves.png", "checkpoints", "best.safetensors", "last.safetensors", "report.json"}
+    assert wanted | {"tensorboard", "pictures"} == names
+    with (finished / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    assert sorted(path.name for path in (finished / "pictures").iterdir()) == ["epoch-0002.png", "epoch-0004.png"]
+
+
+def test_the_same_command_again_does_nothing(finished: Path, stack: list[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    train(finished, stack, "--workers", "1")
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_other_settings_are_refused_and_resume_takes_them(stack: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(run, stack, "--workers", "1", "-s", "training.epochs=1")
+    done = train(run, stack, "--workers", "1", "-s", "training.epochs=2", code=2)
+    assert "training.epochs" in done.err
+    assert "--resume" in done.err
+    report = train(run, stack, "--workers", "1", "-s", "training.epochs=2", "--resume", "--json").report
+    assert report["epochs"] == 2
+
+
+def test_predict_takes_the_run_folder_as_model(finished: Path, stack: list[str], tmp_path: Path) -> None:
+    images = stack[1].partition("=")[2]
+    predicted = run_slideseg("predict", images, "-m", finished, "-o", tmp_path / "out.zarr", "--workers", "1")
+    assert predicted.status == 0, predicted.err
+    found = np.asarray(slideseg.open_result(tmp_path / "out.zarr").segmentation)
+    assert found.shape == (6, 96, 128)
+    masks = stack[3].partition("=")[2]
+    evaluated = run_slideseg("evaluate", tmp_path / "out.zarr", masks, "--metrics", "semantic", "--json")
+    planes = [image["semantic"]["dice"] for image in evaluated.report["images"]]
+    validated = float(best_row(finished)["val_dice"])
+    assert min(abs(dice - validated) for dice in planes) < 1e-6, "validation does not see what prediction sees"
+
+
+def best_row(run: Path) -> dict[str, str]:
+    best = json.loads((run / "report.json").read_text())["best_epoch"]
+    with (run / "metrics.csv").open() as file:
+        return next(row for row in csv.DictReader(file) if int(row["epoch"]) == best)
+
+
+def weights(run: Path) -> bytes:
+    return (run / "last.safetensors").read_bytes()
+
+
+def start(run: Path, stack: list[str], *more: str) -> subprocess.Popen[bytes]:
+    words = command("train", TINY, "-o", run, *stack, *more)
+    return subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def epochs_done(run: Path) -> int:
+    return max((int(path.stem.removeprefix("epoch-")) for path in run.glob("checkpoints/epoch-*.pt")), default=0)
+
+
+LONGER = ("-s", "training.epochs=6", "-s", "training.samples=40")
+"""Enough that a kill falls into the middle."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], bytes]:
+    """The final weights of runs that nobody disturbs, by number of workers."""
+    made: dict[int, bytes] = {}
+
+    def weights_with(workers: int) -> bytes:
+        if workers not in made:
+            run = tmp_path_factory.mktemp("undisturbed") / "run"
+            train(run, stack, "--workers", str(workers), *LONGER)
+            made[workers] = weights(run)
+        return made[workers]
+
+    return weights_with
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
+def test_a_killed_command_typed_again_gives_the_same_weights(
+    workers: int, stack: list[str], undisturbed: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    options = ("--workers", str(workers), *LONGER)
+    process = start(run, stack, *options)
+    wait_for(lambda: epochs_done(run) >= 2, process)
+    process.kill()
+    process.wait()
+    assert not (run / "report.json").exists()
+    train(run, stack, *options)
+    assert weights(run) == undisturbed(workers)
+
+
+@pytest.mark.ray
+def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
+    stack: list[str], undisturbed: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(run, stack, "--workers", "2", *LONGER)
+    wait_for(lambda: epochs_done(run) >= 2, process)
+    victim = training_workers(process)[-1]
+    victim.kill()
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
+    assert weights(run) == undisturbed(2)
+
+
+def training_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return the processes that train, below ``process``."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    found = [one for one in below if "RayTrainWorker" in " ".join(one.cmdline())]
+    assert found, [one.cmdline() for one in below]
+    return found
+
+
+def test_ctrl_c_ends_it_and_the_same_command_goes_on(stack: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(run, stack, "--workers", "1", *LONGER)
+    wait_for(lambda: epochs_done(run) >= 1, process)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"try the same command again" in errors
+    train(run, stack, "--workers", "1", *LONGER)
+    assert epochs_done(run) == 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (("training.epochs=0",), "training.epochs"),
+        (("training.patch=30",), "stride"),
+        (("training.speed=9",), "training.speed"),
+        (("network.depth=two",), "network.depth"),
+        (("optimiser.name=sdg",), "optimiser.name"),
+        (("classes=[cell, wall]",), "bce"),
+        (("data.sources.0.images=/no/such.tif",), "/no/such.tif"),
+        (("data.split.fraction=0.999",), "split"),
+        (("nonsense",), "key.path=value"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_before_anything_is_written(
+    settings: tuple[str, ...], complaint: str, stack: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = [word for one in settings for word in ("-s", one)]
+    done = train(run, stack, *words, code=2)
+    assert complaint in done.err
+    assert done.err.startswith("error: ")
+    assert len(done.err.splitlines()) == 1
+    assert not run.exists()
+
+
+def test_a_batch_smaller_than_the_workers_is_refused(stack: list[str], tmp_path: Path) -> None:
+    done = train(tmp_path / "run", stack, "--workers", "5", code=2)
+    assert "batch 4 for 5 workers" in done.err
+
+
+def test_a_loss_that_explodes_is_told_and_no_checkpoint_keeps_it(stack: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = train(run, stack, "--workers", "1", "-s", "optimiser.name=sgd", "-s", "optimiser.rate=1.0e+30", code=1)
+    assert "not finite" in done.err
+    assert epochs_done(run) == 0
+
+
+def test_the_preview_shows_samples_and_trains_nothing(stack: list[str], tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    train(tmp_path / "run", stack, "--preview", str(sheet))
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "run").exists()
