@@ -101,6 +101,14 @@ def test_planes_of_a_stack_are_judged_one_by_one(truth: np.ndarray) -> None:
     assert (report.instances.f1, report.instances.predicted, report.instances.truth) == (0.5, truth.max(), 2 * truth.max())
 
 
+def test_every_plane_has_its_own_parts(truth: np.ndarray) -> None:
+    stack = np.stack([truth, truth[::-1], shifted(truth)])
+    report = slideseg.evaluate(stack > 0, stack, ["instances"])
+    assert report.notes == ("instances: predicted objects are connected parts, true ones ids",)
+    assert report.instances is not None
+    assert (report.instances.pq, report.instances.predicted) == (1, 3 * truth.max())
+
+
 def test_isbi_takes_class_maps_and_probabilities() -> None:
     truth = np.ones((2, 30, 30), np.uint8)
     truth[:, :, 14:17] = 0
