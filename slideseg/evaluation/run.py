@@ -22,7 +22,7 @@ from slideseg.metrics.overlap import OverlapTable, add_up
 from slideseg.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
 BLOCK = 2048
 """Side of the blocks that are counted at once: that of a shard."""
@@ -36,8 +36,9 @@ BORDERS = frozenset({"border", "boundary"})
 """Names of the class that parts touching objects."""
 Classes = tuple[tuple[int, str], ...]
 """Ids and names of classes."""
-Images = list[tuple[str, Source, Source]]
-"""Name, prediction and truth of every image."""
+Image = tuple[str, Source, Source, int]
+"""Name, prediction and truth of an image, and its plane."""
+Images = list[Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str = (
         SlidesegError: if a side is missing, damaged or unfinished.
     """
     families = _checked(metrics)
-    images, unmatched = pair_images(prediction, truth)
-    report = Evaluation(tuple(ImageScores(name) for name, _, _ in images), unmatched=unmatched)
+    pairs, unmatched = pair_images(prediction, truth)
+    images = [image for pair in pairs for image in _planes(*pair)]
+    report = Evaluation(tuple(ImageScores(image[0]) for image in images), unmatched=unmatched)
     if families != {"isbi"}:
         counted = [_counted(image) for image in images]
         counts = [one for _, one in counted]
@@ -93,24 +95,26 @@ def _checked(metrics: Sequence[str] | str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _opened(image: tuple[str, Source, Source], stack: ExitStack) -> tuple[Side, Side]:
+def _planes(name: str, prediction: Source, truth: Source) -> Images:
+    """Return the planes of a stack as images of their own."""
+    with ExitStack() as stack:
+        opened = open_side(truth, stack)
+        planes = aligned(open_side(prediction, stack), opened).labels.planes
+    return [(name if planes == 1 else f"{name}[{plane}]", prediction, truth, plane) for plane in range(planes)]
+
+
+def _opened(image: Image, stack: ExitStack) -> tuple[Side, Side]:
     """Return the prediction, on the truth's grid, and the truth of an image."""
-    _, prediction, truth = image
+    _, prediction, truth, plane = image
     opened = open_side(truth, stack)
-    return aligned(open_side(prediction, stack), opened), opened
+    return aligned(open_side(prediction, stack), opened).only(plane), opened.only(plane)
 
 
-def _counted(image: tuple[str, Source, Source]) -> tuple[Classes | None, SemanticCounts]:
+def _counted(image: Image) -> tuple[Classes | None, SemanticCounts]:
     """Return the prediction's classes, where it knows them, and the counted pairs of values."""
     with ExitStack() as stack:
         prediction, truth = _opened(image, stack)
         return prediction.classes, _counts(prediction, truth)
-
-
-def _blocks(grid: Grid) -> Iterator[tuple[int, Box]]:
-    for plane in range(grid.planes):
-        for box in Box.of_shape(grid.shape).split(BLOCK, BLOCK):
-            yield plane, box
 
 
 def _counts(prediction: Side, truth: Side) -> SemanticCounts:
@@ -120,8 +124,8 @@ def _counts(prediction: Side, truth: Side) -> SemanticCounts:
             want, try_ = "class ids or instance ids", "--metrics isbi, which takes probabilities of cell as the prediction"
             raise ConfigError(explain(f"{side.name} holds fractions", got=side.labels.dtype.name, want=want, try_=try_))
     total = SemanticCounts.empty()
-    for plane, box in _blocks(truth.labels):
-        total += SemanticCounts.of(prediction.labels.read(box, plane), truth.labels.read(box, plane))
+    for box in Box.of_shape(truth.labels.shape).split(BLOCK, BLOCK):
+        total += SemanticCounts.of(prediction.labels.read(box, 0), truth.labels.read(box, 0))
     return total
 
 
@@ -155,19 +159,20 @@ def _with_semantic(report: Evaluation, counts: list[SemanticCounts], reading: _R
 
 
 def _with_isbi(report: Evaluation, images: Images) -> Evaluation:
-    scores, kinds = [], set()
+    by_threshold, kinds = [], set()
     for image in images:
         with ExitStack() as stack:
             prediction, truth = _opened(image, stack)
-            scores.append(_isbi_scores(prediction, truth))
+            by_threshold.append(_isbi_scores(prediction, truth))
             kinds.add("class maps" if prediction.probability is None else "probabilities, each score at its best threshold")
-    found = tuple(replace(image, isbi=one) for image, one in zip(report.images, scores, strict=True))
+    pairs = zip(report.images, by_threshold, strict=True)
+    found = tuple(replace(image, isbi=best_scores([scores])) for image, scores in pairs)
     note = f"isbi: predictions are {' or '.join(sorted(kinds))}"
-    return replace(report, images=found, isbi=best_scores((one,) for one in scores), notes=(*report.notes, note))
+    return replace(report, images=found, isbi=best_scores(by_threshold), notes=(*report.notes, note))
 
 
-def _isbi_scores(prediction: Side, truth: Side) -> IsbiScores:
-    """Judge plane by plane; the planes are held one at a time."""
+def _isbi_scores(prediction: Side, truth: Side) -> tuple[IsbiScores, ...]:
+    """Judge a plane, at every threshold where it holds probabilities."""
     grid = prediction.labels if prediction.probability is None else prediction.probability
     if truth.labels.dtype.kind == "f":
         raise ConfigError(
@@ -178,16 +183,15 @@ def _isbi_scores(prediction: Side, truth: Side) -> IsbiScores:
         want = f"at most {LARGEST_ISBI >> 20} Mpx a plane"
         raise ConfigError(explain("isbi metrics need whole planes", got=f"{rows} x {columns}", want=want, try_="a cut-out"))
     whole = Box(0, 0, rows, columns)
-    planes = range(truth.labels.planes)
-    return best_scores(plane_scores(grid.read(whole, plane), truth.labels.read(whole, plane)) for plane in planes)
+    return plane_scores(grid.read(whole, 0), truth.labels.read(whole, 0))
 
 
 def _with_instances(report: Evaluation, images: Images, reading: _Reading) -> Evaluation:
     scores, notes = [], set()
     for image in images:
         with ExitStack() as stack:
-            truth = open_side(image[2], stack)
-            prediction = open_side(image[1], stack)
+            truth = open_side(image[2], stack).only(image[3])
+            prediction = open_side(image[1], stack).only(image[3])
             predicted, predicted_from = _objects(prediction, reading.classes, is_mask=reading.prediction_is_mask)
             true, true_from = _objects(truth, reading.classes, is_mask=reading.truth_is_mask)
             moved = aligned(replace(prediction, labels=predicted), truth).labels
@@ -225,13 +229,6 @@ def _components(side: Side, border: int | None) -> Grid:
 
 
 def _instance_scores(predicted: Grid, true: Grid) -> InstanceScores:
-    """Add up the overlaps of every plane block by block; planes are judged one by one."""
-    planes = []
-    for plane in range(true.planes):
-        boxes = Box.of_shape(true.shape).split(BLOCK, BLOCK)
-        planes.append(instance_scores(add_up(_overlaps(predicted, true, plane, boxes))))
-    return mean_scores(planes)
-
-
-def _overlaps(predicted: Grid, true: Grid, plane: int, boxes: Iterable[Box]) -> Iterator[OverlapTable]:
-    return (OverlapTable.of(predicted.read(box, plane), true.read(box, plane)) for box in boxes)
+    """Add up the overlaps block by block."""
+    boxes = Box.of_shape(true.shape).split(BLOCK, BLOCK)
+    return instance_scores(add_up(OverlapTable.of(predicted.read(box, 0), true.read(box, 0)) for box in boxes))

@@ -43,6 +43,10 @@ class Grid:
     read: Callable[[Box, int], np.ndarray]
     """Returns the values (y, x) of a box of a plane."""
 
+    def only(self, plane: int) -> Grid:
+        """Return one plane as a single image."""
+        return Grid(1, self.shape, self.dtype, lambda box, _: self.read(box, plane))
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -62,6 +66,11 @@ class Side:
     """Rows and columns of level 0 of the slide that a result was made from."""
     scale: float | None = None
     """Pixels of `labels` a pixel of level 0, along a side; None where only the shapes tell."""
+
+    def only(self, plane: int) -> Side:
+        """Return one plane as a single image."""
+        grids = {name: getattr(self, name) for name in ("labels", "objects", "probability")}
+        return replace(self, **{name: grid.only(plane) for name, grid in grids.items() if grid is not None})
 
     @property
     def is_result(self) -> bool:

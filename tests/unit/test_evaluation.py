@@ -107,6 +107,17 @@ def test_every_plane_has_its_own_parts(truth: np.ndarray) -> None:
     assert report.notes == ("instances: predicted objects are connected parts, true ones ids",)
     assert report.instances is not None
     assert (report.instances.pq, report.instances.predicted) == (1, 3 * truth.max())
+    assert [image.name for image in report.images] == ["array[0]", "array[1]", "array[2]"]
+
+
+def test_every_plane_has_its_own_scores(truth: np.ndarray) -> None:
+    """The mean over images is the mean over planes."""
+    found = np.stack([truth, np.zeros_like(truth), shifted(truth)]) > 0
+    report = slideseg.evaluate(found, np.stack([truth] * 3), ["semantic", "isbi"])
+    alone = [slideseg.evaluate(plane, truth, ["semantic", "isbi"]).images[0] for plane in found]
+    assert [(image.semantic, image.isbi) for image in report.images] == [(one.semantic, one.isbi) for one in alone]
+    assert report.semantic is not None
+    assert report.semantic.dice == pytest.approx(np.mean([one.semantic.dice for one in alone if one.semantic is not None]))
 
 
 def test_isbi_takes_class_maps_and_probabilities() -> None:
