@@ -5,10 +5,12 @@ recipe -> data checked -> lease on the run's folder -> the loop, here or on Ray 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -85,6 +87,9 @@ def train(
     _check_batch(recipe, count)
     data = Batches(recipe, Group.join(where))  # tells what is wrong with the images before anything is written
     watch = on_progress or _ignore
+    if output is None:
+        with contextlib.suppress(OSError):  # the lease says what is wrong, in one line
+            Path(RUNS).mkdir(exist_ok=True)
     with Lease(url):
         folder = RunFolder(url)
         if folder.prepare(recipe.to_yaml(), resume=wanted.resume) != "complete":
