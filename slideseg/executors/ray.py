@@ -13,8 +13,10 @@ import functools
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,7 +229,10 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
         yield
         return
     with _own_folder() if address is None else contextlib.nullcontext() as folder:
+        on_terminate = signal.getsignal(signal.SIGTERM)
         _connect(workers, address, folder)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_terminate)  # Ray puts its own in, which leaves with another status
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -113,7 +114,7 @@ class PictureSlide(Reader):
             with _picture(path) as picture, open(path, "rb") as file:
                 mode, (columns, rows) = picture.mode, picture.size
                 self._deep = file.read(_PNG_DEPTH_BYTE + 1).startswith(_PNG_MAGIC) and _depth(path) == 16 and mode != "I;16"
-                turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
+                turned = _may_be_turned(path) and picture.getexif().get(_EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
             raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
         if mode not in _MODES:
@@ -195,6 +196,12 @@ def _picture(path: str) -> Image.Image:
     with open(path, "rb") as file:
         png = file.read(4) == _PNG_MAGIC
     return PngImagePlugin.PngImageFile(path) if png else JpegImagePlugin.JpegImageFile(path)
+
+
+def _may_be_turned(path: str) -> bool:
+    """Tell whether a picture may name an orientation: of a PNG, Pillow decodes all pixels before it says so."""
+    data = Path(path).read_bytes()
+    return not data.startswith(_PNG_MAGIC) or b"eXIf" in data or b"Raw profile type" in data
 
 
 def _depth(path: str) -> int:

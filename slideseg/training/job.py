@@ -70,10 +70,11 @@ class RayJob:
             self._check_room()
             storage = local if self.address is None else self.folder
             news = Queue(maxsize=1000, actor_options={"num_cpus": 0})
-            with ThreadPoolExecutor(1) as pool:  # not in the main thread, where Ray would take Ctrl-C for itself
-                fitting = pool.submit(self._trainer(news, storage).fit)
-                for progress in _told(news, fitting):
-                    watch(progress)
+            pool = ThreadPoolExecutor(1)  # not in the main thread, where Ray would take Ctrl-C for itself
+            fitting = pool.submit(self._trainer(news, storage).fit)
+            pool.shutdown(wait=False)  # nobody waits for it when Ctrl-C comes
+            for progress in _told(news, fitting):
+                watch(progress)
             self._end(fitting)
 
     def _check_room(self) -> None:

@@ -121,6 +121,17 @@ class Learner:
         self.step = checkpoint.step
 
 
+def judged_of(checkpoint: Checkpoint, config: TrainConfig) -> UNet:
+    """Return the network that was judged when a checkpoint was written, on the CPU."""
+    net = UNet(config.unet)
+    if checkpoint.average is None:
+        net.load_state_dict(checkpoint.network)
+        return net
+    average = AveragedModel(net, use_buffers=True)
+    average.load_state_dict(checkpoint.average)
+    return average.module  # type: ignore[return-value]
+
+
 class _Form(nn.Module):
     """The network in the form it is trained in; its weights keep their names apart from this wrapper."""
 

@@ -7,16 +7,17 @@ from its last checkpoint does what an undisturbed one does.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
 import torch
 
-from slideseg.errors import RunError, explain
+from slideseg.errors import ResultError, RunError, explain
 from slideseg.model.file import ModelInfo
 from slideseg.training.checkpoint import Checkpoint
-from slideseg.training.learner import Learner
+from slideseg.training.learner import Learner, judged_of
 from slideseg.training.progress import Scores, TrainProgress, Watcher
 from slideseg.training.validate import draw_samples, validate
 from slideseg.version import __version__
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from slideseg.training.config import TrainConfig
     from slideseg.training.group import Group
     from slideseg.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_NEWS = 1.0
 """How often steps are told of."""
@@ -47,6 +50,8 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
         history = _History.of(checkpoint)
     if group.writes:
         folder.truncate_to(history.epoch)
+        if checkpoint is not None:
+            _write_best_again(folder, data, history.best_epoch)
     started = time.monotonic()
     first = history.epoch
     while history.epoch < config.training.epochs and not history.is_stale(config.training.patience):
@@ -121,6 +126,17 @@ def _write(
     folder.append_epoch(row, best_epoch=history.best_epoch, picture=shown)
     state = Checkpoint(epoch=history.epoch, best=history.best, best_epoch=history.best_epoch, **learner.state())
     folder.checkpoints.save(state, config.training.keep_every or 0)
+
+
+def _write_best_again(folder: RunFolder, data: Batches, best_epoch: int) -> None:
+    """Write the best model as its checkpoint has it: a kill may have come between a better one and its checkpoint."""
+    try:
+        best = judged_of(folder.checkpoints.read(best_epoch), data.config)
+    except ResultError as error:
+        log.warning("%s; best.safetensors is left as it is", error)
+        return
+    row = next(row for row in folder.rows() if row["epoch"] == best_epoch)
+    folder.save_model("best", best, describe(data.config, data, row))
 
 
 def describe(config: TrainConfig, data: Batches, row: dict[str, float]) -> ModelInfo:

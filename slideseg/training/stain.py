@@ -102,13 +102,13 @@ def paint(
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Return an image that looks like H&E and its nuclei (y, x), from an image of ``kind`` and its nuclei ``labels``.
 
-    Fluorescence and grey images give their nuclei (or only the outlines, filled by noise) to a made-up tissue; images that
-    are stained already are mostly redyed as they are.
+    Fluorescence gives its nuclei (or, as grey images always do, only the outlines, filled by noise) to a made-up tissue; images
+    that are stained already are mostly redyed as they are.
     """
     stained = kind in ("he_pink", "purple_on_white", "purple_on_purple")
     if kind == "he_pink" or (stained and rng.random() < 0.4):
         return finish(redye(image, rng), rng), labels
-    if rng.random() < 0.6:
+    if rng.random() < 0.6 or kind == "brightfield_grey_cytology":  # whose cytoplasm is as dark as its nuclei
         labels = crowded(labels, rng) if rng.random() < 0.5 else labels
         nuclei = invented_nuclei(labels, noise, rng)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -182,11 +181,16 @@ def training_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def test_ctrl_c_ends_it_and_the_same_command_goes_on(stack: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("workers", "request_to_stop"), [(1, signal.SIGINT), pytest.param(2, signal.SIGTERM, marks=pytest.mark.ray)]
+)
+def test_a_request_to_stop_ends_it_and_the_same_command_goes_on(
+    workers: int, request_to_stop: signal.Signals, stack: list[str], tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    process = start(run, stack, "--workers", "1", *LONGER)
+    process = start(run, stack, "--workers", str(workers), *LONGER)
     wait_for(lambda: epochs_done(run) >= 1, process)
-    os.kill(process.pid, signal.SIGINT)
+    process.send_signal(request_to_stop)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"try the same command again" in errors

@@ -131,3 +131,12 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(SlideError):
         open_slide(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_a_picture_that_names_an_orientation_is_read_upright(tmp_path, name):
+    exif = Image.Exif()
+    exif[274] = 6
+    slide = saved(tmp_path, Image.fromarray(RGB), name, exif=exif)
+    assert slide.shape == (50, 40, 3)
+    assert whole(slide).shape == (50, 40, 3)
