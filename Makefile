@@ -32,7 +32,7 @@ format: $(VENV)/.installed-dev  ## put the code into its standard form
 docs: $(VENV)/.installed-dev  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-docs-cli: $(VENV)/.installed-test  ## write docs/cli.md anew from the commands' --help
+docs-cli: $(VENV)/.installed-test  ## write docs/cli.md and docs/recipe.md anew from the code
 	$(PYTHON) -m tests.test_docs --update
 
 bench: bench-exactness bench-memory bench-overhead bench-threads  ## run every benchmark (or one: bench-exactness, bench-memory, ...)

@@ -1,4 +1,7 @@
-"""The documentation says what the program does. ``python -m tests.test_docs --update`` writes ``docs/cli.md`` anew."""
+"""The documentation says what the program does.
+
+``python -m tests.test_docs --update`` writes ``docs/cli.md`` and ``docs/recipe.md`` anew.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import importlib
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 import yaml
+
+from tests.recipe_page import recipe_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +23,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CLI_PAGE = DOCS / "cli.md"
+RECIPE_PAGE = DOCS / "recipe.md"
 PAGES = sorted(DOCS.rglob("*.md"))
 TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 WIDTH = 100
 HEADER = "# Commands\n\nWritten by `make docs-cli` from the commands' own `--help`.\n"
+YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -45,6 +52,18 @@ def cli_page() -> str:
         for context in commands(cli)
     ]
     return "\n".join([HEADER, *sections])
+
+
+def recipes(text: str) -> list[str]:
+    """Return the parts of recipes on a page."""
+    return YAML.findall(text)
+
+
+def completed(part: str) -> dict[str, Any]:
+    """Return a whole recipe that has ``part`` in it."""
+    least: dict[str, Any] = {"name": "x", "data": {"sources": [{"images": "x.tif"}]}, "classes": ["x"], "loss": {"cross_entropy": 1}}
+    least.update(yaml.safe_load(part))
+    return least
 
 
 def links(text: str) -> list[str]:
@@ -83,6 +102,32 @@ def test_every_option_is_documented() -> None:
                 assert parameter.help, f"{context.command_path} {parameter.opts} does not say what it is for"
 
 
+def test_the_recipe_page_is_written_from_the_classes_that_read_it() -> None:
+    assert RECIPE_PAGE.read_text(encoding="utf-8") == recipe_page(), "run `make docs-cli`"
+
+
+def test_every_key_of_a_recipe_says_what_it_is_for() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", recipe_page(), re.MULTILINE)
+    assert {"epochs", "w0", "object_diameter", "dice_of", "probability"} <= {key for key, _ in rows}
+    assert [key for key, meaning in rows if not meaning.strip()] == []
+
+
+@pytest.mark.parametrize("part", recipes((DOCS / "training.md").read_text(encoding="utf-8")))
+def test_recipes_on_the_training_page_can_be_used(part: str) -> None:
+    from slideseg.training.config import parse_config  # noqa: PLC0415
+
+    assert parse_config(completed(part), "docs/training.md").name
+
+
+def test_a_wrong_recipe_on_a_page_is_found() -> None:
+    from slideseg.errors import ConfigError  # noqa: PLC0415
+    from slideseg.training.config import parse_config  # noqa: PLC0415
+
+    (part,) = recipes("Text\n\n```yaml\ntraining: {epoch: 3}\n```\n")
+    with pytest.raises(ConfigError, match=r"training\.epoch"):
+        parse_config(completed(part), "page")
+
+
 def test_the_benchmark_page_is_written_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     page = importlib.import_module("page").page()
@@ -116,3 +161,4 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--update"]:
         sys.exit("usage: python -m tests.test_docs --update")
     CLI_PAGE.write_text(cli_page(), encoding="utf-8")
+    RECIPE_PAGE.write_text(recipe_page(), encoding="utf-8")

@@ -38,7 +38,7 @@ class DataConfig(Settings):
     sources: list[SourceConfig] = Field(min_length=1)
     """Where images and labels lie."""
     mpp: float | None = Field(None, gt=0)
-    """Microns per pixel trained at; None: level 0 as it is."""
+    """Microns per pixel trained at; left out: level 0 as it is."""
     split: SplitConfig = SplitConfig.model_validate({"fraction": 0.2})
     """Which images judge the result."""
     sampling: SamplingConfig = SamplingConfig.model_validate({})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TargetConfig(Settings):
-    """The ``targets:`` part of a recipe: plain classes, unless one of these is above 0."""
+    """The ``target`` part of a recipe: plain classes, unless one of these is above 0."""
 
     border: Annotated[int, Field(ge=0)] = 0
     """Pixels of an instance that are at most this many steps (to one of four neighbours) from what is not it become a class."""
