@@ -61,7 +61,12 @@ def recipes(text: str) -> list[str]:
 
 def completed(part: str) -> dict[str, Any]:
     """Return a whole recipe that has ``part`` in it."""
-    least: dict[str, Any] = {"name": "x", "data": {"sources": [{"images": "x.tif"}]}, "classes": ["x"], "loss": {"cross_entropy": 1}}
+    least: dict[str, Any] = {
+        "name": "x",
+        "data": {"sources": [{"images": "x.tif"}]},
+        "classes": ["x"],
+        "loss": {"cross_entropy": 1},
+    }
     least.update(yaml.safe_load(part))
     return least
 
