@@ -67,16 +67,17 @@ LARGE_BLOCK = 2**20
 def keep_freed_memory() -> None:
     """Have freed blocks stay with this process for its next tensors, whatever their size; undoes `return_freed_memory`.
 
-    For training, which frees and takes the same blocks at every step: getting them anew, page by page, costs more than half
-    of a step's time. To be called in a process of our own only.
+    For training, which frees and takes the same blocks at every step: getting them anew, page by page, doubles a step's time.
+    To be called in a process of our own only. A thread that has taken blocks before goes on having some of its own, unless
+    the process was started with `KEEPING`.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, HUGE_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, HUGE_BLOCK)
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, NEVER)
         mallopt(M_ARENA_MAX, 1)
 
 
-M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8
-HUGE_BLOCK = 2**31 - 1
-"""More than any tensor of a training step has; the largest number that the setting takes."""
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX, NEVER = -1, -4, -8, -1
+KEEPING = {"MALLOC_ARENA_MAX": "1"}
+"""Environment in which all threads of a process share one heap. Other heaps can't hold blocks of 64 MB and more."""

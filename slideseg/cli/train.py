@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.options import IntOrAuto, debug_option, json_option
+from slideseg.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from slideseg.training.progress import TrainReport
@@ -34,6 +35,7 @@ def train(config: str, preview: str | None, settings: tuple[str, ...], as_json: 
     """Train a network as CONFIG.yaml says; the same command again goes on where it was stopped."""
     if preview is not None:
         return _preview(config, settings, preview, as_json=as_json)
+    keep_freed_memory()
     from slideseg.cli.progress import shown_training
     from slideseg.training.run import train as train_or_raise
 

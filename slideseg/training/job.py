@@ -23,7 +23,7 @@ from ray.util.queue import Empty, Full, Queue
 
 from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.executors.ray import connected
-from slideseg.machine import keep_freed_memory, usable_cores
+from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
 from slideseg.training.batches import Batches
 from slideseg.training.config import TrainConfig
 from slideseg.training.group import Group
@@ -95,7 +95,12 @@ class RayJob:
             train_loop_config=job | {"news": news},
             torch_config=TorchConfig(backend="nccl" if self.device == "cuda" else "gloo", timeout_s=SILENT_SECONDS),
             scaling_config=ScalingConfig(num_workers=self.workers, use_gpu=self.device == "cuda"),
-            run_config=RunConfig(name=".ray", storage_path=storage, failure_config=FailureConfig(max_failures=RESTARTS)),
+            run_config=RunConfig(
+                name=".ray",
+                storage_path=storage,
+                failure_config=FailureConfig(max_failures=RESTARTS),
+                worker_runtime_env={"env_vars": KEEPING},  # Ray runs `_work` in a thread
+            ),
         )
 
     def _end(self, fitting: Future[Any]) -> None:

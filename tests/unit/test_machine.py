@@ -1,0 +1,59 @@
+"""The allocator's settings, seen by the pages that a process has to be given."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from slideseg.cli import cli
+from slideseg.machine import KEEPING
+
+PAGES_OF_ALL = 2 * 70 * 2**20 // os.sysconf("SC_PAGE_SIZE")
+COUNT = """
+import resource, threading, torch
+from slideseg.machine import keep_freed_memory, return_freed_memory
+return_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def step():
+    tensors = [torch.zeros(70 * 2**20, dtype=torch.uint8) for _ in range(2)]
+def work():
+    {keep}
+    for _ in range(8):  # aligned blocks leave gaps at first
+        step()
+    before = faults()
+    step()
+    print(faults() - before)
+if {in_thread}:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+else:
+    work()
+"""
+
+
+def faults_of_a_step(*, keep: bool, in_thread: bool = False) -> int:
+    script = COUNT.format(keep="keep_freed_memory()" if keep else "", in_thread=in_thread)
+    env = {**os.environ, **(KEEPING if keep else {}), "THP_MEM_ALLOC_ENABLE": "0"}
+    return int(subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or "glibc" not in os.confstr("CS_GNU_LIBC_VERSION"), reason="another C library")
+def test_freed_memory_is_kept_in_training_and_returned_else() -> None:
+    assert faults_of_a_step(keep=False) >= PAGES_OF_ALL
+    assert faults_of_a_step(keep=True) < PAGES_OF_ALL / 20
+    assert faults_of_a_step(keep=True, in_thread=True) < PAGES_OF_ALL / 20  # as a Ray worker trains
+
+
+def test_the_command_keeps_freed_memory_where_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(sys.modules["slideseg.cli.train"], "keep_freed_memory", lambda: calls.append(1))
+    CliRunner().invoke(cli, ["train", "missing.yaml", "--preview", "x.png"])
+    assert not calls
+    CliRunner().invoke(cli, ["train", "missing.yaml"])
+    assert calls == [1]
