@@ -289,7 +289,7 @@ def worker_memory(info: ModelInfo, core: int, batch: int, region_bytes: int, out
 
 
 def _check_fit(slide: Slide, info: ModelInfo) -> None:
-    if channels_of(slide) != info.input.channels:
+    if not info.input.takes(channels_of(slide)):
         raise ModelError(
             explain(
                 f"{slide.path} does not fit model {info.name}",

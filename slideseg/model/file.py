@@ -58,6 +58,14 @@ class ModelInput:
     std: tuple[float, ...]
     """Every channel is divided by it afterwards."""
 
+    def takes(self, channels: int) -> bool:
+        """Tell whether it takes images of so many channels: its own number, or grey as red, green and blue alike.
+
+        >>> [ModelInput(3, None, (), ()).takes(channels) for channels in (1, 2, 3)]
+        [True, False, True]
+        """
+        return channels == self.channels or (channels == 1 and self.channels == 3)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -166,7 +174,8 @@ class LoadedModel:
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Turn an image (y, x, c) or (y, x) into the network's input (1, C, y, x), float32, channels-last.
 
-        Pixel by pixel: the same pixel gives the same number in any tile.
+        Pixel by pixel: the same pixel gives the same number in any tile. A grey image is red, green and blue alike to a model
+        that wants three channels, as in training.
 
         Raises:
             ModelError: if the dtype or the number of channels does not fit.
@@ -174,11 +183,12 @@ class LoadedModel:
         if image.ndim == 2:
             image = image[:, :, None]
         want = self.info.input
-        if image.ndim != 3 or image.shape[2] != want.channels:
+        if image.ndim != 3 or not want.takes(image.shape[2]):
             raise ModelError(explain("the image does not fit the model", got=image.shape, want=f"(y, x, {want.channels})"))
         if image.dtype.name not in FULL_SCALE:
             raise ModelError(explain("the image's dtype is not supported", got=image.dtype, want=", ".join(FULL_SCALE)))
-        x_HWC = torch.from_numpy(np.array(image, dtype=np.float32, order="C"))
+        whole = np.broadcast_to(image, (*image.shape[:2], want.channels))
+        x_HWC = torch.from_numpy(np.array(whole, dtype=np.float32, order="C"))
         x_HWC.div_(FULL_SCALE[image.dtype.name]).sub_(torch.tensor(want.mean)).div_(torch.tensor(want.std))
         return x_HWC.permute(2, 0, 1)[None]
 

@@ -108,7 +108,7 @@ class _Opener:
 
     def _check_channels(self, slide: Slide) -> None:
         if (got := channels_of(slide)) not in {1, self._channels}:
-            try_ = "network.in_channels"
+            try_ = "input.channels"
             raise DataError(explain(f"{slide.path}: the wrong number of channels", got=got, want=self._channels, try_=try_))
 
     def _resolution(self, slide: Slide, image: LabelledImage) -> tuple[int, float]:

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from slideseg.errors import ModelError, RunError, explain
 from slideseg.model.unet import UNet
 from slideseg.training.loss import loss_of
-from slideseg.training.optimise import Schedule, clip, make_optimiser
+from slideseg.training.optimise import Schedule, clip, make_optimiser, restore_optimiser
 from slideseg.training.sync_norm import synchronise
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Learner:
             self.net.load_state_dict(checkpoint.network)
             if self.average is not None and checkpoint.average is not None:
                 self.average.load_state_dict(checkpoint.average)
-            self.optimiser.load_state_dict(checkpoint.optimiser)
+            restore_optimiser(self.optimiser, checkpoint.optimiser)
             self.schedule.load_state_dict(checkpoint.schedule)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -52,6 +52,13 @@ class ScheduleConfig(Settings):
 
 def make_optimiser(config: OptimiserConfig, weights: Iterable[nn.Parameter]) -> Optimizer:
     """Return the optimiser of ``weights``."""
+    optimiser = _optimiser(config, weights)
+    for group in optimiser.param_groups:
+        group["initial_lr"] = config.rate
+    return optimiser
+
+
+def _optimiser(config: OptimiserConfig, weights: Iterable[nn.Parameter]) -> Optimizer:
     decay, momentum = config.weight_decay, config.momentum
     match config.name:
         case "sgd":
@@ -62,6 +69,19 @@ def make_optimiser(config: OptimiserConfig, weights: Iterable[nn.Parameter]) -> 
             return torch.optim.Adam(weights, config.rate, (momentum, 0.999), weight_decay=decay)
         case "adamw":
             return torch.optim.AdamW(weights, config.rate, (momentum, 0.999), weight_decay=decay)
+
+
+def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
+    """Go on from a checkpoint's state with the recipe's own settings, which may have changed since.
+
+    The learning rate stays as far below the recipe's as the schedule had brought it.
+    """
+    wanted = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, settings in zip(optimiser.param_groups, wanted, strict=True):
+        reduced = group["lr"] / group["initial_lr"]
+        group.update(settings)
+        group["lr"] = settings["initial_lr"] * reduced
 
 
 class Schedule:
@@ -91,7 +111,9 @@ class Schedule:
         return (self._plateau or self._by_step).state_dict()  # type: ignore[union-attr]
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint, from the recipe's highest rate if that has changed."""
+        if self._by_step is not None:
+            state = {**state, "base_lrs": self._by_step.base_lrs}
         (self._plateau or self._by_step).load_state_dict(state)  # type: ignore[union-attr]
 
 

@@ -63,6 +63,11 @@ RGB = 3
 WHOLE = ("epoch", "step")
 """Columns of whole numbers."""
 OF_EPOCH = re.compile(r"(?:tensorboard|pictures)/epoch-(\d+)\.(?:tfevents|png)")
+BOUND = (
+    *("network.", "classes", "input.channels", "target.", "optimiser.name", "schedule.name"),
+    *("training.average", "training.select"),
+)
+"""Settings that a run's checkpoints depend on: how their keys begin."""
 FAILED = "the run folder can't be written"
 MOST_NAMED = 3
 """Of the settings that differ in a message."""
@@ -81,7 +86,7 @@ class RunFolder:
     def prepare(self, config_yaml: str, *, resume: bool = False) -> State:
         """Take the folder for a run with these settings, and tell whether it begins, goes on or is over.
 
-        With ``resume`` a run with other settings goes on with the new ones.
+        With ``resume`` a run with other settings goes on with the new ones, unless they are among `BOUND`.
 
         Raises:
             ConfigError: if a run with other settings, or something that is no run, is there.
@@ -99,7 +104,9 @@ class RunFolder:
             sweep_partial(self._store)
             differing = _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
             if differing and not resume:
-                raise ConfigError(self._other_settings(differing))
+                raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
+            if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
+                raise ConfigError(self._other_settings(bound, "another -o: its checkpoints are of these settings"))
             if not differing:
                 return "complete" if (self.report() or {}).get("status") == "complete" else "resumed"
             delete_key(self._store, REPORT)
@@ -114,14 +121,14 @@ class RunFolder:
         write_key(self._store, CONFIG, config_yaml.encode())
         return "new"
 
-    def _other_settings(self, differing: dict[str, tuple[object, object]]) -> str:
+    def _other_settings(self, differing: dict[str, tuple[object, object]], try_: str) -> str:
         named = list(differing.items())[:MOST_NAMED]
         rest = f" and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
         return explain(
             f"the run in {self.url} has other settings",
             got=", ".join(f"{key} {got}" for key, (_, got) in named) + rest,
             want=", ".join(f"{key} {want}" for key, (want, _) in named),
-            try_="another -o, or --resume to go on with the new settings",
+            try_=try_,
         )
 
     def rows(self) -> list[Row]:

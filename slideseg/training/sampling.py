@@ -35,7 +35,7 @@ class SamplingConfig(Settings):
     foreground: float = Field(0.5, ge=0, le=1)
     """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere."""
     shares: dict[str, float] | None = None
-    """``random``: share of each kind of image; they are scaled to add up to 1. Left out: images by area, whatever their kind."""
+    """``random``: share of each kind of image, scaled to add up to 1. Left out: images by area, whatever their kind."""
 
 
 class Sampler:

@@ -32,10 +32,12 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         """Normalise: by the batch's statistics in training, else by the running ones."""
         if not self.training:
             return super().forward(x_NCHW)
-        mean_C, var_C, count = _statistics(x_NCHW.detach())
+        x_float = x_NCHW.float()  # sums in half precision would be coarse
+        mean_C, var_C, count = _statistics(x_float.detach())
         self._follow(mean_C, var_C, count)
-        out: Tensor = _Normalise.apply(x_NCHW, self.weight, self.bias, torch.stack([mean_C, var_C]), (count, self.eps))  # type: ignore[no-untyped-call]
-        return out
+        moments = torch.stack([mean_C, var_C])
+        out: Tensor = _Normalise.apply(x_float, self.weight, self.bias, moments, (count, self.eps))  # type: ignore[no-untyped-call]
+        return out.to(x_NCHW.dtype)
 
     @torch.no_grad()
     def _follow(self, mean_C: Tensor, var_C: Tensor, count: float) -> None:

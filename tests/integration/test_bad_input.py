@@ -60,8 +60,8 @@ def case_axes(folder, slide, model):
 
 
 def case_channels(folder, slide, model):
-    tifffile.imwrite(folder / "grey.tif", np.zeros((64, 64), np.uint8))
-    return [folder / "grey.tif"], "1 channel(s), want 3"
+    tifffile.imwrite(folder / "four.tif", np.zeros((64, 64, 4), np.uint8), photometric="minisblack", planarconfig="contig")
+    return [folder / "four.tif"], "4 channel(s), want 3"
 
 
 def case_mask(folder, slide, model):

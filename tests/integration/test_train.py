@@ -81,8 +81,12 @@ def test_other_settings_are_refused_and_resume_takes_them(stack: list[str], tmp_
     done = train(run, stack, "--workers", "1", "-s", "training.epochs=2", code=2)
     assert "training.epochs" in done.err
     assert "--resume" in done.err
-    report = train(run, stack, "--workers", "1", "-s", "training.epochs=2", "--resume", "--json").report
-    assert report["epochs"] == 2
+    other_network = train(run, stack, "--workers", "1", "-s", "network.depth=3", "--resume", code=2)
+    assert "network.depth" in other_network.err
+    words = ("--workers", "1", "-s", "training.epochs=2", "-s", "optimiser.rate=0.003", "--resume", "--json")
+    assert train(run, stack, *words).report["epochs"] == 2
+    with (run / "metrics.csv").open() as file:
+        assert [float(row["lr"]) for row in csv.DictReader(file)] == [0.01, 0.003]
 
 
 def test_predict_takes_the_run_folder_as_model(finished: Path, stack: list[str], tmp_path: Path) -> None:

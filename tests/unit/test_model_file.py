@@ -212,6 +212,13 @@ def test_one_output_means_two_classes():
     assert replace(INFO, config=replace(CONFIG, out_channels=1)).classes == CLASSES
 
 
+def test_a_grey_image_is_red_green_and_blue_alike_to_a_model_of_three_channels(path):
+    model = load_model_file(path)
+    grey = np.random.default_rng(0).integers(0, 256, (6, 7, 1), dtype=np.uint8)
+    assert torch.equal(model.preprocess(grey), model.preprocess(np.repeat(grey, 3, axis=2)))
+    assert torch.equal(model.preprocess(grey[:, :, 0]), model.preprocess(grey))
+
+
 def test_preprocess_is_a_pixelwise_scale(path):
     model = load_model_file(path)
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
@@ -234,7 +241,7 @@ def test_white_is_one_in_every_dtype(path, dtype):
 
 def test_images_that_do_not_fit_are_refused(path):
     model = load_model_file(path)
-    for shape in ((4, 4), (4, 4, 1), (4, 4, 4), (1, 4, 4, 3), (4,)):
+    for shape in ((4, 4, 2), (4, 4, 4), (1, 4, 4, 3), (4,)):
         with pytest.raises(ModelError, match="does not fit the model"):
             model.preprocess(np.zeros(shape, np.uint8))
     for dtype in (np.int16, np.int32, bool, np.complex64):

@@ -92,6 +92,20 @@ RECIPE = {
     "optimiser": {"name": "sgd", "rate": 0.1, "momentum": 0.0},
     "training": {"batch": BATCH, "patch": SIDE},
 }
+HALF = {**RECIPE, "training": {"batch": BATCH, "patch": SIDE, "precision": "bf16"}}
+
+
+def half_step(rank: int, folder: str) -> None:
+    learner = Learner(parse_config(HALF, "test"), Group.join("cpu"), steps=10)
+    loss = learner.learn([batch().pick(list(learner.group.share(range(BATCH))))], BATCH)
+    torch.save({"loss": learner.group.sum(loss)}, Path(folder, f"{rank}.pt"))
+
+
+def test_workers_can_compute_in_bf16() -> None:
+    alone = Learner(parse_config(HALF, "test"), Group(0, 1, CPU), steps=10)
+    loss = alone.learn([batch()], BATCH)
+    for part in run(half_step, 2):
+        torch.testing.assert_close(part["loss"], loss, rtol=0.02, atol=0)
 
 
 def batch() -> Patches:
