@@ -23,7 +23,7 @@ import slideseg
 from slideseg.grid import tiles_of
 from slideseg.mirror import read_mirrored
 from slideseg.model.bundled import load_model
-from slideseg.plan import PredictOptions, make_plan, margin
+from slideseg.plan import PredictOptions, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def bare_loop(slide: Path, model: LoadedModel, options: PredictOptions) -> Calla
     tiles = [
         read_mirrored(source, tile.read_box)
         for shard in job.grid
-        for tile in tiles_of(shard.write_box, job.core, model.stride, margin(plan.model))
+        for tile in tiles_of(shard.write_box, job.core, model.stride, plan.model.config.margin)
     ]
     source.close()
 

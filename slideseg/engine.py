@@ -144,7 +144,7 @@ class Segmenter:
         self._net = model.net.to(device=job.device, dtype=self._dtype)
         config = model.info.config
         self._exact = config.exact
-        self.margin = model.net.margins.reach if config.exact else config.halo
+        self.margin = config.margin
         self._constant: dict[bytes, tuple[np.ndarray, np.ndarray | None]] = {}
         self.stop = threading.Event()
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from slideseg.budget import check_disk, disk_needed, fit_tile
 from slideseg.engine import Job, Precision, Source
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.grid import ShardGrid, shard_side, tiles_of
 from slideseg.inputs import absolute
-from slideseg.machine import available_memory, parse_size, usable_cores
-from slideseg.model import halo
+from slideseg.machine import usable_cores
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
-from slideseg.model.memory import peak_values, weight_count
 from slideseg.resample import choose_level
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
@@ -29,23 +26,12 @@ from slideseg.slide.open import open_slide
 from slideseg.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from slideseg.slide.base import Slide
 
-MIB = 2**20
-BASE_MEMORY = 520 * MIB
-"""RAM of a worker before its first tile: Python, PyTorch, zarr, the readers. Measured, rounded up (docs/benchmarks.md)."""
-MEMORY_SLACK = 1.2
-"""Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
-MEMORY_SHARE = 0.7
-"""Share of the free RAM that all workers together may plan to use."""
-REMOTE_MEMORY = 4 * 2**30
-"""RAM budget a worker on a cluster, whose machines the driver can't ask before it is connected."""
-LARGEST_INEXACT_CORE = 1024
-"""Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
 AUTO_TISSUE_SIDE = 4096
 """RGB slides with a longer side get tissue detection by default."""
-LABEL_BYTES_PER_PIXEL = 0.25
-"""Disk a class map takes, pyramid included, at worst in practice; most take a twentieth."""
 FORMAT = "slideseg-result/1"
 
 
@@ -142,7 +128,7 @@ class PredictPlan:
     @property
     def tile(self) -> int:
         """Side of the largest network input in pixels."""
-        return self.job.core + 2 * margin(self.model)
+        return self.job.core + 2 * self.model.config.margin
 
     @property
     def pixels(self) -> int:
@@ -205,7 +191,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         _check_fit(slide, info)
         source, mpp = _choose_source(slide, info, options)
         tissue_name, tissue = _tissue_map(slide, _working_shape(slide, source), options)
-        job, memory = _job(slide, info, source, options)
+        job, workers, memory = _job(slide, info, source, options)
         plan = PredictPlan(
             input=input_path,
             output=output,
@@ -228,13 +214,13 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             mpp=mpp,
             tissue=tissue_name,
             image=options.image,
-            workers=_workers(options, job.device, len(job.grid)),
+            workers=workers,
             address=options.address,
             chunk_first=not slide.direct and source.level == 0,
             worker_memory=memory,
-            disk=_disk(slide, job.grid, info, options),
+            disk=disk_needed(slide, job.grid, info, options),
         )
-    _check_disk(plan)
+    check_disk(plan.job.output, plan.disk)
     return plan
 
 
@@ -244,13 +230,13 @@ def _model(options: PredictOptions) -> tuple[str, Path]:
     return (name if name in bundled_models() else absolute(str(path))), path
 
 
-def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[Job, int]:
-    """Return what the workers do, but for model, output and tissue, and the RAM in bytes that one is projected to need."""
+def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[Job, int, int]:
+    """Return what the workers do (but for model, output and tissue), how many there are, and the RAM in bytes one may need."""
     shape_yx = _working_shape(slide, source)
     grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
     device = _device(options)
     workers = _workers(options, device, len(grid))
-    core, batch, memory = _tile(slide, info, grid, options, workers)
+    core, batch, memory = fit_tile(slide, info, grid, options, workers)
     job = Job(
         source=source,
         model="",
@@ -264,28 +250,7 @@ def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions)
         threads=_threads(options, workers),
         probabilities=options.save_probabilities,
     )
-    return job, memory
-
-
-def margin(info: ModelInfo) -> int:
-    """Return the pixels around a core that a tile reads."""
-    config = info.config
-    return halo.margins(config.depth, config.upsampling).reach if config.exact else config.halo
-
-
-def worker_memory(info: ModelInfo, core: int, batch: int, region_bytes: int, out_bytes: int) -> int:
-    """Return the RAM in bytes that a worker is projected to need at its peak.
-
-    Args:
-        info: the model.
-        core: side of a tile's core in pixels.
-        batch: tiles a forward pass.
-        region_bytes: bytes of a shard's input with its margin.
-        out_bytes: bytes of a shard's results.
-    """
-    values = peak_values(info.config, core) * batch
-    regions = 3 * (2 * region_bytes + out_bytes)
-    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + MEMORY_SLACK * 4 * values + regions)
+    return job, workers, memory
 
 
 def _check_fit(slide: Slide, info: ModelInfo) -> None:
@@ -366,81 +331,6 @@ def _workers(options: PredictOptions, device: str, shards: int) -> int:
 def _threads(options: PredictOptions, workers: int) -> int:
     """One thread a process with several workers (they would fight for the cores); what PyTorch would take for a single one."""
     return torch.get_num_threads() if workers == 1 and options.address is None else 1
-
-
-def _tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> tuple[int, int, int]:
-    """Return the core's side, the batch and the projected memory of a worker."""
-    config, cell = info.config, info.config.stride
-    side = min(grid.side, max(-(-length // cell) * cell for length in grid.shape_yx))
-    region = (side + 2 * margin(info) + 2 * cell) ** 2 * channels_of(slide) * slide.dtype.itemsize
-    out = side**2 * (2 + (config.out_channels if options.save_probabilities else 0))
-    budget = _budget(options, workers)
-    batch = 1 if options.batch == "auto" else options.batch
-    if batch < 1:
-        raise ConfigError(explain("a batch holds at least one tile", got=f"--batch {batch}", want="1 or more"))
-
-    def needed(core: int) -> int:
-        return worker_memory(info, core, batch, region, out)
-
-    if options.tile != "auto":
-        core = min(side, (options.tile - 2 * margin(info)) // cell * cell)
-        if core < cell:
-            want = f"at least {cell + 2 * margin(info)}"
-            raise ConfigError(explain("the tile is too small for this network", got=options.tile, want=want))
-    else:
-        largest = side if config.exact else min(side, LARGEST_INEXACT_CORE)
-        core = next((core for core in _even_cores(side, largest, cell) if needed(core) <= budget), cell)
-    if needed(core) > budget and (options.memory != "auto" or options.tile == "auto"):
-        raise ConfigError(
-            explain(
-                "the memory does not hold one tile",
-                got=f"{budget / MIB:.0f} MiB a worker",
-                want=f"{needed(core) / MIB:.0f} MiB",
-                try_="a larger --memory, fewer --workers or a smaller --tile",
-            )
-        )
-    return core, batch, needed(core)
-
-
-def _even_cores(side: int, largest: int, cell: int) -> list[int]:
-    """Return the cores that split a shard evenly, largest first: others would leave a narrow, wasteful rest."""
-    parts = range(1, side // cell + 1)
-    cores = {-(-side // part // cell) * cell for part in parts}
-    return sorted((core for core in cores if core <= largest), reverse=True)
-
-
-def _budget(options: PredictOptions, workers: int) -> int:
-    if options.memory != "auto":
-        return parse_size(options.memory)
-    if options.address is not None:
-        return REMOTE_MEMORY
-    return int(available_memory() * MEMORY_SHARE / workers)
-
-
-def _disk(slide: Slide, grid: ShardGrid, info: ModelInfo, options: PredictOptions) -> int:
-    pixels = grid.planes * grid.shape_yx[0] * grid.shape_yx[1]
-    bytes_a_pixel = LABEL_BYTES_PER_PIXEL
-    if options.save_probabilities:
-        bytes_a_pixel += info.config.out_channels
-    if options.image == "full":
-        bytes_a_pixel += 4 / 3 * channels_of(slide)
-    if not slide.direct:
-        bytes_a_pixel += channels_of(slide) * slide.dtype.itemsize
-    return int(pixels * bytes_a_pixel) + MIB
-
-
-def _check_disk(plan: PredictPlan) -> None:
-    if "://" in plan.job.output:
-        return
-    folder = Path(plan.job.output).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(explain("the output can't be written", got=folder, want="a writable folder", try_="--output"))
-    free = shutil.disk_usage(folder).free
-    if free < plan.disk and not Path(plan.job.output).exists():
-        got = f"{free / MIB:.0f} MiB free"
-        raise ConfigError(explain("the disk is too full", got=got, want=f"{plan.disk / MIB:.0f} MiB", try_="--output"))
 
 
 def record_of(plan: PredictPlan, version: str) -> dict[str, Any]:

@@ -12,15 +12,15 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.engine import Engine, ShardDone, measure_tiling_error
-from slideseg.errors import ConfigError, ResultInUseError, RunError, SlidesegError, explain
+from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
 from slideseg.executors.base import Done, Executor, Failed
 from slideseg.executors.serial import SerialExecutor
-from slideseg.inputs import find_inputs, name_outputs
+from slideseg.inputs import find_inputs, name_outputs, take_options
 from slideseg.plan import PredictOptions, PredictPlan, make_plan, record_of
 from slideseg.reassemble.overview import write_overview
 from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
@@ -65,7 +65,7 @@ def predict(
     Raises:
         SlidesegError: if the options or the inputs can't be used, or the only slide fails.
     """
-    wanted = options_of(options)
+    wanted = take_options(PredictOptions, options)
     slides = find_inputs(inputs)
     if len(slides) == 1:
         return Report((predict_slide(slides[0], name_outputs(slides, output)[0], wanted, on_progress),))
@@ -84,18 +84,6 @@ def predict_slides(
     if len(slides) > 1 and output is not None and "://" not in str(output):
         Path(output).mkdir(parents=True, exist_ok=True)
     return Report(tuple(_or_failure(s, o, options, watcher) for s, o in zip(slides, outputs, strict=True)))
-
-
-def options_of(options: dict[str, Any]) -> PredictOptions:
-    """Turn keyword arguments into options.
-
-    Raises:
-        ConfigError: if a name is unknown.
-    """
-    known = {field.name for field in fields(PredictOptions)}
-    if unknown := sorted(set(options) - known):
-        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known))))
-    return PredictOptions(**options)
 
 
 def _or_failure(slide: str, output: str, options: PredictOptions, watcher: Watcher | None) -> SlideReport:

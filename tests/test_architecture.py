@@ -19,7 +19,7 @@ LAYERS = (
     ("geometry", "machine"),
     ("grid", "slide", "mirror", "resample", "model", "metrics"),
     ("tissue", "engine", "store"),
-    ("inputs", "plan", "executors", "reassemble", "report", "export", "training", "testing"),
+    ("inputs", "budget", "plan", "executors", "reassemble", "report", "export", "training", "testing"),
     ("conversion", "prediction", "in_memory", "evaluation", "demo"),
     ("__init__",),  # the public names
     ("cli", "__main__"),

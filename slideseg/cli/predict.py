@@ -49,12 +49,13 @@ MIB = 2**20
 def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
     from slideseg.cli.progress import shown
-    from slideseg.inputs import find_inputs
-    from slideseg.prediction import options_of, predict_slides
+    from slideseg.inputs import find_inputs, take_options
+    from slideseg.plan import PredictOptions
     from slideseg.prediction import predict as predict_or_raise
+    from slideseg.prediction import predict_slides
 
     options["tissue"] = options["tissue"] or ""
-    wanted, slides = options_of(options), find_inputs(inputs)
+    wanted, slides = take_options(PredictOptions, options), find_inputs(inputs)
     if dry_run:
         return _dry_run(slides, output, wanted, as_json=as_json)
     with shown() as watcher:

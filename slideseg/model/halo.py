@@ -68,13 +68,3 @@ def halo(depth: int, upsampling: Upsampling) -> int:
     """
     cell = stride(depth)
     return -(-margins(depth, upsampling).reach // cell) * cell
-
-
-def core_side(tile: int, depth: int, upsampling: Upsampling) -> int:
-    """Return the side of the largest aligned core that an input of ``tile`` pixels a side yields; 0 if there is none.
-
-    >>> core_side(572, 4, "conv"), core_side(1020, 4, "conv"), core_side(100, 4, "conv")
-    (384, 832, 0)
-    """
-    cell = stride(depth)
-    return max(0, (tile - 2 * margins(depth, upsampling).reach) // cell * cell)

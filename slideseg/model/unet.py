@@ -80,6 +80,11 @@ class UNetConfig:
         return halo.margins(self.depth, self.upsampling).reach
 
     @property
+    def margin(self) -> int:
+        """Pixels around a core that a tile reads: the reach, or for a network that can't be tiled exactly the halo."""
+        return self.reach if self.exact else self.halo
+
+    @property
     def exact(self) -> bool:
         """Whether tiles equal the whole image; not with ``bilinear-corners``, which depends on the input's size."""
         return self.upsampling != "bilinear-corners"

@@ -95,7 +95,7 @@ class RayJob:
             train_loop_config=job | {"news": news},
             torch_config=TorchConfig(backend="nccl" if self.device == "cuda" else "gloo", timeout_s=SILENT_SECONDS),
             scaling_config=ScalingConfig(num_workers=self.workers, use_gpu=self.device == "cuda"),
-            run_config=RunConfig(
+            run_config=RunConfig(  # type: ignore[call-arg] # that of Ray Train's second version, which mypy doesn't find
                 name=".ray",
                 storage_path=storage,
                 failure_config=FailureConfig(max_failures=RESTARTS),

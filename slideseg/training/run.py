@@ -9,14 +9,14 @@ import contextlib
 import logging
 import os
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from slideseg.errors import ConfigError, explain
-from slideseg.inputs import absolute
+from slideseg.inputs import absolute, take_options
 from slideseg.machine import usable_cores
 from slideseg.store.lease import Lease
 from slideseg.training.batches import Batches
@@ -79,7 +79,7 @@ def train(
         SlidesegError: if the recipe or its data can't be used, the folder is another run's, or the training fails.
     """
     started = time.monotonic()
-    wanted = options_of(options)
+    wanted = take_options(TrainOptions, options)
     recipe = load_config(config, wanted.settings)
     url = absolute(os.fspath(output) if output is not None else f"{RUNS}/{recipe.name}")
     where = device_of(wanted.device)
@@ -100,18 +100,6 @@ def train(
                 _fit_on_ray(recipe, url, (count, where, wanted.address), watch)
             _complete(folder, time.monotonic() - started)
     return report_of(folder)
-
-
-def options_of(options: dict[str, Any]) -> TrainOptions:
-    """Turn keyword arguments into options.
-
-    Raises:
-        ConfigError: if a name is unknown.
-    """
-    known = {field.name for field in fields(TrainOptions)}
-    if unknown := sorted(set(options) - known):
-        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known))))
-    return TrainOptions(**options)
 
 
 def _fit_on_ray(recipe: TrainConfig, url: str, crew: tuple[int, str, str | None], watch: Watcher) -> None:

@@ -29,8 +29,3 @@ def test_the_paper_s_depth_has_a_reach_of_94():
 def test_a_halo_one_stride_too_small_is_too_small():
     for config in CONFIGS:
         assert config.halo - config.stride < halo.margins(config.depth, config.upsampling).reach <= config.halo
-
-
-@pytest.mark.parametrize(("tile", "core"), [(572, 384), (573, 384), (571, 368), (204, 16), (203, 0), (4092, 3904)])
-def test_cores_of_the_paper_s_network(tile, core):
-    assert halo.core_side(tile, 4, "conv") == core

@@ -1,0 +1,48 @@
+"""The tile that fits a budget, and room on the disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slideseg.budget import check_disk, fit_tile
+from slideseg.errors import ConfigError
+from slideseg.grid import ShardGrid
+from slideseg.model.unet import UNetConfig
+from slideseg.plan import PredictOptions
+from slideseg.slide.array import ArraySlide
+from slideseg.testing.models import random_model
+
+GRID = ShardGrid((9000, 9000), 1, 4096)
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory):
+    path = tmp_path_factory.mktemp("model") / "deep.safetensors"
+    return ArraySlide(np.zeros((64, 64, 3), np.uint8)), random_model(path, UNetConfig(3, 2, 4, 4)).info
+
+
+@pytest.mark.parametrize(("tile", "core"), [(572, 384), (573, 384), (571, 368), (204, 16), (4092, 3904)])
+def test_cores_of_the_paper_s_depth(facts, tile, core):
+    assert fit_tile(*facts, GRID, PredictOptions(tile=tile), 1)[0] == core
+
+
+def test_a_tile_without_a_core_is_refused(facts):
+    with pytest.raises(ConfigError, match="want at least 204"):
+        fit_tile(*facts, GRID, PredictOptions(tile=203), 1)
+
+
+def test_less_memory_means_a_smaller_tile_and_too_little_is_refused(facts):
+    cores = [fit_tile(*facts, GRID, PredictOptions(memory=memory), 1)[0] for memory in ("1GiB", "2GiB", "64GiB")]
+    assert cores == sorted(cores)
+    assert cores[0] < cores[-1] == GRID.side
+    with pytest.raises(ConfigError, match="does not hold one tile"):
+        fit_tile(*facts, GRID, PredictOptions(memory="500MiB"), 1)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
+    check_disk(str(tmp_path / "new" / "x.zarr"), 1)
+    with pytest.raises(ConfigError, match="the disk is too full"):
+        check_disk(str(tmp_path / "x.zarr"), 2**60)
+    (tmp_path / "there.zarr").mkdir()
+    check_disk(str(tmp_path / "there.zarr"), 2**60)
