@@ -79,19 +79,23 @@ def threads(result: dict[str, Any]) -> str:
 
 
 def train_step(result: dict[str, Any]) -> str:
+    columns = ("best_seconds", "median_seconds", "ratio", "best_ratio", "cpu_ratio")
     rows = [
-        (f"{width} channels: {result['ways'][name]}", *(run[key] for key in ("median_seconds", "ratio", "cpu_ratio")))
+        (f"{width}, {result['ways'][name]}", *(run[column] for column in columns))
         for width, runs in result["by_width"].items()
         for name, run in runs.items()
     ]
+    load = (result["hardware"]["load_average_1min"], result["load_average_1min_after"])
     return (
         "## A step of training\n\n"
-        f"A step with {result['batch']} patches of {result['side']} px and {result['threads']} threads against the plain loop of the common\n"
-        "recipe: the same sizes, loss and optimiser in plain PyTorch, in its own memory layout, with the allocator as it comes. Each\n"
-        f"way has a process of its own; they take turns, {result['rounds']} steps each. The ratio is the median over pairs of steps.\n\n"
-        + table(("", "median, s", "ratio", "ratio of CPU time"), rows)
-        + f"\nAt most {result['limit']} of the plain loop's time is claimed: {'met' if result['passed'] else 'missed here'}.\n"
-        "On a machine that has other work the ratio of CPU time is the steadier one.\n"
+        f"{result['batch']} patches of {result['side']} px a step, {result['threads']} threads, against the plain loop\n"
+        "of the common recipe: the same sizes, loss and optimiser in plain PyTorch, in its own memory layout, with the\n"
+        f"allocator as it comes. Each way has a process of its own; they take turns, {result['rounds']} steps each. The ratio\n"
+        "is the median over pairs of steps.\n\n"
+        + table(("channels, way", "best, s", "median, s", "ratio", "ratio of best", "ratio of CPU time"), rows)
+        + f"\nA ratio of at most {result['limit']} is claimed: {'met' if result['passed'] else 'missed here'}.\n"
+        f"The load average was {load[0]} before and {load[1]} after: beside other work, the ratio of CPU time is the\n"
+        "steadier one.\n"
     )
 
 
