@@ -1,0 +1,125 @@
+"""Recipes: the shipped ones parse, variables and changes are taken in, and what is wrong is one line that names its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slideseg.errors import ConfigError
+from slideseg.training.config import TrainConfig, load_config, parse_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RECIPES = sorted(CONFIGS.glob("*.yaml"))
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "data": {"sources": [{"images": "x.tif", "labels": "y.tif", "labels_are": "mask"}]},
+    "classes": ["cell"],
+    "loss": {"bce": 1},
+}
+
+
+def recipe(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_shipped_recipe_parses_and_says_what_it_is(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    header = path.read_text().partition("name:")[0]
+    assert f"slideseg train configs/{path.name}" in header
+    assert "Data:" in header
+
+
+def test_the_shipped_recipes_are_the_documented_ones() -> None:
+    names = {path.stem for path in RECIPES}
+    assert names == {"isbi2012-common", "isbi2012-paper", "isbi2012-small", "nuclei", "nuclei-he", "tiny"}
+
+
+def test_the_paper_s_recipe_has_the_paper_s_sizes() -> None:
+    config = load_config(CONFIGS / "isbi2012-paper.yaml")
+    assert config.training.patch + 2 * config.unet.reach == 572
+    assert (config.unet.base_channels, config.optimiser.momentum) == (64, 0.99)
+
+
+def test_the_written_form_is_read_as_the_same_recipe(tmp_path: Path) -> None:
+    config = load_config(CONFIGS / "tiny.yaml")
+    again = load_config(recipe(tmp_path, config.to_yaml()))
+    assert again == config
+    assert again.to_yaml() == config.to_yaml()
+
+
+def test_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [{"images": "${WHERE}/x.tif", "labels": "${ELSEWHERE:-/there}/y.tif", "labels_are": "mask"}]
+    monkeypatch.setenv("WHERE", "/here")
+    monkeypatch.delenv("ELSEWHERE", raising=False)
+    source = parse_config({**SMALL, "data": {"sources": sources}}, "test").data.sources[0]
+    assert (source.images, source.labels) == ("/here/x.tif", "/there/y.tif")
+    monkeypatch.delenv("WHERE")
+    with pytest.raises(ConfigError, match="the environment variable WHERE"):
+        parse_config({**SMALL, "data": {"sources": sources}}, "test")
+
+
+def test_relative_paths_are_of_the_current_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = parse_config(SMALL, "test").data.sources[0]
+    assert (source.images, source.index) == (str(tmp_path / "x.tif"), None)
+
+
+def test_changes_reach_every_depth(tmp_path: Path) -> None:
+    path = recipe(tmp_path, yaml.safe_dump(SMALL))
+    changes = ("training.epochs=7", "data.sources.0.mpp=0.5", "augment.scale=[0.5, 2]", "name=other")
+    config = load_config(path, changes)
+    assert (config.training.epochs, config.data.sources[0].mpp, config.augment.scale) == (7, 0.5, (0.5, 2.0))
+    assert config.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"name": "a/b"}, "name: "),
+        ({"classes": []}, "classes: "),
+        ({"classes": [{"name": "a", "color": "red"}]}, "classes.0.color: "),
+        ({"loss": {}}, "loss: no loss"),
+        ({"loss": {"bce": "much"}}, "loss.bce: .*got 'much'"),
+        ({"input": {"channels": 1, "mean": [0.5, 0.5], "std": [1]}}, "mean must have 1 values"),
+        ({"input": {"mean": [0, 0, 0]}}, "mean and std go together"),
+        ({"target": {"border": 1}}, "needs a name"),
+        ({"classes": ["a", "b"]}, "bce"),
+        ({"training": {"patch": 100}}, "multiple of the network's stride 16"),
+        ({"training": {"epoch": 3}}, "training.epoch: "),
+        ({"seed": -1}, "seed: "),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_its_place(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        parse_config({**SMALL, **changes}, "my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("[1, 2]", "key: value"), ("a: [", "can't be read"), ("name: x", "data: Field required")]
+)
+def test_a_file_that_is_no_recipe_is_refused(text: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(recipe(tmp_path, text))
+
+
+@pytest.mark.parametrize("change", ["training.epochs", "=3", "classes.9=x", "name.first=x", "classes.first=x"])
+def test_a_change_that_can_t_be_made_is_refused(change: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="got " + change.replace("[", r"\[")):
+        load_config(recipe(tmp_path, yaml.safe_dump(SMALL)), (change,))
+
+
+def test_classes_have_numbers_names_and_colors() -> None:
+    config = parse_config({**SMALL, "classes": ["a", {"name": "b", "color": "#123456"}], "loss": {"dice": 1}}, "test")
+    assert [(one.id, one.name) for one in config.model_classes] == [(0, "background"), (1, "a"), (2, "b")]
+    assert config.model_classes[2].color == "#123456"
+    assert config.unet.out_channels == 3
+    assert TrainConfig.model_validate(config.model_dump()) == config
