@@ -67,7 +67,8 @@ LARGE_BLOCK = 2**20
 def keep_freed_memory() -> None:
     """Have freed blocks stay with this process for its next tensors, whatever their size; undoes `return_freed_memory`.
 
-    For training, which frees and takes the same blocks at every step: getting them anew, page by page, doubles a step's time.
+    For training, which frees and takes the same blocks at every step: getting them anew, page by page, costs a third
+    of a step's time or more (docs/benchmarks.md).
     To be called in a process of our own only. A thread that has taken blocks before goes on having some of its own, unless
     the process was started with `KEEPING`.
     """

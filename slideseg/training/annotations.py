@@ -3,6 +3,8 @@
 A pixel belongs to a polygon when its centre lies inside (even-odd rule over all rings, so holes are outside; a centre exactly
 on an edge belongs to the polygon on its right or below). So neighbours that share an edge share no pixel and leave none out,
 and a pixel is the same in whichever box it is read. Where polygons overlap, the one later in the file wins.
+
+A polygon whose class has a name that starts with "ignore" (QuPath's ``Ignore*``) holds pixels that teach nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from shapely.geometry import shape as geometry_of
 
 from slideseg.errors import DataError, explain
 from slideseg.geometry import Box
-from slideseg.training.labels import ClassesAndInstances
+from slideseg.training.labels import IGNORED, ClassesAndInstances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +38,9 @@ class Outline:
     """One annotated object, in level-0 pixels."""
 
     class_id: int
-    """Its class; 0 for a background that covers what lies under it."""
+    """Its class; 0 for a background that covers what lies under it, `IGNORED` for what teaches nothing."""
     instance: int
-    """Number of its feature in the file, from 1; 0 for background."""
+    """Number of its feature in the file, from 1; 0 for background and what teaches nothing."""
     edges: np.ndarray
     """Edges of all rings (n, 4) float64: y0, x0, y1, x1."""
 
@@ -65,14 +67,15 @@ class Annotations:
 class PolygonLabels(ClassesAndInstances):
     """Annotations seen at the resolution trained at."""
 
-    def __init__(self, annotations: Annotations, view: View) -> None:
-        """See ``annotations`` through ``view``.
+    def __init__(self, annotations: Annotations, view: View, unannotated: int = 0) -> None:
+        """See ``annotations`` through ``view``; pixels that no polygon covers are of class ``unannotated``.
 
         Raises:
             DataError: if all of a polygon lies outside the image.
         """
-        super().__init__(annotations.path, view.shape)
-        self._annotations, self._scale = annotations, view.scale
+        may_ignore = IGNORED in (unannotated, *(outline.class_id for outline in annotations.outlines))
+        super().__init__(annotations.path, view.shape, may_ignore=may_ignore)
+        self._annotations, self._scale, self._unannotated = annotations, view.scale, unannotated
         rows, columns = view.full_shape
         bounds = annotations.bounds
         outside = (bounds[:, 2] < 0) | (bounds[:, 3] < 0) | (bounds[:, 0] > rows) | (bounds[:, 1] > columns)
@@ -83,6 +86,7 @@ class PolygonLabels(ClassesAndInstances):
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # one level, one plane
         out = np.zeros((*box.shape, 2), np.int32)
+        out[..., 0] = self._unannotated
         (sy, sx), annotations = self._scale, self._annotations
         for number in annotations.near(box.y0 * sy, box.x0 * sx, box.y1 * sy, box.x1 * sx):
             y0, x0, y1, x1 = annotations.bounds[number]
@@ -118,8 +122,9 @@ def fill(edges: np.ndarray, box: Box) -> np.ndarray:
 def read_annotations(path: str, classes: Sequence[str]) -> Annotations:
     """Read the polygons of a GeoJSON file; coordinates (x, y) in level-0 pixels.
 
-    ``classes`` are the names of the recipe's classes, background first; case does not matter. A feature without a class is of
-    the only one there is besides background. Polygons that cross themselves are repaired.
+    ``classes`` are the names of the recipe's classes, background first; case does not matter. Another name that starts with
+    "ignore" stands for `IGNORED`. A feature without a class is of the only one there is besides background. Polygons that cross
+    themselves are repaired.
 
     Raises:
         DataError: if the file can't be read, holds something else than polygons, or names a class that is not known.
@@ -129,7 +134,7 @@ def read_annotations(path: str, classes: Sequence[str]) -> Annotations:
     for number, feature in enumerate(_features(path), start=1):
         class_id = _class_of(f"{path}: feature {number}", feature, numbers, classes)
         edges = _edges(f"{path}: feature {number}", feature)
-        outlines.append(Outline(class_id, number if class_id else 0, edges))
+        outlines.append(Outline(class_id, 0 if class_id in (0, IGNORED) else number, edges))
     if not outlines:
         raise DataError(explain(f"{path} holds no annotation", want="polygons"))
     return Annotations(path, outlines)
@@ -156,7 +161,8 @@ def _class_of(where: str, feature: dict[str, Any], numbers: dict[str, int], clas
     name = classification.get("name") if isinstance(classification, dict) else classification
     if name is None and len(classes) == 2:
         return 1
-    number = numbers.get(str(name).casefold())
+    folded = str(name).casefold()
+    number = numbers.get(folded, IGNORED if folded.startswith("ignore") else None)
     if number is None:
         got = "no class" if name is None else name
         raise DataError(explain(f"{where} is of an unknown class", got=got, want=" or ".join(classes)))

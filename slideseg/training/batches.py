@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slideseg.errors import DataError, explain
 from slideseg.geometry import Box
 from slideseg.training.augment import augment, window_side
 from slideseg.training.dataset import open_data
+from slideseg.training.labels import IGNORED
 from slideseg.training.sampling import BLOCK, Sampler, validation_tiles
 from slideseg.training.targets import targets_of
 from slideseg.training.weight_map import WeightMapConfig, balance_of, weight_map
@@ -46,12 +48,20 @@ class Patches:
     target_NHW: Tensor  # noqa: N815
     """Class ids of the patch, int64."""
     weights_NHW: Tensor | None  # noqa: N815
-    """Weights of its pixels in the loss, float32; None where all count the same."""
+    """Weights of its pixels in the loss, float32, 0 where they are ignored; None where all count the same."""
+    ignored_NHW: Tensor | None = None  # noqa: N815
+    """Which of its pixels teach nothing, bool; None where no label can say so. Their target is 0."""
+
+    @property
+    def shown_NHW(self) -> Tensor:  # noqa: N802
+        """The target for the eye: `IGNORED` where nothing is taught."""
+        return self.target_NHW if self.ignored_NHW is None else self.target_NHW.masked_fill(self.ignored_NHW, IGNORED)
 
     def pick(self, rows: list[int]) -> Patches:
         """Return some of the samples."""
         weights = None if self.weights_NHW is None else self.weights_NHW[rows]
-        return Patches(self.image_NCHW[rows], self.target_NHW[rows], weights)
+        ignored = None if self.ignored_NHW is None else self.ignored_NHW[rows]
+        return Patches(self.image_NCHW[rows], self.target_NHW[rows], weights, ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class Batches:
         if config.weight_map is not None and config.weight_map.balance:
             self._balance = _balance(opened.train)
         self.validation: list[Item] = opened.validation
+        self._may_ignore = any(item.may_ignore for item in (*opened.train, *opened.validation))
         self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)
         self.steps = max(1, (self._sampler.epoch_length or config.training.samples) // config.training.batch)
         self.tiles = _tiles(self.validation, config, unet.stride)
@@ -138,9 +149,15 @@ class Batches:
         """Normalise the image, and make targets of the labels, which lose ``margin`` pixels on every side."""
         image_NCHW = (windows.image_NCHW - self._mean_C11) / self._std_C11
         core = [slice(margin, side - margin) for side in image_NCHW.shape[-2:]]
+        image_NCHW = image_NCHW.contiguous(memory_format=torch.channels_last)
         target_NHW = targets_of(windows.classes_NHW, windows.instances_NHW, self.config.target, len(self.config.classes))
+        target_NHW = target_NHW[:, *core]
         weights_NHW = None if windows.weights_NHW is None else windows.weights_NHW[:, *core]
-        return Patches(image_NCHW.contiguous(memory_format=torch.channels_last), target_NHW[:, *core], weights_NHW)
+        if not self._may_ignore:
+            return Patches(image_NCHW, target_NHW, weights_NHW)
+        ignored_NHW = windows.classes_NHW[:, *core] == IGNORED
+        weights_NHW = (~ignored_NHW).float() if weights_NHW is None else weights_NHW.masked_fill(ignored_NHW, 0)
+        return Patches(image_NCHW, target_NHW.masked_fill(ignored_NHW, 0), weights_NHW, ignored_NHW)
 
     def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and deviation of the input's channels: the recipe's, or those of the first training windows."""
@@ -160,14 +177,18 @@ def reach_of(config: TrainConfig) -> int:
 
 def _balance(items: Sequence[Item]) -> np.ndarray:
     """Return the weights that make background and instances count the same, all images taken together."""
-    blocks = [(item, box) for item in items for box in Box.of_shape(item.shape).split(BLOCK, BLOCK)]
-    inside = sum(int(np.count_nonzero(item.classes_in(box))) for item, box in blocks)
-    return balance_of([sum(item.area for item in items) - inside, inside])
+    counts = np.zeros(256, np.int64)
+    for item in items:
+        for box in Box.of_shape(item.shape).split(BLOCK, BLOCK):
+            counts += np.bincount(item.classes_in(box).ravel(), minlength=256)
+    return balance_of([int(counts[0]), int(counts[1:IGNORED].sum())])
 
 
 def _tiles(items: Sequence[Item], config: TrainConfig, stride: int) -> list[Tile]:
     side = -(-config.training.validation_tile // stride) * stride
     tiles = validation_tiles(items, side, config.training.validation_tiles)
+    if items and not tiles:
+        raise DataError(explain("all pixels of the validation images are ignored", want="some that are labelled"))
     return [Tile(i, core, core.intersect(Box.of_shape(items[i].shape)).shape) for i, core in tiles]
 
 

@@ -21,6 +21,7 @@ from slideseg.model.halo import Upsampling
 from slideseg.model.unet import Init, UNetConfig
 from slideseg.training.augment import AugmentConfig
 from slideseg.training.dataset import DataConfig
+from slideseg.training.labels import IGNORED
 from slideseg.training.loss import LossConfig
 from slideseg.training.optimise import OptimiserConfig, ScheduleConfig
 from slideseg.training.settings import Settings
@@ -148,7 +149,7 @@ class TrainConfig(Settings):
     """Every random choice follows from it."""
     about: AboutConfig = AboutConfig()
     data: DataConfig
-    classes: tuple[ClassConfig, ...] = Field(min_length=1)
+    classes: tuple[ClassConfig, ...] = Field(min_length=1, max_length=IGNORED - 1)
     input: InputConfig = InputConfig()
     network: NetworkConfig = NetworkConfig()
     target: TargetConfig = TargetConfig()

@@ -16,7 +16,15 @@ from slideseg.slide.base import channels_of
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.training.annotations import PolygonLabels, read_annotations
 from slideseg.training.items import HELD_PIXELS, Item
-from slideseg.training.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
+from slideseg.training.labels import (
+    IGNORED,
+    ClassesAndInstances,
+    LabelValues,
+    RasterLabels,
+    View,
+    instances_in,
+    median_diameter,
+)
 from slideseg.training.sampling import SamplingConfig
 from slideseg.training.settings import Settings
 from slideseg.training.sources import LabelledImage, SourceConfig, find_images, is_annotation
@@ -140,9 +148,10 @@ class _Opener:
         return float(np.median(known)) if known else None
 
     def _labels(self, image: LabelledImage, view: View) -> ClassesAndInstances:
-        if is_annotation(image.label_path):
-            return PolygonLabels(read_annotations(image.label_path, self._classes), view)
         source = image.source
+        if is_annotation(image.label_path):
+            unannotated = IGNORED if source.unannotated == "ignore" else 0
+            return PolygonLabels(read_annotations(image.label_path, self._classes), view, unannotated)
         if source.labels_are is None:
             raise DataError(explain(f"what are the values in {image.label_path}?", want="labels_are"))
         values = LabelValues(source.labels_are, len(self._classes), source.values)

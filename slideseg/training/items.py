@@ -34,7 +34,7 @@ class Window:
     image: np.ndarray
     """Pixels (y, x, c) float32, on the scale where white is 1."""
     classes: np.ndarray
-    """Class ids (y, x) uint8, 0 is background."""
+    """Class ids (y, x) uint8, 0 is background, `IGNORED` teaches nothing."""
     instances: np.ndarray
     """Instance ids (y, x) int32, 0 is none; 4-connected regions of each class where the labels name no instances."""
     weights: np.ndarray | None
@@ -75,6 +75,8 @@ class Item:
         self._image, self._plane, self._labels = views
         self.shape: tuple[int, int] = self._labels.levels[0].shape
         """Rows and columns."""
+        self.may_ignore = self._labels.may_ignore
+        """Whether pixels may be `IGNORED`."""
         self._channels, self._weight_map = channels, weight_map
         self._held: _Pixels | None = None
         self._weights: np.ndarray | None = None

@@ -14,10 +14,17 @@ from slideseg.slide.base import channels_of
 from slideseg.slide.reader import LABEL_TYPES, Facts, Reader, make_levels, same_picture
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from slideseg.slide.base import Slide
 
 Meaning = Literal["instances", "classes", "mask"]
 """What a label image's values are: instance ids, class ids, or a mask (anything above 0 is class 1)."""
+ClassId = int | Literal["ignore"]
+"""What a value of a label image stands for: a class, or pixels that teach nothing."""
+
+IGNORED = 255
+"""Class id of a pixel that teaches nothing: it is in no loss and no score, and part of no instance."""
 
 _BLOCK = 2048
 """Side of the block of a label image that is read at once, in its own pixels, about."""
@@ -40,20 +47,31 @@ class View:
 
 
 class ClassesAndInstances(Reader):
-    """Labels as an image of two channels, int32: class ids (0 is background) and instance ids (0 is none or not known)."""
+    """Labels as an image of two channels, int32: class ids and instance ids (0 is none or not known).
 
-    def __init__(self, path: str, shape_yx: tuple[int, int]) -> None:
+    Class 0 is background. Pixels of class `IGNORED` are of no instance.
+    """
+
+    def __init__(self, path: str, shape_yx: tuple[int, int], *, may_ignore: bool) -> None:
         facts = Facts(path, "yxc", (*shape_yx, 2), np.dtype(np.int32), make_levels([shape_yx]), None, False, True)
         super().__init__(facts, LABEL_TYPES)
+        self.may_ignore = may_ignore
+        """Whether pixels may be `IGNORED`; they are not looked for where this is False."""
 
 
 class LabelValues:
     """Turns the values of a label image into class and instance ids, and refuses those that mean nothing."""
 
-    def __init__(self, meaning: Meaning, classes: int, values: dict[int, int] | None = None) -> None:
-        """Take ``values`` (value to class id) for ``classes``; without it, values are class ids below ``classes``."""
+    def __init__(self, meaning: Meaning, classes: int, values: Mapping[int, ClassId] | None = None) -> None:
+        """Take ``values`` (value to class id) for ``classes``; without it, values are class ids below ``classes``.
+
+        Raises:
+            DataError: if one of ``values`` stands for a class that is not there.
+        """
         self.meaning = meaning
-        known = {i: i for i in range(classes)} if values is None else values
+        known = {i: i for i in range(classes)} if values is None else _class_ids(values, classes)
+        self.may_ignore = IGNORED in known.values()
+        """Whether a value stands for `IGNORED`."""
         self._known = sorted(known)
         self._class_of = np.full(_MANY_VALUES, -1, np.int32)
         self._class_of[list(known)] = list(known.values())
@@ -80,6 +98,15 @@ class LabelValues:
         return ids, 0
 
 
+def _class_ids(values: Mapping[int, ClassId], classes: int) -> dict[int, int]:
+    """Return the class id of every value, `IGNORED` for the word."""
+    for class_id in values.values():
+        if class_id != "ignore" and not 0 <= class_id < classes:
+            want = f"0 to {classes - 1}, or ignore"
+            raise DataError(explain("data.sources.values: no such class", got=class_id, want=want))
+    return {value: IGNORED if class_id == "ignore" else class_id for value, class_id in values.items()}
+
+
 def _listed(values: list[int]) -> str:
     shown = ", ".join(map(str, values[:8]))
     return shown if len(values) <= 8 else f"{shown}, ..."
@@ -99,7 +126,7 @@ class RasterLabels(ClassesAndInstances):
                 explain(f"{slide.path} is no label image", got=f"{channels_of(slide)} channels", want="1 of whole numbers")
             )
         _check_shape(slide, view.full_shape)
-        super().__init__(slide.path, view.shape)
+        super().__init__(slide.path, view.shape, may_ignore=values.may_ignore)
         self._slide, self._plane, self._values = slide, plane, values
         self._level, self._scale = _level_for(slide, view)
 
@@ -158,8 +185,12 @@ def _check_shape(slide: Slide, full_shape: tuple[int, int]) -> None:
 
 
 def instances_of(class_ids: np.ndarray) -> np.ndarray:
-    """Return instance ids (y, x), int32, of class ids: 1 and up for the 4-connected regions of every class above 0."""
-    found = connected_components(class_ids, background=0, connectivity=1)  # type: ignore[no-untyped-call]
+    """Return instance ids (y, x), int32, of class ids: 1 and up for the 4-connected regions of every class above 0.
+
+    Pixels that are `IGNORED` are of no region.
+    """
+    known = np.where(class_ids == IGNORED, 0, class_ids)
+    found = connected_components(known, background=0, connectivity=1)  # type: ignore[no-untyped-call]
     return np.asarray(found, np.int32)
 
 

@@ -2,7 +2,8 @@
 
 The loss of a sample does not depend on the rest of its batch, so a batch split over any workers has the same sum. A weight
 map enters as in the U-Net paper, E = sum over x of w(x) log p(x); here it is divided by the number of pixels, not by the sum
-of the weights, so that weights keep their meaning from sample to sample.
+of the weights, so that weights keep their meaning from sample to sample. Ignored pixels have weight 0 and are among that
+number: a sample that is hardly labelled changes the network less than one that is labelled all over.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from slideseg.training.labels import IGNORED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +24,8 @@ CELL = 256
 GAP = 8
 CAPTION = 22
 PAPER, INK, FRAME = (24, 24, 24), (235, 235, 235), (255, 191, 0)
+GREY = (128, 128, 128)
+"""Colour of pixels that teach nothing, as in `pictures`."""
 COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2")
 """Colours of the classes where the recipe names none; they repeat."""
 RAMP = np.array([[10, 7, 46], [62, 15, 114], [122, 28, 109], [181, 49, 88], [229, 92, 48], [249, 150, 12], [247, 209, 61],
@@ -70,9 +74,13 @@ def picture_of(image_CHW: Tensor) -> Pixels:
 
 
 def target_picture(picture: Pixels, target_HW: Tensor, colors: Sequence[str] = COLORS) -> Pixels:
-    """Return the classes (y, x) in their colours, with the sample in grey behind them to show whether they lie on it."""
+    """Return the classes (y, x) in their colours, with the sample in grey behind them to show whether they lie on it.
+
+    What is ignored is grey as well.
+    """
     palette = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])
-    dyed = palette[target_HW.cpu().numpy() % len(palette)]
+    ids = target_HW.cpu().numpy()
+    dyed = np.where((ids == IGNORED)[..., None], GREY, palette[ids % len(palette)])
     grey = picture.mean(axis=2, keepdims=True)
     return np.asarray(0.6 * dyed + 0.4 * grey, np.uint8)
 

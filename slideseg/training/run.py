@@ -174,4 +174,4 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     recipe = load_config(config, settings)
     before, after, patches = Batches(recipe, Group.join("cpu")).preview(PREVIEWED)
     colors = [one.color for one in recipe.model_classes]
-    preview_sheet(before, after, patches.target_NHW, patches.weights_NHW, colors).save(path, "PNG")
+    preview_sheet(before, after, patches.shown_NHW, patches.weights_NHW, colors).save(path, "PNG")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from slideseg.errors import ConfigError, explain
+from slideseg.errors import ConfigError, DataError, explain
 from slideseg.geometry import Box
 from slideseg.training.items import with_seed
+from slideseg.training.labels import IGNORED
 from slideseg.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class SamplingConfig(Settings):
     how: Literal["random", "whole"] = "random"
     """``random``: windows anywhere; ``whole``: every image once an epoch, the window around its centre, in shuffled order."""
     foreground: float = Field(0.5, ge=0, le=1)
-    """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere."""
+    """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere, but around
+    pixels that teach something."""
     shares: dict[str, float] | None = None
     """``random``: share of each kind of image, scaled to add up to 1. Left out: images by area, whatever their kind."""
 
@@ -46,14 +48,20 @@ class Sampler:
 
         Raises:
             ConfigError: if the shares do not fit the kinds of the images.
-            DataError: if labels mean nothing: for ``foreground`` all of them are read here.
+            DataError: if no pixel teaches anything, or labels mean nothing: for ``foreground``, and of images with ignored
+                pixels, all of them are read here.
         """
         self._items, self._config = tuple(items), config
         self._side, self._core, self._seed = side, core, seed
         random = config.how == "random"
-        counts = random and config.foreground > 0
-        self._blocks = tuple(LabelledBlocks.of(item) for item in items) if counts else ()
+        labelled = random and config.foreground > 0
+        self._blocks = tuple(LabelledBlocks.of(item) if labelled or item.may_ignore else None for item in items)
+        self._sizes = tuple(_taught(item, blocks) for item, blocks in zip(items, self._blocks, strict=True))
         self._groups = _groups(self._items, config.shares if random else None, self._blocks)
+        for group in self._groups:
+            if group.share and not any(self._sizes[number] for number in group.members):
+                kind = f" of kind {self._items[group.members[0]].kind}" if random and config.shares else ""
+                raise DataError(explain(f"all pixels of the training images{kind} are ignored", want="some that are labelled"))
 
     @property
     def epoch_length(self) -> int | None:
@@ -90,15 +98,24 @@ class Sampler:
         if rng.random() < self._config.foreground and group.with_class:
             class_id = list(group.with_class)[rng.integers(len(group.with_class))]
             number = self._by_area(rng, group.with_class[class_id])
-            y, x = self._blocks[number].draw(self._items[number], class_id, rng)
         else:
+            class_id = None
             number = self._by_area(rng, group.members)
-            y, x = (int(rng.integers(side)) for side in self._items[number].shape)
         item = self._items[number]
+        y, x = self._pixel(rng, number, class_id)
         return item, (_moved_in(y, self._core, item.shape[0]), _moved_in(x, self._core, item.shape[1]))
 
     def _by_area(self, rng: np.random.Generator, members: tuple[int, ...]) -> int:
-        return members[_pick(rng, [self._items[number].area for number in members])]
+        """Return one of some images, each as likely as the area of it that teaches something."""
+        return members[_pick(rng, [self._sizes[number] for number in members])]
+
+    def _pixel(self, rng: np.random.Generator, number: int, class_id: int | None) -> tuple[int, int]:
+        """Return a pixel (y, x) of an image: one of a class, or with None any one that teaches something."""
+        item, blocks = self._items[number], self._blocks[number]
+        if blocks is None or (class_id is None and not item.may_ignore):
+            y, x = (int(rng.integers(side)) for side in item.shape)
+            return y, x
+        return blocks.draw(item, class_id, rng)
 
 
 def _pick(rng: np.random.Generator, weights: Sequence[float]) -> int:
@@ -128,7 +145,14 @@ class _Group:
     """Numbers of the images by each class above 0 that they hold."""
 
 
-def _groups(items: Sequence[Item], shares: dict[str, float] | None, blocks: Sequence[LabelledBlocks]) -> tuple[_Group, ...]:
+def _taught(item: Item, blocks: LabelledBlocks | None) -> int:
+    """Return the number of an image's pixels that teach something."""
+    return item.area if blocks is None else blocks.taught
+
+
+def _groups(
+    items: Sequence[Item], shares: dict[str, float] | None, blocks: Sequence[LabelledBlocks | None]
+) -> tuple[_Group, ...]:
     if shares is None:
         return (_group(1.0, tuple(range(len(items))), blocks),)
     kinds = sorted({item.kind for item in items})
@@ -139,17 +163,18 @@ def _groups(items: Sequence[Item], shares: dict[str, float] | None, blocks: Sequ
     return tuple(_group(shares[kind], by_kind[kind], blocks) for kind in kinds)
 
 
-def _group(share: float, members: tuple[int, ...], blocks: Sequence[LabelledBlocks]) -> _Group:
-    present = sorted({int(c) for n in members for c in blocks[n].present}) if blocks else []
-    return _Group(share, members, {c: tuple(n for n in members if c in blocks[n].present) for c in present})
+def _group(share: float, members: tuple[int, ...], blocks: Sequence[LabelledBlocks | None]) -> _Group:
+    present = {number: found.present for number in members if (found := blocks[number]) is not None}
+    classes = sorted(set().union(*present.values()))
+    return _Group(share, members, {c: tuple(n for n in present if c in present[n]) for c in classes})
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledBlocks:
     """How many pixels of each class every block of an image holds: finds a random one without holding them all."""
 
-    ends: dict[int, np.ndarray]
-    """By class above 0: pixels in this block and those before it (blocks row by row), int64."""
+    ends: dict[int | None, np.ndarray]
+    """By class above 0: pixels in this block and those before it (blocks row by row), int64; None: all that are not ignored."""
 
     @classmethod
     def of(cls, item: Item) -> LabelledBlocks:
@@ -157,21 +182,28 @@ class LabelledBlocks:
         boxes = Box.of_shape(item.shape).split(BLOCK, BLOCK)
         counts = [np.bincount(item.classes_in(box).ravel(), minlength=256).astype(np.int64) for box in boxes]
         table = np.cumsum(counts, axis=0)
-        return cls({c: table[:, c].copy() for c in range(1, 256) if table[-1, c]})
+        by_class = {c: table[:, c].copy() for c in range(1, IGNORED) if table[-1, c]}
+        return cls({**by_class, None: table[:, :IGNORED].sum(axis=1)})
 
     @property
     def present(self) -> set[int]:
         """Classes above 0 that the image holds."""
-        return set(self.ends)
+        return {class_id for class_id in self.ends if class_id is not None}
 
-    def draw(self, item: Item, class_id: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Return the place (y, x) of one of the class's pixels, each equally likely."""
+    @property
+    def taught(self) -> int:
+        """Number of pixels that are not ignored."""
+        return int(self.ends[None][-1])
+
+    def draw(self, item: Item, class_id: int | None, rng: np.random.Generator) -> tuple[int, int]:
+        """Return the place (y, x) of one of the class's pixels, or with None of any not ignored, each equally likely."""
         ends = self.ends[class_id]
         number = int(rng.integers(ends[-1]))
         block = int(np.searchsorted(ends, number, side="right"))
         before = int(ends[block - 1]) if block else 0
         box = block_box(item.shape, BLOCK, block).intersect(Box.of_shape(item.shape))
-        places = np.flatnonzero(item.classes_in(box) == class_id)
+        classes = item.classes_in(box)
+        places = np.flatnonzero(classes != IGNORED if class_id is None else classes == class_id)
         y, x = divmod(int(places[number - before]), box.shape[1])
         return box.y0 + y, box.x0 + x
 
@@ -186,9 +218,11 @@ def validation_tiles(items: Sequence[Item], core: int, limit: int | None = None)
     """Return the tiles that images are judged by: (number of the image, box of ``core`` x ``core``), always the same.
 
     They lie side by side from each image's first pixel and hold every pixel once; a box may leave its image at the lower
-    right, where nothing should be counted. More than ``limit`` are thinned out evenly.
+    right, where nothing should be counted. Those of nothing but ignored pixels are left out: labels that may hold some are
+    read. More than ``limit`` are thinned out evenly.
     """
-    counts = [-(-item.shape[0] // core) * -(-item.shape[1] // core) for item in items]
+    numbers = [_judging_tiles(item, core) for item in items]
+    counts = [len(one) for one in numbers]
     ends = np.cumsum(counts)
     total = int(ends[-1]) if items else 0
     kept = total if limit is None else min(limit, total)
@@ -196,6 +230,15 @@ def validation_tiles(items: Sequence[Item], core: int, limit: int | None = None)
     for index in range(kept):
         number = index * total // kept
         owner = int(np.searchsorted(ends, number, side="right"))
-        inner = number - int(ends[owner] - counts[owner])
+        inner = numbers[owner][number - int(ends[owner] - counts[owner])]
         tiles.append((owner, block_box(items[owner].shape, core, inner)))
     return tiles
+
+
+def _judging_tiles(item: Item, core: int) -> Sequence[int]:
+    """Return the numbers of an image's tiles, row by row, that hold pixels that are not ignored."""
+    tiles = range(-(-item.shape[0] // core) * -(-item.shape[1] // core))
+    if not item.may_ignore:
+        return tiles
+    whole = Box.of_shape(item.shape)
+    return [n for n in tiles if (item.classes_in(block_box(item.shape, core, n).intersect(whole)) != IGNORED).any()]

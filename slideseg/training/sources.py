@@ -6,7 +6,7 @@ import csv
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,7 @@ from slideseg.slide.base import planes_of
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr, labels_in
 from slideseg.training.annotations import POLYGONS
-from slideseg.training.labels import Meaning  # pydantic reads it
+from slideseg.training.labels import ClassId, Meaning  # pydantic reads them
 from slideseg.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,8 +41,12 @@ class SourceConfig(Settings):
     """The same form as ``images``, matched by file stem in folders; also GeoJSON. Left out: the labels in the OME-Zarr."""
     labels_are: Meaning | None = None
     """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
-    values: dict[int, int] | None = None
-    """With ``classes``: what the values in the files stand for, value to class id; others are refused."""
+    values: dict[int, ClassId] | None = None
+    """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
+    stands for ``ignore`` teach nothing."""
+    unannotated: Literal["background", "ignore"] = "background"
+    """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
+    where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
     index: str | None = None
     """A CSV with one row an image: its file stem in the column ``id``."""
     kind: str | KindColumn = "image"
@@ -56,6 +60,9 @@ class SourceConfig(Settings):
     def _no_contradiction(self) -> Self:
         if self.values is not None and self.labels_are != "classes":
             msg = "values go with labels_are: classes"
+            raise ValueError(msg)
+        if self.unannotated == "ignore" and self.labels_are is not None:
+            msg = "unannotated: ignore goes with polygons; for label images it is labels_are: classes and values: {0: ignore, ...}"
             raise ValueError(msg)
         if self.mpp is not None and self.object_diameter is not None:
             msg = "either mpp or object_diameter"

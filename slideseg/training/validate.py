@@ -1,6 +1,6 @@
 """Judge a network on the validation images, by all workers together.
 
-Tiles see their real surroundings, so the numbers are those of prediction.
+Tiles see their real surroundings, so the numbers are those of prediction. Ignored pixels are in none of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def validate(net: UNet, data: Batches, group: Group) -> Scores:
         target_NHW, found_NHW = part.target_NHW, class_map(logits_NKHW)
         losses += torch.stack([loss_of_samples(logits_NKHW, target_NHW, part.weights_NHW).sum().double(), losses.new_ones(())])
         height, width = tile.inside
-        counts[tile.item] += confusion(found_NHW[0, :height, :width], target_NHW[0, :height, :width], classes)
+        found, truth = found_NHW[0, :height, :width], target_NHW[0, :height, :width]
+        if part.ignored_NHW is not None:
+            known = ~part.ignored_NHW[0, :height, :width]
+            found, truth = found[known], truth[known]
+        counts[tile.item] += confusion(found, truth, classes)
     return scores_of(group.sum(counts), group.sum(losses), [one.name for one in config.model_classes])
 
 
@@ -94,6 +98,6 @@ def draw_samples(net: UNet, data: Batches, config: TrainConfig) -> bytes:
     for tile in chosen:
         part = data.read_tile(tile)
         images.append(data.look_of(part))
-        truths.append(part.target_NHW[0].to(torch.uint8).cpu().numpy())
+        truths.append(part.shown_NHW[0].to(torch.uint8).cpu().numpy())
         found.append(class_map(net.forward_valid(part.image_NCHW))[0].to(torch.uint8).cpu().numpy())
     return picture(images, truths, found, [one.color for one in config.model_classes])
