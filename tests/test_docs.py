@@ -88,7 +88,7 @@ def navigation(entries: list[object]) -> Iterator[str]:
 
 def make_targets() -> set[str]:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return {name for names in re.findall(r"^([a-z][a-z -]*):", text, re.MULTILINE) for name in names.split()}
+    return {name for names in re.findall(r"^([a-z][a-z _-]*):", text, re.MULTILINE) for name in names.split()}
 
 
 def test_the_command_page_is_the_commands_own_help() -> None:
