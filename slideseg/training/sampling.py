@@ -58,10 +58,7 @@ class Sampler:
         self._blocks = tuple(LabelledBlocks.of(item) if labelled or item.may_ignore else None for item in items)
         self._sizes = tuple(_taught(item, blocks) for item, blocks in zip(items, self._blocks, strict=True))
         self._groups = _groups(self._items, config.shares if random else None, self._blocks)
-        for group in self._groups:
-            if group.share and not any(self._sizes[number] for number in group.members):
-                kind = f" of kind {self._items[group.members[0]].kind}" if random and config.shares else ""
-                raise DataError(explain(f"all pixels of the training images{kind} are ignored", want="some that are labelled"))
+        self._check()
 
     @property
     def epoch_length(self) -> int | None:
@@ -83,6 +80,14 @@ class Sampler:
         half = self._side // 2
         corner = Box(0, 0, self._side, self._side).shift(centre[0] - half, centre[1] - half)
         return with_seed(item.read(corner), seed)
+
+    def _check(self) -> None:
+        """Refuse images that are drawn together and teach nothing."""
+        for group in self._groups:
+            if group.share and not any(self._sizes[number] for number in group.members):
+                names = sorted(self._items[number].name for number in group.members)
+                what = "all pixels of training images are ignored"
+                raise DataError(explain(what, got=", ".join(names[:3]), want="some that are labelled"))
 
     def _stream(self, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(self._seed, spawn_key=key)))
@@ -182,8 +187,9 @@ class LabelledBlocks:
         boxes = Box.of_shape(item.shape).split(BLOCK, BLOCK)
         counts = [np.bincount(item.classes_in(box).ravel(), minlength=256).astype(np.int64) for box in boxes]
         table = np.cumsum(counts, axis=0)
-        by_class = {c: table[:, c].copy() for c in range(1, IGNORED) if table[-1, c]}
-        return cls({**by_class, None: table[:, :IGNORED].sum(axis=1)})
+        ends: dict[int | None, np.ndarray] = {c: table[:, c].copy() for c in range(1, IGNORED) if table[-1, c]}
+        ends[None] = table[:, :IGNORED].sum(axis=1)
+        return cls(ends)
 
     @property
     def present(self) -> set[int]:

@@ -62,7 +62,7 @@ class SourceConfig(Settings):
             msg = "values go with labels_are: classes"
             raise ValueError(msg)
         if self.unannotated == "ignore" and self.labels_are is not None:
-            msg = "unannotated: ignore goes with polygons; for label images it is labels_are: classes and values: {0: ignore, ...}"
+            msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"
             raise ValueError(msg)
         if self.mpp is not None and self.object_diameter is not None:
             msg = "either mpp or object_diameter"
