@@ -113,8 +113,8 @@ def membranes(result: dict[str, Any]) -> str:
     planes = ", ".join(map(str, result["planes"]))
     return (
         "## Membranes in electron microscopy\n\n"
-        f"`configs/isbi2012-small.yaml` ({training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes on 2 cores, with\n"
-        f"other work beside), through `predict` and `evaluate`: means over planes {planes} of the labelled\n"
+        f"`configs/isbi2012-small.yaml` ({training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes on 2 cores\n"
+        f"with other work), through `predict` and `evaluate`: means over planes {planes} of the labelled\n"
         "stack, which it was not trained on. [What the scores mean](metrics.md). The challenge scored another stack,\n"
         "whose labels are not public, and took each score at its best threshold; ours are of the class map. Lower is\n"
         "better for the three errors, higher for V_Rand and V_Info.\n\n"

@@ -140,7 +140,8 @@ def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _
     if classes is None:
         plain = sorted(predicted | {0})
         classes = tuple((value, str(value)) for value in plain) if len(plain) <= MOST_PLAIN_CLASSES else ()
-    same = true <= {value for value, _ in classes}
+    mask = len(true - {0}) <= 1 and len(classes) > 2  # one value cannot tell several classes apart, whatever it is
+    same = not mask and true <= {value for value, _ in classes}
     return _Reading(
         compared="classes" if same else "foreground",
         classes=classes,

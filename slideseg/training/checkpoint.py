@@ -66,6 +66,12 @@ class Checkpoint:
     """Best validation score so far."""
     best_epoch: int
     """Epochs done when it was reached."""
+    best_scores: dict[str, float]
+    """All scores of that validation, as columns of ``metrics.csv``."""
+    mean: tuple[float, ...]
+    """What the network's input is normalised by: measured on the images that training began with, or the recipe's."""
+    std: tuple[float, ...]
+    """Deviation of the same."""
 
 
 def encode(checkpoint: Checkpoint) -> bytes:

@@ -17,9 +17,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from slideseg.errors import ConfigError, explain
 from slideseg.inputs import absolute
 from slideseg.model.file import ModelClass, ModelInput
-from slideseg.model.halo import Upsampling
 from slideseg.model.unet import Init, UNetConfig
-from slideseg.training.augment import AugmentConfig
+from slideseg.training.augment import AugmentConfig, StainJitter
 from slideseg.training.dataset import DataConfig
 from slideseg.training.labels import IGNORED
 from slideseg.training.loss import LossConfig
@@ -61,6 +60,9 @@ class InputConfig(Settings):
             if values is not None and len(values) != self.channels:
                 msg = f"{name} must have {self.channels} values, one a channel"
                 raise ValueError(msg)
+        if self.std is not None and min(self.std) <= 0:
+            msg = "std must be above 0"
+            raise ValueError(msg)
         if (self.mean is None) != (self.std is None):
             msg = "mean and std go together: give both or neither"
             raise ValueError(msg)
@@ -74,7 +76,7 @@ class NetworkConfig(Settings):
     """Channels at full resolution; doubled by every pooling."""
     depth: int = Field(4, ge=1, le=8)
     """Number of 2x2 max-poolings."""
-    upsampling: Upsampling = "conv"
+    upsampling: Literal["conv", "bilinear"] = "conv"
     """``conv``: 2x2 up-convolution (the paper); ``bilinear``: fixed weights."""
     batch_norm: bool = True
     """Normalise after every 3x3 convolution."""
@@ -145,7 +147,7 @@ class TrainConfig(Settings):
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     """Name of the model, and of the run's folder."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Every random choice follows from it."""
     about: AboutConfig = AboutConfig()
     data: DataConfig
@@ -178,7 +180,24 @@ class TrainConfig(Settings):
         if self.target.adds_class and len(self.classes) == 1:
             msg = "the class between instances needs a name: add it as the last of classes"
             raise ValueError(msg)
+        self._check_parts()
         return self
+
+    def _check_parts(self) -> None:
+        names = [BACKGROUND.name, *(one.name.lower() for one in self.classes)]
+        if len(set(names)) < len(names):
+            msg = f"every class needs a name of its own, and {BACKGROUND.name} is taken (got {', '.join(names[1:])})"
+            raise ValueError(msg)
+        weights, outputs = self.loss.class_weights, max(2, self.unet.out_channels)
+        if weights is not None and len(weights) != outputs:
+            msg = f"loss.class_weights must have {outputs} values, background's first (got {len(weights)})"
+            raise ValueError(msg)
+        if self.input.channels != 3 and (self.augment.paint or self.augment.stain != StainJitter()):
+            msg = "augment.paint and augment.stain are for RGB images: input.channels must be 3"
+            raise ValueError(msg)
+        if self.schedule.name == "plateau" and self.schedule.warmup:
+            msg = "schedule.warmup does not go with plateau"
+            raise ValueError(msg)
 
     @property
     def labelled_classes(self) -> tuple[str, ...]:

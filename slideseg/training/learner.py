@@ -150,8 +150,11 @@ def _prepared(module: nn.Module, config: TrainConfig, group: Group) -> nn.Module
         module.compile()
     if group.size == 1:
         return module
-    devices = [group.device] if group.device.type == "cuda" else None
-    return DistributedDataParallel(module, devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+    if group.device.type == "cuda":
+        return DistributedDataParallel(module, [group.device], broadcast_buffers=False, gradient_as_bucket_view=True)
+    # Otherwise gradients are put together anew after a run's first step, and gloo then sums them in another order: a run
+    # that goes on from a checkpoint would differ in the last bits.
+    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
 
 
 def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:
@@ -165,4 +168,4 @@ def precision_of(wanted: str, device: torch.device) -> str:
     """Return the number format to compute in: what is wanted, or for ``auto`` bf16 on a GPU that has it, else fp32."""
     if wanted != "auto":
         return wanted
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

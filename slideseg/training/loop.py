@@ -12,6 +12,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from slideseg.errors import ResultError, RunError, explain
@@ -43,15 +44,15 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
     """
     config = data.config
     learner = Learner(config, group, config.training.epochs * data.steps)
-    history = _History.fresh()
     checkpoint = group.from_first(folder.checkpoints.latest() if group.writes else None)
+    history = _History(checkpoint)
     if checkpoint is not None:
+        data.normalise_by(checkpoint.mean, checkpoint.std)
         learner.restore(checkpoint)
-        history = _History.of(checkpoint)
     if group.writes:
         folder.truncate_to(history.epoch)
         if checkpoint is not None:
-            _write_best_again(folder, data, history.best_epoch)
+            _write_best_again(folder, data, checkpoint)
     started = time.monotonic()
     first = history.epoch
     while history.epoch < config.training.epochs and not history.is_stale(config.training.patience):
@@ -59,8 +60,9 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
         news = _News(watch, config, history.epoch, data.steps, (started, first))
         rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, news)
         scores = validate(learner.judged, data, group)
+        _check_finite("validation loss", scores.loss, history.epoch)
         learner.schedule.after_validation(scores.value(config.training.select))
-        better = history.add(scores.value(config.training.select))
+        better = history.add(scores, config.training.select)
         if group.writes:
             row = {"epoch": history.epoch, "step": learner.step, "seconds": time.monotonic() - begun, "lr": rate}
             _write(folder, learner, data, history, row | {"train_loss": loss} | scores.row(), better=better)
@@ -77,34 +79,36 @@ def _train_epoch(learner: Learner, data: Batches, epoch: int, news: _News) -> fl
         if news.is_due():
             news.stepped(step, float(total) * group.size / step)
     mean = float(group.sum(total)) / data.steps
-    if not math.isfinite(mean):
-        raise RunError(explain(f"the loss is not finite in epoch {epoch + 1}", got=mean, try_="a lower rate, or clipping"))
+    _check_finite("loss", mean, epoch)
     return mean
 
 
+def _check_finite(name: str, value: float, epoch: int) -> None:
+    """Stop before anything of an epoch that went wrong is kept."""
+    if not math.isfinite(value):
+        raise RunError(explain(f"the {name} is not finite in epoch {epoch + 1}", got=value, try_="a lower rate, or clipping"))
+
+
 def _seed(seed: int, epoch: int, rank: int) -> int:
-    return (seed * 1_000_003 + epoch) * 4096 + rank
+    """Return a seed of its own for every epoch and worker."""
+    return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0] >> 1)
 
 
 class _History:
     """Epochs done, and the best of them."""
 
-    def __init__(self, epoch: int, best: float, best_epoch: int) -> None:
-        self.epoch, self.best, self.best_epoch = epoch, best, best_epoch
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self.epoch = 0 if checkpoint is None else checkpoint.epoch
+        self.best = -math.inf if checkpoint is None else checkpoint.best
+        self.best_epoch = 0 if checkpoint is None else checkpoint.best_epoch
+        self.best_scores = {} if checkpoint is None else checkpoint.best_scores
 
-    @classmethod
-    def fresh(cls) -> _History:
-        return cls(0, -math.inf, 0)
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> _History:
-        return cls(checkpoint.epoch, checkpoint.best, checkpoint.best_epoch)
-
-    def add(self, score: float) -> bool:
+    def add(self, scores: Scores, select: str) -> bool:
         """Count an epoch; tell whether it is the best so far."""
         self.epoch += 1
+        score = scores.value(select)
         if score > self.best:
-            self.best, self.best_epoch = score, self.epoch
+            self.best, self.best_epoch, self.best_scores = score, self.epoch, scores.row()
         return self.best_epoch == self.epoch
 
     def is_stale(self, patience: int | None) -> bool:
@@ -116,7 +120,7 @@ def _write(
 ) -> None:
     """Write the epoch down; the checkpoint comes last: what it does not know of is done again."""
     config = learner.config
-    info = describe(config, data, row)
+    info = describe(data, (history.epoch, learner.step), row)
     folder.save_model("last", learner.judged, info)
     if better:
         folder.save_model("best", learner.judged, info)
@@ -124,28 +128,30 @@ def _write(
     drawn = every is not None and history.epoch % every == 0
     shown = draw_samples(learner.judged, data, config) if drawn else None
     folder.append_epoch(row, best_epoch=history.best_epoch, picture=shown)
-    state = Checkpoint(epoch=history.epoch, best=history.best, best_epoch=history.best_epoch, **learner.state())
+    past = {name: getattr(history, name) for name in ("epoch", "best", "best_epoch", "best_scores")}
+    state = Checkpoint(**past, mean=data.mean, std=data.std, **learner.state())
     folder.checkpoints.save(state, config.training.keep_every or 0)
 
 
-def _write_best_again(folder: RunFolder, data: Batches, best_epoch: int) -> None:
+def _write_best_again(folder: RunFolder, data: Batches, newest: Checkpoint) -> None:
     """Write the best model as its checkpoint has it: a kill may have come between a better one and its checkpoint."""
     try:
-        best = judged_of(folder.checkpoints.read(best_epoch), data.config)
+        best = newest if newest.best_epoch == newest.epoch else folder.checkpoints.read(newest.best_epoch)
     except ResultError as error:
         log.warning("%s; best.safetensors is left as it is", error)
         return
-    row = next(row for row in folder.rows() if row["epoch"] == best_epoch)
-    folder.save_model("best", best, describe(data.config, data, row))
+    info = describe(data, (best.epoch, best.step), newest.best_scores)
+    folder.save_model("best", judged_of(best, data.config), info)
 
 
-def describe(config: TrainConfig, data: Batches, row: dict[str, float]) -> ModelInfo:
-    """Return what the model file says about itself; no times, so that the same training gives the same bytes."""
+def describe(data: Batches, at: tuple[int, int], scores: dict[str, float]) -> ModelInfo:
+    """Return what a model file of an epoch and step says about itself; no times: the same training gives the same bytes."""
+    config = data.config
     training = {
         **{name: value for name, value in config.about.model_dump().items() if value},
-        "metrics": {name: round(value, 6) for name, value in row.items() if name.startswith("val_")},
-        "epoch": int(row["epoch"]),
-        "step": int(row["step"]),
+        "metrics": {name: round(value, 6) for name, value in scores.items() if name.startswith("val_")},
+        "epoch": at[0],
+        "step": at[1],
         "seed": config.seed,
         "slideseg_version": __version__,
     }

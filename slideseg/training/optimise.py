@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
+PROGRESS = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
+"""What a plateau schedule has seen; all else of its state are settings, which the recipe may have changed."""
+
+
 class OptimiserConfig(Settings):
     """The ``optimiser`` part of a recipe."""
 
@@ -113,8 +117,9 @@ class Schedule:
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Go on from a checkpoint, from the recipe's highest rate if that has changed."""
         if self._by_step is not None:
-            state = {**state, "base_lrs": self._by_step.base_lrs}
-        (self._plateau or self._by_step).load_state_dict(state)  # type: ignore[union-attr]
+            self._by_step.load_state_dict({**state, "base_lrs": self._by_step.base_lrs})
+        if self._plateau is not None:
+            self._plateau.load_state_dict({name: state[name] for name in PROGRESS})
 
 
 def _factor(config: ScheduleConfig, steps: int) -> Callable[[int], float]:

@@ -64,7 +64,7 @@ WHOLE = ("epoch", "step")
 """Columns of whole numbers."""
 OF_EPOCH = re.compile(r"(?:tensorboard|pictures)/epoch-(\d+)\.(?:tfevents|png)")
 BOUND = (
-    *("network.", "classes", "input.channels", "target.", "optimiser.name", "schedule.name"),
+    *("network.", "classes", "input.", "data.mpp", "target.", "optimiser.name", "schedule.name"),
     *("training.average", "training.select"),
 )
 """Settings that a run's checkpoints depend on: how their keys begin."""
@@ -103,6 +103,9 @@ class RunFolder:
                 return self._begin(config_yaml)
             sweep_partial(self._store)
             differing = _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
+            if differing and not self.checkpoints.epochs():  # a start that failed binds nobody
+                write_key(self._store, CONFIG, config_yaml.encode())
+                return "new"
             if differing and not resume:
                 raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
             if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
