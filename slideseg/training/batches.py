@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slideseg.errors import DataError, explain
+from slideseg.errors import ConfigError, DataError, explain
 from slideseg.geometry import Box
 from slideseg.training.augment import augment, window_side
 from slideseg.training.dataset import open_data
@@ -102,8 +102,12 @@ class Batches:
         self.steps = max(1, (self._sampler.epoch_length or config.training.samples) // config.training.batch)
         self.tiles = _tiles(self.validation, config, unet.stride)
         self._tile_margin = unet.reach
-        self.mean, self.std = self._normalisation()
-        self._mean_C11, self._std_C11 = (torch.tensor(v, device=group.device)[:, None, None] for v in (self.mean, self.std))
+        self.normalise_by(*self._normalisation())
+
+    def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """Subtract ``mean`` from every channel and divide by ``std`` from now on."""
+        self.mean, self.std = tuple(mean), tuple(std)
+        self._mean_C11, self._std_C11 = (torch.tensor(v, device=self._group.device)[:, None, None] for v in (mean, std))
 
     def epoch(self, epoch: int) -> Iterator[list[Patches]]:
         """Yield this worker's part of every batch, in pieces that go through the network one after the other."""
@@ -164,10 +168,21 @@ class Batches:
         given = self.config.input
         if given.mean is not None and given.std is not None:
             return given.mean, given.std
-        pixels = [self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED)]
-        means = np.mean([one.mean(axis=0, dtype=np.float64) for one in pixels], axis=0)
-        squares = np.mean([((one - means) ** 2).mean(axis=0, dtype=np.float64) for one in pixels], axis=0)
-        return tuple(means.round(4).tolist()), tuple(np.maximum(np.sqrt(squares), 0.01).round(4).tolist())
+        pixels = (self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED))
+        moments = np.mean([(one.mean(axis=0, dtype=np.float64), (one**2).mean(axis=0, dtype=np.float64)) for one in pixels], 0)
+        deviations = np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 1e-4))
+        return tuple(moments[0].round(4).tolist()), tuple(deviations.round(4).tolist())
+
+
+def check_batch(config: TrainConfig, workers: int) -> None:
+    """See whether a recipe's batch can be shared out.
+
+    Raises:
+        ConfigError: if a worker would have no sample for one of its forward passes.
+    """
+    if config.training.batch // workers < config.training.parts(workers):
+        got = f"batch {config.training.batch} for {workers} workers"
+        raise ConfigError(explain("every worker needs a sample for each forward pass", got=got, try_="a larger training.batch"))
 
 
 def reach_of(config: TrainConfig) -> int:

@@ -14,7 +14,8 @@ class Scores:
     loss: float
     """Mean loss of a pixel."""
     dice: float
-    """Dice of everything that is not background, the mean over images; 1 for an image without any where none is found."""
+    """Dice of the labelled class, with the border class that is made of it, or the mean of several classes' Dice; the mean
+    over images. It is 1 for an image without the class where none is found."""
     iou: float
     """Intersection over union of the same."""
     class_dice: dict[str, float]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from slideseg.errors import ConfigError, explain
+from slideseg.errors import ConfigError, ResultInUseError, explain
 from slideseg.inputs import absolute, take_options
 from slideseg.machine import usable_cores
 from slideseg.store.lease import Lease
-from slideseg.training.batches import Batches
+from slideseg.training.batches import Batches, check_batch
 from slideseg.training.config import TrainConfig, load_config
 from slideseg.training.group import Group
 from slideseg.training.loop import fit
@@ -43,7 +43,8 @@ class TrainOptions:
     """How to train what a recipe says."""
 
     workers: int | str = "auto"
-    """Worker processes that share every batch; 1 trains in this process, without Ray; ``auto``: one a GPU, else 1."""
+    """Worker processes that share every batch; 1 trains in this process, without Ray. ``auto``: one a GPU; without GPUs 1, or
+    on a cluster one a node."""
     address: str | None = None
     """A running Ray cluster; the run's folder must then be one that all its nodes share."""
     resume: bool = False
@@ -82,40 +83,55 @@ def train(
     wanted = take_options(TrainOptions, options)
     recipe = load_config(config, wanted.settings)
     url = absolute(os.fspath(output) if output is not None else f"{RUNS}/{recipe.name}")
-    where = device_of(wanted.device)
-    count = workers_of(wanted.workers, where)
-    _check_batch(recipe, count)
-    data = Batches(recipe, Group.join(where))  # tells what is wrong with the images before anything is written
+    folder = RunFolder(url)
+    if folder.is_complete(recipe.to_yaml()):
+        return report_of(folder)
+    device, workers = (wanted.device, wanted.workers) if wanted.address is not None else here(wanted)
+    in_process = workers == 1 and wanted.address is None
+    if isinstance(workers, int):
+        check_batch(recipe, workers)
+    data = Batches(recipe, Group.join(device if in_process else "cpu"))  # tells what is wrong before anything is written
     watch = on_progress or _ignore
     if output is None:
         with contextlib.suppress(OSError):  # the lease says what is wrong, in one line
             Path(RUNS).mkdir(exist_ok=True)
-    with Lease(url):
-        folder = RunFolder(url)
+    with Lease(url) as lease:
         if folder.prepare(recipe.to_yaml(), resume=wanted.resume) != "complete":
-            if count == 1 and wanted.address is None:
+            watched = _guarded(watch, lease)
+            if in_process:
                 torch.set_num_threads(usable_cores())
-                fit(data, folder, Group.join(where), watch)
+                fit(data, folder, Group.join(device), watched)
             else:
-                _fit_on_ray(recipe, url, (count, where, wanted.address), watch)
+                del data  # every worker opens its own
+                _fit_on_ray(recipe, url, (workers, device, wanted.address), watched)
             _complete(folder, time.monotonic() - started)
     return report_of(folder)
 
 
-def _fit_on_ray(recipe: TrainConfig, url: str, crew: tuple[int, str, str | None], watch: Watcher) -> None:
+def _guarded(watch: Watcher, lease: Lease) -> Watcher:
+    """Return a watcher that ends a run whose folder another run has taken over, after a long sleep of this machine say."""
+
+    def guarded(progress: TrainProgress) -> None:
+        if lease.lost:
+            raise ResultInUseError(explain("another run has taken over the folder", try_="to see who, after a minute"))
+        watch(progress)
+
+    return guarded
+
+
+def _fit_on_ray(recipe: TrainConfig, url: str, crew: tuple[int | str, str, str | None], watch: Watcher) -> None:
     from slideseg.training.job import RayJob  # noqa: PLC0415 - a single worker does without Ray
 
     RayJob(recipe, url, *crew).run(watch)
 
 
 def _complete(folder: RunFolder, seconds: float) -> None:
-    """Write the report from what the last epoch left; its presence says that the run is complete."""
+    """Write the report from the last checkpoint; its presence says that the run is complete."""
     last = folder.checkpoints.latest()
     if last is None:
         msg = "a training ended without a checkpoint"
         raise RuntimeError(msg)
-    best = next(row for row in folder.rows() if row["epoch"] == last.best_epoch)
-    metrics = {name: value for name, value in best.items() if name.startswith("val_")}
+    metrics = {name: value for name, value in last.best_scores.items() if name.startswith("val_")}
     facts = {"epochs": last.epoch, "best_epoch": last.best_epoch, "metrics": metrics, "seconds": round(seconds, 3)}
     folder.write_report({"status": "complete", **facts})
 
@@ -126,11 +142,14 @@ def report_of(folder: RunFolder) -> TrainReport:
     return TrainReport(**facts)
 
 
-def _check_batch(recipe: TrainConfig, workers: int) -> None:
-    parts, least = recipe.training.parts(workers), recipe.training.batch // workers
-    if least < parts:
-        got = f"batch {recipe.training.batch} for {workers} workers"
-        raise ConfigError(explain("every worker needs a sample for each forward pass", got=got, try_="a larger training.batch"))
+def here(options: TrainOptions) -> tuple[str, int]:
+    """Return where to train on this machine, and with how many workers.
+
+    Raises:
+        ConfigError: if a GPU is wanted and there is none, or there is no such number of workers.
+    """
+    device = device_of(options.device)
+    return device, workers_of(options.workers, device)
 
 
 def device_of(wanted: str) -> str:

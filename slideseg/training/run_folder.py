@@ -116,6 +116,18 @@ class RunFolder:
             write_key(self._store, CONFIG, config_yaml.encode())
             return "resumed"
 
+    def is_complete(self, config_yaml: str) -> bool:
+        """Tell whether a run with these settings is over.
+
+        Raises:
+            ResultError: if the settings there are damaged.
+            RunError: if the storage fails.
+        """
+        with run_errors(f"{CONFIG} can't be read"):
+            before = read_key(self._store, CONFIG)
+        same = before is not None and not _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
+        return same and (self.report() or {}).get("status") == "complete"
+
     def _begin(self, config_yaml: str) -> State:
         foreign = sorted(key for key in list_keys(self._store) if not key.startswith("."))
         if foreign:

@@ -37,14 +37,18 @@ def validate(net: UNet, data: Batches, group: Group) -> Scores:
         part = data.read_tile(tile)
         logits_NKHW = net.forward_valid(part.image_NCHW)
         target_NHW, found_NHW = part.target_NHW, class_map(logits_NKHW)
-        losses += torch.stack([loss_of_samples(logits_NKHW, target_NHW, part.weights_NHW).sum().double(), losses.new_ones(())])
         height, width = tile.inside
+        weights_NHW = None if part.weights_NHW is None else part.weights_NHW[:, :height, :width]
+        inside = (logits_NKHW[..., :height, :width], target_NHW[:, :height, :width], weights_NHW)
+        losses += torch.stack([loss_of_samples(*inside).sum().double() * height * width, losses.new_tensor(height * width)])
         found, truth = found_NHW[0, :height, :width], target_NHW[0, :height, :width]
         if part.ignored_NHW is not None:
             known = ~part.ignored_NHW[0, :height, :width]
             found, truth = found[known], truth[known]
         counts[tile.item] += confusion(found, truth, classes)
-    return scores_of(group.sum(counts), group.sum(losses), [one.name for one in config.model_classes])
+    return scores_of(
+        group.sum(counts), group.sum(losses), [one.name for one in config.model_classes], len(config.labelled_classes)
+    )
 
 
 def class_map(logits_NKHW: Tensor) -> Tensor:
@@ -62,20 +66,25 @@ def confusion(found: Tensor, truth: Tensor, classes: int) -> Tensor:
     return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def scores_of(counts_Itf: Tensor, losses: Tensor, names: list[str]) -> Scores:
-    """Return the scores of counts (image, truth, found) and of [sum of tiles' losses, number of tiles]."""
+def scores_of(counts_Itf: Tensor, losses: Tensor, names: list[str], labelled: int) -> Scores:
+    """Return the scores of counts (image, truth, found) and of [sum of losses times pixels, pixels].
+
+    ``labelled`` classes come from the labels; any behind them are made from instances.
+    """
     counts_Itf = counts_Itf.double().cpu()
-    both_I = counts_Itf[:, 1:, 1:].sum((1, 2))
-    total_I = counts_Itf[:, 1:].sum((1, 2)) + counts_Itf[:, :, 1:].sum((1, 2))
+    both_Ic, total_Ic = counts_Itf.diagonal(dim1=1, dim2=2), counts_Itf.sum(1) + counts_Itf.sum(2)
+    if labelled == 1:  # then all classes are parts of the same
+        foreground = counts_Itf[:, 1:, 1:].sum((1, 2))
+        part_I1 = torch.stack([foreground, counts_Itf[:, 1:].sum((1, 2)) + counts_Itf[:, :, 1:].sum((1, 2))])[:, :, None]
+    else:
+        part_I1 = torch.stack([both_Ic[:, 1 : labelled + 1], total_Ic[:, 1 : labelled + 1]])
     seen_I = counts_Itf.sum((1, 2)) > 0
-    dice_I, iou_I = _dice(both_I, total_I)[seen_I], _iou(both_I, total_I)[seen_I]
-    pooled = counts_Itf.sum(0)
-    both_c, total_c = pooled.diagonal(), pooled.sum(0) + pooled.sum(1)
+    both_c, total_c = both_Ic.sum(0), total_Ic.sum(0)
     dice_c, iou_c = _dice(both_c, total_c).tolist(), _iou(both_c, total_c).tolist()
     return Scores(
         loss=float(losses[0] / losses[1]),
-        dice=float(dice_I.mean()),
-        iou=float(iou_I.mean()),
+        dice=float(_dice(*part_I1)[seen_I].mean()),
+        iou=float(_iou(*part_I1)[seen_I].mean()),
         class_dice=dict(zip(names[1:], dice_c[1:], strict=True)),
         class_iou=dict(zip(names[1:], iou_c[1:], strict=True)),
     )

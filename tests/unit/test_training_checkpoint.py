@@ -41,7 +41,10 @@ def state(net, optimiser, schedule, epoch=1, **changes):
         optimiser=optimiser.state_dict(),
         schedule=schedule.state_dict(),
         best=0.5,
-        best_epoch=None,
+        best_epoch=epoch,
+        best_scores={"val_dice": 0.5},
+        mean=(0.5,),
+        std=(0.2,),
     )
     return replace(whole, **changes)
 

@@ -58,7 +58,7 @@ def row(epoch, **more):
 
 
 def save(folder, epoch):
-    folder.checkpoints.save(Checkpoint(epoch, 10 * epoch, {}, None, {}, {}, None, None))
+    folder.checkpoints.save(Checkpoint(epoch, 10 * epoch, {}, None, {}, {}, 0.5, 1, {}, (0.5,), (0.2,)))
 
 
 def events(data):
@@ -103,6 +103,7 @@ def test_the_same_settings_may_be_written_in_another_order(folder):
 )
 def test_other_settings_are_refused_by_name(folder, old, new, said):
     folder.prepare(CONFIG)
+    save(folder, 1)
     with pytest.raises(ConfigError, match=said) as caught:
         folder.prepare(CONFIG.replace(old, new))
     assert "--resume" in str(caught.value)
@@ -113,10 +114,39 @@ def test_other_settings_are_refused_by_name(folder, old, new, said):
 def test_with_resume_it_goes_on_with_the_new_settings(folder):
     longer = CONFIG.replace("3", "5")
     folder.prepare(CONFIG)
+    save(folder, 1)
     folder.write_report({"status": "complete"})
     assert again(folder).prepare(longer, resume=True) == "resumed"
     assert again(folder).report() is None
     assert again(folder).prepare(longer) == "resumed"
+
+
+def test_a_start_that_failed_binds_nobody(folder):
+    """Without a checkpoint there is nothing that other settings could contradict."""
+    folder.prepare(CONFIG)
+    assert folder.prepare(CONFIG.replace("3", "5")) == "new"
+    assert folder.prepare(CONFIG.replace("3", "5")) == "resumed"
+
+
+def test_what_checkpoints_are_bound_to_is_refused_with_resume_too(folder):
+    folder.prepare("network: {depth: 3}\nepochs: 3")
+    save(folder, 1)
+    wanted = "got network.depth 4, want network.depth 3; try another -o: its checkpoints"
+    with pytest.raises(ConfigError, match=wanted) as caught:
+        ConfigError, match=r"got network.depth 4, want network.depth 3; try another -o: its checkpoints"
+    ) as caught:
+        folder.prepare("network: {depth: 4}\nepochs: 3", resume=True)
+    assert "epochs" not in str(caught.value)
+
+
+def test_only_a_finished_run_with_the_same_settings_is_complete(folder):
+    assert not folder.is_complete(CONFIG)
+    folder.prepare(CONFIG)
+    save(folder, 1)
+    assert not folder.is_complete(CONFIG)
+    folder.write_report({"status": "complete"})
+    assert folder.is_complete(CONFIG)
+    assert not folder.is_complete(CONFIG.replace("3", "5"))
 
 
 def test_a_folder_of_something_else_is_refused(folder):
