@@ -43,7 +43,7 @@ START_FAILURES = 3
 """... and when they could not be started so often."""
 SILENT_SECONDS = 600
 """A worker that waits so long for another believes it dead."""
-ROOM_SECONDS = 60
+ROOM_SECONDS = 20
 """How long nodes may take to join a cluster that has no room yet."""
 WAIT_SECONDS = 0.2
 """Between two looks at what the workers have to tell."""

@@ -133,8 +133,6 @@ def test_what_checkpoints_are_bound_to_is_refused_with_resume_too(folder):
     save(folder, 1)
     wanted = "got network.depth 4, want network.depth 3; try another -o: its checkpoints"
     with pytest.raises(ConfigError, match=wanted) as caught:
-        ConfigError, match=r"got network.depth 4, want network.depth 3; try another -o: its checkpoints"
-    ) as caught:
         folder.prepare("network: {depth: 4}\nepochs: 3", resume=True)
     assert "epochs" not in str(caught.value)
 
