@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,6 @@ from slideseg.training.learner import Learner
 from slideseg.training.sync_norm import synchronise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
 CPU = torch.device("cpu")
@@ -30,17 +29,19 @@ BATCH = 5
 SIDE = 32
 
 
-def run(work: Callable[[int, str], None], size: int) -> list[dict[str, Tensor]]:
-    """Run ``work`` in ``size`` processes of one group; return what each saved."""
+@functools.cache
+def run(size: int) -> list[dict[str, dict[str, Tensor]]]:
+    """Do all work in ``size`` processes of one group, which take long to start; return what each saved, by work."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_join, args=(work, size, folder), nprocs=size)
+        mp.spawn(_join, args=(size, folder), nprocs=size)
         return [torch.load(Path(folder, f"{rank}.pt"), weights_only=True) for rank in range(size)]
 
 
-def _join(rank: int, work: Callable[[int, str], None], size: int, folder: str) -> None:
+def _join(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
-    work(rank, folder)
+    work = (normalise_part, first_step, three_steps, half_step)
+    torch.save({one.__name__: one() for one in work}, Path(folder, f"{rank}.pt"))
     dist.destroy_process_group()
 
 
@@ -55,7 +56,7 @@ def norm_inputs() -> tuple[Tensor, Tensor, nn.BatchNorm2d]:
     return x, slope, norm
 
 
-def normalise_part(rank: int, folder: str) -> None:
+def normalise_part() -> dict[str, Tensor]:
     x, slope, norm = norm_inputs()
     group = Group.join("cpu")
     mine = list(group.share(range(BATCH)))
@@ -64,8 +65,7 @@ def normalise_part(rank: int, folder: str) -> None:
     out = norm(part)
     (out * slope[mine]).sum().backward()
     grads = torch.stack([group.sum(norm.weight.grad), group.sum(norm.bias.grad)])
-    saved = {"out": out.detach(), "grad": part.grad, "grads": grads, "mean": norm.running_mean, "var": norm.running_var}
-    torch.save(saved, Path(folder, f"{rank}.pt"))
+    return {"out": out.detach(), "grad": part.grad, "grads": grads, "mean": norm.running_mean, "var": norm.running_var}
 
 
 def test_batch_norm_over_workers_is_batch_norm_over_the_whole_batch() -> None:
@@ -73,7 +73,7 @@ def test_batch_norm_over_workers_is_batch_norm_over_the_whole_batch() -> None:
     x.requires_grad_()
     out = norm(x)
     (out * slope).sum().backward()
-    parts = run(normalise_part, 2)
+    parts = [saved["normalise_part"] for saved in run(2)]
     close = {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(torch.cat([part["out"] for part in parts]), out.detach(), **close)
     torch.testing.assert_close(torch.cat([part["grad"] for part in parts]), x.grad, **close)
@@ -97,8 +97,8 @@ RECIPE = {
 HALF = {**RECIPE, "training": {"batch": BATCH, "patch": SIDE, "precision": "bf16"}}
 
 
-def three_steps(rank: int, folder: str) -> None:
-    """Save the weights after three steps, and after one step, a new start from its state, and two more."""
+def three_steps() -> dict[str, Tensor]:
+    """Return the weights after three steps, and after one step, a new start from its state, and two more."""
     group = Group.join("cpu")
     part = batch().pick(list(group.share(range(BATCH))))
     whole, first, second = (Learner(parse_config(RECIPE, "test"), group, steps=10) for _ in range(3))
@@ -109,31 +109,28 @@ def three_steps(rank: int, folder: str) -> None:
     second.restore(Checkpoint(**scores, **copy.deepcopy(first.state())))
     for _ in range(2):
         second.learn([part], BATCH)
-    names = list(changes(whole))
-    torch.save(
-        {f"{kind} {n}": changes(one)[n] for kind, one in (("a", whole), ("b", second)) for n in names}, f"{folder}/{rank}.pt"
-    )
+    return {f"{kind} {n}": w for kind, one in (("a", whole), ("b", second)) for n, w in changes(one).items()}
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_a_new_start_from_a_checkpoint_changes_no_bit(size: int) -> None:
     """Also with three workers, whose gradients could be summed in several orders."""
-    for saved in run(three_steps, size):
+    for saved in [saved["three_steps"] for saved in run(size)]:
         for name in [name.removeprefix("a ") for name in saved if name.startswith("a ")]:
             assert torch.equal(saved[f"a {name}"], saved[f"b {name}"]), name
 
 
-def half_step(rank: int, folder: str) -> None:
+def half_step() -> dict[str, Tensor]:
     learner = Learner(parse_config(HALF, "test"), Group.join("cpu"), steps=10)
     loss = learner.learn([batch().pick(list(learner.group.share(range(BATCH))))], BATCH)
-    torch.save({"loss": learner.group.sum(loss)}, Path(folder, f"{rank}.pt"))
+    return {"loss": learner.group.sum(loss)}
 
 
 def test_workers_can_compute_in_bf16() -> None:
     alone = Learner(parse_config(HALF, "test"), Group(0, 1, CPU), steps=10)
     loss = alone.learn([batch()], BATCH)
-    for part in run(half_step, 2):
-        torch.testing.assert_close(part["loss"], loss, rtol=0.02, atol=0)
+    for saved in run(2):
+        torch.testing.assert_close(saved["half_step"]["loss"], loss, rtol=0.02, atol=0)
 
 
 def batch() -> Patches:
@@ -143,12 +140,12 @@ def batch() -> Patches:
     return Patches(image, target, torch.rand(BATCH, SIDE, SIDE, generator=generator))
 
 
-def first_step(rank: int, folder: str) -> None:
+def first_step() -> dict[str, Tensor]:
     group = Group.join("cpu")
     learner = Learner(parse_config(RECIPE, "test"), group, steps=10)
     mine = list(group.share(range(BATCH)))
     loss = learner.learn([batch().pick(mine)], BATCH)
-    torch.save({"loss": group.sum(loss), **changes(learner)}, Path(folder, f"{rank}.pt"))
+    return {"loss": group.sum(loss), **changes(learner)}
 
 
 def changes(learner: Learner) -> dict[str, Tensor]:
@@ -163,7 +160,7 @@ def test_workers_together_take_the_step_that_one_takes(size: int) -> None:
     loss = alone.learn([batch()], BATCH)
     after = changes(alone)
     assert any(not torch.equal(before[name], after[name]) for name in after if name.endswith("weight"))
-    for part in run(first_step, size):
+    for part in [dict(saved["first_step"]) for saved in run(size)]:
         torch.testing.assert_close(part.pop("loss"), loss, rtol=1e-5, atol=1e-6)
         for name, tensor in part.items():
             torch.testing.assert_close(tensor, after[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
