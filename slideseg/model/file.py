@@ -213,7 +213,16 @@ def load_model_file(path: str | os.PathLike[str]) -> LoadedModel:
     Raises:
         ModelError: if it is missing, is no model file, or its weights don't fit its description.
     """
-    path = Path(path)
+    net, info = read_network(Path(path))
+    return LoadedModel(net, info, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def read_network(path: Path) -> tuple[UNet, ModelInfo]:
+    """Read and check a model file; return the network as it was trained, not folded, and what the file says about itself.
+
+    Raises:
+        ModelError: if it is missing, is no model file, or its weights don't fit its description.
+    """
     info = read_info(path)
     with torch.device("meta"):
         net = UNet(info.config)
@@ -225,7 +234,7 @@ def load_model_file(path: str | os.PathLike[str]) -> LoadedModel:
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(explain(f"weight {name} of {path} is not finite", try_="the file it was copied from"))
     net.load_state_dict(weights, strict=False, assign=True)
-    return LoadedModel(net, info, hashlib.sha256(path.read_bytes()).hexdigest())
+    return net, info
 
 
 def read_info(path: Path) -> ModelInfo:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from slideseg.errors import ConfigError, explain
 from slideseg.inputs import absolute
+from slideseg.model.bundled import bundled_models
 from slideseg.model.file import ModelClass, ModelInput
 from slideseg.model.unet import Init, UNetConfig
 from slideseg.training.augment import AugmentConfig, StainJitter
@@ -84,6 +85,9 @@ class NetworkConfig(Settings):
     """Share of features dropped at the end of the contracting path (paper, section 3.1)."""
     init: Init = "he"
     """How fresh weights are drawn."""
+    start: str | None = None
+    """A model whose weights the training starts from: a bundled name, a file or a run's folder, with a network of the same
+    form. Where its classes are others, the last layer starts fresh. ``input`` is then its own if left out."""
     form: Literal["valid", "same"] = "valid"
     """``valid``: convolutions see the patch's real surroundings, as in prediction and in the paper. ``same``: they see zeros
     around the patch: less to compute, and wrong near its edge."""
@@ -214,7 +218,7 @@ class TrainConfig(Settings):
     @property
     def unet(self) -> UNetConfig:
         """The network's constructor arguments: one class is one sigmoid channel when the loss is binary, else softmax."""
-        fields = self.network.model_dump(exclude={"form"})
+        fields = self.network.model_dump(exclude={"form", "start"})
         outputs = 1 if self.loss.bce else len(self.classes) + 1
         return UNetConfig(in_channels=self.input.channels, out_channels=outputs, **fields)
 
@@ -261,7 +265,10 @@ def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
         got = None if first["type"] in ("missing", "value_error") else _short(first["input"])
         raise ConfigError(explain(f"{source}: {place}: {problem}", got=got)) from error
     sources = [_from_the_root(one) for one in recipe.data.sources]
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
+    start = recipe.network.start
+    begun = start if start is None or start in bundled_models() else absolute(start)
+    network = recipe.network.model_copy(update={"start": begun})
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources}), "network": network})
 
 
 def _from_the_root(source: SourceConfig) -> SourceConfig:

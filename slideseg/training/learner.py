@@ -103,6 +103,10 @@ class Learner:
             "schedule": self.schedule.state_dict(),
         }
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Take weights by name before the first step; those not named stay fresh."""
+        self.net.load_state_dict(weights, strict=False)
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint.
 

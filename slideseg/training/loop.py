@@ -20,6 +20,7 @@ from slideseg.model.file import ModelInfo
 from slideseg.training.checkpoint import Checkpoint
 from slideseg.training.learner import Learner, judged_of
 from slideseg.training.progress import Scores, TrainProgress, Watcher
+from slideseg.training.start import read_start
 from slideseg.training.validate import draw_samples, validate
 from slideseg.version import __version__
 
@@ -39,6 +40,7 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
     """Train the network of a recipe on its ``data`` from the newest checkpoint in ``folder``, or afresh, to the end.
 
     Raises:
+        ModelError: if the model to start from can't be used.
         RunError: if the loss is not finite.
         SlideError: if an image can't be read.
     """
@@ -49,6 +51,9 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
     if checkpoint is not None:
         data.normalise_by(checkpoint.mean, checkpoint.std)
         learner.restore(checkpoint)
+    elif (start := read_start(config)) is not None:
+        data.normalise_by(start.mean, start.std)
+        learner.start_from(start.weights)
     if group.writes:
         folder.truncate_to(history.epoch)
         if checkpoint is not None:
