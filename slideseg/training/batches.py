@@ -21,13 +21,13 @@ from slideseg.training.dataset import open_data
 from slideseg.training.labels import IGNORED
 from slideseg.training.sampling import BLOCK, Sampler, validation_tiles
 from slideseg.training.targets import targets_of
-from slideseg.training.weight_map import WeightMapConfig, balance_of, weight_map
+from slideseg.training.weight_map import WeightMap, balance_of
 from slideseg.training.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from slideseg.training.config import TrainConfig
+    from slideseg.training.config import TrainConfig, TrainingConfig
     from slideseg.training.group import Group
     from slideseg.training.items import Item, Window
 
@@ -91,15 +91,14 @@ class Batches:
         self._margin = reach_of(config)
         self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
         labelled = ("background", *config.labelled_classes)
-        self._balance: np.ndarray | None = None
-        weigh = None if config.weight_map is None else self._weigh
+        weigh = None if config.weight_map is None else WeightMap(config.weight_map)
         opened = open_data(config.data, labelled, config.input.channels, weigh)
-        if config.weight_map is not None and config.weight_map.balance:
-            self._balance = _balance(opened.train)
+        if weigh is not None and weigh.config.balance:
+            weigh.balance = _balance(opened.train)  # also for the validation images
         self.validation: list[Item] = opened.validation
         self._may_ignore = any(item.may_ignore for item in (*opened.train, *opened.validation))
         self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)
-        self.steps = max(1, (self._sampler.epoch_length or config.training.samples) // config.training.batch)
+        self.steps = _steps(self._sampler.epoch_length, config.training)
         self.tiles = _tiles(self.validation, config, unet.stride)
         self._tile_margin = unet.reach
         self.normalise_by(*self._normalisation())
@@ -136,10 +135,6 @@ class Batches:
         sides = [slice(margin, side - margin) for side in image_CHW.shape[1:]]
         look: np.ndarray = image_CHW[:, *sides].clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()
         return look
-
-    def _weigh(self, instances: np.ndarray) -> np.ndarray:
-        """Return the weights (y, x) of an image of instances; all images share one balance, that of the training images."""
-        return weight_map(instances, self.config.weight_map or WeightMapConfig(), self._balance)
 
     def _patches(self, windows: Sequence[Window]) -> Patches:
         return self._target(self._augmented(windows), self._margin)
@@ -188,6 +183,11 @@ def check_batch(config: TrainConfig, workers: int) -> None:
 def reach_of(config: TrainConfig) -> int:
     """Return the pixels around a patch that the network is given: its reach in valid form, none in 'same' form."""
     return config.unet.reach if config.network.form == "valid" else 0
+
+
+def _steps(images: int | None, training: TrainingConfig) -> int:
+    """Return the steps of an epoch; where it is all ``images``, the last one is filled up from the beginning of their order."""
+    return max(1, training.samples // training.batch) if images is None else -(-images // training.batch)
 
 
 def _balance(items: Sequence[Item]) -> np.ndarray:

@@ -199,6 +199,9 @@ class TrainConfig(Settings):
         if self.input.channels != 3 and (self.augment.paint or self.augment.stain != StainJitter()):
             msg = "augment.paint and augment.stain are for RGB images: input.channels must be 3"
             raise ValueError(msg)
+        if self.augment.paint and self.weight_map is not None:
+            msg = "weight_map does not know the copies of objects that augment.paint adds: use one of the two"
+            raise ValueError(msg)
         if self.schedule.name == "plateau" and self.schedule.warmup:
             msg = "schedule.warmup does not go with plateau"
             raise ValueError(msg)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.slide.base import Slide
-    from slideseg.training.items import WeightMap
+    from slideseg.training.weight_map import WeightMap
 
 HELD_BYTES = 2 << 30
 """Memory that held images may take together; those behind it are read box by box."""
@@ -75,7 +75,7 @@ def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_
         config: the recipe's ``data`` part.
         classes: names of the classes of the labels by id, background first.
         channels: channels of the network's input; grey images become so many equal channels.
-        weight_map: from instance ids (y, x) int32 to weights (y, x) float32; computed once for an image that is held.
+        weight_map: weighs the instances; computed once for an image that is held.
 
     Raises:
         DataError: if files are missing or do not fit together, or labels are outside the classes.

@@ -15,13 +15,9 @@ from slideseg.slide.base import channels_of
 from slideseg.training.labels import instances_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from slideseg.slide.base import Slide
     from slideseg.training.labels import ClassesAndInstances
-
-    WeightMap = Callable[[np.ndarray], np.ndarray]
-    """From instance ids (y, x) int32 to a weight for every pixel (y, x) float32."""
+    from slideseg.training.weight_map import WeightMap
 
 HELD_PIXELS = 16 << 20
 """Images of at most so many pixels are decoded once and held in memory."""
@@ -38,7 +34,7 @@ class Window:
     instances: np.ndarray
     """Instance ids (y, x) int32, 0 is none; 4-connected regions of each class where the labels name no instances."""
     weights: np.ndarray | None
-    """What each pixel counts in the loss (y, x) float32, from the weight map; None without one."""
+    """What each pixel counts in the loss (y, x) float32, from the weight map of the whole image; None without one."""
     name: str
     """Name of the image."""
     kind: str
@@ -59,6 +55,15 @@ class _Pixels:
     """(y, x) uint8."""
     instances: np.ndarray
     """(y, x) int32."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What is known about the pixels of a window, as in `Window`."""
+
+    classes: np.ndarray
+    instances: np.ndarray
+    weights: np.ndarray | None
 
 
 class Item:
@@ -126,12 +131,13 @@ class Item:
             DataError: if labels mean nothing.
         """
         if self._held is not None:
-            return self._window(
-                box, crop(self._held.image, box), crop(self._held.classes, box), crop(self._held.instances, box)
-            )
-        image = read_mirrored(self._image, box, 0, self._plane)
-        labels = read_mirrored(self._labels, box)
-        return self._window(box, image, labels[..., 0].astype(np.uint8), instances_in(labels))
+            image, labels = crop(self._held.image, box), self._held_labels(self._held, box)
+        else:
+            image, labels = read_mirrored(self._image, box, 0, self._plane), self._read_labels(box)
+        scaled = image.astype(np.float32) / np.float32(FULL_SCALE[image.dtype.name])
+        if scaled.shape[-1] != self._channels:
+            scaled = np.repeat(scaled, self._channels, axis=-1)
+        return Window(scaled, labels.classes, labels.instances, labels.weights, self.name, self.kind, box)
 
     def classes_in(self, box: Box) -> np.ndarray:
         """Return the class ids (y, x) of ``box``, which lies inside the image."""
@@ -139,21 +145,29 @@ class Item:
             return self._held.classes[box.slices]
         return self._labels.read(box)[..., 0]
 
-    def _window(self, box: Box, image: np.ndarray, classes: np.ndarray, instances: np.ndarray) -> Window:
-        scaled = image.astype(np.float32) / np.float32(FULL_SCALE[image.dtype.name])
-        if scaled.shape[-1] != self._channels:
-            scaled = np.repeat(scaled, self._channels, axis=-1)
-        return Window(scaled, classes, instances, self._weights_of(box, instances), self.name, self.kind, box)
-
-    def _weights_of(self, box: Box, instances: np.ndarray) -> np.ndarray | None:
-        if self._weight_map is None:
-            return None
-        if self._held is None:
-            return self._weight_map(instances)
+    def _held_labels(self, held: _Pixels, box: Box) -> _Labels:
+        """Return the labels of ``box``; the weights of the whole image are made when they are first needed."""
         with self._lock:
-            if self._weights is None:
-                self._weights = self._weight_map(self._held.instances)
-        return crop(self._weights, box)
+            if self._weights is None and self._weight_map is not None:
+                self._weights = self._weight_map(held.instances)
+        weights = None if self._weights is None else crop(self._weights, box)
+        return _Labels(crop(held.classes, box), crop(held.instances, box), weights)
+
+    def _read_labels(self, box: Box) -> _Labels:
+        """Read the labels of ``box``, and what lies around them as far as the weight map looks.
+
+        So the weights are those of the whole image, up to `slideseg.training.weight_map.NEGLIGIBLE`. Only a region that
+        names no instance and comes back into sight after leaving it counts as two.
+        """
+        rows, columns = self.shape
+        ys, xs = mirror_index(box.y0, box.y1, rows), mirror_index(box.x0, box.x1, columns)
+        inside = Box(int(ys.min()), int(xs.min()), int(ys.max()) + 1, int(xs.max()) + 1)
+        seen = inside.grow(0 if self._weight_map is None else self._weight_map.reach).intersect(Box.of_shape(self.shape))
+        labels = self._labels.read(seen)
+        instances = instances_in(labels)
+        weights = None if self._weight_map is None else self._weight_map(instances)
+        part = np.ix_(ys - seen.y0, xs - seen.x0)
+        return _Labels(labels[part][..., 0].astype(np.uint8), instances[part], None if weights is None else weights[part])
 
 
 def with_seed(window: Window, seed: int) -> Window:

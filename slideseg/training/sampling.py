@@ -32,7 +32,8 @@ class SamplingConfig(Settings):
     """The ``sampling`` part of ``data``: how training windows are drawn."""
 
     how: Literal["random", "whole"] = "random"
-    """``random``: windows anywhere; ``whole``: every image once an epoch, the window around its centre, in shuffled order."""
+    """``random``: windows anywhere; ``whole``: every image once an epoch, the window around its centre, in shuffled order; the
+    first ones twice where the last batch has room for them."""
     foreground: float = Field(0.5, ge=0, le=1)
     """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere, but around
     pixels that teach something."""
@@ -68,7 +69,7 @@ class Sampler:
     def window(self, epoch: int, index: int) -> Window:
         """Return sample ``index`` of ``epoch``, with the seed of its augmentation.
 
-        With ``whole``, an index behind the last starts the same order again.
+        With ``whole``, an index behind the last starts the same order again, with changes drawn anew.
 
         Raises:
             SlideError: if pixels can't be decoded.

@@ -4,12 +4,14 @@
 
 d1 and d2 are the distances from the centre of pixel x to that of the nearest pixel of the nearest and of the second nearest
 instance, in px. The second term is for the background between instances; inside instances it is 0 and only wc holds. wc
-balances how often background and instances occur. A map is made once an image, of the whole image: windows are cut from it.
+balances how often background and instances occur. Of an image that is held in memory the map is made once and windows are cut
+from it; of larger ones it is made for each window, with what lies around the window as far as it has an influence.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -36,6 +38,25 @@ class WeightMapConfig(Settings):
     """How fast it falls with the width of the gap, in px."""
     balance: bool = True
     """Whether background and instances weigh the same in sum (wc); otherwise wc is 1."""
+
+
+@dataclass(slots=True)
+class WeightMap:
+    """Weighs all images of a data set alike."""
+
+    config: WeightMapConfig
+    """How."""
+    balance: NDArray[np.float64] | None = None
+    """wc of background and of instances, once the data set has been counted."""
+
+    @property
+    def reach(self) -> int:
+        """How far away from a pixel, in px, instances may lie that matter to its weight."""
+        return reach_of(self.config)
+
+    def __call__(self, instances: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the weight (y, x) of every pixel of an image of instance ids."""
+        return weight_map(instances, self.config, self.balance)
 
 
 def weight_map(

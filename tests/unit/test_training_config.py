@@ -94,6 +94,7 @@ def test_changes_reach_every_depth(tmp_path: Path) -> None:
         ({"training": {"patch": 100}}, "multiple of the network's stride 16"),
         ({"training": {"epoch": 3}}, "training.epoch: "),
         ({"seed": -1}, "seed: "),
+        ({"augment": {"paint": 0.5}, "weight_map": {}}, "weight_map does not know the copies .* augment.paint adds"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_its_place(changes: dict[str, Any], complaint: str) -> None:

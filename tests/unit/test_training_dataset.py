@@ -19,6 +19,7 @@ from slideseg.training import dataset
 from slideseg.training.dataset import DataConfig, open_data
 from slideseg.training.items import crop
 from slideseg.training.labels import instances_of, median_diameter, nearest_index
+from slideseg.training.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
 
 TWO = ("background", "thing")
 THREE = ("background", "one", "two")
@@ -100,20 +101,45 @@ def test_held_images_and_images_read_box_by_box_are_the_same(tmp_path, monkeypat
     assert lazy.read(Box(0, 0, 54, 42)).instances[10, 20] == ids[int(10.5 / 0.6), int(20.5 / 0.6)]
 
 
-@pytest.mark.usefixtures("holding")
-def test_weights_follow_from_instances_and_are_computed_once_for_a_held_image(tmp_path) -> None:
+def discs(shape=(150, 130), number=40) -> np.ndarray:
+    """Instances close to each other, everywhere."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    ids = np.zeros(shape, np.int32)
+    for n in range(1, number + 1):
+        cy, cx = RNG.uniform(0, shape[0]), RNG.uniform(0, shape[1])
+        ids[((y - cy) ** 2 + (x - cx) ** 2 < RNG.uniform(3, 9) ** 2) & (ids == 0)] = n
+    return ids
+
+
+@pytest.mark.parametrize("balance", [None, np.array([0.7, 1.9])])
+def test_weights_of_a_window_are_those_of_the_whole_image(tmp_path, monkeypatch, balance) -> None:
+    """Also of an image that is read box by box, where nuclei outside of the window have an influence."""
+    ids = discs()
+    images, labels = {name: grey(ids.shape) for name in "ab"}, dict.fromkeys("ab", ids)
+    source = {**folder(tmp_path, images, labels), "labels_are": "instances"}
+    weigh = WeightMap(WeightMapConfig(balance=balance is not None), balance)
+    whole = weight_map(ids, weigh.config, balance)
+    held = open_data(config(source), TWO, 1, weigh).train[0]
+    monkeypatch.setattr(dataset, "HELD_PIXELS", 0)
+    lazy = open_data(config(source), TWO, 1, weigh).train[0]
+    assert (held.is_held, lazy.is_held) == (True, False)
+    for box in (Box(60, 60, 80, 80), Box(-25, -7, 40, 33), Box(100, 90, 190, 140), Box(-200, 0, 300, 9)):
+        one, two = held.read(box), lazy.read(box)
+        np.testing.assert_array_equal(one.weights, crop(whole, box))
+        np.testing.assert_allclose(two.weights, one.weights, atol=2 * NEGLIGIBLE, rtol=1e-6)
+        assert two.weights.dtype == np.float32
+        np.testing.assert_array_equal(two.instances, one.instances)
+        np.testing.assert_array_equal(two.classes, one.classes)
+
+
+def test_the_weights_of_a_held_image_are_computed_once(tmp_path, monkeypatch) -> None:
     seen = []
-
-    def weight_map(instances: np.ndarray) -> np.ndarray:
-        seen.append(instances.shape)
-        return instances.astype(np.float32) + 1
-
-    item = open_data(config(pair(tmp_path)[0]), THREE, 1, weight_map).train[0]
+    monkeypatch.setattr(WeightMap, "__call__", lambda _, instances: seen.append(instances.shape) or instances + np.float32(1))
+    item = open_data(config(pair(tmp_path)[0]), THREE, 1, WeightMap(WeightMapConfig())).train[0]
     for box in (Box(-5, -5, 10, 10), Box(0, 0, 8, 8)):
         window = item.read(box)
-        assert window.weights.dtype == np.float32
         np.testing.assert_array_equal(window.weights, window.instances + 1)
-    assert seen in ([(20, 30)], [(15, 15), (8, 8)])
+    assert seen == [(20, 30)]
 
 
 def test_classes_get_an_instance_for_every_connected_region() -> None:
