@@ -24,6 +24,12 @@ from slideseg.machine import return_freed_memory
 from slideseg.version import __version__
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
+NOTHING: dict[str, dict[str, Any]] = {
+    "predict": {"slides": []},
+    "train": {"run": None, "model": None, "metrics": {}},
+    "evaluate": {"metrics": {}, "images": []},
+}
+"""What ``--json`` says about a command that failed, besides its status and the error: that nothing came of it."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -65,7 +71,7 @@ def _run(arguments: list[str]) -> int:
 def _fail(message: str, code: int, arguments: list[str]) -> int:
     click.echo(f"error: {' '.join(message.split())}", err=True)
     if "--json" in arguments:
-        click.echo(json.dumps({"status": "failed", "error": message, "slides": []}))
+        click.echo(json.dumps({"status": "failed", "error": message, **NOTHING.get(arguments[0], {})}))
     return code
 
 

@@ -26,19 +26,19 @@ COLUMNS = {
 @click.argument("prediction")
 @click.argument("truth")
 @click.option(
-    "--metrics", default="semantic", show_default=True, metavar="LIST",
-    help="Families of metrics, with commas: semantic, isbi, instances.",
+    "--metrics", metavar="LIST", help="Families of metrics, with commas: semantic, isbi, instances.  [default: semantic]"
 )  # fmt: skip
 @json_option
 @debug_option
-def evaluate(prediction: str, truth: str, metrics: str, as_json: bool) -> None:
+def evaluate(prediction: str, truth: str, metrics: str | None, as_json: bool) -> None:
     """Compare a segmentation with the truth.
 
     Either side is a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, or a folder of such, matched by name.
     """
     from slideseg.evaluation.run import evaluate as run
 
-    report = run(prediction, truth, [name.strip() for name in metrics.split(",")])
+    families = None if metrics is None else [name.strip() for name in metrics.split(",")]
+    report = run(prediction, truth, families)
     if as_json:
         click.echo(json.dumps(report.to_dict()))
         return

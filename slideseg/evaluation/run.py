@@ -24,6 +24,8 @@ from slideseg.metrics.semantic import Compared, SemanticCounts, semantic_scores,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DEFAULT = ("semantic",)
+"""The families of metrics where none is named."""
 BLOCK = 2048
 """Side of the blocks that are counted at once: that of a shard."""
 LARGEST_COMPONENTS = 64 << 20
@@ -55,7 +57,7 @@ class _Reading:
     """Whether every plain truth has one value above 0, or class ids."""
 
 
-def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str = ("semantic",)) -> Evaluation:
+def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str | None = None) -> Evaluation:
     """Compare segmentations with the truth.
 
     Args:
@@ -63,19 +65,20 @@ def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str = (
             or a folder of such files, matched with the truth's by name without ending.
         truth: the same; it may hold class ids, instance ids or a mask. A result that was made at a coarser resolution is
             brought to its slide's level 0 where the truth has that shape.
-        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``.
+        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``; None for ``semantic``.
 
     Returns:
-        The scores of every image, and their means.
+        The scores of every image, and their means; `Evaluation.notes` says what was chosen and how values were read.
 
     Raises:
         ConfigError: if the sides don't fit together, or a metric is unknown or not possible on them.
         SlidesegError: if a side is missing, damaged or unfinished.
     """
-    families = _checked(metrics)
+    families = _checked(DEFAULT if metrics is None else metrics)
     pairs, unmatched = pair_images(prediction, truth)
     images = [image for pair in pairs for image in _planes(*pair)]
-    report = Evaluation(tuple(ImageScores(image[0]) for image in images), unmatched=unmatched)
+    notes = (f"metrics: {', '.join(DEFAULT)}, as none were named (of {', '.join(FAMILIES)})",) if metrics is None else ()
+    report = Evaluation(tuple(ImageScores(image[0]) for image in images), notes=notes, unmatched=unmatched)
     if families != {"isbi"}:
         counted = [_counted(image) for image in images]
         counts = [one for _, one in counted]
@@ -154,9 +157,16 @@ def _with_semantic(report: Evaluation, counts: list[SemanticCounts], reading: _R
     scores = [semantic_scores(one, reading.compared, reading.classes) for one in counts]
     summary = summarise(scores, sum(counts, SemanticCounts.empty()))
     images = tuple(replace(image, semantic=one) for image, one in zip(report.images, scores, strict=True))
-    note = "semantic: the truth's values are no class ids of the prediction, so any class above 0 is compared with background"
-    notes = (note,) if reading.compared == "foreground" else ()
-    return replace(report, images=images, semantic=summary, notes=(*report.notes, *notes))
+    return replace(report, images=images, semantic=summary, notes=(*report.notes, _semantic_note(reading)))
+
+
+def _semantic_note(reading: _Reading) -> str:
+    """Return what both sides' values were taken for."""
+    if reading.compared == "classes":
+        return f"semantic: both hold class ids ({', '.join(name for _, name in reading.classes)}), compared class by class"
+    predicted = "a mask" if reading.prediction_is_mask else "class ids" if reading.classes else "instance ids"
+    true = "a mask" if reading.truth_is_mask else "instance ids or other classes"
+    return f"semantic: the prediction holds {predicted}, the truth {true}; above 0 is compared with 0"
 
 
 def _with_isbi(report: Evaluation, images: Images) -> Evaluation:
@@ -168,7 +178,7 @@ def _with_isbi(report: Evaluation, images: Images) -> Evaluation:
             kinds.add("class maps" if prediction.probability is None else "probabilities, each score at its best threshold")
     pairs = zip(report.images, by_threshold, strict=True)
     found = tuple(replace(image, isbi=best_scores([scores])) for image, scores in pairs)
-    note = f"isbi: predictions are {' or '.join(sorted(kinds))}"
+    note = f"isbi: predictions are {' or '.join(sorted(kinds))}; in the truth 0 is membrane and above 0 cell"
     return replace(report, images=found, isbi=best_scores(by_threshold), notes=(*report.notes, note))
 
 

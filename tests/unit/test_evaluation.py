@@ -40,7 +40,10 @@ def test_three_classes_against_instance_ids_compare_any_class_with_background(tr
     assert report.semantic.compared == "foreground"
     assert report.semantic.dice == 1
     assert report.semantic.classes == ()
-    assert any("no class ids" in note for note in report.notes)
+    assert report.notes == (
+        "metrics: semantic, as none were named (of semantic, isbi, instances)",
+        "semantic: the prediction holds class ids, the truth instance ids or other classes; above 0 is compared with 0",
+    )
 
 
 def test_class_ids_against_class_ids_compare_every_class(truth: np.ndarray) -> None:
@@ -54,6 +57,7 @@ def test_class_ids_against_class_ids_compare_every_class(truth: np.ndarray) -> N
     report = slideseg.evaluate(predicted, true)
     assert report.semantic is not None
     assert [one.id for one in report.semantic.classes] == [0, 1, 2]
+    assert "semantic: both hold class ids (0, 1, 2), compared class by class" in report.notes
     assert report.semantic.classes[0].dice > 0.99
     assert report.semantic.classes[2].dice == 0
 
@@ -64,6 +68,17 @@ def test_a_mask_is_a_truth(truth: np.ndarray, value: int) -> None:
     assert report.semantic is not None
     assert report.semantic.dice == 1
     assert report.semantic.compared == ("classes" if value == 1 else "foreground")
+    wanted = "both hold class ids (0, 1)" if value == 1 else "the prediction holds a mask, the truth a mask; above 0"
+    assert report.notes[1].startswith(f"semantic: {wanted}")
+
+
+def test_what_was_asked_for_is_not_told(truth: np.ndarray) -> None:
+    named, unnamed = slideseg.evaluate(truth, truth, ["semantic"]), slideseg.evaluate(truth, truth)
+    assert unnamed.notes[1:] == named.notes
+    assert named.semantic == unnamed.semantic
+    assert named.notes == (
+        "semantic: the prediction holds instance ids, the truth instance ids or other classes; above 0 is compared with 0",
+    )
 
 
 def test_ids_are_objects_and_masks_have_parts(truth: np.ndarray) -> None:
@@ -127,7 +142,9 @@ def test_isbi_takes_class_maps_and_probabilities() -> None:
     assert report.isbi == IsbiScores(0, 0, 0, 1, 1)
     report = slideseg.evaluate(np.where(truth, 0.35, 0.25), truth, ["isbi"])
     assert report.isbi == IsbiScores(0, 0, 0, 1, 1)
-    assert "probabilities" in report.notes[0]
+    assert report.notes == (
+        "isbi: predictions are probabilities, each score at its best threshold; in the truth 0 is membrane and above 0 cell",
+    )
 
 
 @pytest.fixture
