@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +37,7 @@ def train(config: str, preview: str | None, settings: tuple[str, ...], as_json: 
     if preview is not None:
         return _preview(config, settings, preview, as_json=as_json)
     keep_freed_memory()
+    logging.getLogger("slideseg.training").setLevel(logging.INFO)
     from slideseg.cli.progress import shown_training
     from slideseg.training.run import train as train_or_raise
 

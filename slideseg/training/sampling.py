@@ -5,6 +5,7 @@ So any number of workers, threads and restarts sees the same samples.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
 
     from slideseg.training.items import Item, Window
 
+log = logging.getLogger(__name__)
+
 BLOCK = 512
 """Side of the blocks, in pixels, in which labelled pixels are counted."""
+PIXELS_A_SECOND = 50_000_000
+"""Labels that are counted in a second, about, where they have to be read (measured on 8192 x 8192 TIFFs, one core)."""
+LONG_SECONDS = 5
+"""Counting that takes longer is told of."""
 _SAMPLE, _ORDER = 0, 1
 """Names of the two families of random streams under one seed."""
 
@@ -56,7 +63,9 @@ class Sampler:
         self._side, self._core, self._seed = side, core, seed
         random = config.how == "random"
         labelled = random and config.foreground > 0
-        self._blocks = tuple(LabelledBlocks.of(item) if labelled or item.may_ignore else None for item in items)
+        counted = [labelled or item.may_ignore for item in items]
+        _tell([item for item, count in zip(items, counted, strict=True) if count and not item.is_held])
+        self._blocks = tuple(LabelledBlocks.of(item) if count else None for item, count in zip(items, counted, strict=True))
         self._sizes = tuple(_taught(item, blocks) for item, blocks in zip(items, self._blocks, strict=True))
         self._groups = _groups(self._items, config.shares if random else None, self._blocks)
         self._check()
@@ -122,6 +131,14 @@ class Sampler:
             y, x = (int(rng.integers(side)) for side in item.shape)
             return y, x
         return blocks.draw(item, class_id, rng)
+
+
+def _tell(items: Sequence[Item]) -> None:
+    """Say that the labels of images are about to be read, and how long that takes, where it is long."""
+    pixels = sum(item.area for item in items)
+    if pixels > LONG_SECONDS * PIXELS_A_SECOND:
+        seconds = pixels / PIXELS_A_SECOND
+        log.info("reading the labels of %d images (%.1f Gpx, about %.0f s) to draw windows", len(items), pixels / 1e9, seconds)
 
 
 def _pick(rng: np.random.Generator, weights: Sequence[float]) -> int:

@@ -1,3 +1,4 @@
+import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from slideseg.errors import ConfigError
 from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
+from slideseg.training import sampling
 from slideseg.training.items import Item
 from slideseg.training.labels import LabelValues, RasterLabels, View
 from slideseg.training.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
@@ -61,6 +63,15 @@ def test_a_window_follows_from_seed_epoch_and_index_alone(held, how) -> None:
     assert all(same(first[index], second[index]) for index in range(40))
     assert len({(w.name, w.box) for w in first.values()}) > (30 if how == "random" else 2)
     assert len({window.seed for window in first.values()}) == 40
+
+
+@pytest.mark.parametrize(("held", "foreground", "told"), [(False, 0.5, True), (False, 0.0, False), (True, 0.5, False)])
+def test_that_labels_of_large_images_are_read_at_the_start_is_told(monkeypatch, caplog, held, foreground, told) -> None:
+    monkeypatch.setattr(sampling, "PIXELS_A_SECOND", 100)
+    with caplog.at_level(logging.INFO, logger="slideseg.training"):
+        sampler([item("a", spotted(), held=held), item("b", spotted((20, 20)))], foreground=foreground)
+    said = ["reading the labels of 1 images (0.0 Gpx, about 48 s) to draw windows"] if told else []
+    assert caplog.messages == said
 
 
 def test_another_seed_draws_other_windows() -> None:
