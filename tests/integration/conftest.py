@@ -1,9 +1,13 @@
 """Run the real command line in a process of its own, and compute the reference it must equal."""
 
+import functools
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +20,8 @@ import slideseg
 from slideseg.geometry import Box
 from slideseg.model.unet import UNetConfig
 from slideseg.testing.models import random_model
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -38,16 +44,53 @@ def command(*arguments):
 
 
 def run_slideseg(*arguments, cwd=None, env=None, timeout=280):
-    done = subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    """Run a command to its end; one with variables of its own starts from nothing, since some libraries read them on import."""
+    if env is None:
+        return command_server().run([str(one) for one in arguments], cwd, timeout)
+    words, env = command(*arguments), {**os.environ, **env}
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+class CommandServer:
+    """Starts commands from a process that has imported the heavy libraries, which takes longer than most commands."""
+
+    def __init__(self):
+        words = [sys.executable, "-m", "tests.integration.command_server"]
+        self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, arguments, cwd, timeout):
+        with tempfile.TemporaryDirectory(prefix="slideseg-test-") as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            out.touch()
+            err.touch()
+            request = [arguments, str(cwd or Path.cwd()), dict(os.environ), str(out), str(err)]
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            watchdog = threading.Timer(timeout, os.kill, [self._answer(), signal.SIGKILL])
+            watchdog.start()
+            status = self._answer()
+            watchdog.cancel()
+            return Outcome(status, out.read_text(), err.read_text())
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        assert line, "the process that starts commands has died"
+        return int(line)
+
+    def end(self):
+        self._process.communicate()
+
+
+@functools.cache
+def command_server():
+    return CommandServer()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_command_server_ends():
+    yield
+    if command_server.cache_info().currsize:
+        command_server().end()
 
 
 def array_bytes(store):
@@ -67,9 +110,9 @@ def whole_class_map(model, image):
     return ids.numpy().astype(np.uint8)
 
 
-def pixels_of(path, plane=0):
+def pixels_of(path, plane=0, level=0):
     slide = slideseg.open_slide(path)
-    return slide.read(Box(0, 0, *slide.levels[0].shape), plane=plane)
+    return slide.read(Box(0, 0, *slide.levels[level].shape), level=level, plane=plane)
 
 
 def class_map(store):
