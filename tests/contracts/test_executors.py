@@ -8,14 +8,21 @@ import pytest
 
 from slideseg.errors import ClusterError, RunError
 from slideseg.executors.base import STRIKES, Done, Failed
-from slideseg.executors.ray import RayExecutor, check_address
+from slideseg.executors.ray import RayExecutor, check_address, connected
 from slideseg.executors.serial import SerialExecutor
 from slideseg.testing.workers import ScriptedWorker
 
 
-@pytest.fixture(params=[SerialExecutor(), pytest.param(RayExecutor(2), marks=pytest.mark.ray)], ids=["serial", "ray"])
+@pytest.fixture(scope="module")
+def ray_executor():
+    """An executor that finds Ray started: each run would start its own, for seconds."""
+    with connected(2, None):
+        yield RayExecutor(2)
+
+
+@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def executor(request):
-    return request.param
+    return SerialExecutor() if request.param == "serial" else request.getfixturevalue("ray_executor")
 
 
 def attempts(folder, task):
@@ -69,11 +76,11 @@ def test_the_serial_executor_works_in_this_process_without_spare_threads(tmp_pat
 
 
 @pytest.mark.ray
-def test_tasks_survive_the_death_of_their_workers_and_a_deadly_one_is_given_up(tmp_path):
+def test_tasks_survive_the_death_of_their_workers_and_a_deadly_one_is_given_up(ray_executor, tmp_path):
     deaths = {1: 1, 5: 2, 7: 99}
     worker = functools.partial(ScriptedWorker, str(tmp_path), deaths=deaths, seconds=0.02)
 
-    events = events_of(RayExecutor(2), worker, range(12))
+    events = events_of(ray_executor, worker, range(12))
 
     assert set(events) == set(range(12))
     assert isinstance(events[7], Failed)
@@ -100,4 +107,4 @@ def test_an_address_where_nothing_listens_is_refused():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(ClusterError, match="no Ray cluster answers"):
-        list(RayExecutor(1, f"127.0.0.1:{port}").run(functools.partial(ScriptedWorker, "."), range(2)))
+        check_address(f"127.0.0.1:{port}")
