@@ -6,8 +6,10 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import psutil
 import pytest
+import tifffile
 
 from tests.integration.conftest import array_bytes, command, run_slideseg
 
@@ -47,9 +49,10 @@ def started(words, out, shards):
 def test_a_killed_command_goes_on_where_it_was(workers, stack, grey_model, undisturbed, tmp_path):
     out = tmp_path / "x.zarr"
     process = started(arguments(stack, grey_model, out, workers), out, 8)
+    family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
-    time.sleep(0 if workers == 1 else 3)  # Ray's actors outlive their driver for a moment
+    assert psutil.wait_procs(family, timeout=30)[1] == []  # Ray's actors outlive their driver for a moment
     kept = shards_in(out)
     assert 8 <= kept < SHARDS, "the command was killed too late for this test to mean anything"
 
@@ -127,9 +130,10 @@ def test_a_full_disk_is_one_line_and_nothing_is_torn(stack, grey_model, undistur
     assert array_bytes(out) == undisturbed
 
 
-def test_another_run_s_result_is_refused_and_replaced_only_on_request(stack, grey_model, rgb_model, tmp_path):
-    out = tmp_path / "x.zarr"
-    first = ["predict", stack, "-o", out, "-m", grey_model[0], "-w", 1, "--json"]
+def test_another_run_s_result_is_refused_and_replaced_only_on_request(grey_model, tmp_path):
+    out, image = tmp_path / "x.zarr", tmp_path / "x.tif"
+    tifffile.imwrite(image, np.random.default_rng(0).integers(0, 255, (3, 100, 120), np.uint8), photometric="minisblack")
+    first = ["predict", image, "-o", out, "-m", grey_model[0], "-w", 1, "--json"]
     assert run_slideseg(*first).status == 0
     before = array_bytes(out)
 
