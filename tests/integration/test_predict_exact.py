@@ -4,24 +4,26 @@ import pytest
 
 from tests.integration.conftest import array_bytes, class_map, pixels_of, run_slideseg, whole_class_map
 
-ALL = ("--tissue", "none", "--level", 0, "--json")
+ALL = ("--tissue", "none", "--json")
 
 
-@pytest.fixture(scope="module", params=["CMU-1-Small-Region.svs", "tcga-cr-7395-01a-01-ts1.svs"])
+@pytest.fixture(scope="module", params=[("CMU-1-Small-Region.svs", 0), ("tcga-cr-7395-01a-01-ts1.svs", 1)], ids=str)
 def slide(request, data):
-    return data / "wsi" / "aperio" / request.param
+    name, level = request.param
+    return data / "wsi" / "aperio" / name, level
 
 
 @pytest.fixture(scope="module")
 def reference(slide, rgb_model):
-    return whole_class_map(rgb_model[1], pixels_of(slide))
+    return whole_class_map(rgb_model[1], pixels_of(slide[0], level=slide[1]))
 
 
 @pytest.mark.ray
 def test_tiles_and_workers_equal_the_whole_slide(slide, reference, rgb_model, tmp_path):
-    runs = {"one": ("-w", 1), "two": ("-w", 2), "small": ("-w", 1, "--tile", 384), "large": ("-w", 2, "--tile", 1024)}
+    words = ("predict", slide[0], "--level", slide[1], "-m", rgb_model[0], *ALL)
+    runs = {"one": ("-w", 1), "two_small": ("-w", 2, "--tile", 384), "large": ("-w", 1, "--tile", 1024)}
     for name, options in runs.items():
-        outcome = run_slideseg("predict", slide, "-o", tmp_path / f"{name}.zarr", "-m", rgb_model[0], *ALL, *options)
+        outcome = run_slideseg(*words, "-o", tmp_path / f"{name}.zarr", *options)
 
         assert outcome.status == 0, outcome.err
         assert outcome.slide["shards"]["computed"] == outcome.slide["shards"]["total"] > 1
@@ -42,6 +44,8 @@ def test_a_stack_is_segmented_plane_by_plane(data, grey_model, tmp_path):
             tmp_path / f"{workers}.zarr",
             "-m",
             grey_model[0],
+            "--level",
+            0,
             *ALL,
             "-w",
             workers,
