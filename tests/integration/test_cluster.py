@@ -91,7 +91,7 @@ def test_a_wrong_token_is_one_clear_line(cluster, data, grey_model, tmp_path):
 
     outcome = run_slideseg(
         "predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--address", address, "-o", tmp_path / "x.zarr",
-        env={**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")},
+        env={**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), "RAY_NUM_REDIS_GET_RETRIES": "3"},  # a second each, else 20
     )  # fmt: skip
 
     assert outcome.status == 2, outcome.err
