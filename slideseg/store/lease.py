@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from slideseg.errors import ResultError, ResultInUseError, explain
+from slideseg.errors import ResultError, ResultInUseError, RunError, explain
 from slideseg.store.location import (
     check_parent,
     delete_key,
@@ -28,6 +28,8 @@ from slideseg.store.location import (
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from zarr.abc.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,31 @@ class Holder:
         return time.time() - self.renewed > EXPIRE_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease as any process of its run can look at it, on whatever machine."""
+
+    url: str
+    """The result."""
+    nonce: str
+    """Of the run."""
+
+    def check(self) -> None:
+        """See in the storage that the lease is still the run's: call it before what another run's files must survive.
+
+        Raises:
+            ResultInUseError: if another run has taken over.
+            RunError: if the storage fails.
+        """
+        folder, key = _place(self.url)
+        try:
+            holder = _read(open_store(folder), key)
+        except storage_errors() as error:
+            raise RunError(explain(f"the lease {key} can't be read", got=reason(error))) from error
+        if holder is None or holder.nonce != self.nonce:
+            raise ResultInUseError(explain(f"another run has taken over {self.url}", try_="to see who, after a minute"))
+
+
 class Lease:
     """Holds a result for this run while its ``with`` block runs. Take it before `create_result`.
 
@@ -76,16 +103,19 @@ class Lease:
     """
 
     def __init__(self, url: str) -> None:
-        location = locate(url)
         self._url = url
-        self._folder = location.parent
-        self._key = f".{location.name}.lease"
+        self._folder, self._key = _place(url)
         self._holder = Holder.here()
         self._renewed = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self.lost = False
         """Whether another run has taken over, or the lease could not be renewed in time: stop writing."""
+
+    @property
+    def claim(self) -> Claim:
+        """What the run's other processes need to see whether it still holds the lease."""
+        return Claim(self._url, self._holder.nonce)
 
     def __enter__(self) -> Self:
         """Take the lease.
@@ -155,12 +185,22 @@ class Lease:
         return holder is not None and holder.nonce == self._holder.nonce
 
     def _read(self) -> Holder | None:
-        """Return who holds the lease; None if nobody does or what is written there makes no sense."""
-        raw = read_key(self._store, self._key)
-        try:
-            return None if raw is None else Holder(**json.loads(raw))
-        except (ValueError, TypeError):
-            return None
+        return _read(self._store, self._key)
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Return the folder and the name of a result's lease."""
+    location = locate(url)
+    return location.parent, f".{location.name}.lease"
+
+
+def _read(store: Store, key: str) -> Holder | None:
+    """Return who holds a lease; None if nobody does or what is written there makes no sense."""
+    raw = read_key(store, key)
+    try:
+        return None if raw is None else Holder(**json.loads(raw))
+    except (ValueError, TypeError):
+        return None
 
 
 def _machine() -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from slideseg.store.lease import Claim
+
 log = logging.getLogger(__name__)
 
 FORMAT = "slideseg-checkpoint/1"
@@ -129,8 +131,8 @@ def decode(data: bytes, name: str) -> Checkpoint:
 class Checkpoints:
     """The checkpoints of one run."""
 
-    def __init__(self, url: str | os.PathLike[str]) -> None:
-        self._store = open_store(url)
+    def __init__(self, url: str | os.PathLike[str], claim: Claim | None = None) -> None:
+        self._store, self._claim = open_store(url), claim
 
     def epochs(self) -> list[int]:
         """Return the epochs of all checkpoints, the first one first."""
@@ -145,9 +147,12 @@ class Checkpoints:
         epochs are another past's and go.
 
         Raises:
+            ResultInUseError: if another run has taken over; nothing is written then.
             RunError: if the storage fails.
         """
         key, data = _key(checkpoint.epoch), encode(checkpoint)
+        if self._claim is not None:
+            self._claim.check()
         with run_errors(f"checkpoint {key} can't be written"):
             write_key(self._store, key, data)
         for epoch in self._superfluous(checkpoint, keep_every):

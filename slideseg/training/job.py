@@ -35,6 +35,7 @@ from slideseg.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from slideseg.store.lease import Claim
     from slideseg.training.progress import TrainProgress, Watcher
 
 RESTARTS = 10
@@ -55,8 +56,8 @@ class RayJob:
 
     config: TrainConfig
     """The recipe."""
-    folder: str
-    """The run's folder: a path that all nodes share, or ``s3://bucket/prefix``."""
+    claim: Claim
+    """The lease on the run's folder, which is a path that all nodes share, or ``s3://bucket/prefix``."""
     workers: int | str
     """Number of worker processes; ``auto`` on a cluster: one a GPU, or without GPUs one a node."""
     device: str
@@ -76,7 +77,7 @@ class RayJob:
         with connected(own, self.address), tempfile.TemporaryDirectory(prefix="slideseg-") as local:
             job = self.decided()
             job.wait_for_room()
-            storage = local if self.address is None else self.folder
+            storage = local if self.address is None else self.claim.url
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             news = Queue(maxsize=1000, actor_options={"num_cpus": 0, "scheduling_strategy": here})
             pool = ThreadPoolExecutor(1)  # not in the main thread, where Ray would take Ctrl-C for itself
@@ -114,7 +115,7 @@ class RayJob:
 
     def trainer(self, news: Queue, storage: str) -> TorchTrainer:
         """Return what starts the workers; Ray sees by ``storage`` whether all nodes share it."""
-        job = {"config": self.config.model_dump_json(), "folder": self.folder, "device": self.device, "news": news}
+        job = {"config": self.config.model_dump_json(), "claim": self.claim, "device": self.device, "news": news}
         failures = FailureConfig(  # type: ignore[call-arg] # mypy finds those of Ray Train's first version
             max_failures=RESTARTS, controller_failure_limit=START_FAILURES
         )
@@ -180,7 +181,9 @@ def _work(job: dict[str, Any]) -> None:
             ray.train.report(progress.scores.row())
 
     try:
-        fit(Batches(TrainConfig.model_validate_json(job["config"]), group), RunFolder(job["folder"]), group, watch)
+        claim: Claim = job["claim"]  # the driver holds the lease, on another machine perhaps; the first worker writes
+        data = Batches(TrainConfig.model_validate_json(job["config"]), group)
+        fit(data, RunFolder(claim.url, claim), group, watch)
     except SlidesegError as error:
         tell(error)
         raise

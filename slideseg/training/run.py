@@ -28,6 +28,7 @@ from slideseg.training.progress import TrainReport, Watcher
 from slideseg.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from slideseg.store.lease import Claim
     from slideseg.training.progress import TrainProgress
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def train(
         with contextlib.suppress(OSError):  # the lease says what is wrong, in one line
             Path(RUNS).mkdir(exist_ok=True)
     with Lease(url) as lease:
+        folder = RunFolder(url, lease.claim)
         if folder.prepare(recipe.to_yaml(), resume=wanted.resume) != "complete":
             watched = _guarded(watch, lease)
             if in_process:
@@ -103,13 +105,16 @@ def train(
                 fit(data, folder, Group.join(device), watched)
             else:
                 del data  # every worker opens its own
-                _fit_on_ray(recipe, url, (workers, device, wanted.address), watched)
+                _fit_on_ray(recipe, lease.claim, (workers, device, wanted.address), watched)
             _complete(folder, time.monotonic() - started)
     return report_of(folder)
 
 
 def _guarded(watch: Watcher, lease: Lease) -> Watcher:
-    """Return a watcher that ends a run whose folder another run has taken over, after a long sleep of this machine say."""
+    """Return a watcher that ends a run whose folder another run has taken over, after a long sleep of this machine say.
+
+    It is only for ending soon: before it writes, `RunFolder` looks for itself.
+    """
 
     def guarded(progress: TrainProgress) -> None:
         if lease.lost:
@@ -119,10 +124,10 @@ def _guarded(watch: Watcher, lease: Lease) -> Watcher:
     return guarded
 
 
-def _fit_on_ray(recipe: TrainConfig, url: str, crew: tuple[int | str, str, str | None], watch: Watcher) -> None:
+def _fit_on_ray(recipe: TrainConfig, claim: Claim, crew: tuple[int | str, str, str | None], watch: Watcher) -> None:
     from slideseg.training.job import RayJob  # noqa: PLC0415 - a single worker does without Ray
 
-    RayJob(recipe, url, *crew).run(watch)
+    RayJob(recipe, claim, *crew).run(watch)
 
 
 def _complete(folder: RunFolder, seconds: float) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from slideseg.model.file import ModelInfo
     from slideseg.model.unet import UNet
+    from slideseg.store.lease import Claim
 
 Row = dict[str, float]
 State = Literal["new", "resumed", "complete"]
@@ -74,12 +75,17 @@ MOST_NAMED = 3
 
 
 class RunFolder:
-    """Writes one run's folder. Hold a `slideseg.store.lease.Lease` on its url meanwhile."""
+    """Writes one run's folder, while the run holds a `slideseg.store.lease.Lease` on its url.
 
-    def __init__(self, url: str | os.PathLike[str]) -> None:
+    With the lease's ``claim`` it looks before each of an epoch's files whether that is so: a machine that slept, or was cut
+    off from its storage, must not write into what has become another run's.
+    """
+
+    def __init__(self, url: str | os.PathLike[str], claim: Claim | None = None) -> None:
         self.url = str(url)
         """Local path or ``s3://bucket/prefix``."""
-        self.checkpoints = Checkpoints(url)
+        self._claim = claim
+        self.checkpoints = Checkpoints(url, claim)
         """The run's checkpoints."""
         self._store = open_store(url)
 
@@ -170,8 +176,10 @@ class RunFolder:
 
         Raises:
             ResultError: if ``metrics.csv`` is damaged.
+            ResultInUseError: if another run has taken over.
             RunError: if the storage fails.
         """
+        self._check_claim()
         epoch = int(row["epoch"])
         rows = [*(old for old in self.rows() if old["epoch"] < epoch), dict(row)]
         with run_errors(FAILED):
@@ -186,8 +194,10 @@ class RunFolder:
 
         Raises:
             ResultError: if ``metrics.csv`` is damaged.
+            ResultInUseError: if another run has taken over.
             RunError: if the storage fails.
         """
+        self._check_claim()
         rows = self.rows()
         kept = [row for row in rows if row["epoch"] <= epoch]
         with run_errors(FAILED):
@@ -202,17 +212,25 @@ class RunFolder:
         """Write ``best.safetensors`` or ``last.safetensors``: the same bytes for the same weights and ``info``.
 
         Raises:
+            ResultInUseError: if another run has taken over.
             RunError: if the storage fails.
         """
+        self._check_claim()
         with run_errors(FAILED):
             write_key(self._store, f"{name}.safetensors", model_bytes(net, info))
+
+    def _check_claim(self) -> None:
+        if self._claim is not None:
+            self._claim.check()
 
     def write_report(self, report: Mapping[str, Any]) -> None:
         """Write ``report.json``, last of all; ``status`` "complete" in it means that the run is over.
 
         Raises:
+            ResultInUseError: if another run has taken over.
             RunError: if the storage fails.
         """
+        self._check_claim()
         with run_errors(FAILED):
             write_key(self._store, REPORT, json.dumps(_finite(report), indent=2, allow_nan=False).encode() + b"\n")
 

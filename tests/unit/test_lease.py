@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slideseg.errors import ResultError, ResultInUseError
+from slideseg.errors import ResultError, ResultInUseError, RunError
 from slideseg.store import lease as module
 from slideseg.store.lease import Holder, Lease
 
@@ -174,3 +175,28 @@ def module_store(bucket):
     from zarr.storage import ObjectStore  # noqa: PLC0415
 
     return ObjectStore(bucket)
+
+
+def test_any_process_of_a_run_sees_whether_the_lease_is_still_its_own(url, file):
+    with Lease(url) as lease:
+        claim = pickle.loads(pickle.dumps(lease.claim))
+        claim.check()
+        theirs = replace(Holder.here(), host="elsewhere")
+        put(file, theirs)
+        with pytest.raises(ResultInUseError, match=r"another run has taken over .*x\.zarr") as caught:
+            claim.check()
+        assert not lease.lost  # it looks for itself only now and then
+        assert "\n" not in str(caught.value)
+        file.unlink()
+        with pytest.raises(ResultInUseError, match="taken over"):  # and has ended
+            claim.check()
+
+
+def test_a_claim_that_can_not_be_seen_is_one_line(url, file):
+    with Lease(url) as lease:
+        file.unlink()
+        file.mkdir()
+        with pytest.raises((RunError, ResultInUseError)) as caught:
+            lease.claim.check()
+        assert "\n" not in str(caught.value)
+        file.rmdir()

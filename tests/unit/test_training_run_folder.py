@@ -7,6 +7,7 @@ import io
 import json
 import math
 import struct
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import torch
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
-from slideseg.errors import ConfigError, ResultError, RunError
+from slideseg.errors import ConfigError, ResultError, ResultInUseError, RunError
 from slideseg.model.file import ModelClass, ModelInfo, ModelInput, load_model_file
 from slideseg.model.unet import UNet, UNetConfig
+from slideseg.store.lease import Holder, Lease
 from slideseg.store.location import list_keys, write_key
 from slideseg.training import run_folder as module
 from slideseg.training.checkpoint import Checkpoint
@@ -263,6 +265,26 @@ def test_going_on_drops_what_came_after_the_checkpoint(folder, epoch):
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing of ours catches it."""
+
+
+def test_nothing_is_written_once_another_run_has_taken_over(path, tmp_path):
+    with Lease(str(path)) as lease:
+        mine = RunFolder(path, lease.claim)
+        assert mine.prepare(CONFIG) == "new"
+        save(mine, 1)
+        mine.append_epoch(row(1))
+        before = files(mine)
+        (tmp_path / ".run.lease").write_text(json.dumps(asdict(Holder.here())))
+        for write in (
+            lambda: mine.save_model("last", UNet(NET), INFO),
+            lambda: mine.append_epoch(row(2)),
+            lambda: save(mine, 2),
+            lambda: mine.truncate_to(0),
+            lambda: mine.write_report({"status": "complete"}),
+        ):
+            with pytest.raises(ResultInUseError, match="another run has taken over"):
+                write()
+        assert files(mine) == before
 
 
 def train(folder):
