@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from slideseg.training.checkpoint import Checkpoint
     from slideseg.training.config import TrainConfig
     from slideseg.training.group import Group
+
+
+_NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
+"""Batch norm keeps the workers' running statistics equal; they need not be sent again. PyTorch has renamed the argument."""
 
 
 class Learner:
@@ -151,14 +157,14 @@ class _Form(nn.Module):
 
 def _prepared(module: nn.Module, config: TrainConfig, group: Group) -> nn.Module:
     if config.training.compile:
-        module.compile()
+        module.compile()  # in place: nothing else that holds the network, nor the names of its weights, changes
     if group.size == 1:
         return module
     if group.device.type == "cuda":
-        return DistributedDataParallel(module, [group.device], broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(module, [group.device], gradient_as_bucket_view=True, **OWN_BUFFERS)
     # Otherwise gradients are put together anew after a run's first step, and gloo then sums them in another order: a run
     # that goes on from a checkpoint would differ in the last bits.
-    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+    return DistributedDataParallel(module, find_unused_parameters=True, **OWN_BUFFERS)
 
 
 def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:

@@ -26,8 +26,12 @@ def synchronise(net: nn.Module, device: torch.device) -> nn.Module:
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` whose training statistics are those of all workers' batches together."""
+    """`torch.nn.BatchNorm2d` whose training statistics are those of all workers' batches together.
 
+    In a compiled network it is left as it is: it can't be traced, and the sums must be asked for in one order by all workers.
+    """
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalise: by the batch's statistics in training, else by the running ones."""
         if not self.training:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,8 @@ from slideseg.training.learner import Learner
 from slideseg.training.sync_norm import synchronise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 CPU = torch.device("cpu")
@@ -30,18 +35,21 @@ SIDE = 32
 
 
 @functools.cache
-def run(size: int) -> list[dict[str, dict[str, Tensor]]]:
+def run(size: int, *, compiled: bool = False) -> list[dict[str, dict[str, Tensor]]]:
     """Do all work in ``size`` processes of one group, which take long to start; return what each saved, by work."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_join, args=(size, folder), nprocs=size)
+        mp.spawn(_join, args=(size, folder, compiled), nprocs=size)
         return [torch.load(Path(folder, f"{rank}.pt"), weights_only=True) for rank in range(size)]
 
 
-def _join(rank: int, size: int, folder: str) -> None:
+def _join(rank: int, size: int, folder: str, compiled: bool) -> None:
     torch.set_num_threads(1)
+    warnings.simplefilter("error", FutureWarning)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
     work = (normalise_part, first_step, three_steps, half_step)
-    torch.save({one.__name__: one() for one in work}, Path(folder, f"{rank}.pt"))
+    with compiled_without_a_backend():
+        done = {one.__name__: one() for one in ((compiled_steps,) if compiled else work)}
+    torch.save(done, Path(folder, f"{rank}.pt"))
     dist.destroy_process_group()
 
 
@@ -95,6 +103,8 @@ RECIPE = {
     "training": {"batch": BATCH, "patch": SIDE},
 }
 HALF = {**RECIPE, "training": {"batch": BATCH, "patch": SIDE, "precision": "bf16"}}
+SMALLEST = {**RECIPE, "network": {"base_channels": 2, "depth": 1, "form": "same"}}
+COMPILED = {**SMALLEST, "training": {"batch": BATCH, "patch": SIDE, "compile": True}}
 
 
 def three_steps() -> dict[str, Tensor]:
@@ -131,6 +141,54 @@ def test_workers_can_compute_in_bf16() -> None:
     loss = alone.learn([batch()], BATCH)
     for saved in run(2):
         torch.testing.assert_close(saved["half_step"]["loss"], loss, rtol=0.02, atol=0)
+
+
+def compiled_steps() -> dict[str, Tensor]:
+    """Return losses and weights after two steps of two parts, plain and compiled."""
+    group = Group.join("cpu")
+    mine = list(group.share(range(BATCH)))
+    parts = [batch().pick(mine[:1]), batch().pick(mine[1:])]
+    found = {}
+    for kind, recipe in (("plain", SMALLEST), ("compiled", COMPILED)):
+        learner = Learner(parse_config(recipe, "test"), group, steps=10)
+        for step in range(2):
+            found[f"{kind} loss {step}"] = group.sum(learner.learn(parts, BATCH))
+        found |= {f"{kind} {name}": tensor for name, tensor in changes(learner).items()}
+    return found
+
+
+@contextlib.contextmanager
+def compiled_without_a_backend() -> Iterator[None]:
+    """Trace networks as torch.compile does, but make no machine code of them, which would take a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        compile_module = nn.Module.compile
+        patch.setattr(nn.Module, "compile", lambda module: compile_module(module, backend="eager"))
+        yield
+
+
+def check_compiled(found: dict[str, Tensor]) -> None:
+    names = [name.removeprefix("plain ") for name in found if name.startswith("plain ")]
+    assert {f"compiled {name}" for name in names} == {name for name in found if name.startswith("compiled ")}
+    for name in names:
+        torch.testing.assert_close(found[f"compiled {name}"], found[f"plain {name}"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiled_network_learns_the_same_under_the_same_names() -> None:
+    with compiled_without_a_backend():
+        check_compiled(compiled_steps())
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same_in_several_workers() -> None:
+    for saved in run(2, compiled=True):
+        check_compiled(saved["compiled_steps"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+def test_a_network_of_machine_code_learns_the_same() -> None:
+    check_compiled(compiled_steps())
 
 
 def batch() -> Patches:
