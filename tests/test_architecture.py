@@ -17,10 +17,10 @@ FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 LAYERS = (
     ("errors", "version"),
     ("geometry", "machine"),
-    ("grid", "slide", "mirror", "resample", "model", "metrics"),
+    ("grid", "slide", "mirror", "resample", "model", "metrics", "labelling"),
     ("tissue", "engine", "store"),
     ("inputs", "budget", "plan", "executors", "reassemble", "report", "export", "training", "testing"),
-    ("conversion", "prediction", "in_memory", "evaluation", "demo"),
+    ("conversion", "prediction", "instances", "in_memory", "evaluation", "demo"),
     ("__init__",),  # the public names
     ("cli", "__main__"),
 )

@@ -1,0 +1,198 @@
+"""Objects found shard by shard are those of the whole image, label by label, whatever the shards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from slideseg.labelling.paint import id_type, label_image
+from slideseg.labelling.rules import Rules
+
+UNSEEN = 10**9
+SIDES = (1, 2, 3, 5, 8, 64)
+
+
+def structure(connectivity: int) -> np.ndarray:
+    return ndimage.generate_binary_structure(2, connectivity // 4)
+
+
+def in_raster_order(labels: np.ndarray) -> np.ndarray:
+    """Number the labels 1, 2, ... by their first pixels."""
+    values, first = np.unique(labels, return_index=True)
+    lookup = np.zeros(int(values.max()) + 1, np.int64)
+    ordered = [value for _, value in sorted(zip(first, values, strict=True)) if value]
+    lookup[ordered] = np.arange(1, len(ordered) + 1)
+    return lookup[labels]
+
+
+def whole(class_map: np.ndarray, rules: Rules) -> np.ndarray:
+    """Return the objects of a whole image, by scipy and by loops over its pixels."""
+    labels = np.zeros(class_map.shape, np.int64)
+    for class_id in rules.classes:
+        found, _ = ndimage.label(class_map == class_id, structure(rules.connectivity))
+        labels[found > 0] = found[found > 0] + labels.max()
+    if rules.border is not None:
+        labels = grown(labels, class_map == rules.border, rules)
+    if rules.max_hole:
+        labels = filled(labels, rules)
+    areas = np.bincount(labels.ravel())
+    labels[areas[labels] < rules.min_area] = 0
+    return in_raster_order(labels)
+
+
+def grown(labels: np.ndarray, border: np.ndarray, rules: Rules) -> np.ndarray:
+    height, width = labels.shape
+    around = structure(rules.connectivity)
+    seeds = np.where(labels > 0, np.arange(labels.size).reshape(labels.shape), UNSEEN)
+    for _ in range(rules.reach):
+        after = seeds.copy()
+        for y, x in np.argwhere(border & (seeds == UNSEEN)):
+            near = [(y + j - 1, x + i - 1) for j, i in np.argwhere(around)]
+            after[y, x] = min(seeds[p] for p in near if 0 <= p[0] < height and 0 <= p[1] < width)
+        seeds = after
+    return np.where(seeds < UNSEEN, labels.ravel()[np.minimum(seeds, labels.size - 1)], 0)
+
+
+def filled(labels: np.ndarray, rules: Rules) -> np.ndarray:
+    around = structure(12 - rules.connectivity)
+    holes, number = ndimage.label(labels == 0, around)
+    at_edge = {*holes[0], *holes[-1], *holes[:, 0], *holes[:, -1]}
+    out = labels.copy()
+    for hole in set(range(1, number + 1)) - at_edge:
+        inside = holes == hole
+        owners = set(labels[ndimage.binary_dilation(inside, around) & ~inside])
+        if inside.sum() <= rules.max_hole and len(owners) == 1:
+            out[inside] = owners.pop()
+    return out
+
+
+def spiral(side: int) -> np.ndarray:
+    """Return one line that winds to the middle: one object through all shards, and so is what lies between."""
+    out = np.zeros((side, side), np.uint8)
+    y, x, dy, dx = 0, -1, 0, 1
+    for length in [side, *(n for n in range(side - 1, 0, -2) for _ in range(2))]:
+        for _ in range(length):
+            y, x = y + dy, x + dx
+            out[y, x] = 1
+        dy, dx = dx, -dy
+    return out
+
+
+def comb(side: int) -> np.ndarray:
+    """Return teeth that only the last row joins."""
+    out = np.zeros((side, side), np.uint8)
+    out[:, ::2] = 1
+    out[-1] = 1
+    return out
+
+
+def checkerboard(side: int) -> np.ndarray:
+    return (np.indices((side, side)).sum(0) % 2).astype(np.uint8)
+
+
+def blobs(side: int, seed: int, classes: int = 1) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((classes + 1, side, side)), (0, 1.5, 1.5))
+    return noise.argmax(0).astype(np.uint8)
+
+
+SHAPES = {
+    "spiral": spiral(23),
+    "comb": comb(21),
+    "comb, lying": comb(21).T.copy(),
+    "comb, upside down": comb(21)[::-1].copy(),
+    "checkerboard": checkerboard(17),
+    "blobs": blobs(40, 0),
+    "blobs of three classes": blobs(40, 1, 3),
+    "full": np.ones((19, 11), np.uint8),
+    "empty": np.zeros((9, 12), np.uint8),
+    "rings": (np.maximum(*np.abs(np.indices((25, 25)) - 12)) % 3 == 0).astype(np.uint8),
+}
+
+masks = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from([0, 0, 1, 1, 2, 3])
+)
+connectivities = st.sampled_from([4, 8])
+plain = st.builds(Rules, st.sampled_from([(1,), (1, 2, 3)]), connectivity=connectivities)
+rules_of_all_kinds = st.builds(
+    Rules,
+    classes=st.sampled_from([(1,), (1, 3)]),
+    border=st.sampled_from([None, 2]),
+    reach=st.integers(0, 4),
+    connectivity=connectivities,
+    max_hole=st.sampled_from([0, 1, 2, 6, 100]),
+    min_area=st.sampled_from([0, 2, 6]),
+)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("max_hole", [0, 50])
+def test_shapes_that_wind_through_shards(name, connectivity, max_hole):
+    rules = Rules((1, 2, 3), connectivity=connectivity, max_hole=max_hole)
+    want = whole(SHAPES[name], rules)
+    for side in (*SIDES, 7, 16):
+        np.testing.assert_array_equal(label_image(SHAPES[name], rules, side), want)
+
+
+@settings(max_examples=80, deadline=None)
+@given(masks, plain, st.sampled_from(SIDES))
+def test_objects_of_any_mask_are_those_of_the_whole_image(class_map, rules, side):
+    np.testing.assert_array_equal(label_image(class_map, rules, side), whole(class_map, rules))
+
+
+@settings(max_examples=120, deadline=None)
+@given(masks, rules_of_all_kinds, st.sampled_from(SIDES))
+@example(np.array([[1, 0], [0, 1]], np.uint8), Rules((1,), connectivity=8), 1)
+@example(np.array([[0, 1], [1, 0]], np.uint8), Rules((1,), connectivity=8), 1)
+@example(np.array([[1, 2, 2, 2, 2, 1]], np.uint8), Rules((1,), border=2, reach=4), 2)
+def test_growing_filling_and_removing_too(class_map, rules, side):
+    np.testing.assert_array_equal(label_image(class_map, rules, side), whole(class_map, rules))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), rules_of_all_kinds, st.integers(4, 50))
+def test_blobs_with_borders(seed, rules, side):
+    class_map = blobs(36, seed, 3)
+    np.testing.assert_array_equal(label_image(class_map, rules, side), whole(class_map, rules))
+
+
+@settings(max_examples=30, deadline=None)
+@given(masks, rules_of_all_kinds)
+def test_planes_of_a_stack_are_numbered_one_after_the_other(class_map, rules):
+    stack = np.stack([class_map, class_map[::-1], np.zeros_like(class_map), class_map])
+    got = label_image(stack, rules, 4)
+    before = 0
+    for plane, labels in zip(stack, got, strict=True):
+        want = whole(plane, rules)
+        np.testing.assert_array_equal(labels, np.where(want > 0, want + before, 0))
+        before += int(want.max())
+
+
+def test_ids_have_64_bits_where_32_are_too_few():
+    assert label_image(checkerboard(4), Rules((1,))).dtype == np.uint32
+    assert (id_type(0), id_type(2**32 - 1), id_type(2**32)) == ("uint32", "uint32", "uint64")
+
+
+def test_an_object_grows_no_farther_than_its_reach_and_never_across_background():
+    class_map = np.array([[1, 2, 2, 2, 0, 2, 1]], np.uint8)
+    assert label_image(class_map, Rules((1,), border=2, reach=2)).tolist() == [[1, 1, 1, 0, 0, 2, 2]]
+
+
+def test_between_two_objects_as_near_the_first_in_raster_order_gets_the_pixel():
+    class_map = np.array([[0, 1, 0], [1, 2, 0]], np.uint8)
+    assert label_image(class_map, Rules((1,), border=2, reach=1)).tolist() == [[0, 1, 0], [2, 1, 0]]
+    assert label_image(np.array([[1, 2, 1]], np.uint8), Rules((1,), border=2, reach=9), 1).tolist() == [[1, 1, 2]]
+
+
+def test_a_hole_between_several_objects_or_at_the_edge_stays():
+    ring = np.pad(np.zeros((1, 1), np.uint8), 1, constant_values=1)
+    rules = Rules((1, 3), max_hole=5)
+    assert label_image(ring, rules, 1).tolist() == [[1, 1, 1]] * 3
+    shared = ring.copy()
+    shared[:, 2] = 3
+    assert label_image(shared, rules, 1)[1, 1] == 0
+    assert label_image(ring[:2], rules, 1)[1, 1] == 0
