@@ -19,8 +19,8 @@ LAYERS = (
     ("geometry", "machine"),
     ("grid", "slide", "mirror", "resample", "model", "metrics", "labelling"),
     ("tissue", "engine", "store"),
-    ("inputs", "budget", "plan", "executors", "reassemble", "report", "export", "training", "testing"),
-    ("conversion", "prediction", "instances", "in_memory", "evaluation", "demo"),
+    ("inputs", "budget", "plan", "executors", "reassemble", "report", "exports", "training", "testing"),
+    ("conversion", "prediction", "instances", "in_memory", "evaluation", "demo", "plotting"),
     ("__init__",),  # the public names
     ("cli", "__main__"),
 )
@@ -32,12 +32,12 @@ HOMES = {
     "dask": ("reassemble", "store.result"),
     "openslide": ("slide.openslide",),
     "ray": ("executors.ray", "training.job"),
-    "tifffile": ("slide.tiff", "slide.preflight", "export.ome_tiff", "testing"),
+    "tifffile": ("slide.tiff", "slide.preflight", "exports.ome_tiff", "testing"),
     "torch": ("model", "engine", "plan", "training", "testing.models"),
     "pydantic": ("training",),
-    "matplotlib": ("training.curves",),
+    "matplotlib": ("training.curves", "plotting"),
     "tensorboardX": ("training.run_folder",),
-    "shapely": ("training.annotations", "export"),
+    "shapely": ("training.annotations", "exports"),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
 

@@ -1,0 +1,1 @@
+"""Results in the form of other programs: polygons, pyramidal TIFFs, pictures."""
