@@ -12,8 +12,11 @@ from slideseg.version import __version__
 if TYPE_CHECKING:
     from slideseg.conversion import convert
     from slideseg.evaluation.run import evaluate
+    from slideseg.exports.run import export
     from slideseg.in_memory import segment
+    from slideseg.instances import objects
     from slideseg.model.bundled import load_model
+    from slideseg.plotting import plot
     from slideseg.prediction import predict
     from slideseg.slide.open import open_slide
     from slideseg.store.result import open_result
@@ -26,9 +29,12 @@ __all__ = [
     "__version__",
     "convert",
     "evaluate",
+    "export",
     "load_model",
+    "objects",
     "open_result",
     "open_slide",
+    "plot",
     "predict",
     "segment",
     "train",
@@ -38,9 +44,12 @@ __all__ = [
 _HOMES = {
     "convert": "slideseg.conversion",
     "evaluate": "slideseg.evaluation.run",
+    "export": "slideseg.exports.run",
     "load_model": "slideseg.model.bundled",
+    "objects": "slideseg.instances",
     "open_result": "slideseg.store.result",
     "open_slide": "slideseg.slide.open",
+    "plot": "slideseg.plotting",
     "predict": "slideseg.prediction",
     "segment": "slideseg.in_memory",
     "train": "slideseg.training.run",

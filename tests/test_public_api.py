@@ -16,9 +16,12 @@ DOCUMENTED = {
     "__version__",
     "convert",
     "evaluate",
+    "export",
     "load_model",
+    "objects",
     "open_result",
     "open_slide",
+    "plot",
     "predict",
     "segment",
     "train",
@@ -48,7 +51,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_importing_slideseg_waits_for_no_heavy_dependency() -> None:
-    heavy = "torch", "ray", "dask", "zarr", "tifffile", "scipy"
+    heavy = "torch", "ray", "dask", "zarr", "tifffile", "scipy", "matplotlib", "shapely"
     code = f"import sys, slideseg, slideseg.cli; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

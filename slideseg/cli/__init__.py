@@ -14,8 +14,10 @@ import click
 from slideseg.cli.convert import convert
 from slideseg.cli.demo import demo
 from slideseg.cli.evaluate import evaluate
+from slideseg.cli.export import export
 from slideseg.cli.info import info
 from slideseg.cli.model import model
+from slideseg.cli.objects import objects
 from slideseg.cli.predict import predict
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify
@@ -38,7 +40,7 @@ def cli() -> None:
     """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
 
 
-for _command in (predict, train, evaluate, convert, info, verify, model, demo):
+for _command in (predict, objects, train, evaluate, export, convert, info, verify, model, demo):
     cli.add_command(_command)
 
 

@@ -6,10 +6,12 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
 from slideseg.errors import ResultError, RunError, explain
+from slideseg.geometry import Box
 from slideseg.store.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, encode_shard
 from slideseg.store.layout import ArrayPlan
 from slideseg.store.location import list_keys, read_key, reason, storage_errors, write_key
@@ -17,7 +19,6 @@ from slideseg.store.location import list_keys, read_key, reason, storage_errors,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from zarr.abc.store import Store
 
 
@@ -129,6 +130,46 @@ def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
         raise ResultError(explain(f"shard {key} is damaged", got=error, try_="slideseg verify --repair")) from error
     except storage_errors() as error:
         raise ResultError(explain(f"shard {key} can't be read", got=reason(error))) from error
+
+
+def read_around(store: Store, plan: ArrayPlan, index: int, margin: int) -> tuple[np.ndarray, Box]:
+    """Read a shard (y, x) of a label array and what there is within ``margin`` pixels around it; return also the box of it all.
+
+    Raises:
+        ResultError: if the shard is missing or damaged, or what lies around it can't be read.
+    """
+    shard = plan.grid[index]
+    inner = shard.write_box
+    outer = inner.grow(margin).intersect(Box.of_shape(plan.grid.shape_yx))
+    values = np.empty(outer.shape, plan.dtype)
+    values[inner.relative_to(outer).slices] = read_shard(store, plan, index)
+    try:
+        array = zarr.open_array(store, path=plan.path, mode="r") if outer != inner else None
+        for box in _frame(outer, inner):
+            place = (*((shard.plane,) if len(plan.axes) > len("yx") else ()), *box.slices)
+            values[box.relative_to(outer).slices] = array[place]  # type: ignore[index]
+    except (ValueError, RuntimeError) as error:
+        raise _unreadable_around(plan, index, error) from error
+    except storage_errors() as error:
+        raise _unreadable_around(plan, index, error) from error
+    return values, outer
+
+
+def _unreadable_around(plan: ArrayPlan, index: int, error: Exception) -> ResultError:
+    what = f"the pixels around shard {plan.key(index)} can't be read"
+    return ResultError(explain(what, got=reason(error), try_="slideseg verify --repair"))
+
+
+def _frame(outer: Box, inner: Box) -> Iterator[Box]:
+    """Yield boxes that hold what is in ``outer`` and not in ``inner``, each pixel once."""
+    for box in (
+        Box(outer.y0, outer.x0, inner.y0, outer.x1),
+        Box(inner.y1, outer.x0, outer.y1, outer.x1),
+        Box(inner.y0, outer.x0, inner.y1, inner.x0),
+        Box(inner.y0, inner.x1, inner.y1, outer.x1),
+    ):
+        if box.area:
+            yield box
 
 
 def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:

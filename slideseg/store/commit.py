@@ -9,7 +9,7 @@ from slideseg.errors import ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, run_errors
 from slideseg.store.create import write_root
 from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION
-from slideseg.store.location import open_store, read_key, write_key
+from slideseg.store.location import delete_key, list_keys, open_store, read_key, write_key
 from slideseg.store.ngff import (
     image_metadata,
     label_metadata,
@@ -30,7 +30,7 @@ IMAGE_SOURCE = "../../"
 def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
     """Write all metadata, then the root group with ``record`` (status "complete") and ``ome`` in one last write.
 
-    All pyramids have the layout's number of levels; the image and the instance labels take part where they are there.
+    All pyramids have the layout's number of levels; the image and finished instance labels take part where they are there.
 
     Raises:
         ResultError: if a level of a pyramid is missing.
@@ -49,13 +49,34 @@ def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
 
 def _commit_labels(store: Store, layout: ResultLayout) -> None:
     source = IMAGE_SOURCE if _has(store, "0") else None
-    names = ["segmentation"]
     scales = _levels(store, layout, SEGMENTATION, "mode")
     _write_group(store, SEGMENTATION, label_metadata(scales, layout.class_dicts(), source))
-    if _has(store, f"{OBJECTS}/0"):
-        names.append("objects")
+    _name_labels(store, objects="ome" in array_attributes(store, OBJECTS))
+
+
+def commit_objects(store: Store, layout: ResultLayout) -> None:
+    """Describe complete instance labels, then name them among the labels.
+
+    Raises:
+        ResultError: if a level of their pyramid is missing.
+        RunError: if the storage fails.
+    """
+    with run_errors("the objects can't be finished"):
+        source = IMAGE_SOURCE if _has(store, "0") else None
         _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source))
-    _write_group(store, "labels", labels_metadata(names))
+        _name_labels(store, objects=True)
+
+
+def withdraw_objects(store: Store) -> None:
+    """Remove instance labels and their table; first of all the labels' list no longer names them."""
+    _name_labels(store, objects=False)
+    delete_key(store, f"{OBJECTS}/zarr.json")
+    for key in (*list_keys(store, f"{OBJECTS}/"), *list_keys(store, "tables/")):
+        delete_key(store, key)
+
+
+def _name_labels(store: Store, *, objects: bool) -> None:
+    _write_group(store, "labels", labels_metadata(["segmentation", "objects"] if objects else ["segmentation"]))
 
 
 def describe_image(store: Store, name: str, mpp: float | None, levels: int) -> dict[str, Any]:

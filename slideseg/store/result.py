@@ -11,7 +11,7 @@ import numpy as np
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import ROOT, read_attributes
-from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan, ResultLayout
 from slideseg.store.location import locate, open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Result:
     @property
     def objects(self) -> dask.array.Array | None:
         """Instance ids (y, x), with a leading z or t for a stack; None where they were not asked for."""
-        return self._optional(f"{OBJECTS}/0")
+        finished = "ome" in array_attributes(self._store, OBJECTS)
+        return lazy_array(self._store, f"{OBJECTS}/0") if finished else None
 
     @property
     def table(self) -> None:
@@ -55,6 +56,20 @@ class Result:
         """Levels of the image for viewing, the largest first; empty where the result carries none."""
         paths = [dataset["path"] for dataset in self._ome["multiscales"][0]["datasets"]]
         return [lazy_array(self._store, path) for path in paths if "/" not in path]
+
+    @property
+    def layout(self) -> ResultLayout:
+        """Which arrays it has and how they are cut."""
+        plan = plan_of(self._store, f"{SEGMENTATION}/0")
+        kept = self._optional_plan(f"{PROBABILITIES}/0")
+        return ResultLayout(
+            grid=plan.grid,
+            plane_axis=None if plan.axes == "yx" else plan.axes[0],  # type: ignore[arg-type]
+            classes=tuple(self.classes),
+            probabilities=0 if kept is None else kept.channels or 0,
+            mpp=self.mpp,
+            name=self._ome["multiscales"][0]["name"],
+        )
 
     @property
     def mpp(self) -> float | None:
@@ -70,6 +85,15 @@ class Result:
         label = array_attributes(self._store, SEGMENTATION)["ome"]["image-label"]
         colors = {c["label-value"]: "#" + bytes(c["rgba"][:3]).hex() for c in label["colors"]}
         return [{"id": p["label-value"], "name": p["name"], "color": colors[p["label-value"]]} for p in label["properties"]]
+
+    def _optional_plan(self, path: str) -> ArrayPlan | None:
+        return plan_of(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
+
+    def _repr_html_(self) -> str:
+        """Show a small picture and the facts in a notebook."""
+        from slideseg.store.notebook import result_html  # noqa: PLC0415 - it looks at results itself
+
+        return result_html(self)
 
     def _optional(self, path: str) -> dask.array.Array | None:
         return lazy_array(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import read_attributes, write_root
-from slideseg.store.layout import PROBABILITIES, SEGMENTATION, ArrayPlan
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan
 from slideseg.store.location import delete_key, list_keys, locate, open_store, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
 def discard_damage(url: str, report: VerifyReport) -> int:
     """Remove damaged shards and mark the result unfinished, so that the command that wrote it repairs it; return how many.
 
-    A class map's shard goes too where its probabilities are bad, because it says that both are done.
+    A class map's shard goes too where its probabilities are bad, because it says that both are done. Instance labels with a bad
+    shard are no longer named; ``slideseg objects`` completes them.
     """
     store = open_store(url)
     attributes = read_attributes(store)
@@ -101,6 +102,8 @@ def discard_damage(url: str, report: VerifyReport) -> int:
         class_map, probabilities = plan_of(store, f"{SEGMENTATION}/0"), plan_of(store, f"{PROBABILITIES}/0")
         pairs = zip(class_map.shard_keys(), probabilities.shard_keys(), strict=True)
         bad |= {done for done, key in pairs if key in bad}
+    if any(key.startswith(f"{OBJECTS}/") for key in bad):
+        bad.add(f"{OBJECTS}/zarr.json")  # a run without objects must not name what is no longer whole
     for key in bad:
         delete_key(store, key)
     return len(bad)

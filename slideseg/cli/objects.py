@@ -1,0 +1,47 @@
+"""``slideseg objects``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from slideseg.cli.options import debug_option, json_option
+
+
+@click.command()
+@click.argument("result")
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="A class that makes objects; once for each. [all]")
+@click.option(
+    "--border", default="auto", show_default=True, metavar="auto|none|NAME",
+    help="Class between touching objects, that they grow into; auto: the one called border.",
+)  # fmt: skip
+@click.option("--grow", type=click.IntRange(min=0), default=4, show_default=True, help="Pixels that objects grow at most.")
+@click.option(
+    "--connectivity", type=click.Choice(["4", "8"]), default="4", show_default=True,
+    help="Neighbours that belong together; 8: also those at the corners.",
+)  # fmt: skip
+@click.option("--min-area", type=click.FloatRange(min=0), default=0, help="Square microns of the smallest object. [any]")
+@click.option(
+    "--fill-holes", type=click.FloatRange(min=0), default=0, help="Square microns of the largest hole to fill. [none]"
+)
+@click.option("-w", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes; 1: no Ray.")
+@click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
+@click.option("--overwrite", is_flag=True, help="Replace objects made by other rules; without it the same run is resumed.")
+@json_option
+@debug_option
+def objects(result: str, connectivity: str, as_json: bool, **options: Any) -> None:
+    """Find the objects of a finished result: every nucleus, cell or particle with a number of its own."""
+    from slideseg.cli.progress import shown
+    from slideseg.instances import objects as run
+
+    with shown() as watcher:
+        report = run(result, on_progress=watcher, connectivity=int(connectivity), **options)
+    if as_json:
+        click.echo(json.dumps(report.to_dict()))
+        return
+    click.echo(
+        f"{report.result}: {report.number:,} objects in {report.seconds:.1f} s "
+        f"({report.computed + report.kept} shards: {report.computed} computed, {report.kept} kept)"
+    )

@@ -1,0 +1,229 @@
+"""Finding the objects of a result: through its shards, resumed, refused, named last."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner
+
+import slideseg
+from slideseg import instances
+from slideseg.cli import cli
+from slideseg.errors import ConfigError, ResultError
+from slideseg.grid import ShardGrid
+from slideseg.instances import ObjectOptions, rules_of
+from slideseg.labelling.paint import label_image
+from slideseg.labelling.rules import Rules
+from slideseg.reassemble import objects as reassembled
+from slideseg.reassemble.pyramid import write_label_pyramid
+from slideseg.store.commit import commit
+from slideseg.store.create import create_result
+from slideseg.store.layout import ResultLayout
+from slideseg.store.shards import ShardStore
+from slideseg.store.verify import discard_damage, verify
+
+NAMES = ("background", "nucleus", "border")
+CLASSES = tuple({"id": n, "name": name, "color": "#336699"} for n, name in enumerate(NAMES))
+
+
+def a_class_map(shape=(700, 600), seed=0) -> np.ndarray:
+    """Return discs of nucleus with a rim of border, many of them over the seams of shards of 256 pixels."""
+    out = np.zeros(shape, np.uint8)
+    y, x = np.indices(shape[-2:])
+    for cy, cx, radius in np.random.default_rng(seed).integers((0, 0, 5), (*shape[-2:], 25), (60, 3)):
+        distance = np.hypot(y - cy, x - cx)
+        out[..., distance < radius + 2] = 2
+        out[..., distance < radius] = 1
+        out[..., distance < radius / 4] = 0
+    return out
+
+
+def write_result(path: Path, class_map: np.ndarray, mpp=0.5, classes=CLASSES) -> str:
+    planes, axis = (1, None) if class_map.ndim == 2 else (len(class_map), "z")
+    layout = ResultLayout(ShardGrid(class_map.shape[-2:], planes, 256), axis, classes, 0, mpp, "a slide")
+    record = {"status": "running", "run": {}}
+    create_result(str(path), layout, record, overwrite=False)
+    shards = ShardStore(str(path), layout)
+    for shard in layout.grid:
+        plane = class_map if axis is None else class_map[shard.plane]
+        shards.write(shard, np.ascontiguousarray(plane[shard.write_box.slices]))
+    write_label_pyramid(str(path), layout)
+    commit(str(path), layout, record)
+    return str(path)
+
+
+def labels_of(url: str) -> np.ndarray:
+    return np.asarray(zarr.open_array(url, path="labels/objects/0", mode="r")[:])
+
+
+def names_in(url: str) -> list[str]:
+    return json.loads(Path(url, "labels/zarr.json").read_text())["attributes"]["ome"]["labels"]
+
+
+def files(url: str) -> dict[str, bytes]:
+    return {p.relative_to(url).as_posix(): p.read_bytes() for p in Path(url).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("options", [{}, {"connectivity": 8, "border": "none"}, {"min_area": 30.0, "fill_holes": 12.0}])
+def test_the_labels_are_those_of_the_whole_image(tmp_path, options):
+    class_map = a_class_map()
+    url = write_result(tmp_path / "x.zarr", class_map)
+
+    report = slideseg.objects(url, **options)
+
+    want = label_image(class_map, rules_of(list(CLASSES), 0.5, ObjectOptions(**options)))
+    np.testing.assert_array_equal(labels_of(url), want)
+    assert report.number == want.max() > 20
+    assert (report.computed, report.kept) == (9, 0)
+    result = slideseg.open_result(url)
+    np.testing.assert_array_equal(result.objects.compute(), want)
+    assert names_in(url) == ["segmentation", "objects"]
+    assert verify(url).ok
+    assert not Path(url, reassembled.WORK, "rules.json").exists()
+
+
+@pytest.mark.ray
+def test_workers_write_the_same_bytes(tmp_path):
+    one, two = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
+    slideseg.objects(one)
+    slideseg.objects(two, workers=2)
+    assert files(one) == files(two)
+
+
+def test_planes_of_a_stack_have_objects_of_their_own(tmp_path):
+    stack = np.stack([a_class_map((300, 280), seed) for seed in range(3)])
+    url = write_result(tmp_path / "x.zarr", stack)
+    slideseg.objects(url)
+    np.testing.assert_array_equal(labels_of(url), label_image(stack, Rules((1,), border=2, reach=4)))
+
+
+@pytest.mark.parametrize("killed_in", ["PartsWorker", "LabelsWorker", "write_pyramid", "commit_objects"])
+def test_a_killed_run_goes_on_with_the_same_bytes(tmp_path, monkeypatch, killed_in):
+    url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
+    slideseg.objects(other)
+    original, calls = getattr(instances, killed_in), []
+
+    class Dies:
+        def __init__(self, *arguments):
+            self.worker = original(*arguments)
+
+        def __call__(self, index):
+            calls.append(index)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return self.worker(index)
+
+        def close(self):
+            pass
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(instances, killed_in, Dies if killed_in.endswith("Worker") else dies)
+        with pytest.raises(KeyboardInterrupt):
+            slideseg.objects(url)
+    assert names_in(url) == ["segmentation"]
+    assert slideseg.open_result(url).objects is None
+
+    again = slideseg.objects(url)
+
+    assert files(url) == files(other)
+    assert again.kept >= {"PartsWorker": 0, "LabelsWorker": 2}.get(killed_in, 9)
+
+
+def test_objects_by_other_rules_are_refused_and_replaced_on_demand(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map())
+    slideseg.objects(url)
+    before = files(url)
+    with pytest.raises(ResultError, match=r"other objects: min_area differs \(got 0, want 120; try --overwrite\)"):
+        slideseg.objects(url, min_area=30)
+    assert slideseg.objects(url).kept == 9
+    assert files(url) == before
+    slideseg.objects(url, min_area=30, overwrite=True)
+    assert np.bincount(labels_of(url).ravel())[1:].min() >= 120
+
+
+def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map())
+    slideseg.objects(url)
+    before = files(url)
+    shard = Path(url, "labels/objects/0/c/1/1")
+    shard.write_bytes(shard.read_bytes()[:-50])
+    report = verify(url)
+    assert report.bad_keys == ("labels/objects/0/c/1/1",)
+    discard_damage(url, report)
+    layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, 0.5, "a slide")
+    commit(url, layout, {"run": {}})
+    assert names_in(url) == ["segmentation"]
+    assert slideseg.objects(url).computed == 1
+    assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
+
+    lost = Path(url, "labels/segmentation/0/c/0/1")
+    content = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(ResultError, match="1 shards of the class map are missing"):
+        slideseg.objects(url, overwrite=True)
+    lost.write_bytes(content[:100])
+    with pytest.raises(ResultError, match="labels/segmentation/0/c/0/1 is damaged"):
+        slideseg.objects(url, overwrite=True, border="none")
+
+
+def test_an_unfinished_result_is_refused(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map())
+    root = Path(url, "zarr.json")
+    attributes = json.loads(root.read_text())
+    del attributes["attributes"]["ome"]
+    root.write_text(json.dumps(attributes))
+    with pytest.raises(ResultError, match="unfinished"):
+        slideseg.objects(url)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"classes": ("cell",)}, r"no such class for objects \(got cell, want nucleus\)"),
+        ({"classes": ("border",)}, "no such class for objects"),
+        ({"border": "rim"}, r"grow into \(got rim, want nucleus, border\)"),
+        ({"connectivity": 6}, "connected"),
+        ({"grow": 1000}, "grow so far"),
+        ({"min_area": -1.0}, "negative"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        rules_of(list(CLASSES), 0.5, ObjectOptions(**options))
+
+
+def run_cli(*arguments) -> str:
+    done = CliRunner().invoke(cli, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_command_does_the_same_and_tells_what_it_found(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    report = json.loads(run_cli("objects", url, "--min-area", "30", "--connectivity", "8", "--json"))
+    want = label_image(a_class_map((300, 280)), Rules((1,), border=2, reach=4, connectivity=8, min_area=120))
+    np.testing.assert_array_equal(labels_of(url), want)
+    assert (report["status"], report["number"], report["computed"]) == ("ok", want.max(), 4)
+    assert f"{want.max()} objects" in run_cli("objects", url, "--min-area", "30", "--connectivity", "8")
+
+
+def test_rules_follow_from_names_and_microns():
+    plain = list(CLASSES[:2])
+    assert rules_of(list(CLASSES), 0.5, ObjectOptions()) == Rules((1,), border=2, reach=4)
+    assert rules_of(plain, None, ObjectOptions()) == Rules((1,))
+    assert rules_of(list(CLASSES), 0.5, ObjectOptions(border="none")) == Rules((1, 2))
+    assert rules_of(list(CLASSES), 0.5, ObjectOptions(min_area=1.1, fill_holes=1.1)) == Rules(
+        (1,), 2, 4, max_hole=4, min_area=5
+    )
+    assert rules_of(plain, 0.1, ObjectOptions(min_area=0.3, fill_holes=0.3)) == Rules((1,), max_hole=30, min_area=30)
+    with pytest.raises(ConfigError, match="microns per pixel"):
+        rules_of(plain, None, ObjectOptions(min_area=1))
+    with pytest.raises(ConfigError, match="no class that could make objects"):
+        rules_of(list(CLASSES[:1]), 1, ObjectOptions())
