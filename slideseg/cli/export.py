@@ -1,0 +1,47 @@
+"""``slideseg export``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from slideseg.cli.options import debug_option, json_option
+
+
+@click.command()
+@click.argument("result")
+@click.option("--to", required=True, type=click.Choice(["geojson", "ome-tiff", "png"]), help="Format of the file.")
+@click.option(
+    "-o", "--output", help="File to write; GeoJSON that ends in .gz is compressed.  [default: the result's name here]"
+)
+@click.option(
+    "--labels", type=click.Choice(["auto", "segmentation", "objects"]), default="auto", show_default=True,
+    help="Class map or instances; auto: for GeoJSON the instances where the result has them, else the class map.",
+)  # fmt: skip
+@click.option(
+    "--simplify", type=float, metavar="PX", help="GeoJSON: level-0 pixels by which outlines may be off.  [default: 0]"
+)
+@click.option(
+    "--object-type", type=click.Choice(["detection", "annotation"]),
+    help="GeoJSON: what QuPath makes of a feature.  [default: detection of instances, annotation of class regions]",
+)  # fmt: skip
+@click.option("--size", type=int, metavar="N", help="PNG: pixels of the longer side.  [default: 2048]")
+@click.option("--opacity", type=float, metavar="X", help="PNG: opacity of the class colours, 0 to 1.  [default: 0.5]")
+@click.option("--plane", type=int, metavar="N", help="PNG: plane of a stack.  [default: 0]")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@json_option
+@debug_option
+def export(result: str, to: str, output: str | None, as_json: bool, **options: Any) -> None:
+    """Write a result as a file for other programs: polygons, a TIFF pyramid or a picture."""
+    from slideseg.cli.progress import shown
+    from slideseg.exports.run import export as run
+
+    with shown() as watcher:
+        report = run(result, to, output, on_progress=watcher, **options)
+    if as_json:
+        click.echo(json.dumps(report.to_dict()))
+        return
+    features = "" if report.features is None else f", {report.features} features"
+    click.echo(f"{report.output}: {report.labels}{features}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")

@@ -1,0 +1,149 @@
+"""Regions as GeoJSON that QuPath opens: polygons along the edges of pixels, in pixels (x, y) of the slide's level 0."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from slideseg.exports.trace import Regions
+
+    Ring = list[list[float]]
+    Polygon = list[Ring]
+
+DIGITS = 3
+"""Decimals of a coordinate that is no whole number."""
+GZIP_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How regions become features."""
+
+    scale_yx: tuple[float, float]
+    """Pixels of the slide's level 0 a pixel of the label image."""
+    object_type: str
+    """What QuPath makes of them: ``detection`` or ``annotation``."""
+    classes: tuple[dict[str, Any], ...]
+    """Classes with id, name and color."""
+    simplify: float = 0.0
+    """Level-0 pixels by which an outline may be off; 0 keeps every corner."""
+    plane_axis: str | None = None
+    """``z`` or ``t`` where the image is a stack."""
+    of_objects: tuple[int, ...] | None = None
+    """Ids of the classes that an object can be of; None where regions are those of classes."""
+
+
+def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Style, *, compressed: bool = False) -> int:
+    """Write a feature collection, feature by feature, from planes and their regions; return the number of features."""
+    number = 0
+    with _opened(path, compressed=compressed) as file:
+        file.write(b'{"type":"FeatureCollection","features":[')
+        for plane, regions in batches:
+            for feature in features_of(regions, plane, style):
+                file.write(b",\n" if number else b"\n")
+                file.write(json.dumps(feature, separators=(",", ":")).encode())
+                number += 1
+        file.write(b"\n]}\n")
+    return number
+
+
+@contextmanager
+def _opened(path: Path, *, compressed: bool) -> Iterator[BinaryIO | gzip.GzipFile]:
+    with path.open("wb") as file:
+        if not compressed:
+            yield file
+            return
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as packed:
+            yield packed
+
+
+def features_of(regions: Regions, plane: int, style: Style) -> Iterator[dict[str, Any]]:
+    """Yield a feature for every region."""
+    outlines = _polygons(regions, style.scale_yx)
+    if style.simplify:
+        outlines = _simplified(outlines, style.simplify)
+    for value, counts, polygons in zip(regions.value.tolist(), regions.counts, outlines, strict=True):
+        geometry: dict[str, Any] = {"type": "Polygon", "coordinates": polygons[0]}
+        if len(polygons) > 1:
+            geometry = {"type": "MultiPolygon", "coordinates": polygons}
+        if style.plane_axis is not None:
+            geometry["plane"] = {"c": -1, "z": 0, "t": 0, style.plane_axis: plane}
+        yield {**_identity(value, style), "geometry": geometry, "properties": _properties(value, counts, style)}
+
+
+def _identity(value: int, style: Style) -> dict[str, Any]:
+    return {"type": "Feature"} if style.of_objects is None else {"type": "Feature", "id": value}
+
+
+def _properties(value: int, counts: np.ndarray, style: Style) -> dict[str, Any]:
+    class_id, measured = value, {}
+    if style.of_objects is not None:
+        class_id = max(style.of_objects, key=lambda one: (counts[one], -one))
+        measured = {"measurements": {"Object ID": value}}
+    found = next((one for one in style.classes if one["id"] == class_id), None)
+    named = {} if found is None else {"classification": {"name": found["name"], "color": color_of(found)}}
+    return {"objectType": style.object_type, **named, **measured}
+
+
+def color_of(one: dict[str, Any]) -> list[int]:
+    """Return a class's colour as red, green and blue.
+
+    >>> color_of({"color": "#ff8000"})
+    [255, 128, 0]
+    """
+    return list(bytes.fromhex(one["color"].removeprefix("#")))
+
+
+def _polygons(regions: Regions, scale_yx: tuple[float, float]) -> list[list[Polygon]]:
+    """Return the polygons of every region, in the slide's pixels."""
+    rings = regions.rings
+    corners = _scaled(rings.corners, scale_yx)
+    outlines: list[list[Polygon]] = [[] for _ in range(len(regions.value))]
+    last = -1
+    for part, (start, stop) in zip(rings.part.tolist(), pairwise(rings.first.tolist()), strict=True):
+        if part != last:
+            outlines[regions.of_part[part]].append([])
+        outlines[regions.of_part[part]][-1].append([*corners[start:stop], corners[start]])
+        last = part
+    return outlines
+
+
+def _scaled(corners: np.ndarray, scale_yx: tuple[float, float]) -> Ring:
+    """Return corners (y, x) as lists [x, y] of the slide's pixels; edges of pixels lie at whole numbers on both sides."""
+    if all(float(scale).is_integer() for scale in scale_yx):
+        whole: Ring = (corners[:, ::-1] * np.array([int(scale_yx[1]), int(scale_yx[0])])).tolist()
+        return whole
+    scaled: Ring = np.round(corners[:, ::-1] * np.array([scale_yx[1], scale_yx[0]]), DIGITS).tolist()
+    return scaled
+
+
+def _simplified(outlines: list[list[Polygon]], tolerance: float) -> list[list[Polygon]]:
+    """Leave out corners as long as no outline moves by more than ``tolerance`` and polygons stay valid."""
+    exact = np.array([shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in one]) for one in outlines], object)
+    fewer = shapely.simplify(exact, tolerance, preserve_topology=True)
+    good = shapely.is_valid(fewer) & ~shapely.is_empty(fewer)
+    return [_lists(new) if fits else old for new, fits, old in zip(fewer, good, outlines, strict=True)]
+
+
+def _lists(several: Any) -> list[Polygon]:
+    """Return polygons as lists; simplification turns no ring around."""
+    polygons = shapely.get_parts(several)
+    return [[_ring(shapely.get_coordinates(ring)) for ring in (one.exterior, *one.interiors)] for one in polygons]
+
+
+def _ring(corners: np.ndarray) -> Ring:
+    whole = corners.astype(np.int64)
+    ring: Ring = (whole if (whole == corners).all() else corners).tolist()
+    return ring

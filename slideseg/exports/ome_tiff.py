@@ -1,0 +1,88 @@
+"""A class map or instance labels as a pyramidal, tiled, compressed OME-TIFF: level 0, and the lower levels as its SubIFDs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from slideseg.errors import ConfigError, explain
+from slideseg.geometry import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from slideseg.store.boxes import BoxReader
+
+TILE = 512
+"""Pixels a side of a tile."""
+BAND_BYTES = 128 * 2**20
+"""Pixels that are held at once, as long as a row of tiles fits."""
+TYPES = ("uint8", "uint32")
+"""Types of label images that OME-TIFF knows too."""
+MICRONS_PER_CENTIMETRE = 1e4
+
+
+def write_ome_tiff(
+    path: Path,
+    levels: Sequence[BoxReader],
+    mpp: float | None,
+    about: dict[str, str],
+    watch: Callable[[int], None],
+) -> None:
+    """Write all levels, pixel by pixel those of the store.
+
+    ``about`` goes into the OME metadata as a map annotation, such as class names and colours. ``watch`` is told the pixels
+    that are done. Memory: `BAND_BYTES`, or a row of tiles where that is more.
+
+    Raises:
+        ConfigError: if OME-TIFF has no such pixels.
+        ResultError: if a shard is missing or damaged.
+    """
+    plan = levels[0].plan
+    if plan.dtype not in TYPES:
+        raise ConfigError(explain("OME-TIFF has no such pixels", got=plan.dtype, want=" or ".join(TYPES), try_="--to geojson"))
+    with tifffile.TiffWriter(path, bigtiff=True, ome=True) as writer:
+        for number, reader in enumerate(levels):
+            first = {"subifds": len(levels) - 1, "metadata": _metadata(plan.axes, mpp, about)}
+            writer.write(
+                _tiles(reader, watch),
+                shape=reader.plan.shape,
+                dtype=np.dtype(plan.dtype),
+                tile=(TILE, TILE),
+                compression="zlib",
+                photometric="minisblack",
+                maxworkers=1,
+                **_resolution(mpp, number),
+                **(first if number == 0 else {"subfiletype": 1, "metadata": None}),
+            )
+
+
+def _tiles(reader: BoxReader, watch: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """Yield the tiles of all planes, row by row, those at the edge filled up with 0."""
+    width = reader.shape_yx[1]
+    row_bytes = TILE * width * np.dtype(reader.plan.dtype).itemsize
+    height = TILE * max(1, min(reader.plan.side // TILE, BAND_BYTES // row_bytes))
+    for plane in range(reader.plan.grid.planes):
+        for band in Box.of_shape(reader.shape_yx).split(height, width):
+            pixels = reader.read(band, plane)
+            watch(band.area)
+            for box in Box.of_shape(band.shape).split(TILE, TILE):
+                tile = np.zeros((TILE, TILE), pixels.dtype)
+                tile[: box.y1 - box.y0, : box.x1 - box.x0] = pixels[box.slices]
+                yield tile
+
+
+def _metadata(axes: str, mpp: float | None, about: dict[str, str]) -> dict[str, Any]:
+    size: dict[str, Any] = {}
+    if mpp is not None:
+        size = {f"PhysicalSize{axis}": mpp for axis in "XY"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+    return {"axes": axes.upper(), **size, "MapAnnotation": {"Namespace": "slideseg", **about}}
+
+
+def _resolution(mpp: float | None, level: int) -> dict[str, Any]:
+    if mpp is None:
+        return {}
+    return {"resolution": (MICRONS_PER_CENTIMETRE / (mpp * 2**level),) * 2, "resolutionunit": "CENTIMETER"}

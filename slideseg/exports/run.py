@@ -1,0 +1,256 @@
+"""Write a result in the form of other programs: `slideseg.export`.
+
+result -> what is exported and where to -> a partial file -> its final name
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.exports.geojson import Style, write_geojson
+from slideseg.exports.ome_tiff import write_ome_tiff
+from slideseg.exports.png import write_png
+from slideseg.exports.target import check_target, whole
+from slideseg.exports.trace import trace, trace_with
+from slideseg.inputs import stem, take_options
+from slideseg.report import Progress
+from slideseg.store.arrays import array_attributes
+from slideseg.store.boxes import levels_of
+from slideseg.store.layout import OBJECTS, SEGMENTATION
+from slideseg.store.location import open_store
+from slideseg.store.overlay import Overlay
+from slideseg.store.result import open_result
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+
+    from slideseg.exports.trace import Regions
+    from slideseg.geometry import Box
+    from slideseg.store.result import Result
+
+Watcher = Callable[[Progress], None]
+"""Called with the state of things now and then."""
+ENDINGS = {"geojson": "geojson", "ome-tiff": "ome.tif", "png": "png"}
+"""Formats, and how their files' names end."""
+OF_FORMAT = {"geojson": ("simplify", "object_type"), "ome-tiff": (), "png": ("size", "opacity", "plane")}
+"""Options that a format has besides those of all."""
+GROUPS = {"segmentation": SEGMENTATION, "objects": OBJECTS}
+SIZE, OPACITY = 2048, 0.5
+"""Of a picture, unless others are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What is exported and how; the names and meanings of ``slideseg export``'s options."""
+
+    labels: Literal["auto", "segmentation", "objects"] = "auto"
+    """Class map or instances; ``auto``: for GeoJSON the instances where the result has them, else the class map."""
+    simplify: float | None = None
+    """GeoJSON: level-0 pixels by which outlines may be off; none are by default."""
+    object_type: Literal["detection", "annotation"] | None = None
+    """GeoJSON: what QuPath makes of a feature; by default detections of instances, annotations of class regions."""
+    size: int | None = None
+    """PNG: pixels of the longer side."""
+    opacity: float | None = None
+    """PNG: of the class colours, from 0 to 1."""
+    plane: int | None = None
+    """PNG: plane of a stack."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written."""
+
+    result: str
+    """The result, as it was typed."""
+    output: str
+    """The file."""
+    to: str
+    """Its format."""
+    labels: str
+    """``segmentation`` or ``objects``."""
+    bytes: int
+    """Size of the file."""
+    seconds: float
+    """Time it took."""
+    features: int | None = None
+    """GeoJSON: how many features."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as ``--json`` prints it."""
+        return {"status": "ok", "error": None, **asdict(self)}
+
+
+def export(
+    result: str | os.PathLike[str],
+    to: str,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    on_progress: Watcher | None = None,
+    **options: Any,
+) -> ExportReport:
+    """Write a finished result as a file for other programs.
+
+    Args:
+        result: the result store.
+        to: ``geojson`` (polygons in level-0 pixels), ``ome-tiff`` (a pyramid of labels) or ``png`` (image and classes).
+        output: a local file; None for the result's name with the format's ending, here. GeoJSON in a name that ends in
+            ``.gz`` is compressed.
+        on_progress: called with a `Progress` as the work goes on.
+        **options: fields of `ExportOptions`, such as ``labels="objects"`` or ``simplify=1.0``.
+
+    Returns:
+        What was written. The file is there whole, or not at all.
+
+    Raises:
+        ConfigError: if the options don't fit each other or the result.
+        ResultError: if the result is unfinished, damaged or has no such labels, or the target exists.
+        RunError: if the file can't be written.
+    """
+    started = time.perf_counter()
+    wanted = take_options(ExportOptions, options)
+    _check(to, wanted)
+    opened = open_result(result)
+    job = _Job(opened, _labels_of(opened, to, wanted), wanted, on_progress)
+    path = check_target(f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else output, overwrite=wanted.overwrite)
+    with whole(path) as partial:
+        features = {"geojson": job.geojson, "ome-tiff": job.ome_tiff, "png": job.png}[to](partial, path.name)
+    seconds = round(time.perf_counter() - started, 3)
+    return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, features)
+
+
+def _check(to: str, options: ExportOptions) -> None:
+    if to not in ENDINGS:
+        raise ConfigError(explain("no such format", got=to, want=", ".join(ENDINGS)))
+    for other, names in OF_FORMAT.items():
+        for name in names:
+            if other != to and getattr(options, name) is not None:
+                raise ConfigError(explain(f"{name} is an option of {other}", got=f"--to {to}"))
+    if options.labels not in ("auto", *GROUPS):
+        raise ConfigError(explain("no such labels", got=options.labels, want=", ".join(GROUPS)))
+    if options.object_type not in (None, "detection", "annotation"):
+        raise ConfigError(explain("no such type of object", got=options.object_type, want="detection or annotation"))
+    if options.simplify is not None and not 0 <= options.simplify < math.inf:
+        raise ConfigError(explain("simplify is out of range", got=options.simplify, want="0 pixels or more"))
+
+
+def _labels_of(result: Result, to: str, options: ExportOptions) -> str:
+    there = bool(levels_of(result.url, OBJECTS))
+    if options.labels == "auto":
+        return "objects" if there and to == "geojson" else "segmentation"
+    if options.labels == "objects" and not there:
+        raise ResultError(explain(f"{result.url} has no objects", try_="slideseg objects, or --labels segmentation"))
+    return options.labels
+
+
+class _Job:
+    """One export of one result."""
+
+    def __init__(self, result: Result, labels: str, options: ExportOptions, watcher: Watcher | None) -> None:
+        self.result = result
+        self.labels = labels
+        self.options = options
+        self.levels = levels_of(result.url, GROUPS[labels])
+        self._watcher = watcher
+        self._done = 0
+
+    @property
+    def _planes(self) -> int:
+        return self.levels[0].plan.grid.planes
+
+    def _watch(self, total: int) -> Callable[[int], None]:
+        def add(pixels: int) -> None:
+            self._done += pixels
+            if self._watcher is not None:
+                self._watcher(Progress(self.result.url, "exporting", min(self._done, total), total))
+
+        return add
+
+    def geojson(self, partial: Path, name: str) -> int:
+        """Write polygons; return how many features."""
+        of_objects = self.labels == "objects"
+        plan = self.levels[0].plan
+        style = Style(
+            scale_yx=level_0_scale(self.result),
+            object_type=self.options.object_type or ("detection" if of_objects else "annotation"),
+            classes=tuple(self.result.classes),
+            simplify=self.options.simplify or 0.0,
+            plane_axis=None if plan.axes == "yx" else plan.axes[0],
+            of_objects=self._object_classes() if of_objects else None,
+        )
+        return write_geojson(partial, self._regions(of_objects=of_objects), style, compressed=name.endswith(".gz"))
+
+    def _object_classes(self) -> tuple[int, ...]:
+        """Return the classes that objects were made of, or all where the result does not say."""
+        store = open_store(self.result.url, read_only=True)
+        rules = array_attributes(store, f"{OBJECTS}/0").get("slideseg", {}).get("rules", {})
+        return tuple(rules.get("classes", [one["id"] for one in self.result.classes if one["id"]]))
+
+    def _regions(self, *, of_objects: bool) -> Iterator[tuple[int, Regions]]:
+        labels = self.levels[0]
+        classes = levels_of(self.result.url, SEGMENTATION)[0]
+        most = 1 + max(one["id"] for one in self.result.classes)
+        watch = self._watch(labels.plan.grid.planes * math.prod(labels.shape_yx))
+        for plane in range(self._planes):
+
+            def read(box: Box, plane: int = plane) -> np.ndarray:
+                watch(box.area)
+                return labels.read(box, plane)
+
+            def read_both(box: Box, plane: int = plane) -> tuple[np.ndarray, np.ndarray]:
+                return read(box, plane), classes.read(box, plane)
+
+            grid = labels.plan.grid
+            found = trace_with(grid, read_both, most) if of_objects else trace(grid, read)
+            yield from ((plane, regions) for regions in found)
+
+    def ome_tiff(self, partial: Path, _name: str) -> None:
+        """Write the pyramid."""
+        total = self._planes * sum(math.prod(level.shape_yx) for level in self.levels)
+        write_ome_tiff(partial, self.levels, self.result.mpp, self._about(), self._watch(total))
+
+    def _about(self) -> dict[str, str]:
+        model = self.result.info.get("model", {}).get("name", "")
+        if self.labels == "objects":
+            return {"labels": "objects", "model": model}
+        named = {f"class {one['id']}": f"{one['name']} {one['color']}" for one in self.result.classes}
+        return {"labels": "classes", "model": model, **named}
+
+    def png(self, partial: Path, _name: str) -> None:
+        """Write the picture."""
+        opacity = OPACITY if self.options.opacity is None else self.options.opacity
+        size = SIZE if self.options.size is None else self.options.size
+        of_objects = self.labels == "objects"
+        overlay = Overlay(self.result, size, opacity=opacity, plane=self.options.plane or 0, of_objects=of_objects)
+        write_png(partial, overlay.shape_yx, self._watched(overlay))
+
+    def _watched(self, overlay: Overlay) -> Iterator[np.ndarray]:
+        watch = self._watch(math.prod(overlay.shape_yx))
+        for band in overlay.bands():
+            yield band
+            watch(band.shape[0] * band.shape[1])
+
+
+def level_0_scale(result: Result) -> tuple[float, float]:
+    """Return the rows and columns of the slide's level 0 that a pixel of the class map has.
+
+    Both images share their outer edges; where a whole number of pixels was not left, the factor of the run is the scale.
+    """
+    factor = result.info.get("run", {}).get("factor", 1.0)
+    rows, columns = levels_of(result.url, SEGMENTATION)[0].shape_yx
+    slide = result.info.get("slide", {})
+    if slide.get("level", 0) == 0:
+        return float(factor), float(factor)
+    height, width = slide["shape"][-3:-1]
+    return height / rows, width / columns

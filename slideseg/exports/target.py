@@ -1,0 +1,48 @@
+"""The file that an export writes: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ResultError, RunError, explain
+from slideseg.store.location import check_parent, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Return the local file that an export may write.
+
+    Raises:
+        ResultError: if it is there already and may not be replaced, or its folder can't be written.
+    """
+    if "://" in os.fspath(output):
+        raise ResultError(explain("exports are written to local files", got=output, try_="a path"))
+    path = Path(output).expanduser()
+    check_parent(str(path))
+    if path.is_dir():
+        raise ResultError(explain("the target is a folder", got=path, want="a file's name"))
+    if path.exists() and not overwrite:
+        raise ResultError(explain("the target exists", got=path, try_="--overwrite, or another --output"))
+    return path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a file beside ``path`` to write; it gets that name when the block ends well, and is removed when it does not.
+
+    Raises:
+        RunError: if it can't be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise RunError(explain(f"{path} can't be written", got=reason(error))) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""Small finished results for tests, made without a network."""
+
+import numpy as np
+from skimage.measure import label
+
+from slideseg.grid import ShardGrid
+from slideseg.reassemble.overview import write_overview
+from slideseg.reassemble.pyramid import write_label_pyramid, write_pyramid
+from slideseg.slide.array import ArraySlide
+from slideseg.store.arrays import create_array, write_shard
+from slideseg.store.commit import commit, commit_objects
+from slideseg.store.create import create_result
+from slideseg.store.layout import OBJECTS, ResultLayout
+from slideseg.store.location import open_store
+from slideseg.store.shards import ShardStore
+
+CLASSES = (
+    {"id": 0, "name": "background", "color": "#000000"},
+    {"id": 1, "name": "nucleus", "color": "#ff8000"},
+    {"id": 2, "name": "stroma & more", "color": "#0000ff"},
+)
+
+
+def blobs(shape_yx, seed=0):
+    """Return a class map with about one blob of 8 to 20 pixels in every 32 x 32, of both classes."""
+    random = np.random.default_rng(seed)
+    image = np.zeros(shape_yx, np.uint8)
+    y, x = np.indices(shape_yx)
+    for _ in range(shape_yx[0] * shape_yx[1] // 1024):
+        centre, radius = random.random(2) * shape_yx, 4 + 6 * random.random()
+        image[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = random.integers(1, 3)
+    return image
+
+
+def make_result(
+    url, class_map, *, side=256, mpp=0.5, image=None, objects=False, finish=True, plane_axis=None, slide=None, factor=1.0
+):
+    """Write a result with ``class_map`` (y, x), or (planes, y, x) with a ``plane_axis``; return the instances."""
+    planes = class_map if plane_axis else class_map[None]
+    layout = ResultLayout(ShardGrid(planes.shape[1:], len(planes), side), plane_axis, CLASSES, 0, mpp, "a slide")
+    facts = slide or {"path": "a slide.tif", "shape": [*class_map.shape, 3], "level": 0}
+    record = {"status": "running", "run": {"factor": factor}, "slide": facts, "model": {"name": "made"}, "seconds": 1.5}
+    create_result(str(url), layout, record, overwrite=False)
+    shards = ShardStore(str(url), layout)
+    for shard in layout.grid:
+        shards.write(shard, planes[shard.plane][shard.write_box.slices])
+    if not finish:
+        return None
+    write_label_pyramid(str(url), layout)
+    if image is not None:
+        write_overview(str(url), ArraySlide(image), layout)
+    commit(str(url), layout, record)
+    return write_objects(str(url), layout, planes) if objects else None
+
+
+def write_objects(url, layout, planes):
+    """Write the instances of class 1, as ids from 1."""
+    ids = np.stack([label(plane == 1, connectivity=1).astype(np.uint32) for plane in planes])
+    store, plan = open_store(url), layout.labels(OBJECTS, "uint32")
+    create_array(store, plan, {"slideseg": {"rules": {"classes": [1]}}})
+    for shard in plan.grid:
+        write_shard(store, plan, shard.index, ids[shard.plane][shard.write_box.slices])
+    write_pyramid(url, plan, "mode", layout.levels)
+    commit_objects(store, layout)
+    return ids if layout.plane_axis else ids[0]
