@@ -74,7 +74,7 @@ def _overlay(result: Result, size: int, opacity: float, plane: int, labels: str)
 
 def _draw_legend(axes: Axes, result: Result) -> None:
     patches = [Patch(color=one["color"], label=one["name"]) for one in result.classes if one["id"] > 0]
-    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes.legend(handles=patches, loc="upper right", framealpha=0.8)
 
 
 def _draw_scale_bar(axes: Axes, shape_yx: tuple[int, int], mpp: float) -> None:

@@ -205,8 +205,9 @@ class _Job:
         for plane in range(self._planes):
 
             def read(box: Box, plane: int = plane) -> np.ndarray:
+                pixels = labels.read(box, plane)
                 watch(box.area)
-                return labels.read(box, plane)
+                return pixels
 
             def read_both(box: Box, plane: int = plane) -> tuple[np.ndarray, np.ndarray]:
                 return read(box, plane), classes.read(box, plane)

@@ -30,8 +30,10 @@ MOST_SIDE = 1_000_000
 """Pixels of a picture's longer side."""
 WHITE = 255
 RGB = 3
-MULTIPLIERS = np.array([2654435761, 2246822519, 3266489917], np.uint64)
-"""Spread the ids of objects over all colours."""
+MANY = 1021
+"""Colours of objects; a prime, so that ids in a pattern don't share one."""
+GOLDEN = 0.6180339887
+"""Share of the colour circle between the colours of two objects in a row: any few of them are far apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,7 @@ class Overlay:
 
     def _tinted(self, labels: np.ndarray) -> np.ndarray:
         """Return colours times opacity, and the opacity, (y, x, 4) float32."""
-        if self._colors is None:
-            mixed = (labels[..., None].astype(np.uint64) * MULTIPLIERS) >> np.uint64(13)
-            colors = 64 + (mixed % np.uint64(192)).astype(np.float32)
-        else:
-            colors = self._colors[labels]
+        colors = MANY_COLORS[labels % MANY] if self._colors is None else self._colors[labels]
         alpha = self._opacity * (labels > 0).astype(np.float32)
         return np.concatenate([colors * alpha[..., None], alpha[..., None]], axis=-1).astype(np.float32)
 
@@ -170,6 +168,16 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     """Return an image (c, y, x) as (y, x, 3) float32; one that is not of red, green and blue is grey by its first channel."""
     shown = image if len(image) == RGB else np.repeat(image[:1], RGB, axis=0)
     return np.moveaxis(shown, 0, -1).astype(np.float32)
+
+
+def _many_colors() -> np.ndarray:
+    """Return bright colours, (MANY, 3) float32."""
+    sixths = 6 * (GOLDEN * np.arange(MANY) % 1)[:, None] + np.array([0, 4, 2])
+    colors: np.ndarray = WHITE * np.clip(np.abs(sixths % 6 - 3) - 1, 0, 1)
+    return colors.astype(np.float32)
+
+
+MANY_COLORS = _many_colors()
 
 
 def _color_table(classes: list[dict[str, Any]]) -> np.ndarray:
