@@ -1,6 +1,6 @@
 """Find the objects of a finished result: the whole line on one page.
 
-class map -> lease -> parts -> joined and numbered -> labels -> pyramid -> metadata, which names them
+class map -> lease -> parts -> joined and numbered -> labels -> pyramid, table -> metadata, which names them
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from slideseg.inputs import absolute, take_options
 from slideseg.labelling.rules import Rules
 from slideseg.reassemble.objects import RULES, LabelsWorker, ObjectsJob, PartsWorker, clear_work, number_objects
 from slideseg.reassemble.pyramid import write_pyramid
+from slideseg.reassemble.table import MeasureWorker, TableJob, write_table
 from slideseg.report import Progress
 from slideseg.store.arrays import array_attributes, create_array, finished_shards, plan_of, run_errors
 from slideseg.store.commit import commit_objects, withdraw_objects
 from slideseg.store.create import first_difference
-from slideseg.store.layout import OBJECTS, SEGMENTATION, ResultLayout
+from slideseg.store.layout import OBJECTS, SEGMENTATION, TABLE, ArrayPlan, ResultLayout
 from slideseg.store.lease import Lease
 from slideseg.store.location import open_store, read_key, write_key
 from slideseg.store.result import open_result
@@ -105,7 +106,9 @@ def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = Non
     opened = open_result(result)
     rules = rules_of(opened.classes, opened.mpp, wanted)
     with Lease(opened.url) as lease:
-        return write_objects(opened.url, opened.layout, rules, wanted, _Watch(opened.url, lease, on_progress))
+        return write_objects(
+            _Target(opened.url, opened.layout, opened.info), rules, wanted, _Watch(opened.url, lease, on_progress)
+        )
 
 
 def rules_of(classes: list[dict[str, Any]], mpp: float | None, options: ObjectOptions) -> Rules:
@@ -185,7 +188,33 @@ class _Watch:
             self._watcher(Progress(self._url, phase, done, total))
 
 
-def write_objects(url: str, layout: ResultLayout, rules: Rules, options: ObjectOptions, watch: _Watch) -> ObjectsReport:
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A result whose lease is held."""
+
+    url: str
+    layout: ResultLayout
+    record: dict[str, Any]
+
+    def scale(self) -> float:
+        """Return the side of a working pixel in pixels of the slide's level 0."""
+        slide, working = self.record.get("slide", {}), self.layout.mpp
+        if working is not None and slide.get("mpp"):
+            return float(working / slide["mpp"])
+        if not slide.get("level"):
+            return 1.0
+        rows, columns = self.layout.grid.shape_yx
+        shape = slide["shape"]
+        sides: list[tuple[float, float]] = [(shape[n] / rows, shape[n + 1] / columns) for n in range(len(shape) - 1)]
+        best = min(sides, key=_difference)
+        return float(max(best))
+
+
+def _difference(sides: tuple[float, float]) -> float:
+    return abs(sides[0] - sides[1])
+
+
+def write_objects(target: _Target, rules: Rules, options: ObjectOptions, watch: _Watch) -> ObjectsReport:
     """Write the objects of a complete class map whose lease is held, and name them.
 
     Raises:
@@ -193,6 +222,7 @@ def write_objects(url: str, layout: ResultLayout, rules: Rules, options: ObjectO
         RunError: if the storage fails.
     """
     started = time.perf_counter()
+    url, layout = target.url, target.layout
     store = open_store(url)
     job = ObjectsJob(absolute(url), plan_of(store, f"{SEGMENTATION}/0"), rules)
     _check_class_map(store, job)
@@ -207,9 +237,28 @@ def write_objects(url: str, layout: ResultLayout, rules: Rules, options: ObjectO
     missing = [index for index in range(len(labels.grid)) if index not in done]
     _run(executor, functools.partial(LabelsWorker, job, number), missing, job, functools.partial(watch, "labelling objects"))
     write_pyramid(url, labels, "mode", layout.levels)
+    if missing or read_key(store, TABLE) is None:
+        _write_table(executor, target, job, labels, functools.partial(watch, "measuring objects"))
     commit_objects(store, layout)
     clear_work(store)
     return ObjectsReport(url, number, round(time.perf_counter() - started, 3), len(missing), len(done))
+
+
+def _write_table(
+    executor: Executor, target: _Target, job: ObjectsJob, labels: ArrayPlan, watch: Callable[[int, int], None]
+) -> None:
+    table = TableJob(
+        url=job.url,
+        labels=labels,
+        class_map=job.class_map,
+        probabilities=target.layout.probability() if target.layout.probabilities else None,
+        classes=job.rules.classes,
+        names=tuple(one["name"] for one in target.layout.class_dicts()),
+        scale=target.scale(),
+        mpp=target.layout.mpp,
+    )
+    _run(executor, functools.partial(MeasureWorker, table), table.missing(), job, watch)
+    write_table(table)
 
 
 def _check_class_map(store: Store, job: ObjectsJob) -> None:

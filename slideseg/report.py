@@ -15,7 +15,7 @@ class Progress:
     slide: str
     """Which slide."""
     phase: str
-    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding and labelling them."""
+    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them."""
     done: int
     """Pixels done, those of an earlier run included."""
     total: int

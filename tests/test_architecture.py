@@ -37,7 +37,8 @@ HOMES = {
     "pydantic": ("training",),
     "matplotlib": ("training.curves", "plotting"),
     "tensorboardX": ("training.run_folder",),
-    "shapely": ("training.annotations", "exports"),
+    "shapely": ("training.annotations", "labelling.hull", "exports"),
+    "pyarrow": ("reassemble.table", "store.result", "exports"),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
 

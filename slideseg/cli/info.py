@@ -42,8 +42,20 @@ def facts_of(path: str) -> dict[str, Any]:
         from slideseg.store.create import read_record
         from slideseg.store.location import open_store
 
-        return {"kind": "result", **(read_record(open_store(path, read_only=True)) or {})}
+        return {"kind": "result", **(read_record(open_store(path, read_only=True)) or {}), **_object_facts(path)}
     return {"kind": "slide", **_slide_facts(path)}
+
+
+def _object_facts(path: str) -> dict[str, Any]:
+    """Return how many objects of each class a finished result has, their share of the area and how dense they are."""
+    from slideseg.errors import ResultError
+    from slideseg.store.result import open_result
+
+    try:
+        counts = open_result(path).object_counts()
+    except ResultError:
+        return {}
+    return {} if counts is None else {"objects": counts}
 
 
 def _slide_facts(path: str) -> dict[str, Any]:

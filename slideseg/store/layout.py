@@ -18,6 +18,8 @@ OBJECTS = "labels/objects"
 """Group of the instance labels."""
 PROBABILITIES = "probabilities"
 """Group of the class probabilities."""
+TABLE = "tables/objects.parquet"
+"""Key of the object table."""
 SMALLEST_SIDE = 512
 """A pyramid ends at the first level whose sides are both at most so long."""
 

@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import sys
+import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +125,24 @@ def write_key(store: Store, key: str, data: bytes) -> None:
 def write_new_key(store: Store, key: str, data: bytes) -> None:
     """Put ``data`` under ``key`` unless something is there already; read it back to see who won."""
     sync(store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(data)))
+
+
+@contextlib.contextmanager
+def write_file(store: Store, key: str) -> Iterator[str]:
+    """Give a local path to write to; when the block ends well, the file is put under ``key``, whole."""
+    if isinstance(store, LocalStore):
+        target = store.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = f"{target}.{uuid.uuid4().hex}{PARTIAL}"
+        yield partial
+        os.replace(partial, target)
+        return
+    import obstore  # noqa: PLC0415 - an optional extra, there where a bucket is open
+
+    with tempfile.TemporaryDirectory(prefix="slideseg-") as folder:
+        path = f"{folder}/file"
+        yield path
+        obstore.put(store.store, key, Path(path))  # type: ignore[attr-defined]
 
 
 def delete_key(store: Store, key: str) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import ROOT, read_attributes
-from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan, ResultLayout
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE, ArrayPlan, ResultLayout
 from slideseg.store.location import locate, open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
     import dask.array
+    import pyarrow
     from zarr.abc.store import Store
 
 
@@ -47,9 +48,40 @@ class Result:
         return lazy_array(self._store, f"{OBJECTS}/0") if finished else None
 
     @property
-    def table(self) -> None:
-        """The object table; None where it was not asked for."""
-        return
+    def table(self) -> pyarrow.Table | None:
+        """The object table, one row an object, as a pyarrow table (``.to_pandas()``); None where there are no objects."""
+        import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+        data = read_key(self._store, TABLE) if "ome" in array_attributes(self._store, OBJECTS) else None
+        try:
+            return None if data is None else pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+        except pyarrow.ArrowException as error:
+            raise ResultError(explain(f"{TABLE} is damaged", got=reason(error), try_="slideseg objects --overwrite")) from error
+
+    def object_counts(self) -> list[dict[str, Any]] | None:
+        """Return for each class how many objects there are, their share of the area and how many a square millimetre.
+
+        The area is what was segmented, without what was skipped because it holds no tissue. None where there are no objects.
+        """
+        table = self.table
+        if table is None:
+            return None
+        area = max(1, self.segmentation.size - self.info.get("skipped_pixels", 0))
+        class_ids, pixels = table["class"].to_numpy(), table["pixels"].to_numpy()
+        counted = array_attributes(self._store, f"{OBJECTS}/0")["slideseg"]["rules"]["classes"]
+        return [
+            {
+                "class": one["name"],
+                "count": int((class_ids == one["id"]).sum()),
+                "area_fraction": round(float(pixels[class_ids == one["id"]].sum() / area), 6),
+                "per_mm2": self._per_mm2(int((class_ids == one["id"]).sum()), area),
+            }
+            for one in self.classes
+            if one["id"] in counted
+        ]
+
+    def _per_mm2(self, count: int, area: int) -> float | None:
+        return None if self.mpp is None else round(count / (area * self.mpp**2 / 1e6), 3)
 
     @property
     def image(self) -> list[dask.array.Array]:

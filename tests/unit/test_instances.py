@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
+from skimage.measure import regionprops
 
 import slideseg
 from slideseg import instances
-from slideseg.cli import cli
 from slideseg.errors import ConfigError, ResultError
 from slideseg.grid import ShardGrid
 from slideseg.instances import ObjectOptions, rules_of
@@ -25,6 +24,7 @@ from slideseg.store.create import create_result
 from slideseg.store.layout import ResultLayout
 from slideseg.store.shards import ShardStore
 from slideseg.store.verify import discard_damage, verify
+from tests.integration.conftest import run_slideseg
 
 NAMES = ("background", "nucleus", "border")
 CLASSES = tuple({"id": n, "name": name, "color": "#336699"} for n, name in enumerate(NAMES))
@@ -42,10 +42,10 @@ def a_class_map(shape=(700, 600), seed=0) -> np.ndarray:
     return out
 
 
-def write_result(path: Path, class_map: np.ndarray, mpp=0.5, classes=CLASSES) -> str:
+def write_result(path: Path, class_map: np.ndarray, mpp=0.5, classes=CLASSES, **facts) -> str:
     planes, axis = (1, None) if class_map.ndim == 2 else (len(class_map), "z")
     layout = ResultLayout(ShardGrid(class_map.shape[-2:], planes, 256), axis, classes, 0, mpp, "a slide")
-    record = {"status": "running", "run": {}}
+    record = {"status": "running", "run": {}, **facts}
     create_result(str(path), layout, record, overwrite=False)
     shards = ShardStore(str(path), layout)
     for shard in layout.grid:
@@ -101,7 +101,9 @@ def test_planes_of_a_stack_have_objects_of_their_own(tmp_path):
     np.testing.assert_array_equal(labels_of(url), label_image(stack, Rules((1,), border=2, reach=4)))
 
 
-@pytest.mark.parametrize("killed_in", ["PartsWorker", "LabelsWorker", "write_pyramid", "commit_objects"])
+@pytest.mark.parametrize(
+    "killed_in", ["PartsWorker", "LabelsWorker", "write_pyramid", "MeasureWorker", "write_table", "commit_objects"]
+)
 def test_a_killed_run_goes_on_with_the_same_bytes(tmp_path, monkeypatch, killed_in):
     url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
     slideseg.objects(other)
@@ -199,10 +201,51 @@ def test_options_that_do_not_fit_are_refused(options, complaint):
         rules_of(list(CLASSES), 0.5, ObjectOptions(**options))
 
 
+def test_the_table_has_a_row_an_object(tmp_path):
+    class_map = a_class_map()
+    url = write_result(tmp_path / "x.zarr", class_map, mpp=0.5, slide={"mpp": 0.25, "level": 0, "shape": [1400, 1200, 3]})
+    slideseg.objects(url)
+    result = slideseg.open_result(url)
+    table, want = result.table, regionprops(labels_of(url).astype(np.int64))
+    assert table["id"].to_pylist() == [one.label for one in want] == list(range(1, len(want) + 1))
+    assert table["pixels"].to_pylist() == [one.area for one in want]
+    assert set(table["class_name"].to_pylist()) == {"nucleus"}
+    assert table["probability"].null_count == len(want)
+    np.testing.assert_allclose(table["area_um2"], [one.area / 4 for one in want])
+    np.testing.assert_allclose(table["area_px"], [one.area * 4 for one in want])
+    np.testing.assert_allclose(table["bbox_x1_px"], [one.bbox[3] * 2 for one in want])
+    np.testing.assert_allclose(table["centroid_y_um"], [(one.centroid[0] + 0.5) / 2 for one in want])
+    np.testing.assert_allclose(table["perimeter_um"], [one.perimeter / 2 for one in want])
+    np.testing.assert_allclose(table["solidity"], [one.solidity for one in want])
+    (counts,) = result.object_counts()
+    assert (counts["class"], counts["count"]) == ("nucleus", len(want))
+    assert counts["area_fraction"] == pytest.approx((labels_of(url) > 0).mean(), abs=1e-6)
+    assert counts["per_mm2"] == pytest.approx(len(want) / (class_map.size * 0.25e-6), rel=1e-4)
+    assert json.loads(run_cli("info", url, "--json"))["objects"] == [counts]
+
+
+def test_a_table_without_microns_and_without_objects(tmp_path):
+    url = write_result(tmp_path / "x.zarr", np.zeros((300, 300), np.uint8), mpp=None)
+    assert slideseg.open_result(url).table is None
+    slideseg.objects(url)
+    result = slideseg.open_result(url)
+    assert result.table.num_rows == 0
+    assert result.object_counts() == [{"class": "nucleus", "count": 0, "area_fraction": 0.0, "per_mm2": None}]
+
+
+@pytest.mark.parametrize("class_map", [np.stack([a_class_map((300, 280), seed) for seed in range(3)])])
+def test_a_stacks_table_counts_planes(tmp_path, class_map):
+    url = write_result(tmp_path / "x.zarr", class_map)
+    slideseg.objects(url)
+    table, labels = slideseg.open_result(url).table, labels_of(url)
+    want = [(plane, one.label, one.area) for plane in range(3) for one in regionprops(labels[plane].astype(np.int64))]
+    assert list(zip(*(table[name].to_pylist() for name in ("plane", "id", "pixels")), strict=True)) == want
+
+
 def run_cli(*arguments) -> str:
-    done = CliRunner().invoke(cli, list(arguments))
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    done = run_slideseg(*arguments)
+    assert done.status == 0, done.err
+    return done.out
 
 
 def test_the_command_does_the_same_and_tells_what_it_found(tmp_path):

@@ -1,0 +1,198 @@
+"""The table of a result's objects: measured shard by shard, added up across seams, written strip by strip as Parquet.
+
+Each shard's measures lie in a work folder until the table is complete; what is there is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slideseg.labelling.measure import HALO, Measures, chained, forms_of, measure, merged
+from slideseg.labelling.rules import Place
+from slideseg.reassemble.objects import WORK
+from slideseg.store.arrays import read_around, read_shard, run_errors
+from slideseg.store.layout import TABLE, ArrayPlan
+from slideseg.store.location import list_keys, open_store, read_key, write_file, write_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zarr.abc.store import Store
+
+ROWS = 65_536
+"""Rows of a row group at most."""
+MEASURES = f"{WORK}/measures"
+"""Folder of the measures of shards."""
+LENGTHS = (
+    "perimeter", "centroid_y", "centroid_x", "bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1", "major_axis", "minor_axis",
+)  # fmt: skip
+"""Columns that are there twice: in pixels of the slide's level 0 (``_px``) and in microns (``_um``)."""
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("class", pa.uint8()),
+        ("class_name", pa.string()),
+        ("plane", pa.int32()),
+        ("pixels", pa.int64()),
+        ("area_px", pa.float64()),
+        ("area_um2", pa.float64()),
+        *((f"{name}_{unit}", pa.float64()) for name in LENGTHS for unit in ("px", "um")),
+        ("eccentricity", pa.float64()),
+        ("orientation", pa.float64()),
+        ("solidity", pa.float64()),
+        ("probability", pa.float64()),
+    ]
+)
+"""Columns of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableJob:
+    """What every worker gets, and what numbers mean."""
+
+    url: str
+    """The result."""
+    labels: ArrayPlan
+    """Level 0 of the objects."""
+    class_map: ArrayPlan
+    """Level 0 of the class map."""
+    probabilities: ArrayPlan | None
+    """Level 0 of the probabilities, where they are kept."""
+    classes: tuple[int, ...]
+    """Ids of the classes that make objects."""
+    names: tuple[str, ...]
+    """Names of all classes by their ids."""
+    scale: float
+    """Side of a pixel of the labels, in pixels of the slide's level 0."""
+    mpp: float | None
+    """Side of a pixel of the labels in microns."""
+
+    def key(self, index: int) -> str:
+        """Return where the measures of a shard are kept."""
+        return f"{MEASURES}/{index}"
+
+    def missing(self) -> list[int]:
+        """Return the shards that are not measured yet.
+
+        Raises:
+            RunError: if the storage fails.
+        """
+        with run_errors(f"the files in {MEASURES} can't be listed"):
+            there = set(list_keys(open_store(self.url), f"{MEASURES}/"))
+        return [index for index in range(len(self.labels.grid)) if self.key(index) not in there]
+
+
+class MeasureWorker:
+    """Measures the objects of shards, by number."""
+
+    def __init__(self, job: TableJob) -> None:
+        self._job = job
+        self._store = open_store(job.url)
+
+    def __call__(self, index: int) -> int:
+        """Do one shard; return how many pixels it has.
+
+        Raises:
+            ResultError: if the result can't be read there.
+            RunError: if the storage fails.
+        """
+        job, shard = self._job, self._job.labels.grid[index]
+        labels, _ = read_around(self._store, job.labels, index, HALO)
+        class_map = read_shard(self._store, job.class_map, index)
+        place = Place(shard.write_box, shard.plane, job.labels.grid.shape_yx)
+        measures = measure(labels, class_map, self._foreground(index), place, job.classes)
+        with run_errors(f"the measures of shard {index} can't be written"):
+            write_key(self._store, job.key(index), measures.to_bytes())
+        return shard.write_box.area
+
+    def close(self) -> None:
+        """Do nothing: a shard takes less than a second."""
+
+    def _foreground(self, index: int) -> np.ndarray | None:
+        if self._job.probabilities is None:
+            return None
+        channels = read_shard(self._store, self._job.probabilities, index)
+        foreground: np.ndarray = channels[0] if len(channels) == 1 else 255 - channels[0]
+        return foreground
+
+
+def write_table(job: TableJob) -> None:
+    """Write the table from the measures of all shards, in the order of the ids.
+
+    Memory: what was measured of objects at seams, and the measures of one row of shards.
+
+    Raises:
+        RunError: if the storage fails.
+    """
+    store = open_store(job.url)
+    across = merged(chained([_at_seams(place, measures) for strip in _strips(store, job) for place, measures in strip]))
+    with (
+        run_errors("the table can't be written"),
+        write_file(store, TABLE) as path,
+        pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer,
+    ):
+        for strip in _strips(store, job):
+            inside = [measures.select(~_reaches_seam(place, measures)) for place, measures in strip]
+            writer.write_table(_rows(job, merged(chained([*inside, _starting_in(across, strip[0][0])]))), row_group_size=ROWS)
+
+
+def _strips(store: Store, job: TableJob) -> Iterator[list[tuple[Place, Measures]]]:
+    columns = job.labels.grid.per_plane_yx[1]
+    for start in range(0, len(job.labels.grid), columns):
+        strip = []
+        for index in range(start, start + columns):
+            shard = job.labels.grid[index]
+            with run_errors(f"{job.key(index)} can't be read"):
+                data = read_key(store, job.key(index))
+            measures = Measures.from_bytes(data or b"")
+            strip.append((Place(shard.write_box, shard.plane, job.labels.grid.shape_yx), measures))
+        yield strip
+
+
+def _reaches_seam(place: Place, measures: Measures) -> np.ndarray:
+    above, below, left, right = place.inner_sides
+    y0, x0, y1, x1 = measures.box.T
+    box = place.box
+    reaches: np.ndarray = (
+        (above & (y0 == box.y0)) | (below & (y1 == box.y1)) | (left & (x0 == box.x0)) | (right & (x1 == box.x1))
+    )
+    return reaches
+
+
+def _at_seams(place: Place, measures: Measures) -> Measures:
+    return measures.select(_reaches_seam(place, measures))
+
+
+def _starting_in(across: Measures, place: Place) -> Measures:
+    """Return the objects across seams that start in the rows of a shard."""
+    y0 = across.box[:, 0]
+    return across.select((across.plane == place.plane) & (place.box.y0 <= y0) & (y0 < place.box.y1))
+
+
+def _rows(job: TableJob, objects: Measures) -> pa.Table:
+    forms, unit = forms_of(objects), {"px": job.scale, "um": job.mpp}
+    lengths = dict(
+        zip(LENGTHS, (forms.perimeter, *forms.centroid.T, *objects.box.T, forms.major_axis, forms.minor_axis), strict=True)
+    )
+    nothing = pa.nulls(objects.id.size, pa.float64())
+    columns: dict[str, Any] = {
+        "id": objects.id,
+        "class": objects.class_id.astype(np.uint8),
+        "class_name": [job.names[one] for one in objects.class_id],
+        "plane": objects.plane.astype(np.int32),
+        "pixels": objects.pixels,
+        "area_px": objects.pixels * job.scale**2,
+        "area_um2": nothing if job.mpp is None else objects.pixels * job.mpp**2,
+        "eccentricity": forms.eccentricity,
+        "orientation": forms.orientation,
+        "solidity": forms.solidity,
+        "probability": nothing if job.probabilities is None else objects.probability / objects.pixels / 255,
+    }
+    for name, values in lengths.items():
+        columns |= {f"{name}_{short}": nothing if side is None else values * side for short, side in unit.items()}
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)

@@ -1,0 +1,75 @@
+"""Measures of objects are those of scikit-image on the whole image, whatever the shards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.measure import regionprops
+
+from slideseg.geometry import Box
+from slideseg.grid import ShardGrid
+from slideseg.labelling.measure import HALO, Measures, chained, forms_of, measure, merged
+from slideseg.labelling.paint import label_image
+from slideseg.labelling.rules import Place, Rules
+from tests.properties.test_objects_equal_whole import blobs, comb, spiral
+
+SHAPES = {"blobs": blobs(60, 3, 2), "comb": comb(21), "spiral": spiral(19), "full": np.ones((9, 12), np.uint8)}
+
+
+def in_shards(labels: np.ndarray, class_map: np.ndarray, foreground, side: int) -> Measures:
+    pieces = []
+    for shard in ShardGrid(labels.shape, 1, side):
+        seen = shard.write_box.grow(HALO).intersect(Box.of_shape(labels.shape))
+        place, own = Place(shard.write_box, 0, labels.shape), shard.write_box.slices
+        pieces.append(measure(labels[seen.slices], class_map[own], foreground[own], place, (1, 2)))
+    return merged(Measures.from_bytes(chained(pieces).to_bytes()))
+
+
+def check(class_map: np.ndarray, side: int) -> None:
+    labels = label_image(class_map, Rules((1, 2), connectivity=8)).astype(np.int64)
+    foreground = np.random.default_rng(0).integers(0, 256, labels.shape).astype(np.uint8)
+    got = in_shards(labels, class_map, foreground, side)
+    want = regionprops(labels, foreground)
+    forms = forms_of(got)
+    assert got.id.tolist() == [one.label for one in want]
+    assert got.pixels.tolist() == [one.area for one in want]
+    assert got.box.tolist() == [list(one.bbox) for one in want]
+    assert got.class_id.tolist() == [class_map[tuple(one.coords[0])] for one in want]
+    np.testing.assert_allclose(got.probability / got.pixels, [one.intensity_mean for one in want])
+    np.testing.assert_allclose(forms.centroid - 0.5, np.reshape([one.centroid for one in want], (-1, 2)))
+    np.testing.assert_allclose(forms.perimeter, [one.perimeter for one in want])
+    np.testing.assert_allclose(forms.major_axis, [one.axis_major_length for one in want])
+    np.testing.assert_allclose(forms.minor_axis, [one.axis_minor_length for one in want], atol=1e-6)
+    np.testing.assert_allclose(forms.eccentricity, [one.eccentricity for one in want], atol=1e-9)
+    np.testing.assert_allclose(forms.solidity, [one.solidity for one in want], rtol=1e-12)
+    turned = forms.orientation - [one.orientation for one in want]
+    round_ones = np.isclose(forms.major_axis, forms.minor_axis)
+    np.testing.assert_allclose(np.sin(turned[~round_ones]), 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("side", [3, 16, 100])
+def test_measures_are_those_of_regionprops(name, side):
+    check(SHAPES[name], side)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(2, 28))
+def test_measures_of_any_blobs(seed, side, size):
+    check(blobs(size, seed, 2), side)
+
+
+def test_sums_of_objects_larger_than_64_bits_are_exact():
+    far = 3_000_000
+    lines = [measure_of(Box(y, 0, y + 1, 1), (far + 1, 1)) for y in (0, far)]
+    whole = merged(chained(lines))
+    assert whole.moments[0].tolist() == [far, 0, far**2, 0, 0]
+    assert forms_of(whole).major_axis[0] == pytest.approx(4 * (far / 2))
+
+
+def measure_of(box: Box, shape: tuple[int, int]) -> Measures:
+    seen = box.grow(HALO).intersect(Box.of_shape(shape))
+    ones = np.ones(box.shape, np.uint8)
+    return measure(np.ones(seen.shape, np.int64), ones, None, Place(box, 0, shape), (1,))
