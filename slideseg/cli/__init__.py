@@ -30,6 +30,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "predict": {"slides": []},
     "train": {"run": None, "model": None, "metrics": {}},
     "evaluate": {"metrics": {}, "images": []},
+    "export": {"output": None, "features": None},
 }
 """What ``--json`` says about a command that failed, besides its status and the error: that nothing came of it."""
 

@@ -1,5 +1,8 @@
 """The outlines of a label image don't depend on how it is cut into shards, and hold exactly its pixels."""
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 import shapely
@@ -119,3 +122,27 @@ def test_no_corner_lies_on_a_straight_line(image):
         assert (np.count_nonzero(steps, axis=1) == 1).all()
         axis = np.flatnonzero(steps.reshape(-1)) % 2
         assert (axis != np.roll(axis, 1)).all()
+
+
+def test_memory_does_not_grow_with_the_number_of_regions():
+    """Regions that lie in one shard or two, in an image of 8 strips and of 64."""
+
+    def read(box):
+        gc.collect()
+        y, x = np.ogrid[box.y0 : box.y1, box.x0 : box.x1]
+        return (((y % 9 < 6) & (x % 7 < 5)) * (1 + (y // 9 + x // 7) % 3)).astype(np.uint8)
+
+    def peak(strips):
+        grid = ShardGrid((64 * strips, 128), 1, 64)
+        gc.freeze()
+        tracemalloc.start()
+        try:
+            number = sum(len(regions.value) for regions in trace(grid, read))
+            return number, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            gc.unfreeze()
+
+    (few, small), (many, large) = peak(9), peak(72)
+    assert many > 7 * few
+    assert large < 1.2 * small

@@ -63,3 +63,14 @@ def test_an_existing_target_is_refused_unless_it_may_be_replaced(here, capsys):
     assert code == 2
     assert "error: the target exists" in err
     assert run(capsys, "x.zarr", "--to", "png", "--overwrite")[0] == 0
+
+
+def test_a_failure_with_json_is_one_object_too(here, capsys):
+    code, out, err = run(capsys, "y.zarr", "--to", "png", "--json")
+    assert code == 2
+    assert json.loads(out) == {
+        "status": "failed",
+        "error": err.removeprefix("error: ").strip(),
+        "output": None,
+        "features": None,
+    }
