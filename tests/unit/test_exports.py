@@ -16,12 +16,15 @@ from skimage.measure import label
 
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.exports.geojson import Style, features_of
+from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.run import export
 from slideseg.exports.target import check_target, whole
 from slideseg.exports.trace import trace
 from slideseg.geometry import Box
 from slideseg.grid import ShardGrid
-from slideseg.store.boxes import levels_of
+from slideseg.store.boxes import BoxReader, levels_of
+from slideseg.store.layout import ArrayPlan
+from slideseg.store.location import open_store
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (700, 1100)
@@ -193,6 +196,13 @@ def test_a_stack_becomes_a_tiff_of_planes(class_map, tmp_path):
         assert np.array_equal(tiff.asarray(), stack)
         lower = levels_of(str(tmp_path / "x.zarr"), "labels/segmentation")[1]
         assert tiff.series[0].levels[1].shape == lower.plan.shape
+
+
+def test_64_bit_ids_are_refused(tmp_path):
+    plan = ArrayPlan("labels/objects/0", "yx", (10, 10), 1024, "uint64")
+    with pytest.raises(ConfigError, match=r"no such pixels .*uint64.*geojson"):
+        write_ome_tiff(tmp_path / "x.tif", [BoxReader(open_store(tmp_path), plan)], None, {}, lambda _: None)
+    assert left(tmp_path) == []
 
 
 # --- PNG -------------------------------------------------------------------------------------------------------------------
