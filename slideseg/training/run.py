@@ -26,6 +26,7 @@ from slideseg.training.loop import fit
 from slideseg.training.preview import preview_sheet
 from slideseg.training.progress import TrainReport, Watcher
 from slideseg.training.run_folder import RunFolder
+from slideseg.training.start import read_start
 
 if TYPE_CHECKING:
     from slideseg.store.lease import Claim
@@ -92,6 +93,8 @@ def train(
     if isinstance(workers, int):
         check_batch(recipe, workers)
     data = Batches(recipe, Group.join(device if in_process else "cpu"))  # tells what is wrong before anything is written
+    if not folder.checkpoints.epochs():
+        read_start(recipe)  # likewise
     watch = on_progress or _ignore
     if output is None:
         with contextlib.suppress(OSError):  # the lease says what is wrong, in one line

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from slideseg.training.labels import median_diameter
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +26,12 @@ EOSIN = (np.array([0.07, 0.99, 0.11]), np.array([0.22, 0.80, 0.56]))
 """Optical density of a stain in red, green and blue, as two laboratories measured it; colours are drawn between them."""
 DARKEST = 0.01
 BANK_SIDE = 384
+USUAL_DIAMETER = 13.0
+"""Pixels across a nucleus at 0.5 microns per pixel: textures are measured for it, and grow with the nuclei of a picture."""
+STAINED = {"he": 1.0, "he_pink": 1.0, "purple_on_purple": 0.75, "purple_on_white": 0.4}
+"""Kinds of images whose tissue is stained already, and how often they are redyed as they are: the others lack what H&E has."""
+UNITS = (0.75, 4.0)
+"""Bounds of that growth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +64,20 @@ class Noise:
     """A bank of noise textures, made once: mean 0, deviation 1."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.smooth = {sigma: [_smooth(sigma, sigma, rng) for _ in range(6)] for sigma in (1, 2, 4, 8, 16, 32)}
+        self.smooth = {sigma: [_smooth(sigma, sigma, rng) for _ in range(6)] for sigma in (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)}
         self.fibres = [_fibres(rng) for _ in range(12)]
 
-    def draw(self, sigma: int, side: int, rng: np.random.Generator) -> Floats:
+    def draw(self, sigma: float, side: int, rng: np.random.Generator) -> Floats:
         """Return a smooth texture (side, side) whose blobs measure about ``sigma`` pixels."""
-        return _cut(self.smooth[sigma], side, rng)
+        nearest = min(self.smooth, key=lambda known: abs(np.log(known / sigma)))
+        return _cut(self.smooth[nearest], side, rng)
 
-    def draw_fibres(self, side: int, rng: np.random.Generator) -> Floats:
-        """Return a texture (side, side) of bent fibres."""
-        return _cut(self.fibres, side, rng)
+    def draw_fibres(self, side: int, rng: np.random.Generator, unit: float = 1.0) -> Floats:
+        """Return a texture (side, side) of bent fibres, ``unit`` times as thick as usual."""
+        if unit <= 1:
+            return _cut(self.fibres, side, rng)
+        small = _cut(self.fibres, int(np.ceil(side / unit)) + 1, rng)
+        return np.asarray(ndimage.zoom(small, unit, order=1)[:side, :side], np.float32)
 
 
 def _smooth(sigma_y: float, sigma_x: float, rng: np.random.Generator) -> Floats:
@@ -105,17 +117,28 @@ def paint(
     Fluorescence gives its nuclei (or, as grey images always do, only the outlines, filled by noise) to a made-up tissue; images
     that are stained already are mostly redyed as they are.
     """
-    stained = kind in ("he_pink", "purple_on_white", "purple_on_purple")
-    if kind == "he_pink" or (stained and rng.random() < 0.4):
-        return finish(redye(image, rng), rng), labels
+    if rng.random() < STAINED.get(kind, 0):
+        image = hollowed(image, labels, noise, rng) if rng.random() < 0.5 else image
+        return finish(grained(redye(image, rng), noise, rng), rng), labels
+    unit = unit_of(labels, rng)
     if rng.random() < 0.6 or kind == "brightfield_grey_cytology":  # whose cytoplasm is as dark as its nuclei
         labels = crowded(labels, rng) if rng.random() < 0.5 else labels
-        nuclei = invented_nuclei(labels, noise, rng)
+        nuclei = invented_nuclei(labels, noise, rng, unit)
     else:
         nuclei = measured_nuclei(image, labels, rng)
-    haematoxylin, eosin = tissue(labels, noise, rng)
+    haematoxylin, eosin = tissue(labels, noise, rng, unit)
     thickness = 2 ** rng.uniform(-0.5, 0.8)
-    return finish(Stain.draw(rng).dye(thickness * (nuclei + haematoxylin), thickness * eosin), rng), labels
+    dyed = Stain.draw(rng).dye(thickness * (nuclei + haematoxylin), thickness * eosin)
+    return finish(grained(dyed, noise, rng), rng), labels
+
+
+def unit_of(labels: NDArray[np.int32], rng: np.random.Generator) -> float:
+    """Return by how much the nuclei of a picture are larger than usual; drawn where there are none."""
+    diameter = median_diameter(labels)
+    low, high = UNITS
+    return (
+        float(low * (high / low) ** rng.random()) if diameter is None else float(np.clip(diameter / USUAL_DIAMETER, low, high))
+    )
 
 
 def crowded(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
@@ -140,6 +163,27 @@ def redye(image: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(np.exp(-np.maximum(amounts @ dyes + rest * rng.uniform(0, 1), 0)), np.float32)
 
 
+def hollowed(image: Floats, labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator) -> Floats:
+    """Return a stained image whose nuclei are paler inside than at their rim, each by a drawn amount; clumps are left dark."""
+    side = labels.shape[0]
+    rim = rng.uniform(0.7, 2) * unit_of(labels, rng) ** 0.7
+    inside = np.clip(ndimage.distance_transform_edt(labels > 0) / rim - 0.8, 0, 1)
+    clumps = np.clip(noise.draw(rim * rng.uniform(0.7, 1.5), side, rng) - rng.uniform(0, 1.5), 0, 1)
+    paler = inside * _per_nucleus(labels, 0.1, 1, rng) * rng.uniform(0.3, 0.95) * (1 - clumps)
+    density = -np.log(np.maximum(image, DARKEST))
+    return np.asarray(np.exp(-density * np.clip(1 - paler, 0.05, 1)[..., None]), np.float32)
+
+
+def grained(image: Floats, noise: Noise, rng: np.random.Generator) -> Floats:
+    """Return a stained image whose densities vary from spot to spot, inside nuclei as outside: grain says nothing."""
+    side = image.shape[0]
+    grain = 1 + rng.uniform(0, 0.5) * noise.draw(rng.uniform(1, 3.5), side, rng)
+    if rng.random() < 0.4:
+        return image
+    density = -np.log(np.maximum(image, DARKEST))
+    return np.asarray(np.exp(-density * np.clip(grain, 0.1, 2.5)[..., None]), np.float32)
+
+
 def measured_nuclei(image: Floats, labels: NDArray[np.int32], rng: np.random.Generator) -> Floats:
     """Return nuclei's density as the image has it: what is unlike the background, on the scale of the labelled nuclei."""
     value = image.mean(axis=2)
@@ -152,17 +196,22 @@ def measured_nuclei(image: Floats, labels: NDArray[np.int32], rng: np.random.Gen
     return np.asarray(shape * _per_nucleus(labels, 0.3, 1.0, rng) * rng.uniform(0.6, 1.3), np.float32)
 
 
-def invented_nuclei(labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator) -> Floats:
-    """Return nuclei's density drawn from noise inside their outlines: solid, or pale with a dark rim and dark clumps."""
+def invented_nuclei(labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator, unit: float = 1.0) -> Floats:
+    """Return nuclei's density drawn from noise inside their outlines: solid, or pale with a dark rim and dark clumps.
+
+    Chromatin is as fine in large nuclei as in small ones, or as coarse as their size (``unit``) lets it be, or between.
+    """
     side = labels.shape[0]
-    mask = ndimage.gaussian_filter((labels > 0).astype(np.float32), rng.uniform(0.4, 0.9))
+    grain = max(1.0, unit) ** rng.uniform(0, 1)
+    mask = ndimage.gaussian_filter((labels > 0).astype(np.float32), rng.uniform(0.4, 0.9) * grain**0.5)
     depth = ndimage.distance_transform_edt(labels > 0)
-    rim = np.exp(-(((depth - 1.2) / rng.uniform(0.7, 1.3)) ** 2)) * (labels > 0)
+    rim = np.exp(-(((depth / grain - 1.2) / rng.uniform(0.7, 1.3)) ** 2)) * (labels > 0)
     pale = rng.random() < 0.4
-    grains = noise.draw(1, side, rng) * rng.uniform(0, 0.25) + noise.draw(2, side, rng) * rng.uniform(0, 0.25)
-    clumps = np.clip(noise.draw(int(rng.integers(1, 3)), side, rng) - rng.uniform(0.7, 1.6), 0, 1) * rng.uniform(0, 0.9)
+    grains = noise.draw(grain, side, rng) * rng.uniform(0, 0.4) + noise.draw(2 * grain, side, rng) * rng.uniform(0, 0.5)
+    spots = noise.draw(int(rng.integers(1, 3)) * grain, side, rng) - rng.uniform(0.7, 1.6)
+    clumps = np.clip(spots, 0, 1) * rng.uniform(0, 0.9) * (depth > 0)
     low, high = (0.05, 0.5) if pale else (0.25, 1.0)
-    body = _per_nucleus(labels, low, high, rng) * np.maximum(1 + grains, 0.2) + clumps
+    body = _per_nucleus(labels, low, high, rng) * np.maximum(1 + grains, 0.05) + clumps
     return np.asarray(mask * body * rng.uniform(0.7, 1.4) + rim * rng.uniform(0.2 * pale, 0.5 + 0.4 * pale), np.float32)
 
 
@@ -175,38 +224,40 @@ def _per_nucleus(labels: NDArray[np.int32], low: float, high: float, rng: np.ran
     return ndimage.gaussian_filter(factors[inverse.reshape(labels.shape)], 0.6)
 
 
-def tissue(labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return the haematoxylin and the eosin of a made-up tissue around (and thinly over) the nuclei."""
+def tissue(labels: NDArray[np.int32], noise: Noise, rng: np.random.Generator, unit: float = 1.0) -> tuple[Floats, Floats]:
+    """Return haematoxylin and eosin of a made-up tissue around (and thinly over) nuclei, ``unit`` times as large as usual."""
     side = labels.shape[0]
-    coarse = noise.draw(int(rng.choice([8, 16, 32])), side, rng)
-    fine = noise.draw(1, side, rng) * 0.5 + noise.draw(2, side, rng)
-    fibres = noise.draw_fibres(side, rng) if rng.random() < 0.6 else noise.draw(4, side, rng)
+    coarse = noise.draw(int(rng.choice([8, 16, 32])) * unit, side, rng)
+    grain = max(1.0, unit) ** rng.uniform(0, 1)
+    fine = noise.draw(grain, side, rng) * 0.5 + noise.draw(2 * grain, side, rng)
+    fibres = noise.draw_fibres(side, rng, unit) if rng.random() < 0.6 else noise.draw(4 * unit, side, rng)
     eosin = rng.uniform(0.1, 0.7) * (1 + 0.25 * coarse + rng.uniform(0, 0.35) * fibres + rng.uniform(0.02, 0.2) * fine)
-    basophil = rng.uniform(0, 0.3) * np.clip(1 + 0.5 * noise.draw(16, side, rng) + 0.3 * fine, 0, None)
+    basophil = rng.uniform(0, 0.3) * np.clip(1 + 0.5 * noise.draw(16 * unit, side, rng) + 0.3 * fine, 0, None)
     haematoxylin = basophil if rng.random() < 0.6 else basophil * 0.2
-    membranes = _membranes(noise, rng, side) * rng.uniform(0, 0.6)
+    membranes = _membranes(noise, rng, side, unit) * rng.uniform(0, 0.6)
     eosin, haematoxylin = eosin + membranes, haematoxylin + membranes * rng.uniform(0, 0.5)
     if rng.random() < 0.35:
         eosin = eosin + _blobs(labels, rng) * rng.uniform(0.3, 1.2)
     if rng.random() < 0.5:
-        cytoplasm = _grown(labels, int(rng.integers(7, 16)), 1.5)
+        cytoplasm = _grown(labels, rng.uniform(7, 16) * unit, 1.5 * unit)
         eosin, haematoxylin = eosin + cytoplasm * rng.uniform(-0.1, 0.4), haematoxylin + cytoplasm * rng.uniform(0, 0.25)
-    present = _presence(noise, rng, side)
-    inside = ndimage.gaussian_filter((labels > 0).astype(np.float32), 0.7)
-    around = _grown(labels, 5, 0.8) - inside
+    present = _presence(noise, rng, side, unit)
+    inside = ndimage.gaussian_filter((labels > 0).astype(np.float32), 0.7 * grain**0.5)
+    around = _grown(labels, 5 * unit, 0.8 * unit) - inside
     thinner = 1 - inside * rng.uniform(0.1, 0.9) - np.clip(around, 0, 1) * (rng.uniform(0, 0.9) if rng.random() < 0.3 else 0)
     share = np.clip(thinner, 0, 1) * present
     return (haematoxylin * share).astype(np.float32), (np.maximum(eosin, 0) * share).astype(np.float32)
 
 
-def _grown(labels: NDArray[np.int32], size: int, sigma: float) -> Floats:
-    """Return 1 on nuclei and around them, as far as a window of ``size`` pixels reaches; soft at its edge."""
-    return np.asarray(ndimage.gaussian_filter((ndimage.maximum_filter(labels, size) > 0).astype(np.float32), sigma), np.float32)
+def _grown(labels: NDArray[np.int32], size: float, sigma: float) -> Floats:
+    """Return 1 on nuclei and around them, up to half of ``size`` pixels away; soft at its edge."""
+    near = ndimage.distance_transform_edt(labels == 0) <= size / 2 if labels.any() else np.zeros(labels.shape, bool)
+    return np.asarray(ndimage.gaussian_filter(near.astype(np.float32), sigma), np.float32)
 
 
-def _membranes(noise: Noise, rng: np.random.Generator, side: int) -> Floats:
+def _membranes(noise: Noise, rng: np.random.Generator, side: int, unit: float) -> Floats:
     """Return thin dark lines: where smooth noise changes its sign."""
-    return np.asarray(np.exp(-((noise.draw(8, side, rng) / rng.uniform(0.08, 0.25)) ** 2)), np.float32)
+    return np.asarray(np.exp(-((noise.draw(8 * unit, side, rng) / rng.uniform(0.08, 0.25)) ** 2)), np.float32)
 
 
 def _blobs(labels: NDArray[np.int32], rng: np.random.Generator) -> Floats:
@@ -215,20 +266,27 @@ def _blobs(labels: NDArray[np.int32], rng: np.random.Generator) -> Floats:
     return ndimage.gaussian_filter(((moved > 0) & (labels == 0)).astype(np.float32), 0.8)
 
 
-def _presence(noise: Noise, rng: np.random.Generator, side: int) -> Floats:
+def _presence(noise: Noise, rng: np.random.Generator, side: int, unit: float) -> Floats:
     """Return 1 where there is tissue and less where the glass shines through."""
     if rng.random() < 0.45:
         return np.ones((side, side), np.float32)
-    field = noise.draw(int(rng.choice([4, 8, 16])), side, rng) + rng.uniform(-0.5, 1.8)
+    field = noise.draw(int(rng.choice([4, 8, 16])) * unit, side, rng) + rng.uniform(-0.5, 1.8)
     hole = rng.uniform(0, 0.4)
     return np.asarray(hole + (1 - hole) / (1 + np.exp(-field * rng.uniform(3, 12))), np.float32)
 
 
 def finish(image: Floats, rng: np.random.Generator) -> Floats:
-    """Return the image as a camera would see it: white balance, exposure, focus and noise vary."""
-    seen = image * rng.uniform(0.85, 1.02, 3) * rng.uniform(0.9, 1.03)
-    if rng.random() < 0.5:
-        sigma = rng.uniform(0.2, 1.1)
-        seen = ndimage.gaussian_filter(seen, (sigma, sigma, 0))
-    seen = seen + rng.normal(0, rng.uniform(0, 0.025), seen.shape)
-    return np.clip(seen, 0, 1).astype(np.float32)
+    """Return the image as a scanner would see it: white balance, exposure, focus, sharpening and noise vary."""
+    seen = np.asarray(image * rng.uniform(0.85, 1.02, 3) * rng.uniform(0.9, 1.03), np.float32)
+    focus = rng.random()
+    if focus < 0.35:
+        seen = _blurred(seen, rng.uniform(0.2, 1.1))
+    elif focus < 0.8:
+        amount, softer = rng.uniform(0, 2.5), _blurred(seen, rng.uniform(0.8, 3))
+        seen = np.asarray(seen + amount * (seen - softer), np.float32)
+    noise = rng.normal(0, rng.uniform(0, 0.025), seen.shape)
+    return np.clip(seen + noise, 0, 1).astype(np.float32)
+
+
+def _blurred(image: Floats, sigma: float) -> Floats:
+    return np.asarray(ndimage.gaussian_filter(image, (sigma, sigma, 0)), np.float32)

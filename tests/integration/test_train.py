@@ -213,6 +213,8 @@ def test_a_request_to_stop_ends_it_and_the_same_command_goes_on(
         (("classes=[cell, wall]",), "bce"),
         (("data.sources.0.images=/no/such.tif",), "/no/such.tif"),
         (("data.split.fraction=0.999",), "split"),
+        (("network.start=no/such/model",), "no/such/model"),
+        (("network.start=nuclei",), "another form"),
         (("nonsense",), "key.path=value"),
     ],
 )

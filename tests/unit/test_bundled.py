@@ -33,7 +33,7 @@ def test_nuclei_comes_with_the_package_and_runs():
 
 def test_nuclei_says_where_it_comes_from():
     model = load_model("nuclei")
-    assert (model.info.name, model.mpp, model.info.input.channels) == ("nuclei", 0.5, 3)
+    assert (model.info.name, model.mpp, model.info.input.channels) == ("nuclei", 0.25, 3)
     assert [c.name for c in model.classes] == ["background", "nucleus", "border"]
     assert {"data", "licence", "metrics", "seed", "slideseg_version", "note"} <= set(model.info.training)
     assert model.info.training["licence"] == "CC0-1.0"
