@@ -45,14 +45,20 @@ def started(words, out, shards):
     return process
 
 
+def actors_of(process):
+    """Return the processes of Ray's actors below a command."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in below if "_Actor" in child.name() or "_Actor" in " ".join(child.cmdline())]
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
 def test_a_killed_command_goes_on_where_it_was(workers, stack, grey_model, undisturbed, tmp_path):
     out = tmp_path / "x.zarr"
     process = started(arguments(stack, grey_model, out, workers), out, 8)
-    family = psutil.Process(process.pid).children(recursive=True)
+    writers = actors_of(process)
     process.kill()
     process.communicate()
-    assert psutil.wait_procs(family, timeout=30)[1] == []  # Ray's actors outlive their driver for a moment
+    assert psutil.wait_procs(writers, timeout=30)[1] == []  # Ray's actors outlive their driver for a moment
     kept = shards_in(out)
     assert 8 <= kept < SHARDS, "the command was killed too late for this test to mean anything"
 
@@ -84,14 +90,12 @@ def test_ctrl_c_stops_cleanly_and_a_third_call_has_nothing_to_do(stack, grey_mod
 def test_killed_workers_are_replaced(stack, grey_model, undisturbed, tmp_path):
     out = tmp_path / "x.zarr"
     process = started(arguments(stack, grey_model, out, 2), out, 2)
-    killed = 0
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if "_Actor" in child.name() or "_Actor" in " ".join(child.cmdline()):
-            child.kill()
-            killed += 1
+    actors = actors_of(process)
+    for actor in actors:
+        actor.kill()
     _, stderr = process.communicate(timeout=200)
 
-    assert killed >= 1
+    assert actors
     assert process.returncode == 0, stderr
     assert array_bytes(out) == undisturbed
 

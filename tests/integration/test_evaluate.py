@@ -14,6 +14,7 @@ import slideseg
 from slideseg.evaluation import run
 from slideseg.model.unet import UNetConfig
 from slideseg.store.arrays import create_array, write_shard
+from slideseg.store.commit import commit_objects
 from slideseg.store.layout import OBJECTS, ArrayPlan
 from slideseg.store.location import open_store
 from slideseg.testing.models import random_model
@@ -67,7 +68,10 @@ def test_a_result_is_compared_with_itself_on_its_own_grid(coarse):
     report = slideseg.evaluate(coarse, coarse, ["semantic", "instances"])
     assert report.semantic.dice == 1
     assert report.instances.pq == 1
-    assert report.notes == ("instances: predicted objects are connected parts, true ones connected parts",)
+    assert report.notes == (
+        "semantic: both hold class ids (background, class 1, class 2), compared class by class",
+        "instances: predicted objects are connected parts, true ones connected parts",
+    )
 
 
 def test_the_table_is_readable(coarse, truth_of):
@@ -90,6 +94,7 @@ def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch)
     plan = ArrayPlan(f"{OBJECTS}/0", "yx", ids.shape, 1024, "uint32")
     create_array(open_store(store), plan)
     write_shard(open_store(store), plan, 0, ids)
+    commit_objects(open_store(store), slideseg.open_result(store).layout)
     truth = ids.repeat(2, 0).repeat(2, 1)
     truth = np.concatenate([truth, np.zeros((1, 400), np.uint32)])
     monkeypatch.setattr(run, "LARGEST_COMPONENTS", 0)
