@@ -38,6 +38,7 @@ HOMES = {
     "matplotlib": ("training.curves", "plotting"),
     "tensorboardX": ("training.run_folder",),
     "shapely": ("training.annotations", "labelling.hull", "exports"),
+    "anndata": ("exports.h5ad",),
     "pyarrow": ("reassemble.table", "store.result", "exports"),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""

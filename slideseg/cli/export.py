@@ -9,16 +9,19 @@ import click
 
 from slideseg.cli.options import debug_option, json_option
 
+FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
+
 
 @click.command()
 @click.argument("result")
-@click.option("--to", required=True, type=click.Choice(["geojson", "ome-tiff", "png"]), help="Format of the file.")
+@click.option("--to", required=True, type=click.Choice(FORMATS), help="Format of the file.")
 @click.option(
-    "-o", "--output", help="File to write; GeoJSON that ends in .gz is compressed.  [default: the result's name here]"
-)
+    "-o", "--output",
+    help="File to write; GeoJSON and CSV that end in .gz are compressed.  [default: the result's name here]",
+)  # fmt: skip
 @click.option(
     "--labels", type=click.Choice(["auto", "segmentation", "objects"]), default="auto", show_default=True,
-    help="Class map or instances; auto: for GeoJSON the instances where the result has them, else the class map.",
+    help="Class map or instances; auto: instances for tables, and for GeoJSON where the result has them, else the class map.",
 )  # fmt: skip
 @click.option(
     "--simplify", type=float, metavar="PX", help="GeoJSON: level-0 pixels by which outlines may be off.  [default: 0]"
@@ -34,7 +37,7 @@ from slideseg.cli.options import debug_option, json_option
 @json_option
 @debug_option
 def export(result: str, to: str, output: str | None, as_json: bool, **options: Any) -> None:
-    """Write a result as a file for other programs: polygons, a TIFF pyramid or a picture."""
+    """Write a result as a file for other programs: polygons, a TIFF pyramid, a picture or a table."""
     from slideseg.cli.progress import shown
     from slideseg.exports.run import export as run
 
@@ -43,5 +46,6 @@ def export(result: str, to: str, output: str | None, as_json: bool, **options: A
     if as_json:
         click.echo(json.dumps(report.to_dict()))
         return
-    features = "" if report.features is None else f", {report.features} features"
-    click.echo(f"{report.output}: {report.labels}{features}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")
+    counts = {"features": report.features, "rows": report.rows}
+    said = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)
+    click.echo(f"{report.output}: {report.labels}{said}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")

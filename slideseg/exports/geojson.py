@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from slideseg.exports.target import opened
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
     from slideseg.exports.trace import Regions
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 DIGITS = 3
 """Decimals of a coordinate that is no whole number."""
-GZIP_LEVEL = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Style:
 def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Style, *, compressed: bool = False) -> int:
     """Write a feature collection, feature by feature, from planes and their regions; return the number of features."""
     number = 0
-    with _opened(path, compressed=compressed) as file:
+    with opened(path, compressed=compressed) as file:
         file.write(b'{"type":"FeatureCollection","features":[')
         for plane, regions in batches:
             for feature in features_of(regions, plane, style):
@@ -57,16 +55,6 @@ def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Sty
                 number += 1
         file.write(b"\n]}\n")
     return number
-
-
-@contextmanager
-def _opened(path: Path, *, compressed: bool) -> Iterator[BinaryIO | gzip.GzipFile]:
-    with path.open("wb") as file:
-        if not compressed:
-            yield file
-            return
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as packed:
-            yield packed
 
 
 def features_of(regions: Regions, plane: int, style: Style) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.exports.geojson import Style, write_geojson
+from slideseg.exports.h5ad import write_h5ad
+from slideseg.exports.level_0 import level_0_scale
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.png import write_png
+from slideseg.exports.table import open_table, write_csv, write_parquet
 from slideseg.exports.target import check_target, whole
 from slideseg.exports.trace import trace, trace_with
 from slideseg.inputs import stem, take_options
@@ -39,9 +42,13 @@ if TYPE_CHECKING:
 
 Watcher = Callable[[Progress], None]
 """Called with the state of things now and then."""
-ENDINGS = {"geojson": "geojson", "ome-tiff": "ome.tif", "png": "png"}
+ENDINGS = {
+    "geojson": "geojson", "ome-tiff": "ome.tif", "png": "png", "parquet": "parquet", "csv": "csv", "anndata": "h5ad",
+}  # fmt: skip
 """Formats, and how their files' names end."""
-OF_FORMAT = {"geojson": ("simplify", "object_type"), "ome-tiff": (), "png": ("size", "opacity", "plane")}
+TABLES = ("parquet", "csv", "anndata")
+"""Formats of the object table."""
+OF_FORMAT = {"geojson": ("simplify", "object_type"), "png": ("size", "opacity", "plane")}
 """Options that a format has besides those of all."""
 GROUPS = {"segmentation": SEGMENTATION, "objects": OBJECTS}
 SIZE, OPACITY = 2048, 0.5
@@ -53,7 +60,8 @@ class ExportOptions:
     """What is exported and how; the names and meanings of ``slideseg export``'s options."""
 
     labels: Literal["auto", "segmentation", "objects"] = "auto"
-    """Class map or instances; ``auto``: for GeoJSON the instances where the result has them, else the class map."""
+    """Class map or instances; ``auto``: for GeoJSON the instances where the result has them, else the class map. Tables are of
+    instances."""
     simplify: float | None = None
     """GeoJSON: level-0 pixels by which outlines may be off; none are by default."""
     object_type: Literal["detection", "annotation"] | None = None
@@ -86,6 +94,8 @@ class ExportReport:
     """Time it took."""
     features: int | None = None
     """GeoJSON: how many features."""
+    rows: int | None = None
+    """Tables: how many rows, which is how many objects."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
@@ -104,9 +114,10 @@ def export(
 
     Args:
         result: the result store.
-        to: ``geojson`` (polygons in level-0 pixels), ``ome-tiff`` (a pyramid of labels) or ``png`` (image and classes).
-        output: a local file; None for the result's name with the format's ending, here. GeoJSON in a name that ends in
-            ``.gz`` is compressed.
+        to: ``geojson`` (polygons in level-0 pixels), ``ome-tiff`` (a pyramid of labels), ``png`` (image and classes), or the
+            table of the objects as ``parquet``, ``csv`` or ``anndata``.
+        output: a local file; None for the result's name with the format's ending, here. GeoJSON and CSV in a name that ends
+            in ``.gz`` are compressed.
         on_progress: called with a `Progress` as the work goes on.
         **options: fields of `ExportOptions`, such as ``labels="objects"`` or ``simplify=1.0``.
 
@@ -114,20 +125,21 @@ def export(
         What was written. The file is there whole, or not at all.
 
     Raises:
-        ConfigError: if the options don't fit each other or the result.
+        ConfigError: if the options don't fit each other or the result, or a package that an extra installs is missing.
         ResultError: if the result is unfinished, damaged or has no such labels, or the target exists.
         RunError: if the file can't be written.
     """
     started = time.perf_counter()
     wanted = take_options(ExportOptions, options)
     _check(to, wanted)
+    _check_labels(to, wanted.labels)
     opened = open_result(result)
     job = _Job(opened, _labels_of(opened, to, wanted), wanted, on_progress)
     path = check_target(f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else output, overwrite=wanted.overwrite)
     with whole(path) as partial:
-        features = {"geojson": job.geojson, "ome-tiff": job.ome_tiff, "png": job.png}[to](partial, path.name)
+        counted = job.write(to, partial, path.name)
     seconds = round(time.perf_counter() - started, 3)
-    return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, features)
+    return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, **counted)
 
 
 def _check(to: str, options: ExportOptions) -> None:
@@ -137,21 +149,29 @@ def _check(to: str, options: ExportOptions) -> None:
         for name in names:
             if other != to and getattr(options, name) is not None:
                 raise ConfigError(explain(f"{name} is an option of {other}", got=f"--to {to}"))
-    if options.labels not in ("auto", *GROUPS):
-        raise ConfigError(explain("no such labels", got=options.labels, want=", ".join(GROUPS)))
     if options.object_type not in (None, "detection", "annotation"):
         raise ConfigError(explain("no such type of object", got=options.object_type, want="detection or annotation"))
     if options.simplify is not None and not 0 <= options.simplify < math.inf:
         raise ConfigError(explain("simplify is out of range", got=options.simplify, want="0 pixels or more"))
 
 
+def _check_labels(to: str, labels: str) -> None:
+    if labels not in ("auto", *GROUPS):
+        raise ConfigError(explain("no such labels", got=labels, want=", ".join(GROUPS)))
+    if to in TABLES and labels == "segmentation":
+        raise ConfigError(explain("only objects have a table", got="--labels segmentation"))
+
+
 def _labels_of(result: Result, to: str, options: ExportOptions) -> str:
     there = bool(levels_of(result.url, OBJECTS))
-    if options.labels == "auto":
+    if options.labels == "auto" and to not in TABLES:
         return "objects" if there and to == "geojson" else "segmentation"
-    if options.labels == "objects" and not there:
-        raise ResultError(explain(f"{result.url} has no objects", try_="slideseg objects, or --labels segmentation"))
-    return options.labels
+    if options.labels == "segmentation":
+        return options.labels
+    if not there:
+        or_else = "slideseg objects" if to in TABLES else "slideseg objects, or --labels segmentation"
+        raise ResultError(explain(f"{result.url} has no objects", try_=or_else))
+    return "objects"
 
 
 class _Job:
@@ -165,17 +185,35 @@ class _Job:
         self._watcher = watcher
         self._done = 0
 
+    def write(self, to: str, partial: Path, name: str) -> dict[str, int]:
+        """Write the file; return what it holds, as fields of the report."""
+        if to in TABLES:
+            return {"rows": self._table(to, partial, name)}
+        if to == "geojson":
+            return {"features": self.geojson(partial, name)}
+        (self.ome_tiff if to == "ome-tiff" else self.png)(partial)
+        return {}
+
     @property
     def _planes(self) -> int:
         return self.levels[0].plan.grid.planes
 
     def _watch(self, total: int) -> Callable[[int], None]:
-        def add(pixels: int) -> None:
-            self._done += pixels
+        def add(done: int) -> None:
+            self._done += done
             if self._watcher is not None:
                 self._watcher(Progress(self.result.url, "exporting", min(self._done, total), total))
 
         return add
+
+    def _table(self, to: str, partial: Path, name: str) -> int:
+        with open_table(self.result) as table:
+            watch = self._watch(table.rows)
+            if to == "csv":
+                write_csv(partial, table, watch, compressed=name.endswith(".gz"))
+            else:
+                {"parquet": write_parquet, "anndata": write_h5ad}[to](partial, table, watch)
+            return table.rows
 
     def geojson(self, partial: Path, name: str) -> int:
         """Write polygons; return how many features."""
@@ -216,7 +254,7 @@ class _Job:
             found = trace_with(grid, read_both, most) if of_objects else trace(grid, read)
             yield from ((plane, regions) for regions in found)
 
-    def ome_tiff(self, partial: Path, _name: str) -> None:
+    def ome_tiff(self, partial: Path) -> None:
         """Write the pyramid."""
         total = self._planes * sum(math.prod(level.shape_yx) for level in self.levels)
         write_ome_tiff(partial, self.levels, self.result.mpp, self._about(), self._watch(total))
@@ -228,7 +266,7 @@ class _Job:
         named = {f"class {one['id']}": f"{one['name']} {one['color']}" for one in self.result.classes}
         return {"labels": "classes", "model": model, **named}
 
-    def png(self, partial: Path, _name: str) -> None:
+    def png(self, partial: Path) -> None:
         """Write the picture."""
         opacity = OPACITY if self.options.opacity is None else self.options.opacity
         size = SIZE if self.options.size is None else self.options.size
@@ -241,17 +279,3 @@ class _Job:
         for band in overlay.bands():
             yield band
             watch(band.shape[0] * band.shape[1])
-
-
-def level_0_scale(result: Result) -> tuple[float, float]:
-    """Return the rows and columns of the slide's level 0 that a pixel of the class map has.
-
-    Both images share their outer edges; where a whole number of pixels was not left, the factor of the run is the scale.
-    """
-    factor = result.info.get("run", {}).get("factor", 1.0)
-    rows, columns = levels_of(result.url, SEGMENTATION)[0].shape_yx
-    slide = result.info.get("slide", {})
-    if slide.get("level", 0) == 0:
-        return float(factor), float(factor)
-    height, width = slide["shape"][-3:-1]
-    return height / rows, width / columns

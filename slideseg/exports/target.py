@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from slideseg.store.location import check_parent, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
+
+GZIP_LEVEL = 6
 
 
 def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -46,3 +50,14 @@ def whole(path: Path) -> Iterator[Path]:
         raise RunError(explain(f"{path} can't be written", got=reason(error))) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def opened(path: Path, *, compressed: bool) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Open a new file; what is written to it is compressed with gzip if that is wanted, the same bytes each time."""
+    with path.open("wb") as file:
+        if not compressed:
+            yield file
+            return
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as packed:
+            yield packed

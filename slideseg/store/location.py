@@ -145,6 +145,26 @@ def write_file(store: Store, key: str) -> Iterator[str]:
         obstore.put(store.store, key, Path(path))  # type: ignore[attr-defined]
 
 
+@contextlib.contextmanager
+def local_copy(store: Store, key: str) -> Iterator[str | None]:
+    """Give a local path to read ``key`` from, of any length; None where there is none. Of an object store it is a copy."""
+    if isinstance(store, LocalStore):
+        path = store.root / key
+        yield str(path) if path.is_file() else None
+        return
+    if not sync(store.exists(key)):
+        yield None
+        return
+    import obstore  # noqa: PLC0415 - an optional extra, there where a bucket is open
+
+    with tempfile.TemporaryDirectory(prefix="slideseg-") as folder:
+        copy = Path(folder, "file")
+        with copy.open("wb") as file:
+            for piece in obstore.get(store.store, key):  # type: ignore[attr-defined]
+                file.write(piece)
+        yield str(copy)
+
+
 def delete_key(store: Store, key: str) -> None:
     """Remove ``key`` if it is there."""
     sync(store.delete(key))
