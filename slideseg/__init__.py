@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from slideseg.store.result import open_result
     from slideseg.store.verify import verify
     from slideseg.training.run import train
+    from slideseg.viewer.run import view
 
 __all__ = [
     "Box",
@@ -39,6 +40,7 @@ __all__ = [
     "segment",
     "train",
     "verify",
+    "view",
 ]
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "segment": "slideseg.in_memory",
     "train": "slideseg.training.run",
     "verify": "slideseg.store.verify",
+    "view": "slideseg.viewer.run",
 }
 
 

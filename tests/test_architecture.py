@@ -19,8 +19,8 @@ LAYERS = (
     ("geometry", "machine"),
     ("grid", "slide", "mirror", "resample", "model", "metrics", "labelling"),
     ("tissue", "engine", "store"),
-    ("inputs", "budget", "plan", "executors", "reassemble", "report", "exports", "training", "testing"),
-    ("conversion", "prediction", "instances", "in_memory", "evaluation", "demo", "plotting"),
+    ("inputs", "budget", "object_options", "plan", "executors", "reassemble", "report", "exports", "training", "testing"),
+    ("conversion", "prediction", "instances", "in_memory", "evaluation", "demo", "plotting", "viewer"),
     ("__init__",),  # the public names
     ("cli", "__main__"),
 )
@@ -39,7 +39,9 @@ HOMES = {
     "tensorboardX": ("training.run_folder",),
     "shapely": ("training.annotations", "labelling.hull", "exports"),
     "anndata": ("exports.h5ad",),
-    "pyarrow": ("reassemble.table", "store.result", "exports"),
+    "pyarrow": ("reassemble.table", "store.result", "store.table", "exports", "viewer.table"),
+    "starlette": ("viewer.server",),
+    "uvicorn": ("viewer.run",),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
 

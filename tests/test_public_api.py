@@ -26,6 +26,7 @@ DOCUMENTED = {
     "segment",
     "train",
     "verify",
+    "view",
 }
 FUNCTIONS = sorted(name for name in slideseg.__all__ if name.islower() and not name.startswith("_"))
 

@@ -21,6 +21,7 @@ from slideseg.cli.objects import objects
 from slideseg.cli.predict import predict
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify
+from slideseg.cli.view import view
 from slideseg.errors import SlidesegError
 from slideseg.machine import return_freed_memory
 from slideseg.version import __version__
@@ -31,6 +32,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "train": {"run": None, "model": None, "metrics": {}},
     "evaluate": {"metrics": {}, "images": []},
     "export": {"output": None, "features": None},
+    "view": {"address": None},
 }
 """What ``--json`` says about a command that failed, besides its status and the error: that nothing came of it."""
 
@@ -41,7 +43,7 @@ def cli() -> None:
     """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
 
 
-for _command in (predict, objects, train, evaluate, export, convert, info, verify, model, demo):
+for _command in (predict, objects, train, evaluate, export, view, convert, info, verify, model, demo):
     cli.add_command(_command)
 
 

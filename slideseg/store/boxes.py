@@ -10,7 +10,7 @@ from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.location import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from zarr.abc.store import Store
 
@@ -42,9 +42,13 @@ class BoxReader:
         for index in self._shards(box, plane):
             owned = self.plan.grid[index].write_box
             shared = box.intersect(owned)
-            pixels = read_shard(self._store, self.plan, index)
+            pixels = self.shard(index)
             values[(..., *shared.relative_to(box).slices)] = pixels[(..., *shared.relative_to(owned).slices)]
         return values
+
+    def shard(self, index: int) -> np.ndarray:
+        """Return the pixels of a shard."""
+        return read_shard(self._store, self.plan, index)
 
     def _shards(self, box: Box, plane: int) -> Iterator[int]:
         side = self.plan.side
@@ -56,13 +60,13 @@ class BoxReader:
                 yield (plane * rows + row) * columns + column
 
 
-def levels_of(url: str, group: str) -> list[BoxReader]:
+def levels_of(url: str, group: str, reader: Callable[[Store, ArrayPlan], BoxReader] = BoxReader) -> list[BoxReader]:
     """Return the levels of a pyramid of a finished result, the largest first; ``group`` is empty for the image.
 
-    There are none where the result has no such pyramid.
+    There are none where the result has no such pyramid. ``reader`` makes what reads a level.
     """
     store = open_store(url, read_only=True)
     multiscales = array_attributes(store, group).get("ome", {}).get("multiscales", [])
     paths = [dataset["path"] for dataset in multiscales[0]["datasets"]] if multiscales else []
     inside = [path for path in paths if "/" not in path]  # a result without image shows its class map in its place
-    return [BoxReader(store, plan_of(store, f"{group}/{path}".lstrip("/"))) for path in inside]
+    return [reader(store, plan_of(store, f"{group}/{path}".lstrip("/"))) for path in inside]

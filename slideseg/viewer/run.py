@@ -1,0 +1,169 @@
+"""Show a result in the browser: `slideseg.view`.
+
+result -> its layers -> a server on this machine -> the page, or a picture of it
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import secrets
+import socket
+import threading
+import webbrowser
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+
+from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.exports.target import check_target, whole
+from slideseg.store.location import reason
+from slideseg.store.result import open_result
+from slideseg.viewer.chromium import Chromium, find_chromium
+from slideseg.viewer.server import make_app
+from slideseg.viewer.shown import Shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slideseg.store.result import Result
+
+LOOPBACK = "127.0.0.1"
+"""Where nobody but this machine can connect."""
+TOKEN_BYTES = 24
+WAITING = 64
+"""Connections that wait to be served at most."""
+PATIENCE_S = 5.0
+"""Wait for the server to end."""
+SIZE = (1600, 1000)
+"""Width and height of a screenshot."""
+SIDES = (200, 8192)
+"""Of a screenshot, at least and at most."""
+LOADED_S = 180.0
+"""Wait for the page to load all tiles that it shows."""
+
+
+class View:
+    """A result that is being served, until `close` or the end of the process."""
+
+    def __init__(self, shown: Shown, listening: socket.socket, fragment: str) -> None:
+        self._shown, self._socket = shown, listening
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        host, port = listening.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        self.address = f"http://{host}:{port}/{token}/" + (f"#{fragment}" if fragment else "")
+        """Where the browser finds it. The token in it is the key: who has it, sees the result."""
+        config = uvicorn.Config(make_app(shown, token), lifespan="off", access_log=False, log_level="error")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), name="slideseg view", daemon=True)
+        self._thread.start()
+
+    def open_browser(self) -> bool:
+        """Open the page in the user's browser; return whether there is one."""
+        return webbrowser.open(self.address)
+
+    def screenshot(self, output: str | os.PathLike[str], size: tuple[int, int] = SIZE, *, overwrite: bool = False) -> Path:
+        """Write a PNG of the page, ``size`` = (width, height), once all it shows is loaded. Needs Chromium or Chrome.
+
+        Raises:
+            ConfigError: if the size is out of range, or there is no Chromium.
+            ResultError: if the target exists, or something that the page shows is damaged or not there.
+            RunError: if the browser fails, or the file can't be written.
+        """
+        path = check_screenshot(output, size, overwrite=overwrite)
+        with Chromium(size) as browser:
+            browser.open(self.address)
+            browser.wait_for("window.slideseg && window.slideseg.settled()", LOADED_S)
+            failure = browser.evaluate("window.slideseg.failure()")
+            if failure:
+                raise ResultError(explain("the page can't be shown whole", got=failure))
+            picture = browser.screenshot()
+        with whole(path) as partial:
+            partial.write_bytes(picture)
+        return path
+
+    def wait(self) -> None:
+        """Serve until the process is interrupted."""
+        while self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def close(self) -> None:
+        """End the server and release the slide."""
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(PATIENCE_S)
+        self._socket.close()
+        self._shown.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str:
+        """Show the page in a notebook."""
+        return f'<iframe src="{html.escape(self.address)}" width="100%" height="600" style="border:0"></iframe>'
+
+
+def view(
+    result: Result | str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK, browser: bool = True, at: str = ""
+) -> View:
+    """Show a finished result in the browser: slide, classes and objects, to pan, zoom and click.
+
+    Args:
+        result: what `open_result` returned, or where the result lies.
+        port: where to listen; 0 for any that is free.
+        host: the address to listen on; only this machine can connect to the default.
+        browser: open the page in the user's browser.
+        at: what the page shows first, as behind the ``#`` of its address: ``object=12`` or ``x=4000&y=2500&zoom=2``.
+
+    Returns:
+        The view, which is served in the background until its `close`; its `address` opens it in any browser.
+
+    Raises:
+        ResultError: if the result is missing, unfinished or damaged.
+        ConfigError: if the port can't be used.
+    """
+    opened = open_result(result) if isinstance(result, str | os.PathLike) else result
+    shown = Shown(opened)
+    try:
+        view = View(shown, listen(host, port), at.removeprefix("#"))
+    except BaseException:
+        shown.close()
+        raise
+    if browser:
+        view.open_browser()
+    return view
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigError: if it can't.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(WAITING)
+    except (OSError, OverflowError) as error:
+        what = f"can't listen on {host} port {port}"
+        raise ConfigError(explain(what, got=reason(error), try_="another --port, or none for any that is free")) from error
+    return listening
+
+
+def check_screenshot(output: str | os.PathLike[str], size: tuple[int, int], *, overwrite: bool) -> Path:
+    """Return the file that a screenshot may be written to, before anything is started.
+
+    Raises:
+        ConfigError: if the size is out of range, or there is no Chromium.
+        ResultError: if the file is there already and may not be replaced, or its folder can't be written.
+    """
+    low, high = SIDES
+    if not all(low <= side <= high for side in size):
+        want = f"{low} to {high} pixels a side"
+        raise ConfigError(explain("the screenshot's size is out of range", got="x".join(map(str, size)), want=want))
+    find_chromium()
+    return check_target(output, overwrite=overwrite)

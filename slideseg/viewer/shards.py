@@ -1,0 +1,74 @@
+"""Boxes of a result's arrays for many tiles at once: shards that were just read are kept, up to so many bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from slideseg.store.boxes import BoxReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from zarr.abc.store import Store
+
+    from slideseg.store.layout import ArrayPlan
+
+CACHE_BYTES = 256 * 2**20
+"""Of decoded shards."""
+STRIPES = 16
+"""Shards that may be read at the same time."""
+
+Key = tuple[str, int]
+"""An array's path and a shard's number."""
+
+
+class ShardCache:
+    """Decoded shards, those used last; what several threads want at once is read once."""
+
+    def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[Key, np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+        self._reading = [Lock() for _ in range(STRIPES)]
+
+    @property
+    def bytes(self) -> int:
+        """What the kept shards take."""
+        return self._bytes
+
+    def get(self, key: Key, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the pixels under ``key``, by ``read`` where they are not kept; they must not be changed."""
+        with self._reading[hash(key) % STRIPES]:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
+            pixels = read()
+            with self._lock:
+                self._keep(key, pixels)
+            return pixels
+
+    def _keep(self, key: Key, pixels: np.ndarray) -> None:
+        if pixels.nbytes > self._most_bytes:
+            return
+        self._kept[key] = pixels
+        self._bytes += pixels.nbytes
+        while self._bytes > self._most_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= dropped.nbytes
+
+
+class CachedReader(BoxReader):
+    """Reads boxes of one array through a cache."""
+
+    def __init__(self, cache: ShardCache, store: Store, plan: ArrayPlan) -> None:
+        super().__init__(store, plan)
+        self._cache = cache
+
+    def shard(self, index: int) -> np.ndarray:
+        """Return the pixels of a shard."""
+        return self._cache.get((self.plan.path, index), lambda: super(CachedReader, self).shard(index))

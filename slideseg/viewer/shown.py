@@ -1,0 +1,153 @@
+"""One result as the page sees it: its layers, its facts, and what lies at a point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slideseg.exports.level_0 import level_0_scale
+from slideseg.store.boxes import levels_of
+from slideseg.store.layout import OBJECTS
+from slideseg.viewer.grid import TILE
+from slideseg.viewer.layers import ClassLayer, ObjectLayer
+from slideseg.viewer.picture import picture_of
+from slideseg.viewer.shards import ShardCache
+from slideseg.viewer.table import ObjectTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slideseg.store.result import Result
+    from slideseg.viewer.layers import Layer
+
+
+class Shown:
+    """A finished result, open for viewing. Serves several threads at once."""
+
+    def __init__(self, result: Result) -> None:
+        """Open the result's layers.
+
+        Raises:
+            ResultError: if it is damaged.
+        """
+        cache = ShardCache()
+        self.result = result
+        """What is shown."""
+        self.classes = ClassLayer(result, cache)
+        """The class map."""
+        self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS) else None
+        """The objects, where there are any."""
+        self.table = ObjectTable(result.url)
+        """Their table."""
+        self._picture = picture_of(result, cache)
+        self._scale_yx = level_0_scale(result)
+        self._sums: list[dict[str, Any]] | None = None
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """What is drawn, the lowest first."""
+        all_layers: dict[str, Layer | None] = {
+            "image": self._picture.layer, "classes": self.classes, "objects": self.objects
+        }  # fmt: skip
+        return {name: layer for name, layer in all_layers.items() if layer is not None}
+
+    def tile(self, name: str, level: int, place: tuple[int, int], plane: int, wishes: Mapping[str, str]) -> bytes | None:
+        """Return the picture of a tile at ``place`` = (row, column); None where there is no such tile.
+
+        Raises:
+            SlidesegError: if its pixels can't be read.
+        """
+        layer = self.layers.get(name)
+        box = None if layer is None else layer.grid.box(level, *place)
+        if layer is None or box is None or not 0 <= plane < self.classes.planes:
+            return None
+        return layer.tile(level, box, plane, wishes)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the page needs to build itself."""
+        result, picture = self.result, self._picture.layer
+        return {
+            "title": _name(str(result.info.get("slide", {}).get("path", result.url))),
+            "rows": self.classes.grid.shape_yx[0],
+            "columns": self.classes.grid.shape_yx[1],
+            "planes": self.classes.planes,
+            "plane_axis": result.layout.plane_axis,
+            "mpp": result.mpp,
+            "scale_yx": self._scale_yx,
+            "tile": TILE,
+            "layers": {
+                name: {"rows": layer.grid.shape_yx[0], "columns": layer.grid.shape_yx[1], "levels": layer.grid.levels}
+                for name, layer in self.layers.items()
+            },
+            "image_coarsest": None if picture is None else picture.coarsest,
+            "notice": self._picture.notice,
+            "classes": result.classes,
+            "facts": list(self._run_facts()),
+        }
+
+    def _run_facts(self) -> list[tuple[str, str]]:
+        info, mpp, planes = self.result.info, self.result.mpp, self.classes.planes
+        slide, number = info.get("slide", {}), None if self.objects is None else self.table.number()
+        facts = [
+            ("result", self.result.url),
+            ("slide", slide.get("path")),
+            ("slide size", _size(slide.get("shape"))),
+            ("class map", _size([*([planes] if planes > 1 else []), *self.classes.grid.shape_yx, 1])),
+            ("pixel", None if mpp is None else f"{mpp:.4g} µm"),
+            ("model", info.get("model", {}).get("name")),
+            ("computed in", f"{info['seconds']:,.1f} s" if "seconds" in info else None),
+            ("slideseg", info.get("version")),
+            ("objects", None if number is None else f"{number:,}"),
+        ]
+        return [(name, str(value)) for name, value in facts if value]
+
+    def sums(self) -> list[dict[str, Any]]:
+        """Return for every class with objects how many there are, their share of the area and their density; read once.
+
+        Raises:
+            ResultError: if the table is damaged.
+        """
+        if self._sums is None:
+            self._sums = self._summed()
+        return self._sums
+
+    def _summed(self) -> list[dict[str, Any]]:
+        sums = None if self.objects is None else self.table.sums()
+        if sums is None:
+            return []
+        rows, columns = self.classes.grid.shape_yx
+        area = max(1, rows * columns * self.classes.planes - self.result.info.get("skipped_pixels", 0))
+        mm2 = None if self.result.mpp is None else area * self.result.mpp**2 / 1e6
+        return [
+            {
+                "id": one["id"],
+                "count": int(sums[0][one["id"]]),
+                "area_fraction": float(sums[1][one["id"]] / area),
+                "per_mm2": None if mm2 is None else float(sums[0][one["id"]] / mm2),
+            }
+            for one in self.result.classes
+            if sums[0][one["id"]]
+        ]
+
+    def at(self, y: int, x: int, plane: int) -> dict[str, Any] | None:
+        """Return class, object and the object's row at a pixel of the class map; None outside.
+
+        Raises:
+            ResultError: if class map, objects or table are damaged there.
+        """
+        rows, columns = self.classes.grid.shape_yx
+        if not (0 <= y < rows and 0 <= x < columns and 0 <= plane < self.classes.planes):
+            return None
+        number = 0 if self.objects is None else self.objects.at(y, x, plane)
+        return {"class": self.classes.at(y, x, plane), "object": number, "row": self.table.row(number) if number else None}
+
+    def close(self) -> None:
+        """Release the slide's file."""
+        self._picture.close()
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _size(shape: list[int] | None) -> str | None:
+    return None if shape is None else " x ".join(f"{side:,}" for side in shape[:-1]) + " px"

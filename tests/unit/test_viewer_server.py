@@ -1,0 +1,191 @@
+"""The page's server, asked over its socket as a browser does."""
+
+import json
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import slideseg
+from slideseg.errors import ConfigError, ResultError
+from slideseg.instances import objects
+from slideseg.viewer.run import listen
+from slideseg.viewer.server import PAGE
+from tests.made_results import CLASSES, blobs, make_result
+
+SHAPE = (600, 700)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    url = tmp_path_factory.mktemp("server") / "x.zarr"
+    class_map = blobs(SHAPE)
+    make_result(url, class_map, image=np.full((*SHAPE, 3), 200, np.uint8))
+    objects(str(url))
+    with slideseg.view(url, browser=False) as view:
+        yield view, class_map
+
+
+def ask(address, **headers):
+    """Return status, headers and body."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def test_the_page_loads_nothing_from_elsewhere(made):
+    view, _ = made
+    status, headers, body = ask(view.address)
+    assert status == 200
+    assert headers["Content-Security-Policy"].startswith("default-src 'self';")
+    assert headers["Referrer-Policy"] == "no-referrer"
+    for name in ("index.html", "viewer.css", "viewer.js"):
+        assert "//" not in (PAGE / name).read_text().replace("// ", "")
+    for name in ("page/viewer.js", "page/viewer.css", "page/openseadragon.min.js"):
+        assert name.encode() in body
+        assert ask(view.address + name)[0] == 200
+
+
+def test_without_the_token_nothing_is_told(made):
+    view, _ = made
+    root, token, _ = view.address.rsplit("/", 2)
+    assert len(token) >= 32
+    for path in ("", "facts", f"{token[:-1]}/", f"{token}x/facts", f"x/{token}/", "page/viewer.js", "data/zarr.json", "%F0/"):
+        status, headers, body = ask(f"{root}/{path}")
+        assert status == 403, path
+        assert headers["Access-Control-Allow-Origin"] is None
+        assert body.startswith(b"error: ")
+        assert token.encode() not in body
+
+
+def test_only_this_machine_can_connect(made):
+    view, _ = made
+    assert view.address.startswith("http://127.0.0.1:")
+
+
+def test_facts_name_layers_classes_and_the_run(made):
+    view, _ = made
+    facts = json.loads(ask(view.address + "facts")[2])
+    assert list(facts["layers"]) == ["image", "classes", "objects"]
+    assert facts["layers"]["classes"] == {"rows": 600, "columns": 700, "levels": 2}
+    assert facts["classes"] == list(CLASSES)
+    assert (facts["title"], facts["mpp"], facts["planes"]) == ("a slide.tif", 0.5, 1)
+    told = dict(facts["facts"])
+    assert (told["model"], told["computed in"]) == ("made", "1.5 s")
+    assert int(told["objects"]) == slideseg.open_result(view._shown.result.url).table.num_rows
+
+
+def test_sums_are_those_of_slideseg_info(made):
+    view, _ = made
+    wanted = slideseg.open_result(view._shown.result.url).object_counts()
+    for got, want in zip(json.loads(ask(view.address + "sums")[2]), wanted, strict=True):
+        assert got["count"] == want["count"] > 0
+        assert got["area_fraction"] == pytest.approx(want["area_fraction"], abs=1e-6)
+        assert got["per_mm2"] == pytest.approx(want["per_mm2"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("layer", "kind"), [("image", "image/jpeg"), ("classes", "image/png"), ("objects", "image/png")])
+def test_tiles(made, layer, kind):
+    view, _ = made
+    status, headers, body = ask(view.address + f"tiles/{layer}/0/0/1/1")
+    assert (status, headers["Content-Type"]) == (200, kind)
+    assert "max-age" in headers["Cache-Control"]
+    assert body[:3] in (b"\x89PN", b"\xff\xd8\xff")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tiles/image/1/0/0/0", "tiles/image/0/2/0/0", "tiles/image/0/0/2/0", "tiles/nothing/0/0/0/0", "tiles/image/0/0/x/0",
+     "at/0/600/0", "at/0/0/700", "at/1/0/0", "objects/999999", "objects/0", "nothing", "data/nothing", "page/../server.py"],
+)  # fmt: skip
+def test_what_is_not_there_is_404(made, path):
+    view, _ = made
+    assert ask(view.address + path)[0] == 404
+
+
+def test_at_a_point_there_are_class_object_and_its_row(made):
+    view, class_map = made
+    ids = np.asarray(slideseg.open_result(view._shown.result.url).objects)
+    table = slideseg.open_result(view._shown.result.url).table.to_pylist()
+    for y, x in (np.argwhere(ids)[::5000]).tolist():
+        found = json.loads(ask(view.address + f"at/0/{y}/{x}")[2])
+        assert (found["class"], found["object"]) == (class_map[y, x], ids[y, x])
+        assert found["row"] == table[ids[y, x] - 1]
+        assert json.loads(ask(view.address + f"objects/{ids[y, x]}")[2]) == found["row"]
+    y, x = np.argwhere(ids == 0)[0].tolist()
+    assert json.loads(ask(view.address + f"at/0/{y}/{x}")[2]) == {"class": int(class_map[y, x]), "object": 0, "row": None}
+
+
+def test_other_viewers_read_the_zarr_in_ranges(made):
+    view, _ = made
+    file = "labels/segmentation/0/c/0/0"
+    whole = (view._shown.result.url + "/" + file).encode()
+    with open(whole, "rb") as opened:
+        data = opened.read()
+    for asked, wanted in (("bytes=0-9", data[:10]), ("bytes=-20", data[-20:]), ("bytes=5-", data[5:])):
+        status, headers, body = ask(view.address + "data/" + file, Range=asked, Origin="http://elsewhere.example")
+        assert (status, body) == (206, wanted)
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert "Content-Range" in headers["Access-Control-Expose-Headers"]
+
+
+def test_tiles_and_rows_are_for_the_page_alone(made):
+    view, _ = made
+    assert ask(view.address + "facts", Origin="http://elsewhere.example")[1]["Access-Control-Allow-Origin"] is None
+
+
+def test_a_damaged_chunk_is_told(tmp_path):
+    make_result(tmp_path / "x.zarr", blobs((300, 300)))
+    shard = tmp_path / "x.zarr" / "labels" / "segmentation" / "0" / "c" / "1" / "1"
+    data = bytearray(shard.read_bytes())
+    data[10] ^= 255
+    shard.write_bytes(data)
+    with slideseg.view(tmp_path / "x.zarr", browser=False) as view:
+        for path in ("tiles/classes/0/0/0/0", "at/0/299/299"):
+            status, _, body = ask(view.address + path)
+            assert status == 500
+            assert body.startswith(b"error: shard labels/segmentation/0/c/1/1 is damaged")
+        assert ask(view.address + "at/0/0/0")[0] == 200
+
+
+def test_a_stack_has_planes(tmp_path):
+    planes = np.stack([np.full((40, 50), n, np.uint8) for n in range(3)])
+    make_result(tmp_path / "x.zarr", planes, plane_axis="z")
+    with slideseg.view(tmp_path / "x.zarr", browser=False) as view:
+        facts = json.loads(ask(view.address + "facts")[2])
+        assert (facts["planes"], facts["plane_axis"]) == (3, "z")
+        assert dict(facts["facts"])["class map"] == "3 x 40 x 50 px"
+        for plane in range(3):
+            assert json.loads(ask(view.address + f"at/{plane}/0/0")[2])["class"] == plane
+            tile = tmp_path / "tile.png"
+            tile.write_bytes(ask(view.address + f"tiles/classes/{plane}/0/0/0")[2])
+            assert (np.asarray(Image.open(tile)) == plane).all()
+
+
+def test_the_view_ends_and_frees_its_port(made):
+    view, _ = made
+    with slideseg.view(view._shown.result.url, browser=False) as other:
+        port = int(other.address.split("/")[2].rpartition(":")[2])
+        with pytest.raises(ConfigError, match=f"can't listen on 127.0.0.1 port {port}"):
+            slideseg.view(view._shown.result.url, port=port, browser=False)
+    listen("127.0.0.1", port).close()
+
+
+def test_a_host_that_is_not_here_is_one_line():
+    with pytest.raises(ConfigError, match="can't listen on"):
+        listen("no.such.host.invalid", 0)
+
+
+def test_an_unfinished_result_is_refused(tmp_path):
+    make_result(tmp_path / "x.zarr", blobs((64, 64)), finish=False)
+    with pytest.raises(ResultError, match="unfinished"):
+        slideseg.view(tmp_path / "x.zarr", browser=False)
+
+
+def test_in_a_notebook_it_is_a_frame(made):
+    view, _ = made
+    assert f'src="{view.address}"' in view._repr_html_()
