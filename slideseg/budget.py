@@ -31,6 +31,8 @@ LARGEST_INEXACT_CORE = 1024
 """Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
 LABEL_BYTES_PER_PIXEL = 0.25
 """Disk a class map takes, pyramid included, at worst in practice; most take a twentieth."""
+OBJECT_BYTES_PER_PIXEL = 0.25
+"""Disk that objects take, with their pyramid, their table and what is needed only until they are done, at worst in practice."""
 
 
 def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> tuple[int, int, int]:
@@ -105,6 +107,8 @@ def disk_needed(slide: Slide, grid: ShardGrid, info: ModelInfo, options: Predict
     """Return the bytes that the result, and a chunked copy of the slide where one is made, take on disk at most."""
     pixels = grid.planes * grid.shape_yx[0] * grid.shape_yx[1]
     bytes_a_pixel = LABEL_BYTES_PER_PIXEL
+    if options.objects:
+        bytes_a_pixel += OBJECT_BYTES_PER_PIXEL
     if options.save_probabilities:
         bytes_a_pixel += info.config.out_channels
     if options.image == "full":

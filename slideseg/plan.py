@@ -19,6 +19,7 @@ from slideseg.inputs import absolute
 from slideseg.machine import usable_cores
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
+from slideseg.object_options import ObjectOptions, rules_of
 from slideseg.resample import choose_level
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
@@ -28,6 +29,7 @@ from slideseg.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_sl
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from slideseg.labelling.rules import Rules
     from slideseg.slide.base import Slide
 
 AUTO_TISSUE_SIDE = 4096
@@ -51,6 +53,12 @@ class PredictOptions:
     memory: str = "auto"
     device: str = "auto"
     precision: str = "auto"
+    objects: bool = False
+    """Whether objects and their table are written too."""
+    min_area: float = 0.0
+    """Square microns of the smallest object that stays."""
+    fill_holes: float = 0.0
+    """Square microns of the largest hole in an object that is filled."""
     save_probabilities: bool = False
     image: str = "overview"
     overwrite: bool = False
@@ -78,6 +86,8 @@ class PredictPlan:
     """``none``, ``auto`` or the mask's path."""
     image: str
     """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
+    objects: Rules | None
+    """What an object is; None if none are written."""
     workers: int
     """Worker processes."""
     address: str | None
@@ -121,6 +131,7 @@ class PredictPlan:
             "batch": self.job.batch,
             "device": self.job.device,
             "precision": self.job.precision,
+            "objects": None if self.objects is None else asdict(self.objects),
             "save_probabilities": self.job.probabilities,
             "image": self.image,
         }
@@ -214,6 +225,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             mpp=mpp,
             tissue=tissue_name,
             image=options.image,
+            objects=_objects(info, mpp, options),
             workers=workers,
             address=options.address,
             chunk_first=not slide.direct and source.level == 0,
@@ -251,6 +263,17 @@ def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions)
         probabilities=options.save_probabilities,
     )
     return job, workers, memory
+
+
+def _objects(info: ModelInfo, mpp: float | None, options: PredictOptions) -> Rules | None:
+    """Return what an object is; None if none are wanted."""
+    if options.objects:
+        wanted = ObjectOptions(min_area=options.min_area, fill_holes=options.fill_holes)
+        return rules_of([asdict(one) for one in info.classes], mpp, wanted)
+    for name in ("min_area", "fill_holes"):
+        if getattr(options, name):
+            raise ConfigError(explain(f"--{name.replace('_', '-')} is of objects, which are not asked for", try_="--objects"))
+    return None
 
 
 def _check_fit(slide: Slide, info: ModelInfo) -> None:

@@ -21,6 +21,7 @@ from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
 from slideseg.executors.base import Done, Executor, Failed
 from slideseg.executors.serial import SerialExecutor
 from slideseg.inputs import find_inputs, name_outputs, take_options
+from slideseg.instances import Target, Watch, executor_for, write_objects
 from slideseg.plan import PredictOptions, PredictPlan, make_plan, record_of
 from slideseg.reassemble.overview import write_overview
 from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
@@ -108,12 +109,15 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     with Lease(output) as lease:
         found = create_result(output, layout, record, overwrite=options.overwrite)
         run = _Run(plan, layout, lease, watcher)
+        run.check_objects(record)
         if found == "complete" and not run.missing_shards():
+            run.write_objects(record)
             return run.report(time.perf_counter() - started)
         copy = run.chunk()
         record["tiling"]["max_error"] = run.tiling_error()
         run.compute_shards(executor)
         run.finish()
+        run.write_objects(record)
         seconds = time.perf_counter() - started
         record |= {
             "status": "complete",
@@ -172,6 +176,7 @@ class _Run:
         self._lease = lease
         self._watcher = watcher
         self._kept_pixels = 0
+        self._objects: int | None = None
 
     def chunk(self) -> str | None:
         """Copy a slide that can't be read box by box into a temporary zarr array beside the result; return where."""
@@ -230,6 +235,29 @@ class _Run:
             with closing(self.plan.job.source.open()) as slide:
                 write_overview(output, slide, self.layout, full=self.plan.image == "full")
 
+    def check_objects(self, record: dict[str, Any]) -> None:
+        """See whether the objects that are there are those that are wanted.
+
+        Raises:
+            ResultError: if they follow other rules.
+        """
+        target = self._target(record)
+        if target is not None:
+            target.check_rules(try_="--overwrite, or slideseg objects --overwrite, which keeps the class map")
+
+    def write_objects(self, record: dict[str, Any]) -> None:
+        """Find the objects of the class map, if they are wanted; keep what is there of them."""
+        target = self._target(record)
+        if target is None:
+            return
+        executor = executor_for(self.plan.workers, self.plan.address)
+        watch = Watch(self.plan.input, self._lease, self._watcher)
+        self._objects = write_objects(target, executor, watch).number
+
+    def _target(self, record: dict[str, Any]) -> Target | None:
+        rules = self.plan.objects
+        return None if rules is None else Target(self.plan.job.output, self.layout, record, rules)
+
     def tiling_error(self) -> float:
         """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""
         if self.plan.model.config.exact:
@@ -253,6 +281,7 @@ class _Run:
             pixels=self.plan.pixels,
             skipped_pixels=self.plan.skipped_pixels,
             reused_pixels=tally.reused,
+            objects=self._objects,
             shards=ShardCounts(len(self.plan.job.grid), tally.computed, tally.kept),
             peak_memory=PeakMemory(driver, tally.worker_peak),
             worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),

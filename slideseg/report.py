@@ -76,6 +76,8 @@ class SlideReport:
     """Pixels without tissue: not computed."""
     reused_pixels: int = 0
     """Pixels in tiles of one colour, taken from an earlier such tile."""
+    objects: int | None = None
+    """How many objects the result has; None where they were not asked for."""
     shards: ShardCounts = ShardCounts()
     """Shards in all, computed and kept."""
     peak_memory: PeakMemory = PeakMemory()

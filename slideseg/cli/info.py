@@ -47,15 +47,16 @@ def facts_of(path: str) -> dict[str, Any]:
 
 
 def _object_facts(path: str) -> dict[str, Any]:
-    """Return how many objects of each class a finished result has, their share of the area and how dense they are."""
+    """Return how many objects of each class a finished result has, their share of the area, how dense they are; and seams."""
     from slideseg.errors import ResultError
     from slideseg.store.result import open_result
 
     try:
-        counts = open_result(path).object_counts()
+        result = open_result(path)
+        counts, facts = result.object_counts(), result.object_facts
     except ResultError:
         return {}
-    return {} if counts is None else {"objects": counts}
+    return {} if counts is None else {"objects": counts, "across_seams": (facts or {}).get("across_seams")}
 
 
 def _slide_facts(path: str) -> dict[str, Any]:

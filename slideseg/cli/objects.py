@@ -42,6 +42,7 @@ def objects(result: str, connectivity: str, as_json: bool, **options: Any) -> No
         click.echo(json.dumps(report.to_dict()))
         return
     click.echo(
-        f"{report.result}: {report.number:,} objects in {report.seconds:.1f} s "
+        f"{report.result}: {report.number:,} objects, {report.across_seams:,} of them across seams of shards, "
+        f"in {report.seconds:.1f} s "
         f"({report.computed + report.kept} shards: {report.computed} computed, {report.kept} kept)"
     )

@@ -36,6 +36,13 @@ MIB = 2**20
     "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]), default="auto", show_default=True,
     help="Number format of the network; auto: bf16 on a GPU that has it, else fp32.",
 )  # fmt: skip
+@click.option("--objects/--no-objects", default=False, help="Also write instance labels and the object table.  [default: no]")
+@click.option(
+    "--min-area", type=click.FloatRange(min=0), default=0, help="With --objects: square microns of the smallest. [any]"
+)
+@click.option(
+    "--fill-holes", type=click.FloatRange(min=0), default=0, help="With --objects: square microns of holes to fill. [none]"
+)
 @click.option("--save-probabilities", is_flag=True, help="Also write class probabilities.")
 @click.option(
     "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,
@@ -76,8 +83,9 @@ def _print_report(report: Report, *, as_json: bool) -> None:
             click.echo(f"error: {which}{slide.error}", err=True)
         elif not as_json:
             shards = slide.shards
+            objects = "" if slide.objects is None else f", {slide.objects:,} objects"
             click.echo(
-                f"{slide.output}: {slide.pixels / 1e6:.1f} Mpx in {slide.seconds:.1f} s "
+                f"{slide.output}: {slide.pixels / 1e6:.1f} Mpx{objects} in {slide.seconds:.1f} s "
                 f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "
                 f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
             )

@@ -63,11 +63,11 @@ def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
 
 
 def _line_watcher(console: Console) -> Callable[[Progress], None]:
-    rates: dict[str, Rate] = {}
+    rates: dict[tuple[str, str], Rate] = {}
     last: dict[str, tuple[str, float]] = {}
 
     def watch(state: Progress) -> None:
-        rate = rates.setdefault(state.slide, Rate())
+        rate = rates.setdefault((state.slide, state.phase), Rate())
         phase, when = last.get(state.slide, ("", 0.0))
         if state.phase == phase and time.monotonic() - when < SECONDS_BETWEEN_LINES:
             return

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from slideseg.cli.options import debug_option, json_option
 
+if TYPE_CHECKING:
+    from slideseg.store.verify import ObjectsCheck
+
 
 @click.command()
 @click.argument("result")
-@click.option("--repair", is_flag=True, help="Remove what is damaged, so that the same predict command restores it.")
+@click.option("--repair", is_flag=True, help="Remove what is damaged, so that the same command restores it.")
 @json_option
 @debug_option
 def verify(result: str, repair: bool, as_json: bool) -> int:
@@ -30,7 +34,17 @@ def verify(result: str, repair: bool, as_json: bool) -> int:
         shards = sum(array.expected for array in report.arrays)
         state = "complete" if report.complete else "unfinished"
         click.echo(f"{result}: {state}, {shards} shards, {len(report.bad_keys)} missing or damaged")
+        if report.objects is not None:
+            click.echo(_objects_line(report.objects))
     if repair and not report.ok:
         discard_damage(result, report)
-        click.echo("removed the damage; run the same predict command again to restore it", err=True)
+        click.echo("removed the damage; run the same command again to restore it: predict, or objects", err=True)
     return 0 if report.ok else 1
+
+
+def _objects_line(objects: ObjectsCheck) -> str:
+    table = "their table is whole" if objects.table is None else f"their table is bad: {objects.table}"
+    if not objects.windows:
+        return f"objects: {table}; seams not looked at, as pixels are damaged"
+    same = "all the same" if not objects.different else f"{objects.different} not the same"
+    return f"objects: {table}; {objects.compared} found again in {objects.windows} windows at seams, {same}"

@@ -98,6 +98,7 @@ class Join:
         self._rules = rules
         self._first: list[Ints] = []
         self._area: list[Ints] = []
+        self._parts_of_shards: list[int] = []
         self._hole_area: list[Ints] = []
         self._open: list[Ints] = []
         self._pockets: list[tuple[Ints, Ints, Ints]] = []
@@ -127,6 +128,7 @@ class Join:
             self._pockets.append((parts.pocket_area, parts.pocket_touching[::2], parts.pocket_touching[1::2] + self._parts))
         self._open.append(np.full(min(parts.hole_area.size, 1), self._holes + OPEN))
         self._first.append(parts.first)
+        self._parts_of_shards.append(parts.first.size)
         self._area.append(parts.area)
         self._hole_area.append(parts.hole_area)
         self._parts += parts.first.size
@@ -175,7 +177,15 @@ class Join:
         object_first = np.full(number, NONE)
         np.minimum.at(object_first, of_part, first)
         kept = total >= self._rules.min_area
-        return Joined(first, of_part, object_first, kept, filled_by)
+        across = np.sort(object_first[kept & self._in_several_shards(of_part, number)])
+        return Joined(first, of_part, object_first, kept, filled_by, across)
+
+    def _in_several_shards(self, of_part: Ints, number: int) -> NDArray[np.bool_]:
+        shard = np.repeat(np.arange(len(self._parts_of_shards)), self._parts_of_shards)
+        low, high = np.full(number, NONE), np.full(number, -1, np.int64)
+        np.minimum.at(low, of_part, shard)
+        np.maximum.at(high, of_part, shard)
+        return low < high
 
     def _fill(self, of_part: Ints, total: Ints) -> Ints:
         """Return the object (from 0) that fills each hole's part, -1 where none does; add their pixels to ``total``."""
@@ -207,6 +217,8 @@ class Joined:
     """Which objects stay."""
     filled_by: Ints
     """Object that fills each hole's part at a side; -1 where none does."""
+    across: Ints
+    """First pixels of the objects that lie in several shards, in order."""
     number: int = 0
     """How many objects have been numbered by `assign`."""
 

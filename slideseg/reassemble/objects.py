@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultError, explain
-from slideseg.labelling.join import Assignment, Strip, join_strips
+from slideseg.labelling.join import Assignment, Joined, Strip, join_strips
 from slideseg.labelling.paint import id_type, paint_labels
 from slideseg.labelling.parts import LocalParts, ShardParts, find_parts
 from slideseg.labelling.rules import Place, Rules
@@ -129,7 +129,32 @@ def local_parts(store: Store, job: ObjectsJob, index: int) -> LocalParts:
     return find_parts(values, place.box.relative_to(outer), place, job.rules)
 
 
-def number_objects(job: ObjectsJob) -> int:
+SAMPLE = 12
+"""Objects across seams whose places are kept, so that `slideseg verify` can look at them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """What is known of all objects."""
+
+    number: int
+    """How many there are."""
+    across_seams: int
+    """How many of them lie in several shards."""
+    sample: tuple[tuple[int, int, int], ...]
+    """Plane, y and x of the first pixels of some of those, spread evenly."""
+
+    @classmethod
+    def of(cls, joined: Joined, job: ObjectsJob) -> Numbered:
+        """Sum up what was joined."""
+        rows, columns = job.class_map.grid.shape_yx
+        count = joined.across.size
+        chosen = [int(joined.across[count * n // SAMPLE]) for n in range(SAMPLE) if count]
+        places = sorted({(pixel // (rows * columns), pixel // columns % rows, pixel % columns) for pixel in chosen})
+        return cls(joined.number, count, tuple(places))
+
+
+def number_objects(job: ObjectsJob) -> Numbered:
     """Join the parts of all shards, write down what each shard must know, and return how many objects there are.
 
     Memory: the parts at the sides of all shards, and all parts of one row of shards.
@@ -142,7 +167,7 @@ def number_objects(job: ObjectsJob) -> int:
     with run_errors("the numbers of the objects can't be written"):
         for index, assignment in enumerate(joined.assign(_strips(store, job))):
             write_key(store, job.assignment_key(index), assignment.to_bytes())
-    return joined.number
+    return Numbered.of(joined, job)
 
 
 def _strips(store: Store, job: ObjectsJob) -> Iterator[Strip]:

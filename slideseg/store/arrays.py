@@ -94,9 +94,17 @@ def _codecs(plan: ArrayPlan) -> list[dict[str, Any]]:
 
 
 def array_attributes(store: Store, path: str) -> dict[str, Any]:
-    """Return the attributes of an array or a group; empty where there is none."""
-    raw = read_key(store, f"{path}/zarr.json".lstrip("/"))
-    return {} if raw is None else dict(json.loads(raw).get("attributes", {}))
+    """Return the attributes of an array or a group; empty where there is none.
+
+    Raises:
+        ResultError: if its description is damaged.
+    """
+    key = f"{path}/zarr.json".lstrip("/")
+    raw = read_key(store, key)
+    try:
+        return {} if raw is None else dict(json.loads(raw).get("attributes", {}))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ResultError(explain(f"{key} is damaged", got=repr(error), try_="slideseg verify --repair")) from error
 
 
 def write_shard(store: Store, plan: ArrayPlan, index: int, values: np.ndarray) -> None:

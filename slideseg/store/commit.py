@@ -17,6 +17,7 @@ from slideseg.store.ngff import (
     multiscales,
     omero_metadata,
 )
+from slideseg.store.table import SHA256, has_table, table_hash
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -55,7 +56,7 @@ def _commit_labels(store: Store, layout: ResultLayout) -> None:
 
 
 def commit_objects(store: Store, layout: ResultLayout) -> None:
-    """Describe complete instance labels, then name them among the labels.
+    """Describe complete instance labels, then name them among the labels, as finished as the class map is.
 
     Raises:
         ResultError: if a level of their pyramid is missing.
@@ -63,14 +64,20 @@ def commit_objects(store: Store, layout: ResultLayout) -> None:
     """
     with run_errors("the objects can't be finished"):
         source = IMAGE_SOURCE if _has(store, "0") else None
-        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source))
-        _name_labels(store, objects=True)
+        about = {"slideseg": {SHA256: table_hash(store)}} if has_table(store) else {}
+        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source), about)
+        _commit_labels(store, layout)
+
+
+def unname_objects(store: Store) -> None:
+    """Take instance labels that are not whole out of the labels' list; what is there of them stays."""
+    _name_labels(store, objects=False)
+    delete_key(store, f"{OBJECTS}/zarr.json")
 
 
 def withdraw_objects(store: Store) -> None:
     """Remove instance labels and their table; first of all the labels' list no longer names them."""
-    _name_labels(store, objects=False)
-    delete_key(store, f"{OBJECTS}/zarr.json")
+    unname_objects(store)
     for key in (*list_keys(store, f"{OBJECTS}/"), *list_keys(store, "tables/")):
         delete_key(store, key)
 
@@ -130,6 +137,6 @@ def _require(store: Store, path: str) -> None:
         raise ResultError(explain(f"the result can't be finished: {path} is missing", try_="the same command again"))
 
 
-def _write_group(store: Store, path: str, ome: dict[str, Any]) -> None:
-    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
+def _write_group(store: Store, path: str, ome: dict[str, Any], more: dict[str, Any] | None = None) -> None:
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome, **(more or {})}}
     write_key(store, f"{path}/zarr.json", json.dumps(group, indent=2).encode())

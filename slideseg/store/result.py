@@ -11,8 +11,9 @@ import numpy as np
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
 from slideseg.store.create import ROOT, read_attributes
-from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE, ArrayPlan, ResultLayout
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan, ResultLayout
 from slideseg.store.location import locate, open_store, read_key, reason, storage_errors
+from slideseg.store.table import read_table
 
 if TYPE_CHECKING:
     import dask.array
@@ -50,13 +51,16 @@ class Result:
     @property
     def table(self) -> pyarrow.Table | None:
         """The object table, one row an object, as a pyarrow table (``.to_pandas()``); None where there are no objects."""
-        import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+        if "ome" not in array_attributes(self._store, OBJECTS):
+            return None
+        return read_table(self._store)
 
-        data = read_key(self._store, TABLE) if "ome" in array_attributes(self._store, OBJECTS) else None
-        try:
-            return None if data is None else pyarrow.parquet.read_table(pyarrow.BufferReader(data))
-        except pyarrow.ArrowException as error:
-            raise ResultError(explain(f"{TABLE} is damaged", got=reason(error), try_="slideseg objects --overwrite")) from error
+    @property
+    def object_facts(self) -> dict[str, Any] | None:
+        """What was found: ``rules``, ``number``, ``across_seams`` (objects in several shards); None without objects."""
+        if "ome" not in array_attributes(self._store, OBJECTS):
+            return None
+        return dict(array_attributes(self._store, f"{OBJECTS}/0").get("slideseg", {}))
 
     def object_counts(self) -> list[dict[str, Any]] | None:
         """Return for each class how many objects there are, their share of the area and how many a square millimetre.

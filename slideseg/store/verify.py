@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import zarr
+
 from slideseg.errors import ResultError, explain
+from slideseg.geometry import Box
+from slideseg.labelling.check import compare_window
+from slideseg.labelling.rules import Rules
 from slideseg.store.arrays import array_attributes, plan_of, read_shard
+from slideseg.store.commit import unname_objects, withdraw_objects
 from slideseg.store.create import read_attributes, write_root
-from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan
+from slideseg.store.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE, ArrayPlan
 from slideseg.store.location import delete_key, list_keys, locate, open_store, reason, storage_errors
+from slideseg.store.table import what_is_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +29,12 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Shards that wait for a thread at a time."""
+WINDOW = 1024
+"""Side of the windows whose objects are found again, in pixels."""
+SEAMS = 4
+"""Windows where shards meet, besides those at objects across seams."""
+Place = tuple[int, int, int]
+"""Plane, y and x of a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,25 @@ class ArrayReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectsCheck:
+    """What was found of the objects, beyond the bytes of their labels."""
+
+    table: str | None
+    """What is wrong with their table; None if it is whole and has their rows."""
+    windows: int
+    """Windows in which the objects were found again, as in a single look; 0 where labels or class map are damaged."""
+    compared: int
+    """Whole objects in them."""
+    different: int
+    """Objects in them that are not the same when found again."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the table is whole and the objects are what they should be."""
+        return self.table is None and not self.different
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """What was found in a result."""
 
@@ -54,22 +87,27 @@ class VerifyReport:
     """Whether the run that wrote it finished it."""
     arrays: tuple[ArrayReport, ...]
     """Every array, all pyramid levels."""
+    objects: ObjectsCheck | None = None
+    """Table and seams of the objects; None without finished objects."""
 
     @property
     def ok(self) -> bool:
         """Whether the result is complete and undamaged."""
-        return self.complete and all(array.ok for array in self.arrays)
+        objects_ok = self.objects is None or self.objects.ok
+        return self.complete and objects_ok and all(array.ok for array in self.arrays)
 
     @property
     def bad_keys(self) -> tuple[str, ...]:
-        """Return the keys of all missing and damaged shards."""
-        return tuple(key for array in self.arrays for key in (*array.missing, *array.damaged))
+        """Return the keys of all missing and damaged shards, and of a bad table."""
+        bad = tuple(key for array in self.arrays for key in (*array.missing, *array.damaged))
+        return bad if self.objects is None or self.objects.table is None else (*bad, TABLE)
 
 
 def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
-    """Read and check every shard of every array: class map, instances, probabilities, image, all levels.
+    """Read and check every shard of every array: class map, instances, probabilities, image, all levels; and the object table.
 
-    Memory: one shard for each of the ``workers`` threads.
+    Where there are objects, those in some windows at seams of shards are also found again in a single look and compared.
+    Memory: one shard for each of the ``workers`` threads, or a window, or a group of the table's rows.
 
     Raises:
         ResultError: if nothing is there, or it is no slideseg result.
@@ -82,28 +120,34 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
             raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
         paths = sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes)))
         with ThreadPoolExecutor(workers) as pool:
-            reports = tuple(_check_array(store, path, keys, pool) for path in paths)
+            reports = (*(_check_array(store, path, keys, pool) for path in paths), *_damaged_groups(store))
+            objects = _check_objects(store, reports)
     except storage_errors() as error:
         raise ResultError(explain("the result can't be read", got=reason(error))) from error
-    return VerifyReport(os.fspath(url), "ome" in attributes, reports)
+    return VerifyReport(os.fspath(url), "ome" in attributes, reports, objects)
 
 
 def discard_damage(url: str, report: VerifyReport) -> int:
-    """Remove damaged shards and mark the result unfinished, so that the command that wrote it repairs it; return how many.
+    """Remove what is damaged, so that the command that wrote it restores it; return how many files.
 
-    A class map's shard goes too where its probabilities are bad, because it says that both are done. Instance labels with a bad
-    shard are no longer named; ``slideseg objects`` completes them.
+    The result is marked as unfinished, unless only its objects are bad. These are no longer named then, and go altogether
+    where they are not those of the class map. A class map's shard goes too where its probabilities are bad, because it says
+    that both are done.
     """
     store = open_store(url)
     attributes = read_attributes(store)
-    write_root(store, {"slideseg": {**attributes["slideseg"], "status": "running"}})
     bad = set(report.bad_keys)
+    of_objects = {key for key in bad if key.startswith((f"{OBJECTS}/", TABLE))}
+    if bad != of_objects:
+        write_root(store, {"slideseg": {**attributes["slideseg"], "status": "running"}})
+    if report.objects is not None and report.objects.different:
+        withdraw_objects(store)
+    elif of_objects:
+        unname_objects(store)  # a run without objects must not name what is no longer whole
     if any(key.startswith(f"{PROBABILITIES}/0/c/") for key in bad):
         class_map, probabilities = plan_of(store, f"{SEGMENTATION}/0"), plan_of(store, f"{PROBABILITIES}/0")
         pairs = zip(class_map.shard_keys(), probabilities.shard_keys(), strict=True)
         bad |= {done for done, key in pairs if key in bad}
-    if any(key.startswith(f"{OBJECTS}/") for key in bad):
-        bad.add(f"{OBJECTS}/zarr.json")  # a run without objects must not name what is no longer whole
     for key in bad:
         delete_key(store, key)
     return len(bad)
@@ -120,14 +164,68 @@ def _arrays_promised(store: Store, attributes: dict[str, Any]) -> Iterator[str]:
     if "ome" not in attributes:
         return
     yield from _datasets("", attributes["ome"])
-    for name in array_attributes(store, "labels").get("ome", {}).get("labels", ["segmentation"]):
-        yield from _datasets(f"labels/{name}/", array_attributes(store, f"labels/{name}").get("ome", {}))
-    yield from _datasets(f"{PROBABILITIES}/", array_attributes(store, PROBABILITIES).get("ome", {}))
+    for name in _described(store, "labels").get("labels", ["segmentation"]):
+        yield from _datasets(f"labels/{name}/", _described(store, f"labels/{name}"))
+    yield from _datasets(f"{PROBABILITIES}/", _described(store, PROBABILITIES))
+
+
+def _described(store: Store, group: str) -> dict[str, Any]:
+    try:
+        return dict(array_attributes(store, group).get("ome", {}))
+    except ResultError:
+        return {}  # reported as damaged
+
+
+def _damaged_groups(store: Store) -> Iterator[ArrayReport]:
+    """Yield a report for every group whose description is damaged."""
+    for group in ("labels", SEGMENTATION, OBJECTS, PROBABILITIES):
+        try:
+            array_attributes(store, group)
+        except ResultError:
+            yield ArrayReport(group, 0, 0, (), (f"{group}/zarr.json",))
 
 
 def _datasets(group: str, ome: dict[str, Any]) -> Iterator[str]:
     for multiscale in ome.get("multiscales", []):
         yield from (group + dataset["path"] for dataset in multiscale["datasets"])
+
+
+def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsCheck | None:
+    """Check the table of finished objects, and their seams where all pixels are good."""
+    try:
+        if "ome" not in array_attributes(store, OBJECTS):
+            return None
+        about = array_attributes(store, f"{OBJECTS}/0")["slideseg"]
+    except (ResultError, KeyError):
+        return None  # their arrays are reported as damaged
+    wrong = what_is_wrong(store, about["number"])
+    needed = (f"{OBJECTS}/0", f"{SEGMENTATION}/0")
+    if not all(array.ok for array in arrays if array.path in needed):
+        return ObjectsCheck(wrong, 0, 0, 0)
+    rules = Rules(**{**about["rules"], "classes": tuple(about["rules"]["classes"])})
+    plan = plan_of(store, f"{OBJECTS}/0")
+    found = [_compare(store, plan, rules, place) for place in _places(plan, about["sample"])]
+    return ObjectsCheck(wrong, len(found), sum(whole for whole, _ in found), sum(other for _, other in found))
+
+
+def _places(plan: ArrayPlan, sample: list[list[int]]) -> list[Place]:
+    """Return the middles of the windows: at objects across seams, and where shards meet, spread evenly."""
+    grid = plan.grid
+    shards = [grid[len(grid) * (2 * n + 1) // (2 * SEAMS)] for n in range(SEAMS)]
+    corners = {(shard.plane, shard.write_box.y0, shard.write_box.x0) for shard in shards}
+    return sorted(corners | {(plane, y, x) for plane, y, x in sample})
+
+
+def _compare(store: Store, plan: ArrayPlan, rules: Rules, place: Place) -> tuple[int, int]:
+    """Find the objects of a window again; return how many whole ones it has, and how many are different."""
+    plane, y, x = place
+    image = Box.of_shape(plan.grid.shape_yx)
+    side = WINDOW + 4 * rules.halo
+    y0, x0 = (max(0, min(at - side // 2, length - side)) for at, length in zip((y, x), image.shape, strict=True))
+    window = Box(y0, x0, y0 + side, x0 + side).intersect(image)
+    where = (*((plane,) if len(plan.axes) > len("yx") else ()), *window.slices)
+    labels, class_map = (zarr.open_array(store, path=path, mode="r")[where] for path in (plan.path, f"{SEGMENTATION}/0"))
+    return compare_window(np.asarray(class_map), np.asarray(labels), rules, window, image)
 
 
 def _check_array(store: Store, path: str, keys: set[str], pool: ThreadPoolExecutor) -> ArrayReport:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from pyarrow import parquet
 from skimage.measure import regionprops
 
 import slideseg
 from slideseg import instances
 from slideseg.errors import ConfigError, ResultError
 from slideseg.grid import ShardGrid
-from slideseg.instances import ObjectOptions, rules_of
 from slideseg.labelling.paint import label_image
 from slideseg.labelling.rules import Rules
+from slideseg.object_options import ObjectOptions, rules_of
 from slideseg.reassemble import objects as reassembled
 from slideseg.reassemble.pyramid import write_label_pyramid
+from slideseg.store import verify as verification
 from slideseg.store.commit import commit
 from slideseg.store.create import create_result
 from slideseg.store.layout import ResultLayout
@@ -79,6 +82,11 @@ def test_the_labels_are_those_of_the_whole_image(tmp_path, options):
     np.testing.assert_array_equal(labels_of(url), want)
     assert report.number == want.max() > 20
     assert (report.computed, report.kept) == (9, 0)
+    shards = ShardGrid(class_map.shape, 1, 256)
+    seen = [one for shard in shards for one in np.unique(want[shard.write_box.slices]) if one]
+    assert report.across_seams == (np.bincount(seen) > 1).sum() > 5
+    assert slideseg.objects(url, **options).across_seams == report.across_seams
+    assert json.loads(run_cli("info", url, "--json"))["across_seams"] == report.across_seams
     result = slideseg.open_result(url)
     np.testing.assert_array_equal(result.objects.compute(), want)
     assert names_in(url) == ["segmentation", "objects"]
@@ -175,6 +183,103 @@ def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
         slideseg.objects(url, overwrite=True, border="none")
 
 
+def test_verification_finds_the_objects_at_seams_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(verification, "WINDOW", 200)
+    url = write_result(tmp_path / "x.zarr", a_class_map())
+    assert verify(url).objects is None
+    slideseg.objects(url, min_area=5)
+    found = verify(url).objects
+    assert (found.table, found.different) == (None, 0)
+    assert found.windows > 9
+    assert found.compared > 20
+    before = files(url)
+    labels = labels_of(url)
+    y, x = max(zip(*np.nonzero((labels[:-1] == labels[1:]) & (labels[1:] > 0)), strict=True), key=lambda at: -abs(at[0] - 255))
+    array = zarr.open_array(url, path="labels/objects/0", mode="r+")
+    lower = labels[256:].copy()
+    lower[lower == labels[y, x]] = 9999
+    array[256:] = lower  # as if nothing had joined it across the seam
+    report = verify(url)
+    assert (report.ok, report.bad_keys) == (False, ())
+    assert report.objects.different >= 2
+    discard_damage(url, report)
+    assert slideseg.open_result(url).objects is None
+    slideseg.objects(url, min_area=5)
+    assert files(url) == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "fewer rows", "other ids"])
+def test_a_bad_table_is_found_and_written_again(tmp_path, damage):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    before, path = files(url), Path(url, "tables/objects.parquet")
+    data, table = path.read_bytes(), parquet.read_table(path)
+    group = Path(url, "labels/objects/zarr.json")
+    match damage:
+        case "gone":
+            path.unlink()
+        case "cut":
+            path.write_bytes(data[:-9])
+        case "flipped":
+            path.write_bytes(flipped(data, 200))
+        case "fewer rows":
+            parquet.write_table(table[:-1], path)
+        case "other ids":
+            parquet.write_table(table.take(list(range(table.num_rows))[::-1]), path)
+    if damage in ("fewer rows", "other ids"):  # as if they had been written so
+        digest = hashlib.sha256(data).hexdigest(), hashlib.sha256(path.read_bytes()).hexdigest()
+        group.write_text(group.read_text().replace(*digest))
+    report = verify(url)
+    assert (report.ok, report.bad_keys) == (False, ("tables/objects.parquet",))
+    done = run_slideseg("verify", url, "--repair")
+    assert done.status == 1
+    assert "their table is bad: " in done.out
+    assert slideseg.open_result(url).table is None
+    assert slideseg.objects(url).computed == 0
+    assert files(url) == before
+    assert "their table is whole; " in run_cli("verify", url)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+
+def test_reading_a_flipped_bit_of_the_table_is_an_error(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    path = Path(url, "tables/objects.parquet")
+    data = path.read_bytes()
+    for at in range(0, len(data), 397):
+        path.write_bytes(flipped(data, at))
+        with pytest.raises(ResultError, match=r"tables/objects\.parquet is damaged"):
+            _ = slideseg.open_result(url).table
+
+
+@pytest.mark.parametrize("key", ["labels/objects/zarr.json", "labels/objects/0/zarr.json", "labels/zarr.json"])
+def test_a_damaged_description_of_objects_is_found_and_written_again(tmp_path, key):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    before = files(url)
+    Path(url, key).write_text("{")
+    report = verify(url)
+    assert report.bad_keys == (key,)
+    discard_damage(url, report)
+    if key == "labels/zarr.json":
+        commit(url, ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, 0.5, "a slide"), {"run": {}})
+    slideseg.objects(url)
+    assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
+
+
+def test_labels_whose_rules_are_lost_are_not_taken_for_others(tmp_path):
+    url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
+    slideseg.objects(url, min_area=30)
+    Path(url, "labels/objects/0/zarr.json").unlink()
+    discard_damage(url, verify(url))
+    slideseg.objects(url)
+    slideseg.objects(other)
+    assert files(url) == files(other)
+
+
 def test_an_unfinished_result_is_refused(tmp_path):
     url = write_result(tmp_path / "x.zarr", a_class_map())
     root = Path(url, "zarr.json")
@@ -263,7 +368,7 @@ def test_rules_follow_from_names_and_microns():
     assert rules_of(plain, None, ObjectOptions()) == Rules((1,))
     assert rules_of(list(CLASSES), 0.5, ObjectOptions(border="none")) == Rules((1, 2))
     assert rules_of(list(CLASSES), 0.5, ObjectOptions(min_area=1.1, fill_holes=1.1)) == Rules(
-        (1,), 2, 4, max_hole=4, min_area=5
+        (1,), border=2, reach=4, max_hole=4, min_area=5
     )
     assert rules_of(plain, 0.1, ObjectOptions(min_area=0.3, fill_holes=0.3)) == Rules((1,), max_hole=30, min_area=30)
     with pytest.raises(ConfigError, match="microns per pixel"):
