@@ -1,0 +1,121 @@
+"""Three independent readers agree on a result's pixels: zarr-python, tensorstore in C++, and zarrita in JavaScript.
+
+tensorstore is what neuroglancer's authors read zarr with in Python; zarrita is what Viv and vizarr read it with in a browser.
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import slideseg
+from slideseg.grid import ShardGrid
+from slideseg.reassemble.overview import write_overview
+from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.slide.array import ArraySlide
+from slideseg.store.commit import commit
+from slideseg.store.create import create_result
+from slideseg.store.layout import ResultLayout
+from slideseg.store.shards import ShardStore
+from tests.made_results import CLASSES, blobs
+
+SHAPE = (700, 1100)
+JS = Path(__file__).parents[1] / "js"
+
+
+@pytest.fixture(scope="module", params=["image", "stack"])
+def result(request, tmp_path_factory):
+    """A result with everything that there can be, two shards by three; what its class map shall be."""
+    url = str(tmp_path_factory.mktemp("readers") / "x.zarr")
+    planes, axis = (1, None) if request.param == "image" else (2, "z")
+    layout = ResultLayout(ShardGrid(SHAPE, planes, 512), axis, CLASSES, 3, 0.5, "a slide")
+    record = {"status": "running", "run": {}, "slide": {"path": "a slide.tif", "shape": [*SHAPE, 3], "level": 0}}
+    create_result(url, layout, record, overwrite=False)
+    shards, class_map = ShardStore(url, layout), np.stack([blobs(SHAPE, seed) for seed in range(planes)])
+    random = np.random.default_rng(0)
+    for shard in layout.grid:
+        box = shard.write_box
+        shards.write(shard, class_map[shard.plane][box.slices], random.integers(0, 256, (3, *box.shape)).astype(np.uint8))
+    write_label_pyramid(url, layout)
+    write_probability_pyramid(url, layout)
+    if axis is None:
+        write_overview(url, ArraySlide(random.integers(0, 256, (*SHAPE, 3)).astype(np.uint8)), layout)
+    commit(url, layout, record)
+    slideseg.objects(url)
+    return url, class_map if axis else class_map[0]
+
+
+def arrays_of(url: str) -> dict[str, np.ndarray]:
+    """Return all arrays of a store as zarr-python reads them."""
+    found = {}
+    for file in sorted(Path(url).rglob("zarr.json")):
+        if json.loads(file.read_text())["node_type"] == "array":
+            path = file.parent.relative_to(url).as_posix()
+            found[path] = zarr.open_array(url, path=path, mode="r")[...]
+    return found
+
+
+def differences(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:
+    """Return the arrays that two readers don't agree on: their types, shapes or pixels."""
+
+    def agree(path: str) -> bool:
+        if path not in one or path not in other:
+            return False
+        return one[path].dtype == other[path].dtype and np.array_equal(one[path], other[path])
+
+    return [path for path in sorted({*one, *other}) if not agree(path)]
+
+
+def by_tensorstore(url: str, paths: list[str]) -> dict[str, np.ndarray]:
+    tensorstore = pytest.importorskip("tensorstore", reason="tensorstore is not installed")
+
+    def read(path: str) -> np.ndarray:
+        spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{url}/{path}/"}}
+        return tensorstore.open(spec, read=True).result().read().result()
+
+    return {path: read(path) for path in paths}
+
+
+def by_zarrita(url: str, paths: list[str], folder: Path) -> dict[str, np.ndarray]:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    if not (JS / "node_modules" / "zarrita").is_dir():
+        pytest.skip("zarrita is not installed: npm install --prefix tests/js")
+    done = subprocess.run([node, JS / "read.mjs", url, folder, *paths], check=True, stdout=subprocess.PIPE, timeout=120)
+    told = json.loads(done.stdout)
+    return {
+        one["path"]: np.fromfile(folder / str(number), one["dtype"]).reshape(one["shape"]) for number, one in enumerate(told)
+    }
+
+
+def test_zarr_python_reads_what_was_written(result):
+    url, class_map = result
+    arrays = arrays_of(url)
+    assert np.array_equal(arrays["labels/segmentation/0"], class_map)
+    kinds = {path.rpartition("/")[0] for path in arrays}
+    assert kinds >= {"labels/segmentation", "labels/objects", "probabilities"}
+    assert "" in kinds or class_map.ndim == 3
+    assert len(arrays) >= 6
+
+
+def test_tensorstore_agrees(result):
+    arrays = arrays_of(result[0])
+    assert differences(arrays, by_tensorstore(result[0], list(arrays))) == []
+
+
+def test_zarrita_agrees(result, tmp_path):
+    arrays = arrays_of(result[0])
+    assert differences(arrays, by_zarrita(result[0], list(arrays), tmp_path)) == []
+
+
+def test_a_difference_is_found():
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for other in (pixels + np.uint8(pixels == 5), pixels.astype(np.uint16), pixels.T):
+        assert differences({"a": pixels}, {"a": other}) == ["a"]
+    assert differences({"a": pixels}, {}) == ["a"]
+    assert differences({"a": pixels}, {"a": pixels.copy()}) == []
