@@ -12,6 +12,8 @@ from PIL import Image
 
 import slideseg
 from slideseg.evaluation import run
+from slideseg.metrics.instances import instance_scores
+from slideseg.metrics.overlap import OverlapTable
 from slideseg.model.unet import UNetConfig
 from slideseg.store.arrays import create_array, write_shard
 from slideseg.store.commit import commit_objects
@@ -19,6 +21,7 @@ from slideseg.store.layout import OBJECTS, ArrayPlan
 from slideseg.store.location import open_store
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
+from tests.made_results import blobs, make_result
 
 RNG = np.random.default_rng(5)
 SHAPE = (301, 400)
@@ -104,6 +107,35 @@ def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch)
     assert report.instances.f1 == 1
     assert report.instances.sq > 0.98
     assert report.instances.predicted == 25
+
+
+@pytest.mark.parametrize("truth", ["tiff", "zarr", "result"])
+def test_objects_of_whole_slides_are_compared_block_by_block_and_exactly(truth, tmp_path, monkeypatch):
+    predicted = make_result(tmp_path / "a.zarr", blobs((700, 610), 1), objects=True)
+    true = make_result(tmp_path / "b.zarr", np.roll(blobs((700, 610), 1), (2, 1), (0, 1)), objects=True)
+    match truth:
+        case "tiff":
+            tifffile.imwrite(tmp_path / "b.tif", true, tile=(128, 128))
+        case "zarr":
+            array = zarr.create_array(tmp_path / "labels.zarr", shape=true.shape, dtype="uint64", chunks=(200, 200))
+            array[:] = np.where(true > 0, true.astype(np.uint64) + 2**40, 0)
+    side = tmp_path / {"tiff": "b.tif", "zarr": "labels.zarr", "result": "b.zarr"}[truth]
+    seen = []
+
+    def counted(one, other):
+        seen.append(one.shape)
+        return OverlapTable(*(getattr(whole(one, other), name) for name in ("predicted", "truth", "pixels")))
+
+    whole = OverlapTable.of
+    monkeypatch.setattr(run, "BLOCK", 256)
+    monkeypatch.setattr(OverlapTable, "of", counted)
+    report = slideseg.evaluate(tmp_path / "a.zarr", side, ["instances"])
+    assert len(seen) == 9
+    assert max(seen) == (256, 256)
+    assert report.instances == instance_scores(whole(predicted, true))
+    assert 0.5 < report.instances.f1 < 1
+    own = "the result's" if truth == "result" else "ids"
+    assert report.notes == (f"instances: predicted objects are the result's, true ones {own}",)
 
 
 def test_probabilities_of_a_result_are_cut_at_the_best_threshold(tmp_path, grey_model):
