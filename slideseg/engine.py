@@ -23,8 +23,7 @@ from slideseg.grid import ShardGrid, Tile, tiles_of
 from slideseg.mirror import read_mirrored
 from slideseg.model.bundled import find_model
 from slideseg.model.file import load_model_file
-from slideseg.resample import ResampledSlide
-from slideseg.slide.open import open_slide
+from slideseg.resample import open_working
 from slideseg.store.shards import ShardStore
 from slideseg.tissue import BLOCK, TissueMap
 
@@ -59,8 +58,7 @@ class Source:
         Raises:
             SlideError: if it can't be opened.
         """
-        slide = open_slide(self.path)
-        return slide if self.level == 0 and self.factor == 1.0 else ResampledSlide(slide, self.level, self.factor)
+        return open_working(self.path, self.level, self.factor)
 
 
 @dataclass(frozen=True, slots=True)

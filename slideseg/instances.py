@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ResultError, ResultInUseError, RunError, explain
@@ -19,10 +20,13 @@ from slideseg.executors.serial import SerialExecutor
 from slideseg.inputs import absolute, take_options
 from slideseg.labelling.paint import id_type
 from slideseg.object_options import ObjectOptions, rules_of
+from slideseg.reassemble.intensity import Image, find_image
 from slideseg.reassemble.objects import RULES, LabelsWorker, Numbered, ObjectsJob, PartsWorker, clear_work, number_objects
 from slideseg.reassemble.pyramid import write_pyramid
 from slideseg.reassemble.table import MeasureWorker, TableJob, write_table
 from slideseg.report import Progress
+from slideseg.slide.chunk import chunk_slide
+from slideseg.slide.open import open_slide
 from slideseg.store.arrays import array_attributes, create_array, finished_shards, plan_of, run_errors
 from slideseg.store.commit import commit_objects, withdraw_objects
 from slideseg.store.create import first_difference
@@ -56,6 +60,8 @@ class ObjectsReport:
     """Shards of labels that were there."""
     across_seams: int
     """Objects that lie in several shards."""
+    notes: tuple[str, ...] = ()
+    """What the table lacks, and why."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
@@ -123,6 +129,8 @@ class Target:
     """What the run wrote about itself."""
     rules: Rules
     """What an object is."""
+    slide: str | None = None
+    """Where the slide can be read now, if it is known that it has not changed."""
 
     @property
     def store(self) -> Store:
@@ -214,14 +222,15 @@ def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: 
     worker = functools.partial(LabelsWorker, job, found.number)
     _run(executor, worker, missing, job, functools.partial(watch, "labelling objects"))
     write_pyramid(target.url, labels, "mode", layout.levels)
+    notes: tuple[str, ...] = ()
     if missing or not _has_table(store):
-        _write_table(executor, target, job, labels, functools.partial(watch, "measuring objects"))
+        notes = _write_table(executor, target, job, labels, functools.partial(watch, "measuring objects"))
     commit_objects(store, layout)
     clear_work(store)
-    return _report(target, found, started, len(missing))
+    return _report(target, found, started, len(missing), notes)
 
 
-def _report(target: Target, found: Numbered, started: float, computed: int) -> ObjectsReport:
+def _report(target: Target, found: Numbered, started: float, computed: int, notes: tuple[str, ...] = ()) -> ObjectsReport:
     seconds = round(time.perf_counter() - started, 3)
     return ObjectsReport(
         result=target.url,
@@ -230,12 +239,18 @@ def _report(target: Target, found: Numbered, started: float, computed: int) -> O
         computed=computed,
         kept=len(target.layout.grid) - computed,
         across_seams=found.across_seams,
+        notes=notes,
     )
 
 
 def _write_table(
     executor: Executor, target: Target, job: ObjectsJob, labels: ArrayPlan, watch: Callable[[int, int], None]
-) -> None:
+) -> tuple[str, ...]:
+    """Measure the objects and write their table; return what it lacks."""
+    image = find_image(target.store, target.record, target.layout, target.slide)
+    copy = None
+    if isinstance(image, Image) and not image.direct:
+        copy = _chunked(target, image)
     table = TableJob(
         url=job.url,
         labels=labels,
@@ -245,9 +260,21 @@ def _write_table(
         names=tuple(one["name"] for one in target.layout.class_dicts()),
         scale=target.scale,
         mpp=target.layout.mpp,
+        image=None if isinstance(image, str) else copy or image,
     )
     _run(executor, functools.partial(MeasureWorker, table), table.missing(), job, watch)
+    if copy is not None:
+        shutil.rmtree(str(copy.path))
     write_table(table)
+    return (f"the table has no intensities: {image}",) if isinstance(image, str) else ()
+
+
+def _chunked(target: Target, image: Image) -> Image:
+    """Copy a slide that can't be read in part into a temporary zarr array beside the result, as `predict` does."""
+    path = f"{absolute(target.url).rstrip('/')}.source.zarr"
+    with closing(open_slide(str(image.path))) as slide:
+        chunk_slide(slide, path)
+    return replace(image, path=path, direct=True)
 
 
 def _check_class_map(store: Store, job: ObjectsJob) -> None:

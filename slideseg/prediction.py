@@ -177,6 +177,7 @@ class _Run:
         self._watcher = watcher
         self._kept_pixels = 0
         self._objects: int | None = None
+        self._copied = False
 
     def chunk(self) -> str | None:
         """Copy a slide that can't be read box by box into a temporary zarr array beside the result; return where."""
@@ -187,6 +188,7 @@ class _Run:
         with closing(open_slide(self.plan.job.source.path)) as slide:
             chunk_slide(slide, copy, self.plan.workers)
         self.plan = self.plan.with_source(copy)
+        self._copied = True
         return copy
 
     def compute_shards(self, executor: Executor) -> None:
@@ -256,7 +258,8 @@ class _Run:
 
     def _target(self, record: dict[str, Any]) -> Target | None:
         rules = self.plan.objects
-        return None if rules is None else Target(self.plan.job.output, self.layout, record, rules)
+        copy = self.plan.job.source.path if self._copied else None
+        return None if rules is None else Target(self.plan.job.output, self.layout, record, rules, copy)
 
     def tiling_error(self) -> float:
         """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.geometry import Box
+from slideseg.slide.open import open_slide
 from slideseg.slide.reader import Facts, Reader, make_levels
 
 if TYPE_CHECKING:
@@ -96,6 +97,16 @@ class ResampledSlide(Reader):
         tall = rows @ source.reshape(height, width * channels).astype(np.float64)
         wide = columns @ tall.reshape(-1, width, channels).transpose(1, 0, 2).reshape(width, -1)
         return _to_type(wide.reshape(-1, box.shape[0], channels).transpose(1, 0, 2), self.dtype)
+
+
+def open_working(path: str, level: int, factor: float) -> Slide:
+    """Open a slide as one whose level 0 is the working resolution: a level, shrunk by ``factor``.
+
+    Raises:
+        SlideError: if it can't be opened, or has no such level.
+    """
+    slide = open_slide(path)
+    return slide if level == 0 and factor == 1.0 else ResampledSlide(slide, level, factor)
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:

@@ -41,6 +41,8 @@ def objects(result: str, connectivity: str, as_json: bool, **options: Any) -> No
     if as_json:
         click.echo(json.dumps(report.to_dict()))
         return
+    for note in report.notes:
+        click.echo(f"warning: {note}", err=True)
     click.echo(
         f"{report.result}: {report.number:,} objects, {report.across_seams:,} of them across seams of shards, "
         f"in {report.seconds:.1f} s "

@@ -1,7 +1,7 @@
 """Measure objects in one shard, add up what several shards measured of one, and tell its size and form.
 
-Everything that is added up is a whole number, so the sums don't depend on the shards. The numbers are those of scikit-image's
-``regionprops``.
+Everything that is added up is a whole number, but for images of fractions, so the sums don't depend on the shards. The numbers
+are those of scikit-image's ``regionprops``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from slideseg.geometry import Box
 from slideseg.labelling.growth import class_table
 from slideseg.labelling.hull import hulls_of, in_order, pixels_in_hulls, points_of_runs
-from slideseg.labelling.runs import Ints, Runs, runs_of
+from slideseg.labelling.runs import Ints, Runs, expand, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,8 @@ class Measures:
     """(n, 3) pixels of the outline of each of `KINDS`."""
     probability: Ints
     """Sum of 255 p that a pixel is no background; 0 where probabilities are not kept."""
+    intensity: np.ndarray
+    """(n, c) sums of the image's channels over the pixels; c is 0 without an image. Fractions where the image has such."""
     hull: Ints
     """(m, 2) corners of all hulls, doubled, one hull after the other."""
     corners: Ints
@@ -82,21 +84,30 @@ def chained(pieces: Sequence[Measures]) -> Measures:
     return Measures(**{one.name: np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(Measures)})
 
 
-def measure(
-    labels: np.ndarray, class_map: np.ndarray, foreground: np.ndarray | None, place: Place, classes: tuple[int, ...]
-) -> Measures:
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What is known of the pixels of a shard, besides their objects."""
+
+    class_map: np.ndarray
+    """Class ids (y, x)."""
+    foreground: np.ndarray | None = None
+    """255 p (y, x) that a pixel is no background."""
+    image: np.ndarray | None = None
+    """The image (y, x, c)."""
+
+
+def measure(labels: np.ndarray, pixels: Pixels, place: Place, classes: tuple[int, ...]) -> Measures:
     """Measure the objects and parts of objects in a shard.
 
     Args:
         labels: object ids (y, x) of the shard and what there is of the image within `HALO` around it.
-        class_map: class ids (y, x) of the shard alone.
-        foreground: 255 p (y, x) that a pixel of the shard is no background.
+        pixels: what is known of the shard's own pixels.
         place: where the shard lies.
         classes: the classes that make objects.
     """
     outer = place.box.grow(HALO).intersect(Box.of_shape(place.shape_yx))
     owned = labels[place.box.relative_to(outer).slices]
-    core = np.where(class_table(classes)[class_map], class_map, np.uint8(0))
+    core = np.where(class_table(classes)[pixels.class_map], pixels.class_map, np.uint8(0))
     runs = runs_of((owned.astype(np.int64) << 8) | core)
     used = np.flatnonzero(runs.value >> 8)
     ids, which = np.unique(runs.value[used] >> 8, return_inverse=True)
@@ -116,7 +127,8 @@ def measure(
         box=box,
         moments=_moments(ids.size, which, row - box[which, 0], start - box[which, 1], stop - box[which, 1]),
         outline=_outline(labels, outer, place.box, runs, local, ids.size),
-        probability=_weighted(runs, local, foreground, ids.size),
+        probability=_weighted(runs, local, pixels.foreground, ids.size),
+        intensity=_intensities(runs, local, pixels.image, ids.size),
         hull=hull,
         corners=np.bincount(hull_of, minlength=ids.size),
     )
@@ -184,6 +196,19 @@ def _weighted(runs: Runs, local: Ints, foreground: np.ndarray | None, count: int
     return _sums(count + 1, local, sums)[1:]
 
 
+def _intensities(runs: Runs, local: Ints, image: np.ndarray | None, count: int) -> np.ndarray:
+    if image is None:
+        return np.zeros((count, 0), np.int64)
+    wide = np.int64 if image.dtype.kind in "bui" else np.float64
+    sums = np.zeros((count, image.shape[-1]), wide)
+    used = np.flatnonzero(local)
+    if used.size:
+        length = runs.length[used]
+        values = image.reshape(-1, image.shape[-1])[expand(runs.begin[used], runs.begin[used] + length)]
+        np.add.at(sums, local[used] - 1, np.add.reduceat(values, np.cumsum(length) - length, axis=0, dtype=wide))
+    return sums
+
+
 def merged(parts: Measures) -> Measures:
     """Add up the rows of each object; returns one row an object, in order."""
     if not parts.id.size:
@@ -205,6 +230,7 @@ def merged(parts: Measures) -> Measures:
         moments=np.add.reduceat(moments[order], starts),
         outline=np.add.reduceat(parts.outline[order], starts),
         probability=np.add.reduceat(parts.probability[order], starts),
+        intensity=np.add.reduceat(parts.intensity[order], starts),
         hull=hull,
         corners=np.bincount(hull_of, minlength=ids.size),
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slideseg.labelling.measure import HALO, Measures, chained, forms_of, measure, merged
+from slideseg.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.labelling.rules import Place
 from slideseg.reassemble.objects import WORK
 from slideseg.store.arrays import read_around, read_shard, run_errors
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from zarr.abc.store import Store
 
+    from slideseg.reassemble.intensity import Image
+
 ROWS = 65_536
 """Rows of a row group at most."""
 MEASURES = f"{WORK}/measures"
@@ -32,7 +34,7 @@ LENGTHS = (
     "perimeter", "centroid_y", "centroid_x", "bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1", "major_axis", "minor_axis",
 )  # fmt: skip
 """Columns that are there twice: in pixels of the slide's level 0 (``_px``) and in microns (``_um``)."""
-SCHEMA = pa.schema(
+COLUMNS = pa.schema(
     [
         ("id", pa.int64()),
         ("class", pa.uint8()),
@@ -48,7 +50,7 @@ SCHEMA = pa.schema(
         ("probability", pa.float64()),
     ]
 )
-"""Columns of the table."""
+"""Columns of every table; one that knows the image has also the mean of each channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,22 @@ class TableJob:
     """Side of a pixel of the labels, in pixels of the slide's level 0."""
     mpp: float | None
     """Side of a pixel of the labels in microns."""
+    image: Image | None = None
+    """The image under the labels, where it can be had."""
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        """Columns of the image's channels."""
+        return () if self.image is None else tuple(f"mean_{name}" for name in self.image.channels)
+
+    @property
+    def folder(self) -> str:
+        """Where measures are kept: those with an image are not mixed with those without."""
+        return f"{MEASURES}/{len(self.means)}"
 
     def key(self, index: int) -> str:
         """Return where the measures of a shard are kept."""
-        return f"{MEASURES}/{index}"
+        return f"{self.folder}/{index}"
 
     def missing(self) -> list[int]:
         """Return the shards that are not measured yet.
@@ -83,7 +97,7 @@ class TableJob:
             RunError: if the storage fails.
         """
         with run_errors(f"the files in {MEASURES} can't be listed"):
-            there = set(list_keys(open_store(self.url), f"{MEASURES}/"))
+            there = set(list_keys(open_store(self.url), f"{self.folder}/"))
         return [index for index in range(len(self.labels.grid)) if self.key(index) not in there]
 
 
@@ -93,19 +107,22 @@ class MeasureWorker:
     def __init__(self, job: TableJob) -> None:
         self._job = job
         self._store = open_store(job.url)
+        self._image = None if job.image is None else job.image.open(self._store)
 
     def __call__(self, index: int) -> int:
         """Do one shard; return how many pixels it has.
 
         Raises:
             ResultError: if the result can't be read there.
+            SlideError: if the slide can't be read there.
             RunError: if the storage fails.
         """
         job, shard = self._job, self._job.labels.grid[index]
         labels, _ = read_around(self._store, job.labels, index, HALO)
-        class_map = read_shard(self._store, job.class_map, index)
+        image = None if self._image is None else self._image.read(shard)
+        pixels = Pixels(read_shard(self._store, job.class_map, index), self._foreground(index), image)
         place = Place(shard.write_box, shard.plane, job.labels.grid.shape_yx)
-        measures = measure(labels, class_map, self._foreground(index), place, job.classes)
+        measures = measure(labels, pixels, place, job.classes)
         with run_errors(f"the measures of shard {index} can't be written"):
             write_key(self._store, job.key(index), measures.to_bytes())
         return shard.write_box.area
@@ -134,7 +151,7 @@ def write_table(job: TableJob) -> None:
     with (
         run_errors("the table can't be written"),
         write_file(store, TABLE) as path,
-        pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer,
+        pq.ParquetWriter(path, _schema(job), compression="zstd") as writer,
     ):
         for strip in _strips(store, job):
             inside = [measures.select(~_reaches_seam(place, measures)) for place, measures in strip]
@@ -174,6 +191,10 @@ def _starting_in(across: Measures, place: Place) -> Measures:
     return across.select((across.plane == place.plane) & (place.box.y0 <= y0) & (y0 < place.box.y1))
 
 
+def _schema(job: TableJob) -> pa.Schema:
+    return pa.schema([*COLUMNS, *((name, pa.float64()) for name in job.means)])
+
+
 def _rows(job: TableJob, objects: Measures) -> pa.Table:
     forms, unit = forms_of(objects), {"px": job.scale, "um": job.mpp}
     lengths = dict(
@@ -195,4 +216,5 @@ def _rows(job: TableJob, objects: Measures) -> pa.Table:
     }
     for name, values in lengths.items():
         columns |= {f"{name}_{short}": nothing if side is None else values * side for short, side in unit.items()}
-    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+    columns |= dict(zip(job.means, (objects.intensity / objects.pixels[:, None]).T, strict=True))
+    return pa.table({name: columns[name] for name in _schema(job).names}, schema=_schema(job))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from zarr.storage import LocalStore
@@ -85,5 +85,5 @@ def _wanted_hash(store: Store) -> str | None:
     return None if wanted is None else str(wanted)
 
 
-def _opened(store: Store) -> BinaryIO:
+def _opened(store: Store) -> io.BufferedReader | io.BytesIO:
     return (store.root / TABLE).open("rb") if isinstance(store, LocalStore) else io.BytesIO(read_key(store, TABLE) or b"")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 import slideseg
 from slideseg.geometry import Box
@@ -159,6 +160,29 @@ def test_the_plan_tells_of_objects(image, grey_model, tmp_path):
 def test_python_does_the_same(image, grey_model, tmp_path):
     report = slideseg.predict(image, tmp_path / "x.zarr", model=grey_model[0], workers=1, objects=True)
     assert report.slides[0].objects == slideseg.open_result(tmp_path / "x.zarr").table.num_rows > 0
+
+
+def test_the_table_tells_the_colours_of_any_slide_and_image(rgb_model, tmp_path):
+    """A PNG is copied so that parts can be read, and the copy removed; a full image in the result serves as well."""
+    pixels = np.random.default_rng(2).integers(0, 255, (140, 210, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    tables = []
+    for name, more in (("a", ["--objects"]), ("b", ["--image", "full"])):
+        out = tmp_path / f"{name}.zarr"
+        done = run_slideseg("predict", tmp_path / "x.png", "-o", out, "-m", rgb_model[0], "-w", 1, *more)
+        assert done.status == 0, done.err
+        if name == "b":
+            (tmp_path / "x.png").rename(tmp_path / "y.png")
+            assert run_slideseg("objects", out).status == 0
+        assert not (tmp_path / f"{name}.zarr.source.zarr").exists()
+        tables.append((out / "tables/objects.parquet").read_bytes())
+    assert tables[0] == tables[1]
+    (tmp_path / "y.png").rename(tmp_path / "x.png")
+    assert run_slideseg("objects", tmp_path / "a.zarr", "--overwrite").status == 0
+    assert (tmp_path / "a.zarr/tables/objects.parquet").read_bytes() == tables[0]
+    assert not (tmp_path / "a.zarr.source.zarr").exists()
+    labels, table = objects_of(tmp_path / "a.zarr"), slideseg.open_result(tmp_path / "a.zarr").table
+    assert table["mean_green"][4].as_py() == pytest.approx(pixels[labels == 5, 1].mean())
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from pyarrow import parquet
 from skimage.measure import regionprops
@@ -21,6 +22,7 @@ from slideseg.labelling.rules import Rules
 from slideseg.object_options import ObjectOptions, rules_of
 from slideseg.reassemble import objects as reassembled
 from slideseg.reassemble.pyramid import write_label_pyramid
+from slideseg.slide.fingerprint import fingerprint
 from slideseg.store import verify as verification
 from slideseg.store.commit import commit
 from slideseg.store.create import create_result
@@ -327,6 +329,65 @@ def test_the_table_has_a_row_an_object(tmp_path):
     assert counts["area_fraction"] == pytest.approx((labels_of(url) > 0).mean(), abs=1e-6)
     assert counts["per_mm2"] == pytest.approx(len(want) / (class_map.size * 0.25e-6), rel=1e-4)
     assert json.loads(run_cli("info", url, "--json"))["objects"] == [counts]
+
+
+def a_slide(path: Path, shape=(700, 600, 3), dtype=np.uint8) -> tuple[np.ndarray, dict]:
+    """Write an image; return it and what a run says of it."""
+    image = np.random.default_rng(3).integers(0, 250, shape).astype(dtype)
+    rgb = shape[-1] == 3
+    tifffile.imwrite(path, image if rgb else image[..., 0], tile=(128, 128), photometric="rgb" if rgb else "minisblack")
+    facts = {"path": str(path), "fingerprint": fingerprint(path), "level": 0, "shape": list(shape)}
+    return image, {"slide": facts, "run": {"level": 0, "factor": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "names"),
+    [((700, 600, 3), np.uint8, ("red", "green", "blue")), ((700, 600, 1), np.uint16, ("0",))],
+)
+def test_the_table_has_the_means_of_the_slides_channels(tmp_path, shape, dtype, names):
+    image, facts = a_slide(tmp_path / "slide.tif", shape, dtype)
+    url = write_result(tmp_path / "x.zarr", a_class_map(), **facts)
+    assert slideseg.objects(url).notes == ()
+    want = regionprops(labels_of(url).astype(np.int64), image)
+    table = slideseg.open_result(url).table
+    assert [name for name in table.column_names if name.startswith("mean_")] == [f"mean_{name}" for name in names]
+    for n, name in enumerate(names):
+        np.testing.assert_allclose(table[f"mean_{name}"], [np.atleast_1d(one.intensity_mean)[n] for one in want], rtol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["gone", "changed", "of another shape", "untold"])
+def test_without_its_slide_a_table_has_no_means_and_it_is_said(tmp_path, what):
+    _, facts = a_slide(tmp_path / "slide.tif", (500, 600, 3) if what == "of another shape" else (700, 600, 3))
+    match what:
+        case "gone":
+            (tmp_path / "slide.tif").unlink()
+        case "changed":
+            tifffile.imwrite(tmp_path / "slide.tif", np.zeros((700, 600, 3), np.uint8))
+        case "untold":
+            facts["run"] = {}
+    url = write_result(tmp_path / "x.zarr", a_class_map(), **facts)
+    done = run_slideseg("objects", url, "--json")
+    assert done.status == 0
+    (note,) = done.report["notes"]
+    assert note.startswith("the table has no intensities: ")
+    assert not [name for name in slideseg.open_result(url).table.column_names if name.startswith("mean_")]
+
+
+def test_a_slide_that_goes_while_objects_are_measured_is_no_trouble(tmp_path, monkeypatch):
+    _, facts = a_slide(tmp_path / "slide.tif")
+    url, other = (write_result(tmp_path / name, a_class_map(), **facts) for name in ("x.zarr", "y.zarr"))
+    with monkeypatch.context() as patch:
+        patch.setattr(instances, "write_table", raises_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            slideseg.objects(url)
+    (tmp_path / "slide.tif").unlink()
+    slideseg.objects(url)
+    slideseg.objects(other)
+    assert files(url) == files(other)
+
+
+def raises_interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_table_without_microns_and_without_objects(tmp_path):

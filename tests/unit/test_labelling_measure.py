@@ -10,7 +10,7 @@ from skimage.measure import regionprops
 
 from slideseg.geometry import Box
 from slideseg.grid import ShardGrid
-from slideseg.labelling.measure import HALO, Measures, chained, forms_of, measure, merged
+from slideseg.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.labelling.paint import label_image
 from slideseg.labelling.rules import Place, Rules
 from tests.properties.test_objects_equal_whole import blobs, comb, spiral
@@ -18,12 +18,13 @@ from tests.properties.test_objects_equal_whole import blobs, comb, spiral
 SHAPES = {"blobs": blobs(60, 3, 2), "comb": comb(21), "spiral": spiral(19), "full": np.ones((9, 12), np.uint8)}
 
 
-def in_shards(labels: np.ndarray, class_map: np.ndarray, foreground, side: int) -> Measures:
+def in_shards(labels: np.ndarray, class_map: np.ndarray, foreground, side: int, image=None) -> Measures:
     pieces = []
     for shard in ShardGrid(labels.shape, 1, side):
         seen = shard.write_box.grow(HALO).intersect(Box.of_shape(labels.shape))
         place, own = Place(shard.write_box, 0, labels.shape), shard.write_box.slices
-        pieces.append(measure(labels[seen.slices], class_map[own], foreground[own], place, (1, 2)))
+        pixels = Pixels(class_map[own], foreground[own], None if image is None else image[own])
+        pieces.append(measure(labels[seen.slices], pixels, place, (1, 2)))
     return merged(Measures.from_bytes(chained(pieces).to_bytes()))
 
 
@@ -72,4 +73,16 @@ def test_sums_of_objects_larger_than_64_bits_are_exact():
 def measure_of(box: Box, shape: tuple[int, int]) -> Measures:
     seen = box.grow(HALO).intersect(Box.of_shape(shape))
     ones = np.ones(box.shape, np.uint8)
-    return measure(np.ones(seen.shape, np.int64), ones, None, Place(box, 0, shape), (1,))
+    return measure(np.ones(seen.shape, np.int64), Pixels(ones), Place(box, 0, shape), (1,))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("side", [3, 16, 100])
+def test_intensities_are_the_means_of_regionprops(dtype, side):
+    class_map = SHAPES["blobs"]
+    labels = label_image(class_map, Rules((1, 2))).astype(np.int64)
+    image = (np.random.default_rng(1).random((*labels.shape, 3)) * (1 if dtype == "float32" else 250)).astype(dtype)
+    got = in_shards(labels, class_map, np.zeros(labels.shape, np.uint8), side, image)
+    want = np.array([one.intensity_mean for one in regionprops(labels, image)])
+    np.testing.assert_allclose(got.intensity / got.pixels[:, None], want, rtol=1e-6 if dtype == "float32" else 1e-12)
+    assert got.intensity.dtype == (np.float64 if dtype == "float32" else np.int64)
