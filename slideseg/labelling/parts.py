@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slideseg.labelling.growth import NONE, class_table, grow
+from slideseg.labelling.growth import NONE, seed_objects
 from slideseg.labelling.rules import DUAL, Place, Rules
 from slideseg.labelling.runs import Ints, Runs, join_runs, pairs_below, runs_of
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from slideseg.geometry import Box
+    from slideseg.labelling.growth import Seeded
 
 OPEN = 1
 """Number of the part of all background that is certainly no hole, among the holes' parts at a side."""
@@ -179,16 +180,17 @@ def find_parts(class_map: np.ndarray, inner: Box, place: Place, rules: Rules) ->
         place: where the shard lies.
         rules: what an object is.
     """
-    owned = class_map[inner.slices]
-    core = runs_of(np.where(class_table(rules.classes)[owned], owned, np.uint8(0)))
-    number, part = join_runs(core, core.value > 0, rules.connectivity)
-    keys = [-line.astype(np.int64) for line in _edges(owned)]
-    if rules.border is None:
-        return _described(core, number, part, keys, place, rules)
-    labels = core.paint(part.astype(np.int32))
-    number += _add_grown(labels, number, keys, _grown(class_map, inner, rules), place)
-    grown = runs_of(labels)
-    return _described(grown, number, grown.value.astype(np.int64), keys, place, rules)
+    seeded = seed_objects(class_map, rules)
+    core = seeded.core[inner.slices]
+    runs = runs_of(core)
+    number, part = join_runs(runs, runs.value > 0, rules.connectivity)
+    keys = [-line.astype(np.int64) for line in _edges(core)]
+    if not seeded.grown.size:
+        return _described(runs, number, part, keys, place, rules)
+    labels = runs.paint(part.astype(np.int32))
+    number += _add_grown(labels, number, keys, _grown_within(seeded, class_map.shape[1], inner), place)
+    runs = runs_of(labels)
+    return _described(runs, number, runs.value.astype(np.int64), keys, place, rules)
 
 
 def _edges(image: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -196,13 +198,12 @@ def _edges(image: np.ndarray) -> tuple[np.ndarray, ...]:
     return image[0], image[-1], image[:, 0], image[:, -1]
 
 
-def _grown(class_map: np.ndarray, inner: Box, rules: Rules) -> tuple[Ints, Ints, Ints, Ints]:
+def _grown_within(seeded: Seeded, width: int, inner: Box) -> tuple[Ints, Ints, Ints, Ints]:
     """Return (y, x, seed's y, seed's x), counted from the shard's first pixel, of its pixels that objects grow to."""
-    pixels, seeds = grow(class_map, rules)
-    width = class_map.shape[1]
-    y, x = pixels // width - inner.y0, pixels % width - inner.x0
+    y, x = seeded.grown // width - inner.y0, seeded.grown % width - inner.x0
     mine = _within(y, x, inner.shape)
-    return y[mine], x[mine], seeds[mine] // width - inner.y0, seeds[mine] % width - inner.x0
+    seed = seeded.seed[mine]
+    return y[mine], x[mine], seed // width - inner.y0, seed % width - inner.x0
 
 
 def _within(y: Ints, x: Ints, shape: tuple[int, int]) -> NDArray[np.bool_]:

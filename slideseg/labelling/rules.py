@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slideseg.labelling.split import reach_of
+
 if TYPE_CHECKING:
     from slideseg.geometry import Box
 
@@ -18,7 +20,7 @@ class Rules:
 
     It is made in this order:
 
-    1. pixels of the same class in `classes` that touch are one object;
+    1. pixels of the same class in `classes` that touch are one object; with `split` it is parted at its necks;
     2. pixels of the class `border` go to the nearest object, at most `reach` steps away;
     3. holes of at most `max_hole` pixels that lie in one object are filled;
     4. objects of less than `min_area` pixels are removed.
@@ -26,6 +28,8 @@ class Rules:
 
     classes: tuple[int, ...]
     """Ids of the classes whose pixels make objects."""
+    split: int = 0
+    """Pixels around an object's middle in which it has no other; 0 parts nothing."""
     border: int | None = None
     """Id of the class that objects grow into; None if they don't."""
     reach: int = 0
@@ -40,7 +44,7 @@ class Rules:
     @property
     def halo(self) -> int:
         """Pixels around a shard that decide its labels."""
-        return 0 if self.border is None else self.reach
+        return reach_of(self.split) + (0 if self.border is None else self.reach)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,16 @@ def in_raster_order(labels: np.ndarray) -> np.ndarray:
 
 def whole(class_map: np.ndarray, rules: Rules) -> np.ndarray:
     """Return the objects of a whole image, by scipy and by loops over its pixels."""
-    labels = np.zeros(class_map.shape, np.int64)
+    labels, seeds = np.zeros(class_map.shape, np.int64), numbers(class_map.shape)
     for class_id in rules.classes:
-        found, _ = ndimage.label(class_map == class_id, structure(rules.connectivity))
+        mask = class_map == class_id
+        found = ndimage.label(mask, structure(rules.connectivity))[0]
+        if rules.split:
+            found, own = parted(mask, rules)
+            seeds[mask] = own[mask]
         labels[found > 0] = found[found > 0] + labels.max()
     if rules.border is not None:
-        labels = grown(labels, class_map == rules.border, rules)
+        labels, _ = grown(labels, seeds, class_map == rules.border, rules.reach, rules.connectivity)
     if rules.max_hole:
         labels = filled(labels, rules)
     areas = np.bincount(labels.ravel())
@@ -44,17 +48,50 @@ def whole(class_map: np.ndarray, rules: Rules) -> np.ndarray:
     return in_raster_order(labels)
 
 
-def grown(labels: np.ndarray, border: np.ndarray, rules: Rules) -> np.ndarray:
-    height, width = labels.shape
+def numbers(shape: tuple[int, int]) -> np.ndarray:
+    return np.arange(shape[0] * shape[1]).reshape(shape)
+
+
+def parted(mask: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    """Return the objects of a class (its peaks, what grows to them, and what is far from all) and each pixel's seed."""
     around = structure(rules.connectivity)
-    seeds = np.where(labels > 0, np.arange(labels.size).reshape(labels.shape), UNSEEN)
-    for _ in range(rules.reach):
+    middles, number = ndimage.label(peaks_of(mask, rules.split), around)
+    own = numbers(mask.shape)
+    found, seeds = grown(middles, own, mask & (middles == 0), 8 * rules.split, rules.connectivity)
+    rest, _ = ndimage.label(mask & (found == 0), around)
+    return np.where(rest > 0, rest + number, found), np.where(rest > 0, own, seeds)
+
+
+def peaks_of(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Return the peaks of a mask, pixel by pixel, as the documentation says it."""
+    outside = np.argwhere(~mask)
+    levels = np.zeros(mask.shape, np.int64)
+    for y, x in np.ndindex(mask.shape):
+        far = min((((y - j) ** 2 + (x - i) ** 2) ** 0.5 for j, i in outside), default=np.inf)
+        levels[y, x] = min(far, 4 * radius) * (40 / radius)
+    wide = np.pad(levels, 1, mode="edge")
+    smooth = np.where(mask, sum(wide[j : j + mask.shape[0], i : i + mask.shape[1]] for j in range(3) for i in range(3)) // 9, 0)
+    peaks = np.zeros(mask.shape, bool)
+    for y, x in np.argwhere(mask):
+        if smooth[y, x] == smooth[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1].max():
+            peaks[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = True
+    return peaks & mask
+
+
+def grown(
+    labels: np.ndarray, seeds: np.ndarray, border: np.ndarray, reach: int, connectivity: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what every pixel belongs to after so many steps into ``border``, and its seed: the first of the nearest."""
+    height, width = labels.shape
+    around = structure(connectivity)
+    seeds = np.where(labels > 0, seeds, UNSEEN)
+    for _ in range(reach):
         after = seeds.copy()
         for y, x in np.argwhere(border & (seeds == UNSEEN)):
             near = [(y + j - 1, x + i - 1) for j, i in np.argwhere(around)]
             after[y, x] = min(seeds[p] for p in near if 0 <= p[0] < height and 0 <= p[1] < width)
         seeds = after
-    return np.where(seeds < UNSEEN, labels.ravel()[np.minimum(seeds, labels.size - 1)], 0)
+    return np.where(seeds < UNSEEN, labels.ravel()[np.minimum(seeds, labels.size - 1)], 0), seeds
 
 
 def filled(labels: np.ndarray, rules: Rules) -> np.ndarray:
@@ -120,6 +157,7 @@ plain = st.builds(Rules, st.sampled_from([(1,), (1, 2, 3)]), connectivity=connec
 rules_of_all_kinds = st.builds(
     Rules,
     classes=st.sampled_from([(1,), (1, 3)]),
+    split=st.sampled_from([0, 0, 1, 2]),
     border=st.sampled_from([None, 2]),
     reach=st.integers(0, 4),
     connectivity=connectivities,
@@ -170,6 +208,37 @@ def test_planes_of_a_stack_are_numbered_one_after_the_other(class_map, rules):
         want = whole(plane, rules)
         np.testing.assert_array_equal(labels, np.where(want > 0, want + before, 0))
         before += int(want.max())
+
+
+def test_touching_disks_are_parted_at_their_necks_for_any_shards():
+    y, x = np.indices((40, 130))
+    disks = [(20, 12, 11), (20, 32, 11), (20, 52, 11), (20, 90, 17)]
+    class_map = np.max([(y - j) ** 2 + (x - i) ** 2 < r * r for j, i, r in disks], axis=0).astype(np.uint8)
+    class_map[19:22, 60:110] = 1  # a bridge
+    assert label_image(class_map, Rules((1,))).max() == 1
+    rules = Rules((1,), split=6)
+    labels = label_image(class_map, rules)
+    assert len({labels[j, i] for j, i, _ in disks}) == 4
+    assert set(np.unique(labels[class_map > 0])) == set(range(1, labels.max() + 1)), "every pixel stays in an object"
+    for side in (7, 16, 33):
+        np.testing.assert_array_equal(label_image(class_map, rules, side), labels)
+
+
+def test_what_no_peak_reaches_is_an_object_of_its_own():
+    y, x = np.indices((41, 400))
+    cone = (np.abs(y - 20) <= x / 20).astype(np.uint8)
+    labels = label_image(cone, Rules((1,), split=2))
+    assert labels[20, 399] != labels[20, 0] != 0
+    for side in (9, 40):
+        np.testing.assert_array_equal(label_image(cone, Rules((1,), split=2), side), labels)
+
+
+def test_parting_never_joins_classes():
+    class_map = np.ones((20, 30), np.uint8)
+    class_map[:, 15:] = 3
+    labels = label_image(class_map, Rules((1, 3), split=3), 7)
+    assert labels.max() == 2
+    np.testing.assert_array_equal(labels == 2, class_map == 3)
 
 
 def test_ids_have_64_bits_where_32_are_too_few():
