@@ -118,6 +118,8 @@ def test_a_link_leads_to_an_object(made, browser):
         width = browser.evaluate("document.querySelector('main').clientWidth")
         assert abs(across - width / 2) < 2
         assert abs(down - SIZE[1] / 2) < 2
+        show(browser, view, "object=2&zoom=3")
+        assert "zoom=3" in browser.evaluate("writeAddress(), location.hash")
 
 
 def test_close_up_pixels_have_sharp_edges(made, browser):

@@ -253,8 +253,8 @@ async function showPoint(x, y) {
   writeAddress();
 }
 
-/** Show an object by its number, and go there unless the address says where to look. */
-async function showObject(id, go) {
+/** Show an object by its number, and go there if wanted: so close that it fills a part of the view, unless a scale is named. */
+async function showObject(id, go, scale = null) {
   const row = await ask(`objects/${id}`);
   if (row === null) return;
   if (row.plane !== state.plane) setPlane(row.plane);
@@ -263,7 +263,7 @@ async function showObject(id, go) {
   const [sy, sx] = facts.scale_yx;
   const side = Math.max((row.bbox_y1_px - row.bbox_y0_px) / sy, (row.bbox_x1_px - row.bbox_x0_px) / sx, 4);
   const size = viewer.viewport.getContainerSize();
-  lookAt(row.centroid_x_px / sx, row.centroid_y_px / sy, Math.min(size.x, size.y) / (AROUND * side), true);
+  lookAt(row.centroid_x_px / sx, row.centroid_y_px / sy, scale ?? Math.min(size.x, size.y) / (AROUND * side), true);
 }
 
 // --- the panel -----------------------------------------------------------------------------------------------------------
@@ -343,10 +343,11 @@ function buildPanel() {
   document.title = `${facts.title} · slideseg`;
   byId("title").textContent = facts.title;
   document.body.classList.toggle("bare", !state.panel);
-  const notices = [facts.notice];
-  if (!facts.layers.image) notices.push("The slide can't be shown: the result carries no image of it.");
+  const notices = [];
+  if (!facts.layers.image) notices.push(`The result carries no image, and the slide can't be shown: ${facts.notice}`);
+  else if (facts.notice) notices.push(`The slide's details can't be shown: ${facts.notice}`);
   else if (facts.image_coarsest < facts.layers.image.levels - 1) notices.push("Zoom in to see the slide: its file has no smaller copy.");
-  byId("notice").textContent = notices.filter(Boolean).join(" ");
+  byId("notice").textContent = notices.join(" ");
   byId("notice").hidden = !byId("notice").textContent;
   for (const name of Object.keys(facts.layers).reverse()) {
     const control = layerControl(name);
@@ -408,7 +409,7 @@ async function start() {
   const [sy, sx] = facts.scale_yx;
   if (state.x !== null && state.y !== null) lookAt(state.x / sx, state.y / sy, state.zoom, true);
   else if (state.zoom !== null) lookAt(facts.columns / 2, facts.rows / 2, state.zoom, true);
-  if (state.object !== null) await showObject(state.object, state.x === null);
+  if (state.object !== null) await showObject(state.object, state.x === null, state.zoom);
   pending--;
   showSums();
 }
