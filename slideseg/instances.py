@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from slideseg.store.table import has_table
 
 if TYPE_CHECKING:
     import os
+    from contextlib import AbstractContextManager
 
     from zarr.abc.store import Store
 
@@ -170,12 +171,13 @@ class Target:
             RunError: if the storage fails.
         """
         store = self.store
-        about = _about(store)
-        if "number" not in about or "ome" not in array_attributes(store, OBJECTS) or not _has_table(store):
+        about, names = _about(store), [one.name for one in fields(Numbered)]
+        named = "ome" in array_attributes(store, OBJECTS) and set(names) <= set(about)
+        if not named or not _has_table(store):
             return None
         levels = (self.layout.labels(OBJECTS, id_type(about["number"]), level) for level in range(self.layout.levels))
         whole = all(len(finished_shards(store, plan)) == len(plan.grid) for plan in levels)
-        return Numbered(**{one.name: about[one.name] for one in fields(Numbered)}) if whole else None
+        return Numbered(**{name: about[name] for name in names}) if whole else None
 
 
 def _about(store: Store) -> dict[str, Any]:
@@ -213,6 +215,16 @@ def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: 
     job = ObjectsJob(absolute(target.url), plan_of(store, f"{SEGMENTATION}/0"), target.rules)
     _check_class_map(store, job)
     _begin(store, target.rules, replace=replace)
+    with executor_kept(executor):
+        found, computed, notes = _write_all(target, executor, job, watch)
+    commit_objects(store, layout)
+    clear_work(store)
+    return _report(target, found, started, computed, notes)
+
+
+def _write_all(target: Target, executor: Executor, job: ObjectsJob, watch: Watch) -> tuple[Numbered, int, tuple[str, ...]]:
+    """Write labels, pyramid and table; return what was found, how many shards were written, and what the table lacks."""
+    store = target.store
     _run(executor, functools.partial(PartsWorker, job), job.missing_parts(), job, functools.partial(watch, "finding objects"))
     found = number_objects(job)
     labels = job.labels(found.number)
@@ -221,13 +233,11 @@ def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: 
     missing = [index for index in range(len(labels.grid)) if index not in done]
     worker = functools.partial(LabelsWorker, job, found.number)
     _run(executor, worker, missing, job, functools.partial(watch, "labelling objects"))
-    write_pyramid(target.url, labels, "mode", layout.levels)
+    write_pyramid(target.url, labels, "mode", target.layout.levels)
     notes: tuple[str, ...] = ()
     if missing or not _has_table(store):
         notes = _write_table(executor, target, job, labels, functools.partial(watch, "measuring objects"))
-    commit_objects(store, layout)
-    clear_work(store)
-    return _report(target, found, started, len(missing), notes)
+    return found, len(missing), notes
 
 
 def _report(target: Target, found: Numbered, started: float, computed: int, notes: tuple[str, ...] = ()) -> ObjectsReport:
@@ -325,3 +335,12 @@ def executor_for(workers: int, address: str | None) -> Executor:
     from slideseg.executors.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
 
     return RayExecutor(workers, address)
+
+
+def executor_kept(executor: Executor) -> AbstractContextManager[None]:
+    """Keep what an executor starts for as long as the block lasts: a Ray of its own is started once, not for every pass."""
+    if isinstance(executor, SerialExecutor):
+        return nullcontext()
+    from slideseg.executors.ray import RayExecutor, connected  # noqa: PLC0415 - a single worker does without Ray
+
+    return connected(executor.workers, executor.address) if isinstance(executor, RayExecutor) else nullcontext()

@@ -195,9 +195,11 @@ def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsChec
     try:
         if "ome" not in array_attributes(store, OBJECTS):
             return None
-        about = array_attributes(store, f"{OBJECTS}/0")["slideseg"]
-    except (ResultError, KeyError):
-        return None  # their arrays are reported as damaged
+        about = array_attributes(store, f"{OBJECTS}/0").get("slideseg", {})
+    except ResultError:
+        return None  # reported as damaged
+    if not {"rules", "number", "sample"} <= set(about):
+        return None
     wrong = what_is_wrong(store, about["number"])
     needed = (f"{OBJECTS}/0", f"{SEGMENTATION}/0")
     if not all(array.ok for array in arrays if array.path in needed):
