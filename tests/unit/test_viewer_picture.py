@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from slideseg.geometry import Box
@@ -153,3 +154,19 @@ def test_a_real_scan_is_shown_by_its_file(tmp_path, data):
     assert abs(decoded(found.layer.tile(0, box, 0, {})) - slide.read(box).astype(int)).mean() < 3
     found.close()
     slide.close()
+
+
+def test_a_slide_of_16_bits_is_shown_through_one_window(tmp_path):
+    x = np.indices((400, 300))[1]
+    stack = np.stack([1000 + 20 * (x + n) for n in (0, 50)]).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "s.tif", stack, tile=(128, 128), metadata={"axes": "ZYX"})
+    path = str(tmp_path / "s.tif")
+    facts = {"path": path, "fingerprint": fingerprint(path), "shape": [2, 400, 300, 1], "level": 0}
+    make_result(tmp_path / "x.zarr", np.zeros((2, 400, 300), np.uint8), plane_axis="z", slide=facts)
+    found = picture_of(open_result(tmp_path / "x.zarr"), ShardCache())
+    shown = [decoded(found.layer.tile(0, found.layer.grid.box(0, 0, 0), plane, {})) for plane in (0, 1)]
+    assert (np.ptp(shown[0], axis=-1) <= 2).all()
+    assert shown[0][:, :5].mean() < 10
+    assert shown[0][:, 200].mean() == pytest.approx(shown[1][:, 150].mean(), abs=2)
+    assert shown[1][:, -5:].mean() > 245
+    found.close()
