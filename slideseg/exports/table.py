@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,12 +15,15 @@ import pyarrow.parquet as pq
 
 from slideseg.errors import ResultError, explain
 from slideseg.exports.target import opened
-from slideseg.store.layout import TABLE
+from slideseg.store.arrays import array_attributes
+from slideseg.store.layout import OBJECTS, TABLE
 from slideseg.store.location import local_copy, open_store, reason
+from slideseg.store.table import SHA256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from zarr.abc.store import Store
 
     from slideseg.store.result import Result
 
@@ -59,13 +64,23 @@ def open_table(result: Result) -> Iterator[ObjectTable]:
     Raises:
         ResultError: if it is missing or damaged.
     """
-    with local_copy(open_store(result.url, read_only=True), TABLE) as path:
+    store = open_store(result.url, read_only=True)
+    with local_copy(store, TABLE) as path:
         if path is None:
             raise ResultError(explain(f"{TABLE} is missing", try_="slideseg objects --overwrite"))
         with _damage():
+            _check(store, path)
             file = pq.ParquetFile(path)
         with file:
             yield ObjectTable(file, result)
+
+
+def _check(store: Store, path: str) -> None:
+    """See whether the table's bytes are what was written, where the objects' metadata tells their hash."""
+    wanted = array_attributes(store, OBJECTS).get("slideseg", {}).get(SHA256)
+    with Path(path).open("rb") as file:
+        if wanted is not None and hashlib.file_digest(file, "sha256").hexdigest() != wanted:
+            raise pa.ArrowInvalid("its bytes are not what was written")
 
 
 @contextmanager
@@ -98,7 +113,7 @@ def write_parquet(path: Path, table: ObjectTable, watch: Callable[[int], None]) 
     """
     schema = table.file.schema_arrow
     schema = schema.with_metadata({**(schema.metadata or {}), KEY: json.dumps(facts_of(table.result)).encode()})
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for batch in table.batches():
             writer.write_batch(batch, row_group_size=ROWS)
             watch(batch.num_rows)
