@@ -126,8 +126,9 @@ def objects(result: dict[str, Any]) -> str:
         "compressed. dask-image may use all cores, the others one. Our labels are scipy's, number by number; dask-image's are\n"
         "the same in another order.\n\n"
         + table(("", "seconds"), against["seconds"].items())
-        + f"\n{in_memory} times as fast as dask-image in memory, {in_store} times through a store; scipy on the whole image takes\n"
-        f"{of_scipy} of our time. The goal is {result['limit']} times in memory: {'met' if result['passed'] else 'missed here'}.\n\n"
+        + f"\n{in_memory} times as fast as dask-image in memory, {in_store} times through a store; scipy on the whole image\n"
+        f"takes {of_scipy} of our time. The goal is {result['limit']} times in memory: "
+        f"{'met' if result['passed'] else 'missed here'}.\n\n"
         "`slideseg objects` on larger and larger masks, one process, shards of 2,048 pixels. Times are processor seconds,\n"
         "which mind other work less than the clock.\n\n"
         + table(head, larger)

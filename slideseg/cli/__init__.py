@@ -31,7 +31,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "predict": {"slides": []},
     "train": {"run": None, "model": None, "metrics": {}},
     "evaluate": {"metrics": {}, "images": []},
-    "export": {"output": None, "features": None},
+    "export": {"output": None, "features": None, "rows": None},
     "view": {"address": None},
 }
 """What ``--json`` says about a command that failed, besides its status and the error: that nothing came of it."""

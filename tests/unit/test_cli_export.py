@@ -73,4 +73,5 @@ def test_a_failure_with_json_is_one_object_too(here, capsys):
         "error": err.removeprefix("error: ").strip(),
         "output": None,
         "features": None,
+        "rows": None,
     }
