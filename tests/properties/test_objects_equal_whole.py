@@ -187,6 +187,7 @@ def test_objects_of_any_mask_are_those_of_the_whole_image(class_map, rules, side
 @example(np.array([[1, 0], [0, 1]], np.uint8), Rules((1,), connectivity=8), 1)
 @example(np.array([[0, 1], [1, 0]], np.uint8), Rules((1,), connectivity=8), 1)
 @example(np.array([[1, 2, 2, 2, 2, 1]], np.uint8), Rules((1,), border=2, reach=4), 2)
+@example(np.array([[0] * 4] * 3 + [[2, 0, 0, 1], [1, 0, 0, 1]], np.uint8), Rules((1,), border=2, reach=1), 4)
 def test_growing_filling_and_removing_too(class_map, rules, side):
     np.testing.assert_array_equal(label_image(class_map, rules, side), whole(class_map, rules))
 

@@ -96,6 +96,19 @@ def test_the_labels_are_those_of_the_whole_image(tmp_path, options):
     assert not Path(url, reassembled.WORK, "rules.json").exists()
 
 
+def test_only_what_stays_and_lies_in_several_shards_is_across_seams(tmp_path):
+    class_map = np.zeros((300, 520), np.uint8)
+    class_map[250:256, 10:20] = 1  # up to the seam
+    class_map[256:260, 30:40] = 1  # from the seam on
+    class_map[250:260, 50:60] = 1  # across
+    class_map[255:257, 70:71] = 1  # across, and removed
+    class_map[250:260, 250:520] = 1  # across several
+    url = write_result(tmp_path / "x.zarr", class_map)
+    report = slideseg.objects(url, min_area=1)
+    assert (report.number, report.across_seams) == (4, 2)
+    assert slideseg.open_result(url).object_facts["sample"] == [[0, 250, 50], [0, 250, 250]]
+
+
 @pytest.mark.ray
 def test_workers_write_the_same_bytes(tmp_path):
     one, two = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
