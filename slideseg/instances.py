@@ -19,7 +19,7 @@ from slideseg.executors.base import Done, Executor, Failed, Worker
 from slideseg.executors.serial import SerialExecutor
 from slideseg.inputs import absolute, take_options
 from slideseg.labelling.paint import id_type
-from slideseg.object_options import ObjectOptions, rules_of
+from slideseg.object_options import ObjectOptions, model_objects, rules_of
 from slideseg.reassemble.intensity import Image, find_image
 from slideseg.reassemble.objects import RULES, LabelsWorker, Numbered, ObjectsJob, PartsWorker, clear_work, number_objects
 from slideseg.reassemble.pyramid import write_pyramid
@@ -89,7 +89,8 @@ def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = Non
     """
     wanted = take_options(ObjectOptions, options)
     opened = open_result(result)
-    target = Target(opened.url, opened.layout, opened.info, rules_of(opened.classes, opened.mpp, wanted))
+    advice = model_objects(opened.info.get("model", {}), opened.mpp)
+    target = Target(opened.url, opened.layout, opened.info, rules_of(opened.classes, opened.mpp, wanted, advice))
     executor = executor_for(wanted.workers, wanted.address)
     executor.check()
     with Lease(opened.url) as lease:

@@ -8,6 +8,7 @@ from typing import Any
 
 from slideseg.errors import ConfigError, explain
 from slideseg.labelling.rules import Rules
+from slideseg.model.file import ModelObjects
 
 BORDER = "border"
 """Name of the class that objects grow into, unless another is named."""
@@ -21,13 +22,15 @@ class ObjectOptions:
     """Names of the classes that make objects; empty: all but background and border."""
     border: str = "auto"
     """Name of the class that objects grow into; ``auto``: the one called border, if there is one; ``none``: none."""
-    grow: int = 4
-    """Pixels that objects grow into the border class at most."""
+    grow: int | None = None
+    """Pixels that objects grow into the border class at most; None: as the model's recipe says, as in all that follow."""
+    split: float | None = None
+    """Microns around an object's middle in which it has no other: objects are parted at their necks; 0: they are not."""
     connectivity: int = 4
     """Neighbours that touch: 4, or 8 with those at the corners."""
-    min_area: float = 0.0
+    min_area: float | None = None
     """Square microns of the smallest object that stays."""
-    fill_holes: float = 0.0
+    fill_holes: float | None = None
     """Square microns of the largest hole that is filled."""
     workers: int = 1
     """Worker processes; 1 runs in this process, without Ray."""
@@ -37,8 +40,22 @@ class ObjectOptions:
     """Replace objects that were made by other rules."""
 
 
-def rules_of(classes: list[dict[str, Any]], mpp: float | None, options: ObjectOptions) -> Rules:
-    """Turn names into ids and square microns into pixels.
+def model_objects(model: dict[str, Any], mpp: float | None) -> ModelObjects:
+    """Return how a model's objects are best made, in pixels of so many microns. ``model`` is a result's record of it."""
+    advice = ModelObjects(**model.get("objects", {}))
+    scale = model["mpp"] / mpp if mpp and model.get("mpp") else 1.0
+    return ModelObjects(
+        grow=min(round(advice.grow * scale), MOST_GROWTH),
+        split=min(round(advice.split * scale), MOST_SPLIT),
+        min_area=round(advice.min_area * scale**2),
+        fill_holes=round(advice.fill_holes * scale**2),
+    )
+
+
+def rules_of(
+    classes: list[dict[str, Any]], mpp: float | None, options: ObjectOptions, advice: ModelObjects | None = None
+) -> Rules:
+    """Turn names into ids and microns into pixels; what is left open is as in ``advice``, which is in pixels.
 
     Raises:
         ConfigError: if the options don't fit each other or the result.
@@ -53,19 +70,21 @@ def rules_of(classes: list[dict[str, Any]], mpp: float | None, options: ObjectOp
     if not chosen:
         raise ConfigError(explain("there is no class that could make objects", got=", ".join(ids) or "background only"))
     _check_numbers(options, mpp)
-    pixel = (mpp or 1.0) ** 2
+    advice, pixel = advice or ModelObjects(), mpp or 1.0
+    grow = advice.grow if options.grow is None else options.grow
     return Rules(
         classes=tuple(sorted(ids[name] for name in chosen)),
-        border=None if border is None or options.grow == 0 else ids[border],
-        reach=0 if border is None else options.grow,
+        split=advice.split if options.split is None else math.ceil(options.split / pixel - ROUNDING),
+        border=None if border is None or grow == 0 else ids[border],
+        reach=0 if border is None else grow,
         connectivity=options.connectivity,
-        max_hole=math.floor(options.fill_holes / pixel + ROUNDING),
-        min_area=math.ceil(options.min_area / pixel - ROUNDING),
+        max_hole=advice.fill_holes if options.fill_holes is None else math.floor(options.fill_holes / pixel**2 + ROUNDING),
+        min_area=advice.min_area if options.min_area is None else math.ceil(options.min_area / pixel**2 - ROUNDING),
     )
 
 
 ROUNDING = 1e-9
-"""An area that is a whole number of pixels but for rounding is that number."""
+"""What is a whole number of pixels but for rounding is that number."""
 
 
 def _border(ids: dict[str, int], options: ObjectOptions) -> str | None:
@@ -81,14 +100,21 @@ def _border(ids: dict[str, int], options: ObjectOptions) -> str | None:
 def _check_numbers(options: ObjectOptions, mpp: float | None) -> None:
     if options.connectivity not in (4, 8):
         raise ConfigError(explain("objects can't be connected like that", got=options.connectivity, want="4 or 8"))
-    if not 0 <= options.grow <= MOST_GROWTH:
+    if not 0 <= (options.grow or 0) <= MOST_GROWTH:
         raise ConfigError(explain("objects can't grow so far", got=options.grow, want=f"0 to {MOST_GROWTH} pixels"))
-    if not (0 <= options.min_area < math.inf and 0 <= options.fill_holes < math.inf):
-        raise ConfigError(explain("areas can't be negative", got=f"{options.min_area}, {options.fill_holes}"))
-    if mpp is None and (options.min_area or options.fill_holes):
-        what = "areas in square microns need a slide that names its microns per pixel"
-        raise ConfigError(explain(what, try_="no area, or a slide with a resolution"))
+    microns = {name: getattr(options, name) or 0.0 for name in ("split", "min_area", "fill_holes")}
+    for name, value in microns.items():
+        if not 0 <= value < math.inf:
+            raise ConfigError(explain(f"{name} can't be like that", got=value, want="0 or more"))
+    if mpp is None and any(microns.values()):
+        what = "lengths and areas in microns need a slide that names its microns per pixel"
+        raise ConfigError(explain(what, try_="--mpp, or none of them"))
+    if microns["split"] / (mpp or 1.0) > MOST_SPLIT:
+        want = f"{MOST_SPLIT * (mpp or 1.0):g} microns, {MOST_SPLIT} pixels, at most"
+        raise ConfigError(explain("objects' middles can't be so far apart", got=options.split, want=want))
 
 
 MOST_GROWTH = 256
 """A chunk's side: what lies around a shard is read with it."""
+MOST_SPLIT = 64
+"""The reach of a split is 13 times as much: shards read half as much again around them."""

@@ -19,7 +19,7 @@ from slideseg.inputs import absolute
 from slideseg.machine import usable_cores
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
-from slideseg.object_options import ObjectOptions, rules_of
+from slideseg.object_options import ObjectOptions, model_objects, rules_of
 from slideseg.resample import choose_level
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
@@ -55,9 +55,11 @@ class PredictOptions:
     precision: str = "auto"
     objects: bool = False
     """Whether objects and their table are written too."""
-    min_area: float = 0.0
+    split: float | None = None
+    """Microns around an object's middle in which it has no other; None: as the model's recipe says, as in what follows."""
+    min_area: float | None = None
     """Square microns of the smallest object that stays."""
-    fill_holes: float = 0.0
+    fill_holes: float | None = None
     """Square microns of the largest hole in an object that is filled."""
     save_probabilities: bool = False
     image: str = "overview"
@@ -268,12 +270,19 @@ def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions)
 def _objects(info: ModelInfo, mpp: float | None, options: PredictOptions) -> Rules | None:
     """Return what an object is; None if none are wanted."""
     if options.objects:
-        wanted = ObjectOptions(min_area=options.min_area, fill_holes=options.fill_holes)
-        return rules_of([asdict(one) for one in info.classes], mpp, wanted)
-    for name in ("min_area", "fill_holes"):
+        wanted = ObjectOptions(split=options.split, min_area=options.min_area, fill_holes=options.fill_holes)
+        model = _model_record(info)
+        return rules_of(model["classes"], mpp, wanted, model_objects(model, mpp))
+    for name in ("split", "min_area", "fill_holes"):
         if getattr(options, name):
             raise ConfigError(explain(f"--{name.replace('_', '-')} is of objects, which are not asked for", try_="--objects"))
     return None
+
+
+def _model_record(info: ModelInfo) -> dict[str, Any]:
+    """Return what a result says of its model."""
+    classes = [asdict(one) for one in info.classes]
+    return {"name": info.name, "mpp": info.input.mpp, "classes": classes, "objects": asdict(info.objects)}
 
 
 def _check_fit(slide: Slide, info: ModelInfo) -> None:
@@ -363,11 +372,7 @@ def record_of(plan: PredictPlan, version: str) -> dict[str, Any]:
         "version": version,
         "status": "running",
         "slide": plan.slide,
-        "model": {
-            "name": plan.model.name,
-            "sha256": plan.job.model_sha256,
-            "classes": [asdict(one) for one in plan.model.classes],
-        },
+        "model": {**_model_record(plan.model), "sha256": plan.job.model_sha256},
         "settings": plan.settings,
         "tiling": {"stride": config.stride, "halo": config.halo, "tile": plan.tile, "exact": config.exact},
         "pixels": plan.pixels,

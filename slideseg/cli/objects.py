@@ -17,15 +17,17 @@ from slideseg.cli.options import debug_option, json_option
     "--border", default="auto", show_default=True, metavar="auto|none|NAME",
     help="Class between touching objects, that they grow into; auto: the one called border.",
 )  # fmt: skip
-@click.option("--grow", type=click.IntRange(min=0), default=4, show_default=True, help="Pixels that objects grow at most.")
+@click.option("--grow", type=click.IntRange(min=0), help="Pixels that objects grow at most. [the model's]")
+@click.option(
+    "--split", type=click.FloatRange(min=0), metavar="MICRONS",
+    help="Part objects at their necks, so that none has two middles that are farther apart. 0: don't. [the model's]",
+)  # fmt: skip
 @click.option(
     "--connectivity", type=click.Choice(["4", "8"]), default="4", show_default=True,
     help="Neighbours that belong together; 8: also those at the corners.",
 )  # fmt: skip
-@click.option("--min-area", type=click.FloatRange(min=0), default=0, help="Square microns of the smallest object. [any]")
-@click.option(
-    "--fill-holes", type=click.FloatRange(min=0), default=0, help="Square microns of the largest hole to fill. [none]"
-)
+@click.option("--min-area", type=click.FloatRange(min=0), help="Square microns of the smallest object. [the model's]")
+@click.option("--fill-holes", type=click.FloatRange(min=0), help="Square microns of the largest hole to fill. [the model's]")
 @click.option("-w", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes; 1: no Ray.")
 @click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
 @click.option("--overwrite", is_flag=True, help="Replace objects made by other rules; without it the same run is resumed.")

@@ -37,12 +37,9 @@ MIB = 2**20
     help="Number format of the network; auto: bf16 on a GPU that has it, else fp32.",
 )  # fmt: skip
 @click.option("--objects/--no-objects", default=False, help="Also write instance labels and the object table.  [default: no]")
-@click.option(
-    "--min-area", type=click.FloatRange(min=0), default=0, help="With --objects: square microns of the smallest. [any]"
-)
-@click.option(
-    "--fill-holes", type=click.FloatRange(min=0), default=0, help="With --objects: square microns of holes to fill. [none]"
-)
+@click.option("--split", type=click.FloatRange(min=0), help="With --objects: microns between their middles. [the model's]")
+@click.option("--min-area", type=click.FloatRange(min=0), help="With --objects: square microns of the smallest. [the model's]")
+@click.option("--fill-holes", type=click.FloatRange(min=0), help="With --objects: square microns to fill. [the model's]")
 @click.option("--save-probabilities", is_flag=True, help="Also write class probabilities.")
 @click.option(
     "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,

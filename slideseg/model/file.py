@@ -68,6 +68,20 @@ class ModelInput:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelObjects:
+    """How objects are best made of its class maps, in pixels at its resolution; what ``slideseg objects`` does unless told."""
+
+    grow: int = 4
+    """Pixels that objects grow into the border class at most."""
+    split: int = 0
+    """Pixels around an object's middle in which it has no other; 0 parts nothing."""
+    min_area: int = 0
+    """Pixels of the smallest object."""
+    fill_holes: int = 0
+    """Pixels of the largest hole that is filled."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a model file says about itself."""
 
@@ -81,12 +95,15 @@ class ModelInfo:
     """What it wants to see."""
     training: dict[str, Any] = field(default_factory=dict)
     """Data, licence, metrics, seed and slideseg version of its training."""
+    objects: ModelObjects = ModelObjects()
+    """How objects are best made of its class maps."""
 
     def __post_init__(self) -> None:
         _check_consistency(self)
 
     def to_json(self) -> str:
-        """Return the ``slideseg`` metadata entry of the model file."""
+        """Return the ``slideseg`` metadata entry of the model file; ``objects`` only where there is something to say."""
+        objects = {"objects": asdict(self.objects)} if self.objects != ModelObjects() else {}
         return json.dumps(
             {
                 "format": FORMAT,
@@ -101,6 +118,7 @@ class ModelInfo:
                 },
                 "tiling": {"stride": self.config.stride, "halo": self.config.halo},
                 "training": self.training,
+                **objects,
             },
             sort_keys=True,
         )
@@ -127,6 +145,7 @@ class ModelInfo:
                     std=tuple(float(v) for v in normalisation["std"]),
                 ),
                 training=dict(raw.get("training", {})),
+                objects=ModelObjects(**raw.get("objects", {})),
             )
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ModelError):
@@ -297,6 +316,9 @@ def _check_consistency(info: ModelInfo) -> None:
         texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
         if not (all(isinstance(text, str) for text in texts) and COLOR.fullmatch(c.color)):
             raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
+    numbers = list(asdict(info.objects).values())
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ModelError(explain("the model's objects can't be used", got=asdict(info.objects), want="whole numbers of pixels"))
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):
         raise ModelError(explain("the input's channels don't fit the network", got=info.input, want=f"{channels} channels"))

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from slideseg.errors import ConfigError, explain
 from slideseg.inputs import absolute
 from slideseg.model.bundled import bundled_models
-from slideseg.model.file import ModelClass, ModelInput
+from slideseg.model.file import ModelClass, ModelInput, ModelObjects
 from slideseg.model.unet import Init, UNetConfig
 from slideseg.training.augment import AugmentConfig, StainJitter
 from slideseg.training.dataset import DataConfig
@@ -146,6 +146,19 @@ class AboutConfig(Settings):
     """Anything else."""
 
 
+class ObjectsConfig(Settings):
+    """The ``objects:`` part of a recipe: how objects are best made of the model's class maps; it is written into the model."""
+
+    grow: int = Field(4, ge=0)
+    """Pixels that objects grow into the border class at most."""
+    split: int = Field(0, ge=0)
+    """Pixels around an object's middle in which it has no other; 0 parts nothing."""
+    min_area: int = Field(0, ge=0)
+    """Pixels of the smallest object."""
+    fill_holes: int = Field(0, ge=0)
+    """Pixels of the largest hole that is filled."""
+
+
 class TrainConfig(Settings):
     """A whole recipe."""
 
@@ -165,6 +178,7 @@ class TrainConfig(Settings):
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     training: TrainingConfig = TrainingConfig()
+    objects: ObjectsConfig = ObjectsConfig()
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -224,6 +238,11 @@ class TrainConfig(Settings):
         fields = self.network.model_dump(exclude={"form", "start"})
         outputs = 1 if self.loss.bce else len(self.classes) + 1
         return UNetConfig(in_channels=self.input.channels, out_channels=outputs, **fields)
+
+    @property
+    def model_objects(self) -> ModelObjects:
+        """How objects are best made of the model's class maps."""
+        return ModelObjects(**self.objects.model_dump())
 
     def model_input(self, mean: tuple[float, ...], std: tuple[float, ...]) -> ModelInput:
         """Return what the model wants to see."""

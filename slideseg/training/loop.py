@@ -160,7 +160,8 @@ def describe(data: Batches, at: tuple[int, int], scores: dict[str, float]) -> Mo
         "seed": config.seed,
         "slideseg_version": __version__,
     }
-    return ModelInfo(config.name, config.unet, config.model_classes, config.model_input(data.mean, data.std), training)
+    pixels = config.model_input(data.mean, data.std)
+    return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.model_objects)
 
 
 class _News:

@@ -19,7 +19,8 @@ from slideseg.errors import ConfigError, ResultError
 from slideseg.grid import ShardGrid
 from slideseg.labelling.paint import label_image
 from slideseg.labelling.rules import Rules
-from slideseg.object_options import ObjectOptions, rules_of
+from slideseg.model.file import ModelObjects
+from slideseg.object_options import ObjectOptions, model_objects, rules_of
 from slideseg.reassemble import objects as reassembled
 from slideseg.reassemble.pyramid import write_label_pyramid
 from slideseg.slide.fingerprint import fingerprint
@@ -107,6 +108,23 @@ def test_only_what_stays_and_lies_in_several_shards_is_across_seams(tmp_path):
     report = slideseg.objects(url, min_area=1)
     assert (report.number, report.across_seams) == (4, 2)
     assert slideseg.open_result(url).object_facts["sample"] == [[0, 250, 50], [0, 250, 250]]
+
+
+def test_objects_that_wind_around_the_corners_of_shards_have_one_row(tmp_path):
+    class_map = np.zeros((530, 530), np.uint8)
+    for box in (
+        *((slice(0, 3), slice(250, 260)), (slice(256, 259), slice(505, 518))),  # from a shard's first row on, across
+        *((slice(240, 263), slice(270, 273)), (slice(260, 263), slice(250, 273))),  # down, then to the left
+        *((slice(500, 516), slice(250, 253)), (slice(513, 516), slice(250, 265))),  # down, then to the right
+        *((slice(250, 261), slice(100, 103)), (slice(252, 261), slice(110, 113)), (slice(258, 261), slice(100, 113))),
+    ):
+        class_map[box] = 1
+    url = write_result(tmp_path / "x.zarr", class_map)
+    assert slideseg.objects(url).across_seams == 5
+    table, want = slideseg.open_result(url).table, regionprops(labels_of(url).astype(np.int64))
+    assert table["id"].to_pylist() == [1, 2, 3, 4, 5]
+    assert table["pixels"].to_pylist() == [one.area for one in want]
+    np.testing.assert_allclose(table["major_axis_px"], [one.axis_major_length for one in want])
 
 
 @pytest.mark.ray
@@ -316,7 +334,8 @@ def test_an_unfinished_result_is_refused(tmp_path):
         ({"border": "rim"}, r"grow into \(got rim, want nucleus, border\)"),
         ({"connectivity": 6}, "connected"),
         ({"grow": 1000}, "grow so far"),
-        ({"min_area": -1.0}, "negative"),
+        ({"min_area": -1.0}, "min_area can't be like that"),
+        ({"split": 33.0}, r"so far apart \(got 33.0, want 32 microns, 64 pixels, at most\)"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, complaint):
@@ -439,6 +458,22 @@ def test_the_command_does_the_same_and_tells_what_it_found(tmp_path):
     assert f"{want.max()} objects" in run_cli("objects", url, "--min-area", "30", "--connectivity", "8")
 
 
+def test_what_is_not_asked_for_is_as_the_model_says_at_the_results_resolution():
+    model = {"mpp": 0.25, "objects": {"grow": 6, "split": 10, "min_area": 120, "fill_holes": 100}}
+    everything = list(CLASSES)
+    at_half = model_objects(model, 0.5)
+    assert at_half == ModelObjects(grow=3, split=5, min_area=30, fill_holes=25)
+    assert rules_of(everything, 0.5, ObjectOptions(), at_half) == Rules(
+        (1,), split=5, border=2, reach=3, max_hole=25, min_area=30
+    )
+    assert rules_of(everything, 0.5, ObjectOptions(grow=4, split=0, min_area=0, fill_holes=0), at_half) == Rules(
+        (1,), border=2, reach=4
+    )
+    assert model_objects(model, None) == ModelObjects(**model["objects"]), "a slide without mpp is read as it is"
+    assert model_objects({"name": "before"}, 0.5) == ModelObjects()
+    assert model_objects({"mpp": 1.0, "objects": {"grow": 200, "split": 60}}, 0.1) == ModelObjects(grow=256, split=64)
+
+
 def test_rules_follow_from_names_and_microns():
     plain = list(CLASSES[:2])
     assert rules_of(list(CLASSES), 0.5, ObjectOptions()) == Rules((1,), border=2, reach=4)
@@ -448,7 +483,10 @@ def test_rules_follow_from_names_and_microns():
         (1,), border=2, reach=4, max_hole=4, min_area=5
     )
     assert rules_of(plain, 0.1, ObjectOptions(min_area=0.3, fill_holes=0.3)) == Rules((1,), max_hole=30, min_area=30)
+    assert rules_of(plain, 0.25, ObjectOptions(split=2.5)) == Rules((1,), split=10)
     with pytest.raises(ConfigError, match="microns per pixel"):
         rules_of(plain, None, ObjectOptions(min_area=1))
+    with pytest.raises(ConfigError, match="microns per pixel"):
+        rules_of(plain, None, ObjectOptions(split=1))
     with pytest.raises(ConfigError, match="no class that could make objects"):
         rules_of(list(CLASSES[:1]), 1, ObjectOptions())

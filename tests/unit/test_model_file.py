@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from slideseg.errors import ModelError
-from slideseg.model.file import FORMAT, ModelClass, ModelInfo, ModelInput, load_model_file, read_info, save_model
+from slideseg.model.file import FORMAT, ModelClass, ModelInfo, ModelInput, ModelObjects, load_model_file, read_info, save_model
 from slideseg.model.unet import UNet, UNetConfig
 
 CONFIG = UNetConfig(in_channels=3, out_channels=2, base_channels=2, depth=2)
@@ -62,6 +62,14 @@ def test_what_is_written_is_read_back(tmp_path):
         assert torch.allclose(model.module(x), net.eval()(x), atol=1e-5)
     assert model.info == INFO
     assert (model.mpp, model.stride, model.halo, model.classes) == (0.5, 4, 24, CLASSES)
+
+
+def test_how_objects_are_best_made_is_told_only_where_it_is_known(tmp_path):
+    info = replace(INFO, objects=ModelObjects(grow=6, split=10))
+    save_model(tmp_path / "m.safetensors", UNet(CONFIG), info)
+    assert read_info(tmp_path / "m.safetensors") == info
+    assert json.loads(info.to_json())["objects"] == {"grow": 6, "split": 10, "min_area": 0, "fill_holes": 0}
+    assert "objects" not in json.loads(INFO.to_json())
 
 
 def test_the_description_has_the_fields_of_the_format(path):
@@ -164,6 +172,10 @@ DESCRIPTION_DAMAGE = {
     "mpp": (put("input", "mpp", -1), "mpp can't be used"),
     "no input": (lambda d: d.pop("input"), "description is damaged"),
     "input is no object": (put("input", 5), "description is damaged"),
+    "objects are no object": (put("objects", 5), "description is damaged"),
+    "objects of another kind": (put("objects", {"shape": 1}), "description is damaged"),
+    "objects of half a pixel": (put("objects", {"grow": 1.5}), "model's objects can't be used"),
+    "objects of less than none": (put("objects", {"split": -1}), "model's objects can't be used"),
     "training is no object": (put("training", 5), "description is damaged"),
 }
 
