@@ -1,4 +1,4 @@
-"""A demonstration that needs nothing from outside: make a slide of real tissue, segment it, draw what was found.
+"""A demonstration that needs nothing from outside: make a slide of real tissue, find its nuclei, draw what was found.
 
 The tissue is the picture of colon that comes with scikit-image. Its antibody is brown (DAB) and the bundled model knows
 haematoxylin and eosin, so the stains are told apart and the brown one is painted as eosin. Copies of
@@ -57,7 +57,7 @@ MARK = np.array([255, 235, 0], np.uint8)
 
 
 def run_demo(folder: str | os.PathLike[str], workers: int = 2, on_progress: Watcher | None = None) -> Path:
-    """Make a slide in ``folder``, segment it, and return a picture of the result.
+    """Make a slide in ``folder``, find its nuclei, and return a picture of the result.
 
     Writes ``slide.tif``, ``slide.zarr`` and ``overlay.png``; those of an earlier demonstration are replaced.
 
@@ -69,7 +69,7 @@ def run_demo(folder: str | os.PathLike[str], workers: int = 2, on_progress: Watc
     slide, result, picture = folder / "slide.tif", folder / "slide.zarr", folder / "overlay.png"
     write_slide(slide)
     # At the slide's own resolution: enlarged to the model's, it would take four times as long.
-    predict(slide, result, workers=workers, level=0, overwrite=True, on_progress=on_progress)
+    predict(slide, result, workers=workers, level=0, objects=True, overwrite=True, on_progress=on_progress)
     draw(slide, result).save(picture, optimize=True)
     return picture
 
@@ -137,9 +137,11 @@ def coverage(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float
 def draw(slide_path: Path, result_path: Path) -> Image.Image:
     """Return a picture of three panels: the slide with what was found, a detail of the slide, and its nuclei outlined.
 
-    The detail lies in the slide's middle, where four shards meet.
+    The detail lies in the slide's middle, where four shards meet. The result must have objects.
     """
-    ids = open_result(str(result_path)).segmentation
+    result = open_result(str(result_path))
+    ids: Any = result.segmentation
+    objects: Any = result.objects
     rows, columns = ids.shape
     detail = PANEL // ZOOM
     window = Box(0, 0, detail, detail).shift((rows - detail) // 2, (columns - detail) // 2)
@@ -147,7 +149,7 @@ def draw(slide_path: Path, result_path: Path) -> Image.Image:
         pixels = slide.read(window)
         whole = slide.read(Box.of_shape(slide.levels[-1].shape), level=len(slide.levels) - 1)
     enlarged = np.asarray(Image.fromarray(pixels).resize((PANEL, PANEL), Image.Resampling.BICUBIC))
-    found = np.kron(np.asarray(ids[window.slices]) == NUCLEUS, np.ones((ZOOM, ZOOM), bool))
+    found = np.kron(np.asarray(objects[window.slices]), np.ones((ZOOM, ZOOM), np.uint32))
     edges = find_boundaries(found)  # type: ignore[no-untyped-call]
     outlined = np.where(edges[..., None], MARK, enlarged)
     overview = tint(np.asarray(Image.fromarray(whole).resize((PANEL, PANEL), Image.Resampling.BOX)), density(ids, PANEL))

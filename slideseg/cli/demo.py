@@ -12,10 +12,10 @@ from slideseg.cli.options import debug_option
 @click.option("-w", "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
 @debug_option
 def demo(output: str, workers: int) -> None:
-    """Make a slide of real tissue, segment it, and draw what was found."""
+    """Make a slide of real tissue, find its nuclei, and draw them."""
     from slideseg.cli.progress import shown
     from slideseg.demo import run_demo
 
     with shown() as watcher:
         picture = run_demo(output, workers, watcher)
-    click.echo(f"Look at {picture}")
+    click.echo(f"Look at {picture}, or at all of it: slideseg view {picture.parent / 'slide.zarr'}")
