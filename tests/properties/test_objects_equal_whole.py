@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 from slideseg.labelling.paint import id_type, label_image
 from slideseg.labelling.rules import Rules
@@ -30,7 +31,7 @@ def in_raster_order(labels: np.ndarray) -> np.ndarray:
 
 
 def whole(class_map: np.ndarray, rules: Rules) -> np.ndarray:
-    """Return the objects of a whole image, by scipy and by loops over its pixels."""
+    """Return the objects of a whole image, by scipy and by windows around its pixels."""
     labels, seeds = np.zeros(class_map.shape, np.int64), numbers(class_map.shape)
     for class_id in rules.classes:
         mask = class_map == class_id
@@ -63,34 +64,31 @@ def parted(mask: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
 
 
 def peaks_of(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Return the peaks of a mask, pixel by pixel, as the documentation says it."""
-    outside = np.argwhere(~mask)
-    levels = np.zeros(mask.shape, np.int64)
-    for y, x in np.ndindex(mask.shape):
-        far = min((((y - j) ** 2 + (x - i) ** 2) ** 0.5 for j, i in outside), default=np.inf)
-        levels[y, x] = min(far, 4 * radius) * (40 / radius)
-    wide = np.pad(levels, 1, mode="edge")
-    smooth = np.where(mask, sum(wide[j : j + mask.shape[0], i : i + mask.shape[1]] for j in range(3) for i in range(3)) // 9, 0)
-    peaks = np.zeros(mask.shape, bool)
-    for y, x in np.argwhere(mask):
-        if smooth[y, x] == smooth[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1].max():
-            peaks[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = True
-    return peaks & mask
+    """Return the peaks of a mask as the documentation says it, with the distance of every pixel from every other."""
+    far = np.full(mask.shape, np.inf)
+    if not mask.all():
+        far[mask] = cdist(np.argwhere(mask), np.argwhere(~mask)).min(1, initial=np.inf)
+        far[~mask] = 0
+    levels = (np.minimum(far, 4 * radius) * (40 / radius)).astype(np.int64)
+    smooth = np.where(mask, windows(np.pad(levels, 1, mode="edge"), 1).sum((2, 3)) // 9, 0)
+    highest = windows(np.pad(smooth, radius), radius).max((2, 3))
+    return windows(np.pad(mask & (smooth == highest), 1), 1).any((2, 3)) & mask
+
+
+def windows(padded: np.ndarray, radius: int) -> np.ndarray:
+    """Return for each pixel that was not padded the square around it: (y, x, 2 radius + 1, 2 radius + 1)."""
+    return np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1,) * 2)
 
 
 def grown(
     labels: np.ndarray, seeds: np.ndarray, border: np.ndarray, reach: int, connectivity: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what every pixel belongs to after so many steps into ``border``, and its seed: the first of the nearest."""
-    height, width = labels.shape
     around = structure(connectivity)
     seeds = np.where(labels > 0, seeds, UNSEEN)
     for _ in range(reach):
-        after = seeds.copy()
-        for y, x in np.argwhere(border & (seeds == UNSEEN)):
-            near = [(y + j - 1, x + i - 1) for j, i in np.argwhere(around)]
-            after[y, x] = min(seeds[p] for p in near if 0 <= p[0] < height and 0 <= p[1] < width)
-        seeds = after
+        near = windows(np.pad(seeds, 1, constant_values=UNSEEN), 1)[:, :, around].min(2)
+        seeds = np.where(border & (seeds == UNSEEN), near, seeds)
     return np.where(seeds < UNSEEN, labels.ravel()[np.minimum(seeds, labels.size - 1)], 0), seeds
 
 
@@ -142,8 +140,8 @@ SHAPES = {
     "comb, lying": comb(21).T.copy(),
     "comb, upside down": comb(21)[::-1].copy(),
     "checkerboard": checkerboard(17),
-    "blobs": blobs(40, 0),
-    "blobs of three classes": blobs(40, 1, 3),
+    "blobs": blobs(28, 0),
+    "blobs of three classes": blobs(28, 1, 3),
     "full": np.ones((19, 11), np.uint8),
     "empty": np.zeros((9, 12), np.uint8),
     "rings": (np.maximum(*np.abs(np.indices((25, 25)) - 12)) % 3 == 0).astype(np.uint8),
