@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from zarr.storage import LocalStore
@@ -15,11 +16,15 @@ from slideseg.store.layout import OBJECTS, TABLE
 from slideseg.store.location import list_keys, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow
     from zarr.abc.store import Store
 
 SHA256 = "table_sha256"
 """Where the objects' group says which table is theirs."""
+CLASSES = 256
+"""Ids of classes."""
 
 
 def has_table(store: Store) -> bool:
@@ -29,10 +34,8 @@ def has_table(store: Store) -> bool:
 
 def table_hash(store: Store) -> str | None:
     """Return the hex SHA-256 of the table; None where there is none."""
-    if not has_table(store):
-        return None
-    with _opened(store) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_table(store) as file:
+        return None if file is None else hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_table(store: Store) -> pyarrow.Table | None:
@@ -46,19 +49,49 @@ def read_table(store: Store) -> pyarrow.Table | None:
     data = read_key(store, TABLE)
     if data is None:
         return None
-    wanted = _wanted_hash(store)
-    try:
-        if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
-            raise pyarrow.ArrowInvalid("its bytes are not what was written")
+    _compare_hash(store, hashlib.sha256(data).hexdigest())
+    with table_errors():
         return pyarrow.parquet.read_table(pyarrow.BufferReader(data))
-    except pyarrow.ArrowException as error:
-        raise ResultError(explain(f"{TABLE} is damaged", got=reason(error), try_="slideseg verify --repair")) from error
+
+
+def check_table(store: Store) -> None:
+    """See whether the table's bytes, if there is one, are what was written.
+
+    Raises:
+        ResultError: if they are not.
+    """
+    with table_errors():
+        found = table_hash(store)
+    if found is not None:
+        _compare_hash(store, found)
+
+
+def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the number of objects of every class and of their pixels, by the classes' ids; None where there is no table.
+
+    Memory: a few row groups of two columns.
+
+    Raises:
+        ResultError: if the table is damaged.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    counts, pixels = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
+    with table_errors(), open_table(store) as source:
+        if source is None:
+            return None
+        file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
+        for batch in file.iter_batches(columns=["class", "pixels"]):
+            classes = batch.column("class").to_numpy()
+            counts += np.bincount(classes, minlength=CLASSES)
+            np.add.at(pixels, classes, batch.column("pixels").to_numpy())
+    return counts, pixels
 
 
 def what_is_wrong(store: Store, number: int) -> str | None:
     """Return what is wrong with the table of so many objects; None if it has their rows, in order, and no byte is damaged.
 
-    Memory: a group of rows; on an object store, the compressed table too.
+    Memory: a group of rows.
     """
     import pyarrow.parquet  # noqa: PLC0415 - half a second to import
 
@@ -69,7 +102,7 @@ def what_is_wrong(store: Store, number: int) -> str | None:
         return "its bytes are not what was written"
     rows = 0
     try:
-        with _opened(store) as source, pyarrow.parquet.ParquetFile(source) as file:
+        with open_table(store) as source, pyarrow.parquet.ParquetFile(source) as file:
             for group in range(file.num_row_groups):
                 ids = file.read_row_group(group)["id"].to_numpy()
                 if not np.array_equal(ids, np.arange(rows + 1, rows + 1 + ids.size)):
@@ -85,5 +118,73 @@ def _wanted_hash(store: Store) -> str | None:
     return None if wanted is None else str(wanted)
 
 
-def _opened(store: Store) -> io.BufferedReader | io.BytesIO:
-    return (store.root / TABLE).open("rb") if isinstance(store, LocalStore) else io.BytesIO(read_key(store, TABLE) or b"")
+def _compare_hash(store: Store, found: str) -> None:
+    wanted = _wanted_hash(store)
+    if wanted is not None and found != wanted:
+        raise _damaged("its bytes are not what was written")
+
+
+def _damaged(what: str) -> ResultError:
+    return ResultError(explain(f"{TABLE} is damaged", got=what, try_="slideseg verify --repair"))
+
+
+@contextmanager
+def table_errors() -> Iterator[None]:
+    """Turn what pyarrow and the storage say of a table that can't be read into a `ResultError`."""
+    import pyarrow  # noqa: PLC0415 - half a second to import
+
+    try:
+        yield
+    except (pyarrow.ArrowException, *storage_errors()) as error:
+        raise _damaged(reason(error)) from error
+
+
+@contextmanager
+def open_table(store: Store) -> Iterator[Any]:
+    """Open the table to be read piece by piece; None where there is none."""
+    if isinstance(store, LocalStore):
+        path = store.root / TABLE
+        if path.is_file():
+            with path.open("rb") as file:
+                yield file
+            return
+    else:
+        import obstore  # noqa: PLC0415 - an optional extra, there where a bucket is open
+
+        try:
+            reader = obstore.open_reader(store.store, TABLE)  # type: ignore[attr-defined]
+        except FileNotFoundError:
+            reader = None
+        if reader is not None:
+            yield InBucket(reader)
+            return
+    yield None
+
+
+class InBucket(io.RawIOBase):
+    """A file in an object store, as Python's files are."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return that it can be read from any place."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the place."""
+        return int(self._reader.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as many bytes as there is room for, or all that are left; return how many."""
+        data = memoryview(self._reader.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)

@@ -11,7 +11,8 @@ from slideseg.errors import ResultError
 from slideseg.instances import objects
 from slideseg.store.layout import TABLE
 from slideseg.store.result import open_result
-from slideseg.viewer.table import InBucket, ObjectTable
+from slideseg.store.table import InBucket
+from slideseg.viewer.table import ObjectTable
 from tests.made_results import blobs, make_result
 
 

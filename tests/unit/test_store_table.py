@@ -1,0 +1,45 @@
+"""The object table in an object store is read in pieces, by sums and by its hash."""
+
+import hashlib
+
+import numpy as np
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+from zarr.storage import ObjectStore
+
+from slideseg.store.layout import TABLE
+from slideseg.store.table import InBucket, sum_table, table_hash
+
+ROWS = 400_000
+
+
+def test_sums_and_hash_hold_a_piece_of_the_table_at_a_time(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    columns = {
+        "class": rng.integers(1, 4, ROWS).astype(np.uint8),
+        "pixels": rng.integers(1, 2**40, ROWS),
+        "x": rng.random(ROWS),
+        "y": rng.random(ROWS),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t", row_group_size=20_000)
+    data = (tmp_path / "t").read_bytes()
+    bucket, lengths, readinto = obstore.store.MemoryStore(), [], InBucket.readinto
+
+    def counted(file, buffer):
+        lengths.append(readinto(file, buffer))
+        return lengths[-1]
+
+    monkeypatch.setattr(InBucket, "readinto", counted)
+    store = ObjectStore(bucket, read_only=True)
+    assert (sum_table(store), table_hash(store)) == (None, None)
+    obstore.put(bucket, TABLE, data)
+
+    counts, pixels = sum_table(store)
+
+    for class_id in range(5):
+        mine = columns["class"] == class_id
+        assert (counts[class_id], pixels[class_id]) == (mine.sum(), columns["pixels"][mine].sum())
+    assert sum(lengths) < len(data) / 2, "only two of the columns"
+    assert table_hash(store) == hashlib.sha256(data).hexdigest()
+    assert max(lengths) < len(data) / 10
