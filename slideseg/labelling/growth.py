@@ -44,7 +44,7 @@ def seed_objects(class_map: np.ndarray, rules: Rules) -> Seeded:
     order. With `Rules.split` the core is the peaks and they grow within their class first. Then all grow into the border.
     Right for pixels that are `Rules.halo` away from the edge of ``class_map`` (or where that is the image's own).
     """
-    inside = np.where(class_table(rules.classes)[class_map], class_map, np.uint8(0))
+    inside = of_classes(class_map, rules.classes)
     if not rules.split and rules.border is None:
         return Seeded(inside, EMPTY, EMPTY)
     field, core = _Field(inside, rules.connectivity), inside
@@ -113,11 +113,13 @@ class _Field:
         return (y - 1) * width + x - 1
 
 
-def class_table(classes: tuple[int, ...]) -> np.ndarray:
-    """Return for each id of a class map whether it is one of ``classes``."""
-    table = np.zeros(256, np.bool_)
-    table[list(classes)] = True
-    return table
+def of_classes(class_map: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
+    """Return a class map with 0 for what is not one of ``classes``."""
+    keep = np.zeros(class_map.shape, np.bool_)
+    for one in classes:
+        keep |= class_map == one
+    kept: np.ndarray = class_map * keep
+    return kept
 
 
 def _neighbours(width: int, connectivity: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.geometry import Box
-from slideseg.labelling.growth import class_table
+from slideseg.labelling.growth import of_classes
 from slideseg.labelling.hull import hulls_of, in_order, pixels_in_hulls, points_of_runs
 from slideseg.labelling.runs import Ints, Runs, expand, runs_of
 
@@ -107,7 +107,7 @@ def measure(labels: np.ndarray, pixels: Pixels, place: Place, classes: tuple[int
     """
     outer = place.box.grow(HALO).intersect(Box.of_shape(place.shape_yx))
     owned = labels[place.box.relative_to(outer).slices]
-    core = np.where(class_table(classes)[pixels.class_map], pixels.class_map, np.uint8(0))
+    core = of_classes(pixels.class_map, classes)
     runs = runs_of((owned.astype(np.int64) << 8) | core)
     used = np.flatnonzero(runs.value >> 8)
     ids, which = np.unique(runs.value[used] >> 8, return_inverse=True)

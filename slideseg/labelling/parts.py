@@ -230,11 +230,11 @@ def _add_grown(labels: np.ndarray, number: int, keys: list[Ints], grown: tuple[I
 
 def _described(runs: Runs, number: int, part: Ints, keys: list[Ints], place: Place, rules: Rules) -> LocalParts:
     """Say of every part where it starts, how large it is and whether it reaches a side."""
-    length, used = runs.length, np.flatnonzero(part)
-    area = np.bincount(part[used], length[used], number + 1).astype(np.int64)
-    y, x = runs.row, runs.start
-    first = np.zeros(number + 1, np.int64)
-    first[part[used[::-1]]] = (place.first + y * place.shape_yx[1] + x)[used[::-1]]
+    area = np.bincount(part, runs.length, number + 1).astype(np.int64)
+    first_run = np.zeros(number + 1, np.int64)
+    first_run[part[::-1]] = np.arange(part.size)[::-1]  # the last one that is written stays
+    y, x = np.divmod(runs.begin[first_run], runs.shape[1])
+    first = place.first + y * place.shape_yx[1] + x
     at_side = _touches_side(runs, part, number, place.inner_sides)
     side = np.where(at_side, np.cumsum(at_side), 0)
     holes = _find_holes(runs, part, side, place, rules) if rules.max_hole else None
@@ -248,14 +248,11 @@ def _described(runs: Runs, number: int, part: Ints, keys: list[Ints], place: Pla
 def _touches_side(runs: Runs, part: Ints, number: int, sides: tuple[bool, bool, bool, bool]) -> NDArray[np.bool_]:
     """Tell of every part whether it reaches one of the shard's sides; never of part 0."""
     touches = np.zeros(number + 1, np.bool_)
-    rows, columns = runs.shape
-    for there, at in zip(
-        sides,
-        (runs.row == 0, runs.row == rows - 1, runs.start == 0, runs.start + runs.length == columns),
-        strict=True,
-    ):
+    rows = runs.rows
+    at: tuple[slice | Ints, ...] = (slice(0, rows[1]), slice(rows[-2], None), rows[:-1], rows[1:] - 1)
+    for there, some in zip(sides, at, strict=True):
         if there:
-            touches[part[at]] = True
+            touches[part[some]] = True
     touches[0] = False
     return touches
 
@@ -313,15 +310,13 @@ def _extremes(one: Ints, other: Ints, count: int) -> tuple[Ints, Ints]:
 
 def _lines(runs: Runs, part: Ints, side: Ints, holes: Holes | None, keys: list[Ints]) -> tuple[Line, Line, Line, Line]:
     told = side[part] if holes is None else np.where(part > 0, side[part], -holes.side[holes.part])
-    ends = np.append(runs.begin[1:], runs.shape[0] * runs.shape[1])
-    rows, columns = runs.shape
-    top, bottom = slice(0, np.searchsorted(runs.begin, columns)), slice(np.searchsorted(runs.begin, (rows - 1) * columns), None)
-    lengths = runs.length
+    lengths, rows = runs.length, runs.rows
+    top, bottom = slice(0, rows[1]), slice(rows[-2], None)
     return (
         _line(np.repeat(told[top], lengths[top]), keys[0]),
         _line(np.repeat(told[bottom], lengths[bottom]), keys[1]),
-        _line(told[runs.begin % columns == 0], keys[2]),
-        _line(told[ends % columns == 0], keys[3]),
+        _line(told[rows[:-1]], keys[2]),
+        _line(told[rows[1:] - 1], keys[3]),
     )
 
 

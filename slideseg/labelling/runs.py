@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +46,12 @@ class Runs:
         """Column of each run's first pixel."""
         return self.begin % self.shape[1]
 
+    @property
+    def rows(self) -> Ints:
+        """Number of each row's first run, and of all runs at the end."""
+        rows: Ints = np.searchsorted(self.begin, np.arange(self.shape[0] + 1) * self.shape[1])
+        return rows
+
     def paint(self, values: np.ndarray) -> np.ndarray:
         """Return the image (y, x) whose runs have these values."""
         return np.repeat(values, self.length).reshape(self.shape)
@@ -64,16 +68,15 @@ def runs_of(image: np.ndarray) -> Runs:
 
 
 def pairs_below(runs: Runs, which: Ints, connectivity: int) -> tuple[Ints, Ints]:
-    """Return (upper, lower) of all pairs of runs that touch across a row's lower side, the upper one in ``which``."""
+    """Return (upper, lower) of all pairs of the runs ``which`` that touch across a row's lower side, counted among these."""
     columns = runs.shape[1]
-    which = which[runs.row[which] + 1 < runs.shape[0]]
-    corner = 1 if connectivity == 8 else 0
-    left = np.maximum(runs.start[which] - corner, 0)
-    right = np.minimum(runs.start[which] + runs.length[which] - 1 + corner, columns - 1)
-    below = (runs.row[which] + 1) * columns
-    low = np.searchsorted(runs.begin, below + left, "right") - 1
-    high = np.searchsorted(runs.begin, below + right, "right")
-    return np.repeat(which, high - low), expand(low, high)
+    begin, end = runs.begin[which], runs.begin[which] + runs.length[which]
+    left, right = begin + columns, end + columns  # below, half-open
+    if connectivity == 8:
+        left -= begin % columns > 0
+        right += end % columns > 0
+    low, high = np.searchsorted(end, left, "right"), np.searchsorted(begin, right)
+    return np.repeat(np.arange(which.size), high - low), expand(low, high)
 
 
 def expand(low: Ints, high: Ints) -> Ints:
@@ -93,13 +96,16 @@ def components(count: int, one: Ints, other: Ints) -> tuple[int, Ints]:
 
     Components are numbered from 0 in the order of their first thing.
     """
-    joined = coo_array((np.ones(one.size, np.int8), (one, other)), shape=(count, count))
-    number, component = connected_components(joined, directed=False)
-    first = np.empty(number, np.int64)
-    first[component[::-1]] = np.arange(count - 1, -1, -1)
-    rank = np.empty(number, np.int64)
-    rank[np.argsort(first)] = np.arange(number)
-    return int(number), rank[component]
+    root = np.arange(count)
+    while one.size:
+        np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))  # so the first thing stays the root
+        while (root[root] != root).any():
+            root = root[root]
+        one, other = root[one], root[other]
+        apart = one != other
+        one, other = one[apart], other[apart]
+    is_root = root == np.arange(count)
+    return int(is_root.sum()), (np.cumsum(is_root) - 1)[root]
 
 
 def join_runs(runs: Runs, members: NDArray[np.bool_], connectivity: int) -> tuple[int, Ints]:
@@ -109,9 +115,9 @@ def join_runs(runs: Runs, members: NDArray[np.bool_], connectivity: int) -> tupl
     """
     which = np.flatnonzero(members)
     upper, lower = pairs_below(runs, which, connectivity)
-    same = runs.value[upper] == runs.value[lower]
-    place = np.cumsum(members) - 1
-    number, component = components(which.size, place[upper[same]], place[lower[same]])
+    value = runs.value[which]
+    same = value[upper] == value[lower]
+    number, component = components(which.size, upper[same], lower[same])
     parts = np.zeros(runs.begin.size, np.int64)
     parts[which] = component + 1
     return number, parts
