@@ -379,6 +379,16 @@ def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
     assert json.loads(run_cli("info", url, "--json"))["objects"] == [counts]
 
 
+def test_of_a_lower_level_without_microns_lengths_are_told_in_pixels_of_level_0(tmp_path):
+    slide = {"level": 1, "shape": [600, 560, 3]}
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)), mpp=None, slide=slide)
+    slideseg.objects(url)
+    table, want = slideseg.open_result(url).table, regionprops(labels_of(url).astype(np.int64))
+    assert table["area_px"].to_pylist() == [one.area * 4 for one in want]
+    assert table["bbox_y1_px"].to_pylist() == [one.bbox[2] * 2 for one in want]
+    assert table["area_um2"].null_count == len(want) > 0
+
+
 def a_slide(path: Path, shape=(700, 600, 3), dtype=np.uint8) -> tuple[np.ndarray, dict]:
     """Write an image; return it and what a run says of it."""
     image = np.random.default_rng(3).integers(0, 250, shape).astype(dtype)
