@@ -21,8 +21,6 @@ UNSEEN = np.iinfo(np.int32).max
 """Seed of a pixel that belongs to no object."""
 EMPTY: Ints = np.empty(0, np.int64)
 """No pixels."""
-APART = 256
-"""Added to the class of pixels that no peak reaches: they make objects without the others of their class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Seeded:
     """The pixels that objects start from, and those that they grow to."""
 
     core: np.ndarray
-    """(y, x) what makes neighbours one object: the class, by `APART` more where no peak is near; 0 elsewhere."""
+    """(y, x) the class, where neighbours of one class are one object; 0 elsewhere."""
     grown: Ints
     """Pixels that objects grow to, in no order; pixels are numbered in raster order."""
     seed: Ints
@@ -52,8 +50,8 @@ def seed_objects(class_map: np.ndarray, rules: Rules) -> Seeded:
         peaks = find_peaks(inside, rules.split)
         field.start(peaks)
         field.grow((inside > 0) & ~peaks, STEPS * rules.split, within_class=True)
-        apart = (inside > 0) & ~field.seen
-        core = np.where(peaks, inside, np.where(apart, inside.astype(np.uint16) + APART, 0))
+        # What no peak reached is an object too. It touches no peak of its class: that would have reached it.
+        core = np.where(peaks | ~field.seen, inside, np.uint8(0))
     if rules.border is not None:
         field.start((inside > 0) & ~field.seen)
         field.grow(class_map == rules.border, rules.reach)
