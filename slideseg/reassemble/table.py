@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from slideseg.reassemble.intensity import Image
 
-ROWS = 65_536
-"""Rows of a row group at most."""
+ROWS = 16_384
+"""Rows of a row group at most; so many objects are added up and described at once."""
 MEASURES = f"{WORK}/measures"
 """Folder of the measures of shards."""
 LENGTHS = (
@@ -141,54 +141,47 @@ class MeasureWorker:
 def write_table(job: TableJob) -> None:
     """Write the table from the measures of all shards, in the order of the ids.
 
-    Memory: what was measured of objects at seams, and the measures of one row of shards.
+    Memory: the measures of one row of shards, and those of objects in rows of shards below the one that they start in.
 
     Raises:
         RunError: if the storage fails.
     """
     store = open_store(job.url)
-    across = merged(chained([_at_seams(place, measures) for strip in _strips(store, job) for place, measures in strip]))
+    below = [chained(_within(strip, 0, done)) for done, _, strip in _strips(store, job)]
     with (
         run_errors("the table can't be written"),
         write_file(store, TABLE) as path,
         pq.ParquetWriter(path, _schema(job), compression="zstd") as writer,
     ):
-        for strip in _strips(store, job):
-            inside = [measures.select(~_reaches_seam(place, measures)) for place, measures in strip]
-            writer.write_table(_rows(job, merged(chained([*inside, _starting_in(across, strip[0][0])]))), row_group_size=ROWS)
+        for done, last, strip in _strips(store, job):
+            parts = _within([*strip, *below], done, last)
+            for start in range(done, max(last, done + 1), ROWS):
+                piece = merged(chained(_within(parts, start, start + ROWS)))
+                writer.write_table(_rows(job, piece), row_group_size=ROWS)
 
 
-def _strips(store: Store, job: TableJob) -> Iterator[list[tuple[Place, Measures]]]:
+def _strips(store: Store, job: TableJob) -> Iterator[tuple[int, int, list[Measures]]]:
+    """Yield of each row of shards the last id before it, the last one that starts in it, and what was measured.
+
+    Ids are in raster order, so what starts in a row of shards has larger ones than all that came before.
+    """
     columns = job.labels.grid.per_plane_yx[1]
+    last = 0
     for start in range(0, len(job.labels.grid), columns):
-        strip = []
-        for index in range(start, start + columns):
-            shard = job.labels.grid[index]
-            with run_errors(f"{job.key(index)} can't be read"):
-                data = read_key(store, job.key(index))
-            measures = Measures.from_bytes(data or b"")
-            strip.append((Place(shard.write_box, shard.plane, job.labels.grid.shape_yx), measures))
-        yield strip
+        strip = [_read(store, job, index) for index in range(start, start + columns)]
+        done, last = last, max(last, *(int(measures.id.max(initial=0)) for measures in strip))
+        yield done, last, strip
 
 
-def _reaches_seam(place: Place, measures: Measures) -> np.ndarray:
-    above, below, left, right = place.inner_sides
-    y0, x0, y1, x1 = measures.box.T
-    box = place.box
-    reaches: np.ndarray = (
-        (above & (y0 == box.y0)) | (below & (y1 == box.y1)) | (left & (x0 == box.x0)) | (right & (x1 == box.x1))
-    )
-    return reaches
+def _read(store: Store, job: TableJob, index: int) -> Measures:
+    with run_errors(f"{job.key(index)} can't be read"):
+        data = read_key(store, job.key(index))
+    return Measures.from_bytes(data or b"")
 
 
-def _at_seams(place: Place, measures: Measures) -> Measures:
-    return measures.select(_reaches_seam(place, measures))
-
-
-def _starting_in(across: Measures, place: Place) -> Measures:
-    """Return the objects across seams that start in the rows of a shard."""
-    y0 = across.box[:, 0]
-    return across.select((across.plane == place.plane) & (place.box.y0 <= y0) & (y0 < place.box.y1))
+def _within(parts: list[Measures], after: int, last: int) -> list[Measures]:
+    """Return the objects whose ids are larger than ``after`` and not larger than ``last``."""
+    return [measures.select((after < measures.id) & (measures.id <= last)) for measures in parts]
 
 
 def _schema(job: TableJob) -> pa.Schema:
