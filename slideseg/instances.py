@@ -172,18 +172,23 @@ class Target:
             RunError: if the storage fails.
         """
         store = self.store
-        about, names = _about(store), [one.name for one in fields(Numbered)]
-        named = "ome" in array_attributes(store, OBJECTS) and set(names) <= set(about)
-        if not named or not _has_table(store):
+        about = _about(store)
+        named = "ome" in array_attributes(store, OBJECTS)
+        if not (named and _says_all(about) and _has_table(store)):
             return None
         levels = (self.layout.labels(OBJECTS, id_type(about["number"]), level) for level in range(self.layout.levels))
         whole = all(len(finished_shards(store, plan)) == len(plan.grid) for plan in levels)
-        return Numbered(**{name: about[name] for name in names}) if whole else None
+        return Numbered(**{one.name: about[one.name] for one in fields(Numbered)}) if whole else None
 
 
 def _about(store: Store) -> dict[str, Any]:
     """Return what objects say about themselves, once their labels have been begun."""
     return dict(array_attributes(store, f"{OBJECTS}/0").get("slideseg", {}))
+
+
+def _says_all(about: dict[str, Any]) -> bool:
+    """Tell whether objects say all that is known of them; those that an older version wrote don't."""
+    return {one.name for one in fields(Numbered)} <= set(about)
 
 
 def _plain(rules: Rules) -> dict[str, Any]:
@@ -295,11 +300,12 @@ def _check_class_map(store: Store, job: ObjectsJob) -> None:
 
 
 def _begin(store: Store, rules: Rules, *, replace: bool) -> None:
-    """Begin the work folder, unless one by the same rules is there; labels that don't name their rules are removed."""
+    """Begin the work folder, unless one by the same rules is there; labels that don't say all of themselves are removed."""
     wanted = json.dumps(_plain(rules)).encode()
     with run_errors("the objects can't be begun"):
         sweep_partial(store)
-        if replace or (not _about(store) and read_key(store, RULES) != wanted):
+        about = _about(store)
+        if replace or (not _says_all(about) and (about or read_key(store, RULES) != wanted)):
             withdraw_objects(store)
         if read_key(store, RULES) != wanted:
             clear_work(store)
