@@ -9,7 +9,8 @@ First against peers, on one mask of 2048 x 2048 pixels with about 5000 objects i
   write zarr with zstd.
 
 The three results are checked to be equal: ours and scipy's number by number, dask-image's up to its other order of numbers.
-All ways take turns; the best of several counts. Claim: at least 50 times as fast as dask-image, memory to memory.
+All ways take turns; the best of several counts, of the clock's seconds and of the processor's: beside other work the clock
+is hard on threads, so the claim is for both. Claim: at least 50 times as fast as dask-image, memory to memory.
 
 Then the whole of `slideseg objects` for larger and larger masks, each in a process of its own: seconds and peak memory of each
 step. The mask is a torus of random discs of 2003 x 2003 pixels, repeated, so that no two shards are alike.
@@ -133,10 +134,11 @@ def same_up_to_names(a: np.ndarray, b: np.ndarray) -> bool:
     return all(np.unique(side).size == side.size for side in pairs) and bool((pairs[:, pairs[0] == 0] == 0).all())
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of the clock and of the processor."""
+    started = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 def compare(folder: Path, repeats: int) -> dict[str, Any]:
@@ -161,20 +163,23 @@ def compare(folder: Path, repeats: int) -> dict[str, Any]:
         "slideseg and scipy, number by number": bool((ours == truth).all() and (stored == truth).all()),
         "dask-image and scipy, up to the order": same_up_to_names(theirs, truth) and same_up_to_names(peer, truth),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, work in ways.items():
             times[name].append(seconds(work))
-    best = {name: min(one) for name, one in times.items()}
+    best, busy = ({name: min(one[kind] for one in runs) for name, runs in times.items()} for kind in (0, 1))
     return {
         "objects": int(truth.max()),
         "side": SIDE,
         "pieces": (SIDE // PIECE) ** 2,
         "repeats": repeats,
         "seconds": {name: round(one, 4) for name, one in best.items()},
+        "processor_seconds": {name: round(one, 4) for name, one in busy.items()},
         "ratio_memory": round(best["dask-image, memory"] / best["slideseg, memory"], 1),
+        "processor_ratio_memory": round(busy["dask-image, memory"] / busy["slideseg, memory"], 1),
         "ratio_store": round(best["dask-image, store"] / best["slideseg, store"], 1),
-        "scipy_ratio_memory": round(best["scipy, memory"] / best["slideseg, memory"], 2),
+        "processor_ratio_store": round(busy["dask-image, store"] / busy["slideseg, store"], 1),
+        "scipy_ratio_memory": round(busy["scipy, memory"] / busy["slideseg, memory"], 2),
         "equal": equal,
     }
 
@@ -271,7 +276,8 @@ def main() -> None:
         if given.part != "growth":
             with tempfile.TemporaryDirectory(dir=given.folder) as name:
                 result["against"] = against = compare(Path(name), given.repeats)
-            result |= {"limit": LIMIT, "passed": against["ratio_memory"] >= LIMIT and all(against["equal"].values())}
+            ratio = min(against["ratio_memory"], against["processor_ratio_memory"])
+            result |= {"limit": LIMIT, "passed": ratio >= LIMIT and all(against["equal"].values())}
         if given.part != "against":
             result["by_side"] = grow(list(given.sides), given.folder)
         write_result("objects", result, busy)
