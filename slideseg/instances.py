@@ -32,6 +32,7 @@ from slideseg.store.commit import commit_objects, withdraw_objects
 from slideseg.store.create import first_difference
 from slideseg.store.layout import OBJECTS, SEGMENTATION, ArrayPlan, ResultLayout
 from slideseg.store.lease import Lease
+from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store, read_key, sweep_partial, write_key
 from slideseg.store.result import open_result
 from slideseg.store.table import has_table
@@ -142,16 +143,7 @@ class Target:
     @property
     def scale(self) -> float:
         """The side of a working pixel in pixels of the slide's level 0."""
-        slide, working = self.record.get("slide", {}), self.layout.mpp
-        if working is not None and slide.get("mpp"):
-            return float(working / slide["mpp"])
-        if not slide.get("level"):
-            return 1.0
-        rows, columns = self.layout.grid.shape_yx
-        shape = slide["shape"]
-        sides: list[tuple[float, float]] = [(shape[n] / rows, shape[n + 1] / columns) for n in range(len(shape) - 1)]
-        best = min(sides, key=_difference)
-        return float(max(best))
+        return level_0_scale(self.record, self.layout)
 
     def check_rules(self, try_: str) -> None:
         """See whether objects that are there, finished or not, are those that are wanted.
@@ -199,10 +191,6 @@ def _plain(rules: Rules) -> dict[str, Any]:
 def _has_table(store: Store) -> bool:
     with run_errors("the tables can't be listed"):
         return has_table(store)
-
-
-def _difference(sides: tuple[float, float]) -> float:
-    return abs(sides[0] - sides[1])
 
 
 def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: bool = False) -> ObjectsReport:
