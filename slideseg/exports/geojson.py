@@ -29,8 +29,8 @@ DIGITS = 3
 class Style:
     """How regions become features."""
 
-    scale_yx: tuple[float, float]
-    """Pixels of the slide's level 0 a pixel of the label image."""
+    scale: float
+    """Side of a pixel of the label image in pixels of the slide's level 0."""
     object_type: str
     """What QuPath makes of them: ``detection`` or ``annotation``."""
     classes: tuple[dict[str, Any], ...]
@@ -59,7 +59,7 @@ def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Sty
 
 def features_of(regions: Regions, plane: int, style: Style) -> Iterator[dict[str, Any]]:
     """Yield a feature for every region."""
-    outlines = _polygons(regions, style.scale_yx)
+    outlines = _polygons(regions, style.scale)
     if style.simplify:
         outlines = _simplified(outlines, style.simplify)
     for value, counts, polygons in zip(regions.value.tolist(), regions.counts, outlines, strict=True):
@@ -94,10 +94,10 @@ def color_of(one: dict[str, Any]) -> list[int]:
     return list(bytes.fromhex(one["color"].removeprefix("#")))
 
 
-def _polygons(regions: Regions, scale_yx: tuple[float, float]) -> list[list[Polygon]]:
+def _polygons(regions: Regions, scale: float) -> list[list[Polygon]]:
     """Return the polygons of every region, in the slide's pixels."""
     rings = regions.rings
-    corners = _scaled(rings.corners, scale_yx)
+    corners = _scaled(rings.corners, scale)
     outlines: list[list[Polygon]] = [[] for _ in range(len(regions.value))]
     last = -1
     for part, (start, stop) in zip(rings.part.tolist(), pairwise(rings.first.tolist()), strict=True):
@@ -108,12 +108,12 @@ def _polygons(regions: Regions, scale_yx: tuple[float, float]) -> list[list[Poly
     return outlines
 
 
-def _scaled(corners: np.ndarray, scale_yx: tuple[float, float]) -> Ring:
+def _scaled(corners: np.ndarray, scale: float) -> Ring:
     """Return corners (y, x) as lists [x, y] of the slide's pixels; edges of pixels lie at whole numbers on both sides."""
-    if all(float(scale).is_integer() for scale in scale_yx):
-        whole: Ring = (corners[:, ::-1] * np.array([int(scale_yx[1]), int(scale_yx[0])])).tolist()
+    if scale.is_integer():
+        whole: Ring = (corners[:, ::-1] * int(scale)).tolist()
         return whole
-    scaled: Ring = np.round(corners[:, ::-1] * np.array([scale_yx[1], scale_yx[0]]), DIGITS).tolist()
+    scaled: Ring = np.round(corners[:, ::-1] * scale, DIGITS).tolist()
     return scaled
 
 

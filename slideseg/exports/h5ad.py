@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
-from slideseg.exports.level_0 import level_0_scale
 from slideseg.exports.table import facts_of
+from slideseg.store.level_0 import level_0_scale
 from slideseg.store.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _picture(rows: pa.Table, result: Result) -> dict[str, Any]:
     """Return the image without colours of classes, how much smaller than level 0 it is, and how large an object is."""
     overlay = Overlay(result, min(PICTURE, max(result.segmentation.shape)), opacity=0.0)
     area = float(np.median(rows["area_px"].to_numpy())) if len(rows) else 1.0
-    scale = overlay.shape_yx[1] / (result.segmentation.shape[1] * level_0_scale(result)[1])
+    scale = overlay.shape_yx[1] / (result.segmentation.shape[1] * level_0_scale(result.info, result.layout))
     return {
         "images": {"hires": overlay.picture()},
         "scalefactors": {"tissue_hires_scalef": scale, "spot_diameter_fullres": 2 * float(np.sqrt(area / np.pi))},

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.exports.geojson import Style, write_geojson
 from slideseg.exports.h5ad import write_h5ad
-from slideseg.exports.level_0 import level_0_scale
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.png import write_png
 from slideseg.exports.table import open_table, write_csv, write_parquet
@@ -25,6 +24,7 @@ from slideseg.report import Progress
 from slideseg.store.arrays import array_attributes
 from slideseg.store.boxes import levels_of
 from slideseg.store.layout import OBJECTS, SEGMENTATION
+from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store
 from slideseg.store.overlay import Overlay
 from slideseg.store.result import open_result
@@ -220,7 +220,7 @@ class _Job:
         of_objects = self.labels == "objects"
         plan = self.levels[0].plan
         style = Style(
-            scale_yx=level_0_scale(self.result),
+            scale=level_0_scale(self.result.info, self.result.layout),
             object_type=self.options.object_type or ("detection" if of_objects else "annotation"),
             classes=tuple(self.result.classes),
             simplify=self.options.simplify or 0.0,

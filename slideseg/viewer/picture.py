@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from slideseg.errors import ResultError, SlideError, explain
-from slideseg.exports.level_0 import level_0_scale
 from slideseg.geometry import Box
 from slideseg.reassemble.overview import display_window, to_uint8
 from slideseg.slide.fingerprint import fingerprint
@@ -19,6 +18,7 @@ from slideseg.slide.open import open_slide
 from slideseg.store.arrays import array_attributes
 from slideseg.store.boxes import levels_of
 from slideseg.store.layout import SEGMENTATION
+from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store
 from slideseg.store.ngff import omero_metadata
 from slideseg.viewer.grid import TILE, TileGrid
@@ -225,12 +225,12 @@ def _carried(result: Result, cache: ShardCache, about: dict[str, Any]) -> list[C
 
 
 def _of_slide(slide: Slide, result: Result, about: dict[str, Any]) -> list[SlideSource]:
-    rows, columns = level_0_scale(result)
+    scale = level_0_scale(result.info, result.layout)
     height, width = slide.levels[0].shape
     window = None if slide.dtype == np.uint8 else about.get("window") or display_window(slide)
     colors = _colors(slide.shape[-1], rgb=slide.is_rgb and slide.shape[-1] == RGB)
     return [
-        SlideSource(slide, n, (height / level.shape[0] / rows, width / level.shape[1] / columns), colors, window)
+        SlideSource(slide, n, (height / level.shape[0] / scale, width / level.shape[1] / scale), colors, window)
         for n, level in enumerate(slide.levels)
     ]
 

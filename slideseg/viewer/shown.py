@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slideseg.exports.level_0 import level_0_scale
 from slideseg.store.boxes import levels_of
 from slideseg.store.layout import OBJECTS
+from slideseg.store.level_0 import level_0_scale
 from slideseg.viewer.grid import TILE
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.picture import picture_of
@@ -39,7 +39,7 @@ class Shown:
         self.table = ObjectTable(result.url)
         """Their table."""
         self._picture = picture_of(result, cache)
-        self._scale_yx = level_0_scale(result)
+        self._scale = level_0_scale(result.info, result.layout)
         self._sums: list[dict[str, Any]] | None = None
 
     @property
@@ -72,7 +72,7 @@ class Shown:
             "planes": self.classes.planes,
             "plane_axis": result.layout.plane_axis,
             "mpp": result.mpp,
-            "scale_yx": self._scale_yx,
+            "scale": self._scale,
             "tile": TILE,
             "layers": {
                 name: {"rows": layer.grid.shape_yx[0], "columns": layer.grid.shape_yx[1], "levels": layer.grid.levels}

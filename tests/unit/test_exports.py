@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from contextlib import closing
 
 import numpy as np
 import openslide
@@ -14,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from skimage.measure import label
 
+import slideseg
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.exports.geojson import Style, features_of
 from slideseg.exports.ome_tiff import write_ome_tiff
@@ -24,7 +26,9 @@ from slideseg.geometry import Box
 from slideseg.grid import ShardGrid
 from slideseg.store.boxes import BoxReader, levels_of
 from slideseg.store.layout import ArrayPlan
+from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store
+from slideseg.viewer.shown import Shown
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (700, 1100)
@@ -122,6 +126,25 @@ def test_coordinates_are_those_of_level_0(class_map, tmp_path, factor, level, sc
     assert np.array_equal(again, small > 0)
 
 
+def test_polygons_lie_where_the_table_says_though_the_number_of_pixels_was_rounded(tmp_path):
+    """Level 2 of 1601 x 1203 pixels, shrunk by 1.37: 292.15 x 219.53 pixels became 292 x 220."""
+    scale = 4 * 1.37
+    slide = {"path": "s.tif", "shape": [1601, 1203, 3], "level": 2, "mpp": 0.25}
+    make_result(tmp_path / "x.zarr", blobs((292, 220)), factor=1.37, mpp=0.25 * scale, slide=slide)
+    slideseg.objects(tmp_path / "x.zarr")
+    opened = slideseg.open_result(tmp_path / "x.zarr")
+    assert level_0_scale(opened.info, opened.layout) == pytest.approx(scale, rel=1e-12)
+    with closing(Shown(opened)) as shown:
+        assert shown.facts()["scale"] == pytest.approx(scale, rel=1e-12)
+    export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")
+    names = [f"bbox_{one}_px" for one in ("x0", "y0", "x1", "y1")]
+    boxes = {row["id"]: [row[name] for name in names] for row in opened.table.to_pylist()}
+    features = collection(tmp_path / "x.geojson")
+    assert len(features) == len(boxes) > 20
+    for feature in features:
+        np.testing.assert_allclose(shapely.geometry.shape(feature["geometry"]).bounds, boxes[feature["id"]], atol=0.00051)
+
+
 def test_a_name_that_ends_in_gz_is_compressed(result, tmp_path):
     export(result[0], "geojson", tmp_path / "x.geojson.gz")
     export(result[0], "geojson", tmp_path / "x.geojson")
@@ -145,7 +168,7 @@ def test_planes_of_a_stack_are_named(class_map, tmp_path):
 def test_a_simplified_outline_stays_within_the_tolerance(labels, tolerance, scale):
     regions = next(iter(trace(ShardGrid(labels.shape, 1, 64), lambda box: labels[box.slices])))
     exact, fewer = (
-        list(features_of(regions, 0, Style((scale, scale), "annotation", CLASSES, simplify=s))) for s in (0, tolerance)
+        list(features_of(regions, 0, Style(scale, "annotation", CLASSES, simplify=s))) for s in (0, tolerance)
     )
     for one, other in zip(exact, fewer, strict=True):
         before, after = (shapely.geometry.shape(feature["geometry"]) for feature in (one, other))

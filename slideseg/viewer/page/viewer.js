@@ -1,7 +1,7 @@
 /* The page of `slideseg view`: layers of tiles in OpenSeadragon, and a panel that says what they are.
  *
  * Places are in pixels of the class map inside this file ("x", "y" of `world`), and in pixels of the slide's level 0
- * (times `scale_yx`) wherever people see them: in the address, under the mouse and in the table.
+ * (times `scale`) wherever people see them: in the address, under the mouse and in the table.
  */
 "use strict";
 
@@ -45,7 +45,7 @@ const items = {}; // layer -> OpenSeadragon's TiledImage
 function writeAddress() {
   const center = worldCenter();
   const words = new URLSearchParams({
-    x: Math.round(center.x * facts.scale_yx[1]), y: Math.round(center.y * facts.scale_yx[0]), zoom: Number(zoom().toPrecision(4)),
+    x: Math.round(center.x * facts.scale), y: Math.round(center.y * facts.scale), zoom: Number(zoom().toPrecision(4)),
   });
   if (facts.planes > 1) words.set("plane", state.plane);
   if (state.object !== null) words.set("object", state.object);
@@ -199,7 +199,7 @@ function tellPlace(position) {
   const inside = x >= 0 && y >= 0 && x < facts.columns && y < facts.rows;
   const microns = facts.mpp === null ? "" : ` · ${number(x * facts.mpp, 6)}, ${number(y * facts.mpp, 6)} µm`;
   byId("place").textContent = inside
-    ? `x ${Math.floor(x * facts.scale_yx[1]).toLocaleString("en")}, y ${Math.floor(y * facts.scale_yx[0]).toLocaleString("en")} px${microns}`
+    ? `x ${Math.floor(x * facts.scale).toLocaleString("en")}, y ${Math.floor(y * facts.scale).toLocaleString("en")} px${microns}`
     : "";
 }
 
@@ -233,8 +233,8 @@ function showRow(row) {
   state.object = row.id;
   byId("object-hint").hidden = true;
   byId("object").replaceChildren(classLine(row.class, `Object ${row.id.toLocaleString("en")}`), rowTable(row));
-  const [sy, sx] = facts.scale_yx;
-  mark(row.bbox_x0_px / sx - 1, row.bbox_y0_px / sy - 1, (row.bbox_x1_px - row.bbox_x0_px) / sx + 2, (row.bbox_y1_px - row.bbox_y0_px) / sy + 2);
+  const pixel = facts.scale;
+  mark(row.bbox_x0_px / pixel - 1, row.bbox_y0_px / pixel - 1, (row.bbox_x1_px - row.bbox_x0_px) / pixel + 2, (row.bbox_y1_px - row.bbox_y0_px) / pixel + 2);
   writeAddress();
 }
 
@@ -260,10 +260,10 @@ async function showObject(id, go, scale = null) {
   if (row.plane !== state.plane) setPlane(row.plane);
   showRow(row);
   if (!go) return;
-  const [sy, sx] = facts.scale_yx;
-  const side = Math.max((row.bbox_y1_px - row.bbox_y0_px) / sy, (row.bbox_x1_px - row.bbox_x0_px) / sx, 4);
+  const pixel = facts.scale;
+  const side = Math.max((row.bbox_y1_px - row.bbox_y0_px) / pixel, (row.bbox_x1_px - row.bbox_x0_px) / pixel, 4);
   const size = viewer.viewport.getContainerSize();
-  lookAt(row.centroid_x_px / sx, row.centroid_y_px / sy, scale ?? Math.min(size.x, size.y) / (AROUND * side), true);
+  lookAt(row.centroid_x_px / pixel, row.centroid_y_px / pixel, scale ?? Math.min(size.x, size.y) / (AROUND * side), true);
 }
 
 // --- the panel -----------------------------------------------------------------------------------------------------------
@@ -406,8 +406,8 @@ async function start() {
   pending++;
   await Promise.all(Object.keys(facts.layers).map(showLayer));
   viewer.viewport.goHome(true);
-  const [sy, sx] = facts.scale_yx;
-  if (state.x !== null && state.y !== null) lookAt(state.x / sx, state.y / sy, state.zoom, true);
+  const pixel = facts.scale;
+  if (state.x !== null && state.y !== null) lookAt(state.x / pixel, state.y / pixel, state.zoom, true);
   else if (state.zoom !== null) lookAt(facts.columns / 2, facts.rows / 2, state.zoom, true);
   if (state.object !== null) await showObject(state.object, state.x === null, state.zoom);
   pending--;
