@@ -9,24 +9,32 @@ from typing import Any
 import click
 
 from slideseg.cli.options import debug_option, json_option
+from slideseg.errors import ConfigError, ResultError, explain
 
 
 @click.command()
 @click.argument("path")
 @json_option
 @debug_option
-def info(path: str, as_json: bool) -> None:
+def info(path: str, as_json: bool) -> int:
     """Print what is known of a slide, a result or a model."""
     facts = facts_of(path)
+    damage = facts.get("error")
     if as_json:
-        click.echo(json.dumps(facts, default=str))
-        return
-    for name, value in facts.items():
-        click.echo(f"{name:14}{json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
+        click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))
+    else:
+        for name, value in facts.items():
+            if name != "error":
+                click.echo(f"{name:14}{json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
+    if damage:
+        click.echo(f"error: {damage}", err=True)
+    return 1 if damage else 0
 
 
 def facts_of(path: str) -> dict[str, Any]:
     """Return the facts of a model (by name or file), a result store or a slide, whichever ``path`` is.
+
+    Those of a result whose objects are damaged have an ``error``, and no ``objects``.
 
     Raises:
         SlidesegError: if it is none of them.
@@ -43,19 +51,27 @@ def facts_of(path: str) -> dict[str, Any]:
         from slideseg.store.location import open_store
 
         return {"kind": "result", **(read_record(open_store(path, read_only=True)) or {}), **_object_facts(path)}
+    if "://" not in path and not Path(path).exists():
+        raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
     return {"kind": "slide", **_slide_facts(path)}
 
 
 def _object_facts(path: str) -> dict[str, Any]:
-    """Return how many objects of each class a finished result has, their share of the area, how dense they are; and seams."""
-    from slideseg.errors import ResultError
+    """Return how many objects of each class a finished result has, their share of the area, how dense they are; and seams.
+
+    Where they are damaged, return the ``error``; nothing of an unfinished result.
+    """
+    from slideseg.store.create import read_attributes
+    from slideseg.store.location import open_store
     from slideseg.store.result import open_result
 
+    if "ome" not in read_attributes(open_store(path, read_only=True)):
+        return {}
     try:
         result = open_result(path)
         counts, facts = result.object_counts(), result.object_facts
-    except ResultError:
-        return {}
+    except ResultError as error:
+        return {"error": str(error)}
     return {} if counts is None else {"objects": counts, "across_seams": (facts or {}).get("across_seams")}
 
 

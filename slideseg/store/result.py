@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,10 @@ class Result:
             return None
         area = max(1, self.segmentation.size - self.info.get("skipped_pixels", 0))
         counts, pixels = sums
-        counted = array_attributes(self._store, f"{OBJECTS}/0")["slideseg"]["rules"]["classes"]
+        about = array_attributes(self._store, f"{OBJECTS}/0")
+        if "slideseg" not in about:
+            raise ResultError(explain(f"{OBJECTS}/0/zarr.json is missing or damaged", try_="slideseg verify --repair"))
+        counted = about["slideseg"]["rules"]["classes"]
         return [
             {
                 "class": one["name"],
@@ -176,6 +180,12 @@ def is_result(url: str | os.PathLike[str]) -> bool:
         return False
 
 
+def _exists(url: str | os.PathLike[str]) -> bool:
+    """Tell whether a local file or folder is there; what a bucket has none of is not there."""
+    location = locate(url)
+    return location.bucket is None and Path(location.path).exists()
+
+
 def open_result(url: str | os.PathLike[str]) -> Result:
     """Open a finished result.
 
@@ -189,7 +199,8 @@ def open_result(url: str | os.PathLike[str]) -> Result:
     except storage_errors() as error:
         raise ResultError(explain("the result can't be opened", got=reason(error))) from error
     if not there:
-        raise ResultError(explain("no such result", got=locate(url).path, want="a folder that slideseg predict wrote"))
+        what = "this is no slideseg result" if _exists(url) else "no such result"
+        raise ResultError(explain(what, got=locate(url).path, want="a folder that slideseg predict wrote"))
     if "slideseg" not in attributes:
         raise ResultError(explain(f"{url} is no slideseg result", want="attributes.slideseg", try_="plain zarr"))
     if "ome" not in attributes:

@@ -300,6 +300,39 @@ def test_reading_a_flipped_bit_of_the_table_is_an_error(tmp_path):
         with pytest.raises(ResultError, match=r"tables/objects\.parquet is damaged"):
             slideseg.open_result(url).object_counts()
         assert "objects" not in facts_of(url)
+        assert facts_of(url)["error"].startswith("tables/objects.parquet is damaged")
+    done = run_slideseg("info", url)
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith("error: tables/objects.parquet is damaged")
+    assert "result" in done.out
+    done = run_slideseg("info", url, "--json")
+    assert (done.status, done.report["status"]) == (1, "failed")
+    assert done.err == f"error: {done.report['error']}\n"
+
+
+def test_facts_of_what_is_unfinished_and_of_nothing(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    root = Path(url, "zarr.json")
+    about = json.loads(root.read_text())
+    del about["attributes"]["ome"]
+    root.write_text(json.dumps(about))
+    assert not {"error", "objects"} & set(facts_of(url))
+    with pytest.raises(ConfigError, match=r"no such file or folder .*want a slide, a result or a model"):
+        facts_of(str(tmp_path / "nope.zarr"))
+    (tmp_path / "crop.png").write_bytes(b"a picture")
+    with pytest.raises(ResultError, match="this is no slideseg result"):
+        slideseg.objects(tmp_path / "crop.png")
+    with pytest.raises(ResultError, match="no such result"):
+        slideseg.objects(tmp_path / "nope.png")
+
+
+def test_objects_that_lost_their_description_are_one_clear_line(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    Path(url, "labels/objects/0/zarr.json").unlink()
+    with pytest.raises(ResultError, match=r"labels/objects/0/zarr\.json is missing"):
+        slideseg.open_result(url).object_counts()
 
 
 @pytest.mark.parametrize("key", ["labels/objects/zarr.json", "labels/objects/0/zarr.json", "labels/zarr.json"])
