@@ -16,7 +16,7 @@ from slideseg.exports.geojson import Style, write_geojson
 from slideseg.exports.h5ad import write_h5ad
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.png import write_png
-from slideseg.exports.table import open_table, write_csv, write_parquet
+from slideseg.exports.table import checked_table, write_csv, write_parquet
 from slideseg.exports.target import check_target, whole
 from slideseg.exports.trace import trace, trace_with
 from slideseg.inputs import stem, take_options
@@ -207,7 +207,7 @@ class _Job:
         return add
 
     def _table(self, to: str, partial: Path, name: str) -> int:
-        with open_table(self.result) as table:
+        with checked_table(self.result) as table:
             watch = self._watch(table.rows)
             if to == "csv":
                 write_csv(partial, table, watch, compressed=name.endswith(".gz"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,17 +12,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from slideseg.errors import ResultError, explain
 from slideseg.exports.target import opened
-from slideseg.store.arrays import array_attributes
-from slideseg.store.layout import OBJECTS, TABLE
-from slideseg.store.location import local_copy, open_store, reason
-from slideseg.store.table import SHA256
+from slideseg.store.layout import TABLE
+from slideseg.store.location import local_copy, open_store
+from slideseg.store.table import check_file, missing_table, table_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from zarr.abc.store import Store
 
     from slideseg.store.result import Result
 
@@ -53,12 +48,12 @@ class ObjectTable:
         Raises:
             ResultError: if the table is damaged.
         """
-        with _damage():
+        with table_errors():
             yield from self.file.iter_batches(ROWS, use_threads=False)
 
 
 @contextmanager
-def open_table(result: Result) -> Iterator[ObjectTable]:
+def checked_table(result: Result) -> Iterator[ObjectTable]:
     """Open the table of a result that has objects; one in an object store is copied to this machine for the time.
 
     Raises:
@@ -67,29 +62,13 @@ def open_table(result: Result) -> Iterator[ObjectTable]:
     store = open_store(result.url, read_only=True)
     with local_copy(store, TABLE) as path:
         if path is None:
-            raise ResultError(explain(f"{TABLE} is missing", try_="slideseg objects --overwrite"))
-        with _damage():
-            _check(store, path)
-            file = pq.ParquetFile(path)
+            raise missing_table()
+        with table_errors():
+            with Path(path).open("rb") as source:
+                check_file(store, source)
+            file = pq.ParquetFile(path, page_checksum_verification=True)
         with file:
             yield ObjectTable(file, result)
-
-
-def _check(store: Store, path: str) -> None:
-    """See whether the table's bytes are what was written, where the objects' metadata tells their hash."""
-    wanted = array_attributes(store, OBJECTS).get("slideseg", {}).get(SHA256)
-    with Path(path).open("rb") as file:
-        if wanted is not None and hashlib.file_digest(file, "sha256").hexdigest() != wanted:
-            raise pa.ArrowInvalid("its bytes are not what was written")
-
-
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Turn what pyarrow says of a file that can't be read (`OSError` for a damaged page) into a `ResultError`."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise ResultError(explain(f"{TABLE} is damaged", got=reason(error), try_="slideseg objects --overwrite")) from error
 
 
 def facts_of(result: Result) -> dict[str, Any]:

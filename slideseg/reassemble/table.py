@@ -151,7 +151,7 @@ def write_table(job: TableJob) -> None:
     with (
         run_errors("the table can't be written"),
         write_file(store, TABLE) as path,
-        pq.ParquetWriter(path, _schema(job), compression="zstd") as writer,
+        pq.ParquetWriter(path, _schema(job), compression="zstd", write_page_checksum=True) as writer,
     ):
         for done, last, strip in _strips(store, job):
             parts = _within([*strip, *below], done, last)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHA256 = "table_sha256"
 """Where the objects' group says which table is theirs."""
+AGAIN = "slideseg objects with the same options"
+"""What writes a table again that is not there; other options make other objects."""
 CLASSES = 256
 """Ids of classes."""
 
@@ -35,7 +37,7 @@ def has_table(store: Store) -> bool:
 def table_hash(store: Store) -> str | None:
     """Return the hex SHA-256 of the table; None where there is none."""
     with open_table(store) as file:
-        return None if file is None else hashlib.file_digest(file, "sha256").hexdigest()
+        return None if file is None else _hash_of(file)
 
 
 def read_table(store: Store) -> pyarrow.Table | None:
@@ -64,6 +66,15 @@ def check_table(store: Store) -> None:
         found = table_hash(store)
     if found is not None:
         _compare_hash(store, found)
+
+
+def check_file(store: Store, file: Any) -> None:
+    """See whether the bytes of an open copy of the table are what was written.
+
+    Raises:
+        ResultError: if they are not.
+    """
+    _compare_hash(store, _hash_of(file))
 
 
 def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
@@ -102,7 +113,7 @@ def what_is_wrong(store: Store, number: int) -> str | None:
         return "its bytes are not what was written"
     rows = 0
     try:
-        with open_table(store) as source, pyarrow.parquet.ParquetFile(source) as file:
+        with open_table(store) as source, pyarrow.parquet.ParquetFile(source, page_checksum_verification=True) as file:
             for group in range(file.num_row_groups):
                 ids = file.read_row_group(group)["id"].to_numpy()
                 if not np.array_equal(ids, np.arange(rows + 1, rows + 1 + ids.size)):
@@ -118,14 +129,23 @@ def _wanted_hash(store: Store) -> str | None:
     return None if wanted is None else str(wanted)
 
 
+def _hash_of(file: Any) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _compare_hash(store: Store, found: str) -> None:
     wanted = _wanted_hash(store)
     if wanted is not None and found != wanted:
         raise _damaged("its bytes are not what was written")
 
 
+def missing_table() -> ResultError:
+    """Return the error of a result with objects that has no table."""
+    return ResultError(explain(f"{TABLE} is missing", try_=AGAIN))
+
+
 def _damaged(what: str) -> ResultError:
-    return ResultError(explain(f"{TABLE} is damaged", got=what, try_="slideseg verify --repair"))
+    return ResultError(explain(f"{TABLE} is damaged", got=what, try_=f"slideseg verify --repair, then {AGAIN}"))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from slideseg.viewer.grid import TILE
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.picture import picture_of
 from slideseg.viewer.shards import ShardCache
-from slideseg.viewer.table import ObjectTable
+from slideseg.viewer.table import TableReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Shown:
         """The class map."""
         self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS) else None
         """The objects, where there are any."""
-        self.table = ObjectTable(result.url)
+        self.table = TableReader(result.url)
         """Their table."""
         self._picture = picture_of(result, cache)
         self._scale = level_0_scale(result.info, result.layout)

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class ObjectTable:
+MOST = 2**63 - 1
+"""The largest id that a table can hold."""
+
+
+class TableReader:
     """The table of one result. Memory: a few row groups."""
 
     def __init__(self, url: str) -> None:
@@ -29,11 +33,13 @@ class ObjectTable:
             return None if source is None else int(pq.read_metadata(source).num_rows)
 
     def row(self, object_id: int) -> dict[str, Any] | None:
-        """Return the row of an object; None where there is none.
+        """Return the row of an object, a whole number of any size; None where there is none.
 
         Raises:
             ResultError: if the table is damaged.
         """
+        if object_id > MOST:
+            return None
         with table_errors(), open_table(self._store) as source:
             if source is None:
                 return None

@@ -167,9 +167,7 @@ def test_planes_of_a_stack_are_named(class_map, tmp_path):
 @given(arrays(np.uint8, (14, 17), elements=st.integers(0, 2)), st.sampled_from([0.5, 1.0, 2.5]), st.floats(1, 3))
 def test_a_simplified_outline_stays_within_the_tolerance(labels, tolerance, scale):
     regions = next(iter(trace(ShardGrid(labels.shape, 1, 64), lambda box: labels[box.slices])))
-    exact, fewer = (
-        list(features_of(regions, 0, Style(scale, "annotation", CLASSES, simplify=s))) for s in (0, tolerance)
-    )
+    exact, fewer = (list(features_of(regions, 0, Style(scale, "annotation", CLASSES, simplify=s))) for s in (0, tolerance))
     for one, other in zip(exact, fewer, strict=True):
         before, after = (shapely.geometry.shape(feature["geometry"]) for feature in (one, other))
         assert after.is_valid

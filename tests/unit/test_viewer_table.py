@@ -1,5 +1,8 @@
 """Rows and sums of the object table, read in pieces."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import obstore
 import pyarrow as pa
@@ -12,8 +15,11 @@ from slideseg.instances import objects
 from slideseg.store.layout import TABLE
 from slideseg.store.result import open_result
 from slideseg.store.table import InBucket
-from slideseg.viewer.table import ObjectTable
+from slideseg.viewer.table import TableReader
 from tests.made_results import blobs, make_result
+
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""How the compressed bytes of a page begin."""
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +32,16 @@ def made(tmp_path_factory):
 
 def test_a_row_is_the_tables_own(made):
     rows = open_result(made).table.to_pylist()
-    table = ObjectTable(made)
+    table = TableReader(made)
     assert table.number() == len(rows) > 100
     assert [table.row(row["id"]) for row in rows[::40]] == rows[::40]
     assert table.row(0) is None
-    assert table.row(len(rows) + 1) is None
+    assert [table.row(number) for number in (len(rows) + 1, 2**63 - 1, 2**63, 10**40)] == [None] * 4
 
 
 def test_sums_are_those_of_all_rows(made):
     whole = open_result(made).table
-    counts, pixels = ObjectTable(made).sums()
+    counts, pixels = TableReader(made).sums()
     for class_id in (1, 2):
         mask = whole["class"].to_numpy() == class_id
         assert counts[class_id] == mask.sum() > 0
@@ -45,7 +51,7 @@ def test_sums_are_those_of_all_rows(made):
 
 def test_a_result_without_a_table_has_no_rows(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((64, 64)))
-    table = ObjectTable(str(tmp_path / "x.zarr"))
+    table = TableReader(str(tmp_path / "x.zarr"))
     assert (table.number(), table.row(1), table.sums()) == (None, None, None)
 
 
@@ -53,9 +59,35 @@ def test_a_damaged_table_is_one_line(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((64, 64)))
     (tmp_path / "x.zarr" / "tables").mkdir()
     (tmp_path / "x.zarr" / TABLE).write_bytes(b"PAR1 and then nothing")
-    for question in (ObjectTable.number, ObjectTable.sums, lambda table: table.row(1)):
+    for question in (TableReader.number, TableReader.sums, lambda table: table.row(1)):
         with pytest.raises(ResultError, match="damaged"):
-            question(ObjectTable(str(tmp_path / "x.zarr")))
+            question(TableReader(str(tmp_path / "x.zarr")))
+
+
+def test_every_damaged_bit_of_a_page_is_an_error(made, tmp_path):
+    """So many changed bits still make a page that can be read, with other numbers in it."""
+    path = tmp_path / TABLE
+    path.parent.mkdir()
+    data = Path(made, TABLE).read_bytes()
+    random = np.random.default_rng(0)
+    group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
+    pages = [page for n in range(group.num_columns) for page in pages_of(data, group.column(n))]
+    assert len(pages) > group.num_columns, "dictionaries too"
+    for first, last in pages * 2:
+        harmed = bytearray(data)
+        harmed[random.integers(first, last)] ^= 1 << random.integers(8)
+        path.write_bytes(harmed)
+        with pytest.raises(ResultError, match=r"is damaged .*verify --repair, then slideseg objects with the same options"):
+            TableReader(str(tmp_path)).row(5)
+
+
+def pages_of(data, column):
+    """Yield where the first and the last page of a column's only group lie, without their headers."""
+    start = column.data_page_offset if column.dictionary_page_offset is None else column.dictionary_page_offset
+    stop = start + column.total_compressed_size
+    if column.dictionary_page_offset is not None:
+        yield data.index(ZSTD, start), column.data_page_offset
+    yield data.rindex(ZSTD, column.data_page_offset, stop), stop
 
 
 def test_of_a_table_in_a_bucket_only_the_rows_around_are_read(tmp_path, monkeypatch):
@@ -71,7 +103,7 @@ def test_of_a_table_in_a_bucket_only_the_rows_around_are_read(tmp_path, monkeypa
         return data
 
     monkeypatch.setattr(InBucket, "read", counted)
-    table = ObjectTable(str(tmp_path))
+    table = TableReader(str(tmp_path))
     table._store = ObjectStore(bucket, read_only=True)
     assert table.row(1) is None
     obstore.put(bucket, TABLE, tmp_path / "t")
