@@ -21,7 +21,16 @@ from slideseg.inputs import absolute, take_options
 from slideseg.labelling.paint import id_type
 from slideseg.object_options import ObjectOptions, model_objects, rules_of
 from slideseg.reassemble.intensity import Image, find_image
-from slideseg.reassemble.objects import RULES, LabelsWorker, Numbered, ObjectsJob, PartsWorker, clear_work, number_objects
+from slideseg.reassemble.objects import (
+    RULES,
+    WORK,
+    LabelsWorker,
+    Numbered,
+    ObjectsJob,
+    PartsWorker,
+    clear_work,
+    number_objects,
+)
 from slideseg.reassemble.pyramid import write_pyramid
 from slideseg.reassemble.table import MeasureWorker, TableJob, write_table
 from slideseg.report import Progress
@@ -35,7 +44,7 @@ from slideseg.store.lease import Lease
 from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store, read_key, sweep_partial, write_key
 from slideseg.store.result import open_result
-from slideseg.store.table import has_table
+from slideseg.store.table import check_table, has_table
 
 if TYPE_CHECKING:
     import os
@@ -160,7 +169,10 @@ class Target:
     def finished(self) -> Numbered | None:
         """Return what is known of the objects where nothing is left to do for them; else None.
 
+        Every byte of the table is looked at; of the labels only which shards are there.
+
         Raises:
+            ResultError: if the table is damaged.
             RunError: if the storage fails.
         """
         store = self.store
@@ -170,7 +182,10 @@ class Target:
             return None
         levels = (self.layout.labels(OBJECTS, id_type(about["number"]), level) for level in range(self.layout.levels))
         whole = all(len(finished_shards(store, plan)) == len(plan.grid) for plan in levels)
-        return Numbered(**{one.name: about[one.name] for one in fields(Numbered)}) if whole else None
+        if not whole:
+            return None
+        check_table(store)
+        return Numbered(**{one.name: about[one.name] for one in fields(Numbered)})
 
 
 def _about(store: Store) -> dict[str, Any]:
@@ -197,30 +212,38 @@ def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: 
     """Write the objects of a complete class map whose lease is held, and name them; keep or ``replace`` what is there of them.
 
     Raises:
-        ResultError: if the class map is damaged.
+        ResultError: if the class map, or the table that is there, is damaged.
         RunError: if the storage fails.
     """
     started = time.perf_counter()
     store, layout = target.store, target.layout
-    found = target.finished()
-    if found is not None and not replace:
+    found = None if replace else target.finished()
+    if found is not None:
         clear_work(store)  # what a run left that was killed at its very end
         return _report(target, found, started, 0)
     job = ObjectsJob(absolute(target.url), plan_of(store, f"{SEGMENTATION}/0"), target.rules)
     _check_class_map(store, job)
-    _begin(store, target.rules, replace=replace)
+    stale = _begin(store, target.rules, replace=replace)
     with executor_kept(executor):
-        found, computed, notes = _write_all(target, executor, job, watch)
+        found, computed, notes = _write_all(target, executor, job, watch, stale=stale)
     commit_objects(store, layout)
     clear_work(store)
     return _report(target, found, started, computed, notes)
 
 
-def _write_all(target: Target, executor: Executor, job: ObjectsJob, watch: Watch) -> tuple[Numbered, int, tuple[str, ...]]:
-    """Write labels, pyramid and table; return what was found, how many shards were written, and what the table lacks."""
+def _write_all(
+    target: Target, executor: Executor, job: ObjectsJob, watch: Watch, *, stale: bool
+) -> tuple[Numbered, int, tuple[str, ...]]:
+    """Write labels, pyramid and table; return what was found, how many shards were written, and what the table lacks.
+
+    ``stale`` objects go only when the whole class map has been read: had it been damaged, they would be lost for nothing.
+    """
     store = target.store
     _run(executor, functools.partial(PartsWorker, job), job.missing_parts(), job, functools.partial(watch, "finding objects"))
     found = number_objects(job)
+    if stale:
+        with run_errors("the former objects can't be removed"):
+            withdraw_objects(store, keep=WORK)
     labels = job.labels(found.number)
     create_array(store, labels, {"slideseg": {"rules": asdict(target.rules), **asdict(found)}})
     done = finished_shards(store, labels)
@@ -287,17 +310,21 @@ def _check_class_map(store: Store, job: ObjectsJob) -> None:
         raise ResultError(explain(f"{missing} shards of the class map are missing", try_="slideseg verify --repair"))
 
 
-def _begin(store: Store, rules: Rules, *, replace: bool) -> None:
-    """Begin the work folder, unless one by the same rules is there; labels that don't say all of themselves are removed."""
+def _begin(store: Store, rules: Rules, *, replace: bool) -> bool:
+    """Begin the work folder, unless one by the same rules is there; tell whether objects are there that have to go.
+
+    Labels that don't say what they are go at once: nothing would tell them from those of this run.
+    """
     wanted = json.dumps(_plain(rules)).encode()
     with run_errors("the objects can't be begun"):
         sweep_partial(store)
         about = _about(store)
-        if replace or (not _says_all(about) and (about or read_key(store, RULES) != wanted)):
+        if not about and read_key(store, RULES) != wanted:
             withdraw_objects(store)
         if read_key(store, RULES) != wanted:
             clear_work(store)
             write_key(store, RULES, wanted)
+        return bool(about) and (replace or not _says_all(about))
 
 
 def _run(

@@ -75,11 +75,17 @@ def unname_objects(store: Store) -> None:
     delete_key(store, f"{OBJECTS}/zarr.json")
 
 
-def withdraw_objects(store: Store) -> None:
-    """Remove instance labels and their table; first of all the labels' list no longer names them."""
+def withdraw_objects(store: Store, keep: str | None = None) -> None:
+    """Remove instance labels and their table, but not the folder ``keep``; first the labels' list no longer names them.
+
+    What says which objects they are goes last: killed in between, labels that are left can't be taken for others.
+    """
     unname_objects(store)
+    last = f"{OBJECTS}/0/zarr.json"
     for key in (*list_keys(store, f"{OBJECTS}/"), *list_keys(store, "tables/")):
-        delete_key(store, key)
+        if key != last and not (keep and key.startswith(f"{keep}/")):
+            delete_key(store, key)
+    delete_key(store, last)
 
 
 def _name_labels(store: Store, *, objects: bool) -> None:

@@ -26,6 +26,7 @@ from slideseg.object_options import ObjectOptions, model_objects, rules_of
 from slideseg.reassemble import objects as reassembled
 from slideseg.reassemble.pyramid import write_label_pyramid
 from slideseg.slide.fingerprint import fingerprint
+from slideseg.store import commit as commits
 from slideseg.store import result as results
 from slideseg.store import verify as verification
 from slideseg.store.commit import commit
@@ -199,6 +200,45 @@ def test_objects_by_other_rules_are_refused_and_replaced_on_demand(tmp_path):
     assert np.bincount(labels_of(url).ravel())[1:].min() >= 120
 
 
+def test_objects_are_replaced_only_when_the_class_map_could_be_read(tmp_path):
+    url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
+    slideseg.objects(url)
+    before = files(url)
+    shard = Path(url, "labels/segmentation/0/c/1/1")
+    good = shard.read_bytes()
+    shard.write_bytes(flipped(good, 20))
+    with pytest.raises(slideseg.SlidesegError, match="labels/segmentation/0/c/1/1 is damaged"):
+        slideseg.objects(url, border="none", overwrite=True)
+    left = files(url)
+    assert all(left[key] == content for key, content in before.items() if key != "labels/segmentation/0/c/1/1")
+    assert slideseg.open_result(url).table is not None
+    shard.write_bytes(good)
+    slideseg.objects(url, border="none", overwrite=True)
+    slideseg.objects(other, border="none")
+    assert files(url) == files(other)
+
+
+@pytest.mark.parametrize("at", [0, 1, 7])
+def test_a_replacement_killed_while_it_removes_goes_on(tmp_path, monkeypatch, at):
+    url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
+    slideseg.objects(url)
+    original, calls = commits.delete_key, []
+
+    def dies(store, key):
+        calls.append(key)
+        if len(calls) > at:
+            raise KeyboardInterrupt
+        original(store, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commits, "delete_key", dies)
+        with pytest.raises(KeyboardInterrupt):
+            slideseg.objects(url, border="none", overwrite=True)
+    slideseg.objects(url, border="none", overwrite=True)
+    slideseg.objects(other, border="none")
+    assert files(url) == files(other)
+
+
 def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
     url = write_result(tmp_path / "x.zarr", a_class_map())
     slideseg.objects(url)
@@ -301,6 +341,8 @@ def test_reading_a_flipped_bit_of_the_table_is_an_error(tmp_path):
             slideseg.open_result(url).object_counts()
         assert "objects" not in facts_of(url)
         assert facts_of(url)["error"].startswith("tables/objects.parquet is damaged")
+    with pytest.raises(ResultError, match=r"tables/objects\.parquet is damaged .*try slideseg verify --repair"):
+        slideseg.objects(url)
     done = run_slideseg("info", url)
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert done.err.startswith("error: tables/objects.parquet is damaged")
