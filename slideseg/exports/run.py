@@ -6,6 +6,7 @@ result -> what is exported and where to -> a partial file -> its final name
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +18,6 @@ from slideseg.exports.h5ad import write_h5ad
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.png import write_png
 from slideseg.exports.table import checked_table, write_csv, write_parquet
-from slideseg.exports.target import check_target, whole
 from slideseg.exports.trace import trace, trace_with
 from slideseg.inputs import stem, take_options
 from slideseg.report import Progress
@@ -28,9 +28,9 @@ from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store
 from slideseg.store.overlay import Overlay
 from slideseg.store.result import open_result
+from slideseg.store.target import check_target, whole
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -48,6 +48,8 @@ ENDINGS = {
 """Formats, and how their files' names end."""
 TABLES = ("parquet", "csv", "anndata")
 """Formats of the object table."""
+PACKED = ("geojson", "csv")
+"""Formats that gzip compresses, in names that end in ``.gz``."""
 OF_FORMAT = {"geojson": ("simplify", "object_type"), "png": ("size", "opacity", "plane")}
 """Options that a format has besides those of all."""
 GROUPS = {"segmentation": SEGMENTATION, "objects": OBJECTS}
@@ -135,7 +137,10 @@ def export(
     _check_labels(to, wanted.labels)
     opened = open_result(result)
     job = _Job(opened, _labels_of(opened, to, wanted), wanted, on_progress)
-    path = check_target(f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else output, overwrite=wanted.overwrite)
+    output = f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else os.fspath(output)
+    if output.endswith(".gz") and to not in PACKED:
+        raise ConfigError(explain(f"--to {to} is not compressed with gzip", got=output, try_=output.removesuffix(".gz")))
+    path = check_target(output, overwrite=wanted.overwrite)
     with whole(path) as partial:
         counted = job.write(to, partial, path.name)
     seconds = round(time.perf_counter() - started, 3)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from slideseg.exports.target import opened
 from slideseg.store.layout import TABLE
 from slideseg.store.location import local_copy, open_store
 from slideseg.store.table import check_file, missing_table, table_errors
+from slideseg.store.target import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

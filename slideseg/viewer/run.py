@@ -5,6 +5,7 @@ result -> its layers -> a server on this machine -> the page, or a picture of it
 
 from __future__ import annotations
 
+import errno
 import html
 import os
 import secrets
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from slideseg.errors import ConfigError, ResultError, explain
-from slideseg.exports.target import check_target, whole
-from slideseg.store.location import reason
 from slideseg.store.result import open_result
+from slideseg.store.target import check_target, whole
 from slideseg.viewer.chromium import Chromium, find_chromium
+from slideseg.viewer.place import check_place
 from slideseg.viewer.server import make_app
 from slideseg.viewer.shown import Shown
 
@@ -122,12 +123,13 @@ def view(
 
     Raises:
         ResultError: if the result is missing, unfinished or damaged.
-        ConfigError: if the port can't be used.
+        ConfigError: if host or port can't be used, or the page knows no such place.
     """
     opened = open_result(result) if isinstance(result, str | os.PathLike) else result
     shown = Shown(opened)
     try:
-        view = View(shown, listen(host, port), at.removeprefix("#"))
+        fragment = check_place(at, shown.classes.planes)
+        view = View(shown, listen(host, port), fragment)
     except BaseException:
         shown.close()
         raise
@@ -142,15 +144,23 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: if it can't.
     """
+    what = f"can't listen on {host} port {port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
+    except (socket.gaierror, UnicodeError) as error:
+        got = "no host's name" if isinstance(error, UnicodeError) else error.strerror
+        raise ConfigError(explain(what, got=got, try_=f"another --host, such as {LOOPBACK}")) from error
+    listening = socket.socket(family, kind, protocol)
+    try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(WAITING)
     except (OSError, OverflowError) as error:
-        what = f"can't listen on {host} port {port}"
-        raise ConfigError(explain(what, got=reason(error), try_="another --port, or none for any that is free")) from error
+        listening.close()
+        of_host = isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
+        try_ = f"another --host, such as {LOOPBACK}" if of_host else "another --port, or none for any that is free"
+        got = error.strerror if isinstance(error, OSError) else "no port's number"
+        raise ConfigError(explain(what, got=got, try_=try_)) from error
     return listening
 
 
@@ -158,12 +168,14 @@ def check_screenshot(output: str | os.PathLike[str], size: tuple[int, int], *, o
     """Return the file that a screenshot may be written to, before anything is started.
 
     Raises:
-        ConfigError: if the size is out of range, or there is no Chromium.
+        ConfigError: if the size is out of range, the name is not that of a PNG, or there is no Chromium.
         ResultError: if the file is there already and may not be replaced, or its folder can't be written.
     """
     low, high = SIDES
     if not all(low <= side <= high for side in size):
         want = f"{low} to {high} pixels a side"
         raise ConfigError(explain("the screenshot's size is out of range", got="x".join(map(str, size)), want=want))
+    if not os.fspath(output).lower().endswith(".png"):
+        raise ConfigError(explain("a screenshot is a PNG", got=output, want="a name that ends in .png"))
     find_chromium()
     return check_target(output, overwrite=overwrite)

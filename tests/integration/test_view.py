@@ -188,6 +188,6 @@ def test_the_command_writes_a_screenshot(made, tmp_path):
 
 
 def test_a_screenshot_that_would_lack_something_is_not_written(made, tmp_path):
-    with slideseg.view(made, browser=False, at="object=3") as view, pytest.raises(ResultError, match="no such object"):
+    with slideseg.view(made, browser=False, at="object=3") as view, pytest.raises(ResultError, match=r"\(got no such object\)"):
         view.screenshot(tmp_path / "page.png", SIZE)
     assert not (tmp_path / "page.png").exists()

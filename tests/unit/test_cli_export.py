@@ -47,6 +47,7 @@ def test_the_report_is_one_object(here, capsys):
         (["y.zarr", "--to", "png"], 2, "no such result"),
         (["x.zarr", "--to", "png", "-o", "no/x.png"], 2, "does not exist"),
         (["x.zarr", "--to", "geojson", "--size", "5"], 2, "size is an option of png"),
+        (["x.zarr", "--to", "png", "-o", "q.png.gz"], 2, "--to png is not compressed with gzip (got q.png.gz; try q.png)"),
     ],
 )
 def test_a_failure_is_one_line(here, capsys, arguments, code, message):

@@ -20,7 +20,6 @@ from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.exports.geojson import Style, features_of
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.run import export
-from slideseg.exports.target import check_target, whole
 from slideseg.exports.trace import trace
 from slideseg.geometry import Box
 from slideseg.grid import ShardGrid
@@ -28,6 +27,7 @@ from slideseg.store.boxes import BoxReader, levels_of
 from slideseg.store.layout import ArrayPlan
 from slideseg.store.level_0 import level_0_scale
 from slideseg.store.location import open_store
+from slideseg.store.target import check_target, whole
 from slideseg.viewer.shown import Shown
 from tests.made_results import CLASSES, blobs, make_result
 
@@ -333,6 +333,30 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
         partial.write_bytes(b"half")
         raise OSError(28, "No space left on device")
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [((13, "mine", "{}"), "Permission denied"), (("no room in {}",), "no room in {}")]
+)
+def test_an_error_names_the_target_not_the_file_that_becomes_it(tmp_path, arguments, said):
+    target = tmp_path / "x.png"
+    with pytest.raises(RunError) as caught, whole(target) as partial:
+        raise OSError(*(one.format(partial) if isinstance(one, str) else one for one in arguments))
+    assert str(caught.value) == f"{target} can't be written (got {said.format(target)})"
+
+
+@pytest.mark.parametrize(
+    "target", ["x.zarr/labels/segmentation/0/c/0/0", "x.zarr/zarr.json", "x.zarr/tables/t.png", "link/t.png"]
+)
+def test_a_target_inside_a_result_is_refused(class_map, tmp_path, target):
+    """A result is never replaced by what is made of it."""
+    make_result(tmp_path / "x.zarr", class_map[:300, :300])
+    (tmp_path / "x.zarr" / "tables").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "x.zarr" / "tables")
+    before = {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
+    with pytest.raises(ResultError, match=r"the target lies inside a Zarr store .*want a file outside .*x\.zarr\)"):
+        export(tmp_path / "x.zarr", "png", tmp_path / target, overwrite=True)
+    assert {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()} == before
 
 
 def test_an_unfinished_result_is_refused(class_map, tmp_path):

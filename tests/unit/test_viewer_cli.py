@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,6 +12,7 @@ import pytest
 
 from slideseg.cli import main
 from slideseg.viewer import chromium
+from slideseg.viewer.place import check_place
 from slideseg.viewer.run import View
 from tests.made_results import blobs, make_result
 
@@ -74,6 +76,22 @@ def test_no_browser_means_none(here, capsys, interrupted, monkeypatch):
         (["y.zarr"], "no such result"),
         (["unfinished.zarr"], "unfinished"),
         (["x.zarr", "--host", "no.such.host.invalid"], "can't listen on no.such.host.invalid"),
+        (["x.zarr", "--host", "no.such.host.invalid"], "try another --host"),
+        (["x.zarr", "--host", "a..b"], "try another --host"),
+        (["x.zarr", "--host", "203.0.113.1"], "(got Cannot assign requested address; try another --host"),
+        (["x.zarr", "--at", "nonsense=1&zoom=abc"], "the page knows no such place (got nonsense, want x, y, zoom,"),
+        (["x.zarr", "--at", "zoom=abc"], "zoom is no place of the page (got abc, want a number above 0)"),
+        (["x.zarr", "--at", "zoom=0"], "(got 0, want a number above 0)"),
+        (["x.zarr", "--at", "x=1&y=nan"], "(got nan, want a number)"),
+        (["x.zarr", "--at", "x=1"], "both x and y"),
+        (["x.zarr", "--at", "#object=1.5"], "(got 1.5, want an object's number)"),
+        (["x.zarr", "--at", "object="], "(got nothing, want an object's number)"),
+        (["x.zarr", "--at", "12"], "no such place (got 12"),
+        (["x.zarr", "--at", "plane=1"], "(got 1, want 0 to 0)"),
+        (["x.zarr", "--at", "classes=1.1"], "(got 1.1, want a number from 0 to 1)"),
+        (["x.zarr", "--at", "hidden=1,b"], "numbers of classes"),
+        (["x.zarr", "--screenshot", "new.jpg"], "a screenshot is a PNG (got new.jpg, want a name that ends in .png)"),
+        (["x.zarr", "--screenshot", "x.zarr/new.png"], "the target lies inside a Zarr store"),
         (["x.zarr", "--port", "65536"], "--port"),
         (["x.zarr", "--screenshot", "there.png"], "the target exists"),
         (["x.zarr", "--screenshot", "no/there.png"], "does not exist"),
@@ -91,6 +109,30 @@ def test_a_failure_is_one_line(here, capsys, arguments, message):
     assert message in line
     assert (here / "there.png").read_bytes() == b"mine"
     assert not (here / "new.png").exists()
+
+
+def test_a_port_that_is_taken_is_one_line(here, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = run(capsys, "x.zarr", "--port", port)
+    assert code == 2
+    wanted = "(got Address already in use; try another --port, or none for any that is free)"
+    assert err == f"error: can't listen on 127.0.0.1 port {port} {wanted}\n"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "#",
+        "x=-3.5&y=4&zoom=1e-2",
+        "object=12&zoom=2&plane=2",
+        "image=0&classes=0.45&objects=1",
+        "style=fill&hidden=1,2&panel=off",
+    ],
+)
+def test_what_the_page_writes_into_its_address_is_a_place(place):
+    assert check_place(place, 3) == place.removeprefix("#")
 
 
 def test_a_screenshot_needs_chromium(here, capsys, monkeypatch):

@@ -100,7 +100,8 @@ def test_tiles(made, layer, kind):
 @pytest.mark.parametrize(
     "path",
     ["tiles/image/1/0/0/0", "tiles/image/0/2/0/0", "tiles/image/0/0/2/0", "tiles/nothing/0/0/0/0", "tiles/image/0/0/x/0",
-     "at/0/600/0", "at/0/0/700", "at/1/0/0", "objects/999999", "objects/0", "nothing", "data/nothing", "page/../server.py"],
+     "at/0/600/0", "at/0/0/700", "at/1/0/0", "objects/999999", "objects/0", "objects/9223372036854775808",
+     "at/0/99999999999999999999/0", "tiles/classes/0/0/99999999999999999999/0", "nothing", "data/nothing", "page/../server.py"],
 )  # fmt: skip
 def test_what_is_not_there_is_404(made, path):
     view, _ = made

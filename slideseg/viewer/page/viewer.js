@@ -59,7 +59,7 @@ function writeAddress() {
 // --- the server --------------------------------------------------------------------------------------------------------
 
 function tell(message) {
-  byId("failure").textContent = message.replace(/^error: /, "");
+  byId("failure").textContent = message.replace(/^error: /, "").trim();
   byId("failure").hidden = false;
 }
 

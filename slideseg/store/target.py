@@ -1,4 +1,4 @@
-"""The file that an export writes: whole, or not at all."""
+"""A local file that is made of a result: whole, or not at all, and never inside a result."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ GZIP_LEVEL = 6
 
 
 def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Return the local file that an export may write.
+    """Return the local file that may be written.
 
     Raises:
-        ResultError: if it is there already and may not be replaced, or its folder can't be written.
+        ResultError: if it is there already and may not be replaced, it lies in a Zarr store, or its folder can't be written.
     """
     if "://" in os.fspath(output):
         raise ResultError(explain("exports are written to local files", got=output, try_="a path"))
     path = Path(output).expanduser()
     check_parent(str(path))
+    stores = [folder for folder in Path(os.path.realpath(path.parent), path.name).parents if (folder / "zarr.json").exists()]
+    if stores:  # what is made of a result must not replace a part of it, nor of another one
+        raise ResultError(explain("the target lies inside a Zarr store", got=path, want=f"a file outside {stores[-1]}"))
     if path.is_dir():
         raise ResultError(explain("the target is a folder", got=path, want="a file's name"))
     if path.exists() and not overwrite:
@@ -47,7 +50,8 @@ def whole(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        raise RunError(explain(f"{path} can't be written", got=reason(error))) from error
+        said = reason(error).replace(str(partial), str(path)) if error.errno is None else os.strerror(error.errno)
+        raise RunError(explain(f"{path} can't be written", got=said)) from error
     finally:
         partial.unlink(missing_ok=True)
 

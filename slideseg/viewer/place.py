@@ -1,0 +1,64 @@
+"""What the page shows first: the words behind the ``#`` of its address."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from slideseg.errors import ConfigError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NUMERAL = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+"""Numbers that the page reads as Python does."""
+EXAMPLE = "object=12, or x=4000&y=2500&zoom=2"
+
+
+def check_place(at: str, planes: int) -> str:
+    """Return what stands behind the ``#`` of the address, of a result of so many planes.
+
+    Raises:
+        ConfigError: if it has words that the page does not know, or values that it can't use.
+    """
+    at = at.removeprefix("#")
+    words = parse_qsl(at, keep_blank_values=True)
+    rules = _rules(planes)
+    for name, value in words:
+        if name not in rules:
+            raise ConfigError(explain("the page knows no such place", got=name, want=", ".join(rules), try_=EXAMPLE))
+        want, fits = rules[name]
+        if not fits(value):
+            raise ConfigError(explain(f"{name} is no place of the page", got=value or "nothing", want=want))
+    if len({"x", "y"} & {name for name, _ in words}) == 1:
+        raise ConfigError(explain("a place has both x and y", got=at, try_=EXAMPLE))
+    return at
+
+
+def _rules(planes: int) -> dict[str, tuple[str, Callable[[str], bool]]]:
+    """Return what each word must be, in words and as a test."""
+    number = ("a number", lambda value: _is_number(value, -math.inf))
+    share = ("a number from 0 to 1", lambda value: _is_number(value, -math.ulp(0), 1 + math.ulp(1)))
+    return {
+        "x": number,
+        "y": number,
+        "zoom": ("a number above 0", lambda value: _is_number(value, 0)),
+        "plane": (f"0 to {planes - 1}", lambda value: _is_whole(value) and int(value) < planes),
+        "object": ("an object's number", lambda value: _is_whole(value) and int(value) > 0),
+        "image": share,
+        "classes": share,
+        "objects": share,
+        "style": ("outline or fill", lambda value: value in ("outline", "fill")),
+        "hidden": ("numbers of classes, such as 1,2", lambda value: all(map(_is_whole, value.split(",")))),
+        "panel": ("on or off", lambda value: value in ("on", "off")),
+    }
+
+
+def _is_number(value: str, above: float, below: float = math.inf) -> bool:
+    return NUMERAL.fullmatch(value) is not None and above < float(value) < below
+
+
+def _is_whole(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and len(value) < 20
