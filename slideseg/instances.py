@@ -19,7 +19,7 @@ from slideseg.executors.base import Done, Executor, Failed, Worker
 from slideseg.executors.serial import SerialExecutor
 from slideseg.inputs import absolute, take_options
 from slideseg.labelling.paint import id_type
-from slideseg.object_options import ObjectOptions, model_objects, rules_of
+from slideseg.object_options import ObjectOptions, difference, model_objects, rules_of, rules_there
 from slideseg.reassemble.intensity import Image, find_image
 from slideseg.reassemble.objects import (
     RULES,
@@ -38,7 +38,6 @@ from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.store.arrays import array_attributes, create_array, finished_shards, plan_of, run_errors
 from slideseg.store.commit import commit_objects, withdraw_objects
-from slideseg.store.create import first_difference
 from slideseg.store.layout import OBJECTS, SEGMENTATION, ArrayPlan, ResultLayout
 from slideseg.store.lease import Lease
 from slideseg.store.level_0 import level_0_scale
@@ -72,7 +71,7 @@ class ObjectsReport:
     across_seams: int
     """Objects that lie in several shards."""
     notes: tuple[str, ...] = ()
-    """What the table lacks, and why."""
+    """What the table lacks, and why; and which objects stayed because nothing was said of others."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
@@ -105,7 +104,7 @@ def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = Non
     executor.check()
     with Lease(opened.url) as lease:
         if not wanted.overwrite:
-            target.check_rules(try_="--overwrite")
+            target = target.settle(asked=wanted.asks, try_="--overwrite")
         return write_objects(target, executor, Watch(opened.url, lease, on_progress), replace=wanted.overwrite)
 
 
@@ -143,6 +142,8 @@ class Target:
     """What an object is."""
     slide: str | None = None
     """Where the slide can be read now, if it is known that it has not changed."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of them."""
 
     @property
     def store(self) -> Store:
@@ -154,17 +155,21 @@ class Target:
         """The side of a working pixel in pixels of the slide's level 0."""
         return level_0_scale(self.record, self.layout)
 
-    def check_rules(self, try_: str) -> None:
-        """See whether objects that are there, finished or not, are those that are wanted.
+    def settle(self, *, asked: bool, try_: str) -> Target:
+        """Return the target whose rules are those of the objects that are there, finished or not, if there are any.
 
         Raises:
-            ResultError: if they follow other rules.
+            ResultError: if these follow other rules than those that the user has ``asked`` for.
         """
         there = _about(self.store).get("rules")
-        difference = None if there is None else first_difference(there, _plain(self.rules))
-        if difference is not None:
-            key, got, want = difference
-            raise ResultError(explain(f"the result has other objects: {key} differs", got=got, want=want, try_=try_))
+        differs = None if there is None else difference(there, self.rules, list(self.layout.class_dicts()))
+        if there is None or differs is None:
+            return self
+        option, got, want = differs
+        if asked:
+            raise ResultError(explain(f"the result has other objects: {option} differs", got=got, want=want, try_=try_))
+        note = f"the objects that are there stay as they are, with {option} of {got}; the model's would be {want} (try {try_})"
+        return replace(self, rules=rules_there(there), notes=(note,))
 
     def finished(self) -> Numbered | None:
         """Return what is known of the objects where nothing is left to do for them; else None.
@@ -266,7 +271,7 @@ def _report(target: Target, found: Numbered, started: float, computed: int, note
         computed=computed,
         kept=len(target.layout.grid) - computed,
         across_seams=found.across_seams,
-        notes=notes,
+        notes=(*target.notes, *notes),
     )
 
 

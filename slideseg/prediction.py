@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
 from slideseg.executors.base import Done, Executor, Failed
 from slideseg.executors.serial import SerialExecutor
 from slideseg.inputs import find_inputs, name_outputs, take_options
-from slideseg.instances import Target, Watch, executor_for, write_objects
+from slideseg.instances import ObjectsReport, Target, Watch, executor_for, write_objects
+from slideseg.object_options import ASKED
 from slideseg.plan import PredictOptions, PredictPlan, make_plan, record_of
 from slideseg.reassemble.overview import write_overview
 from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
@@ -109,15 +110,15 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     with Lease(output) as lease:
         found = create_result(output, layout, record, overwrite=options.overwrite)
         run = _Run(plan, layout, lease, watcher)
-        run.check_objects(record)
+        run.settle_objects(record, asked=any(getattr(options, name, None) is not None for name in ASKED))
         if found == "complete" and not run.missing_shards():
-            run.write_objects(record)
+            run.write_objects()
             return run.report(time.perf_counter() - started)
         copy = run.chunk()
         record["tiling"]["max_error"] = run.tiling_error()
         run.compute_shards(executor)
         run.finish()
-        run.write_objects(record)
+        run.write_objects()
         seconds = time.perf_counter() - started
         record |= {
             "status": "complete",
@@ -176,7 +177,8 @@ class _Run:
         self._lease = lease
         self._watcher = watcher
         self._kept_pixels = 0
-        self._objects: int | None = None
+        self._target: Target | None = None
+        self._objects: ObjectsReport | None = None
         self._copied = False
 
     def chunk(self) -> str | None:
@@ -237,29 +239,27 @@ class _Run:
             with closing(self.plan.job.source.open()) as slide:
                 write_overview(output, slide, self.layout, full=self.plan.image == "full")
 
-    def check_objects(self, record: dict[str, Any]) -> None:
-        """See whether the objects that are there are those that are wanted.
+    def settle_objects(self, record: dict[str, Any], *, asked: bool) -> None:
+        """Decide which objects are written: those that are there, or those that are ``asked`` for; say so in the record.
 
         Raises:
-            ResultError: if they follow other rules.
+            ResultError: if those that are there follow other rules than those that are asked for.
         """
-        target = self._target(record)
-        if target is not None:
-            target.check_rules(try_="--overwrite, or slideseg objects --overwrite, which keeps the class map")
-
-    def write_objects(self, record: dict[str, Any]) -> None:
-        """Find the objects of the class map, if they are wanted; keep what is there of them."""
-        target = self._target(record)
-        if target is None:
+        if self.plan.objects is None:
             return
+        target = Target(self.plan.job.output, self.layout, record, self.plan.objects)
+        try_ = "slideseg objects --overwrite, which keeps the class map" + ", or --overwrite" * asked
+        self._target = target.settle(asked=asked, try_=try_)
+        record["settings"]["objects"] = asdict(self._target.rules)
+
+    def write_objects(self) -> None:
+        """Find the objects of the class map, if they are wanted; keep what is there of them."""
+        if self._target is None:
+            return
+        target = replace(self._target, slide=self.plan.job.source.path if self._copied else None)
         executor = executor_for(self.plan.workers, self.plan.address)
         watch = Watch(self.plan.input, self._lease, self._watcher)
-        self._objects = write_objects(target, executor, watch).number
-
-    def _target(self, record: dict[str, Any]) -> Target | None:
-        rules = self.plan.objects
-        copy = self.plan.job.source.path if self._copied else None
-        return None if rules is None else Target(self.plan.job.output, self.layout, record, rules, copy)
+        self._objects = write_objects(target, executor, watch)
 
     def tiling_error(self) -> float:
         """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""
@@ -284,7 +284,9 @@ class _Run:
             pixels=self.plan.pixels,
             skipped_pixels=self.plan.skipped_pixels,
             reused_pixels=tally.reused,
-            objects=self._objects,
+            objects=None if self._objects is None else self._objects.number,
+            across_seams=None if self._objects is None else self._objects.across_seams,
+            notes=() if self._objects is None else self._objects.notes,
             shards=ShardCounts(len(self.plan.job.grid), tally.computed, tally.kept),
             peak_memory=PeakMemory(driver, tally.worker_peak),
             worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),

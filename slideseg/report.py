@@ -78,6 +78,10 @@ class SlideReport:
     """Pixels in tiles of one colour, taken from an earlier such tile."""
     objects: int | None = None
     """How many objects the result has; None where they were not asked for."""
+    across_seams: int | None = None
+    """How many of them lie in several shards; None where they were not asked for."""
+    notes: tuple[str, ...] = ()
+    """What the table of objects lacks, and why; and which objects stayed because nothing was said of others."""
     shards: ShardCounts = ShardCounts()
     """Shards in all, computed and kept."""
     peak_memory: PeakMemory = PeakMemory()

@@ -37,9 +37,18 @@ MIB = 2**20
     help="Number format of the network; auto: bf16 on a GPU that has it, else fp32.",
 )  # fmt: skip
 @click.option("--objects/--no-objects", default=False, help="Also write instance labels and the object table.  [default: no]")
-@click.option("--split", type=click.FloatRange(min=0), help="With --objects: microns between their middles. [the model's]")
-@click.option("--min-area", type=click.FloatRange(min=0), help="With --objects: square microns of the smallest. [the model's]")
-@click.option("--fill-holes", type=click.FloatRange(min=0), help="With --objects: square microns to fill. [the model's]")
+@click.option(
+    "--split", type=click.FloatRange(min=0), metavar="MICRONS",
+    help="With --objects: part those whose middles are more than MICRONS apart; 0: don't. [the model's]",
+)  # fmt: skip
+@click.option(
+    "--min-area", type=click.FloatRange(min=0), metavar="UM2",
+    help="With --objects: square microns of the smallest. [the model's]",
+)  # fmt: skip
+@click.option(
+    "--fill-holes", type=click.FloatRange(min=0), metavar="UM2",
+    help="With --objects: square microns of the largest hole to fill. [the model's]",
+)  # fmt: skip
 @click.option("--save-probabilities", is_flag=True, help="Also write class probabilities.")
 @click.option(
     "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,
@@ -80,7 +89,9 @@ def _print_report(report: Report, *, as_json: bool) -> None:
             click.echo(f"error: {which}{slide.error}", err=True)
         elif not as_json:
             shards = slide.shards
-            objects = "" if slide.objects is None else f", {slide.objects:,} objects"
+            objects = "" if slide.objects is None else f", {slide.objects:,} objects ({slide.across_seams:,} across seams)"
+            for note in slide.notes:
+                click.echo(f"warning: {slide.output}: {note}", err=True)
             click.echo(
                 f"{slide.output}: {slide.pixels / 1e6:.1f} Mpx{objects} in {slide.seconds:.1f} s "
                 f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "

@@ -121,10 +121,17 @@ def test_objects_by_other_rules_are_refused_before_any_work(image, grey_model, t
     assert run_slideseg(*arguments(image, grey_model, out, "--objects", "--min-area", 2)).slide["objects"] > 0
     before = contents(out)
 
-    other = run_slideseg(*arguments(image, grey_model, out, "--objects"))
+    other = run_slideseg(*arguments(image, grey_model, out, "--objects", "--min-area", 0))
 
     assert other.status == 2
-    assert other.err.splitlines()[-1].startswith("error: the result has other objects: min_area differs (got 8, want 0")
+    complaint = "error: the result has other objects: --min-area differs (got 8 pixels, want 0 pixels; try slideseg objects"
+    assert other.err.splitlines()[-1].startswith(complaint)
+    kept = run_slideseg(*arguments(image, grey_model, out, "--objects"))
+    assert (kept.status, kept.slide["across_seams"]) == (0, 0)
+    assert kept.slide["notes"][0].startswith("the objects that are there stay as they are, with --min-area of 8 pixels")
+    assert (
+        "warning: " in run_slideseg(*(word for word in arguments(image, grey_model, out, "--objects") if word != "--json")).err
+    )
     assert contents(out) == before
     replaced = run_slideseg(*arguments(image, grey_model, out, "--objects", "--overwrite"))
     assert replaced.slide["objects"] == label_image(class_map(out), Rules((1,))).max()

@@ -17,12 +17,12 @@ from skimage.measure import regionprops
 import slideseg
 from slideseg import instances
 from slideseg.cli.info import facts_of
-from slideseg.errors import ConfigError, ResultError
+from slideseg.errors import ConfigError, ModelError, ResultError
 from slideseg.grid import ShardGrid
 from slideseg.labelling.paint import label_image
 from slideseg.labelling.rules import Rules
 from slideseg.model.file import ModelObjects
-from slideseg.object_options import ObjectOptions, model_objects, rules_of
+from slideseg.object_options import ObjectOptions, difference, model_objects, rules_of
 from slideseg.reassemble import objects as reassembled
 from slideseg.reassemble.pyramid import write_label_pyramid
 from slideseg.slide.fingerprint import fingerprint
@@ -192,12 +192,64 @@ def test_objects_by_other_rules_are_refused_and_replaced_on_demand(tmp_path):
     url = write_result(tmp_path / "x.zarr", a_class_map())
     slideseg.objects(url)
     before = files(url)
-    with pytest.raises(ResultError, match=r"other objects: min_area differs \(got 0, want 120; try --overwrite\)"):
+    with pytest.raises(
+        ResultError, match=r"other objects: --min-area differs \(got 0 pixels, want 120 pixels; try --overwrite\)"
+    ):
         slideseg.objects(url, min_area=30)
     assert slideseg.objects(url).kept == 9
     assert files(url) == before
     slideseg.objects(url, min_area=30, overwrite=True)
     assert np.bincount(labels_of(url).ravel())[1:].min() >= 120
+
+
+def test_what_is_there_stays_where_nothing_is_said_of_others(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url, grow=2, connectivity=8)
+    before = files(url)
+    done = run_slideseg("objects", url)
+    assert (done.status, files(url)) == (0, before)
+    assert (
+        "warning: the objects that are there stay as they are, with --grow of 2 pixels; the model's would be 4 pixels"
+        in done.err
+    )
+    Path(url, "labels/objects/0/c/1/1").unlink()
+    Path(url, "labels/objects/zarr.json").unlink()
+    assert slideseg.objects(url).computed == 1
+    assert files(url) == before, "unfinished ones are finished by their own rules"
+    for options, complaint in (
+        ({"connectivity": 4, "grow": 2}, r"--connectivity differs \(got 8, want 4;"),
+        ({"border": "none"}, r"--class differs \(got nucleus, want nucleus and border;"),
+        ({"border": "none", "classes": ("nucleus",)}, r"--grow differs \(got 2 pixels, want 0 pixels;"),
+    ):
+        with pytest.raises(ResultError, match=complaint):
+            slideseg.objects(url, **options)
+    about = Path(url, "labels/objects/0/zarr.json")
+    about.write_text(about.read_text().replace('"split"', '"splint"'))
+    with pytest.raises(ResultError, match=r"rules that are not known here .*--overwrite"):
+        slideseg.objects(url)
+
+
+def test_rules_are_compared_as_the_user_says_them():
+    rules, classes = Rules((1,), border=2, reach=4), list(CLASSES)
+    assert difference({"classes": [1], "border": 2, "reach": 4}, rules, classes) is None, "what an older version didn't say"
+    there = {"classes": [1], "border": None, "reach": 4}
+    assert difference(there, rules, classes) == ("--border", "none", "border")
+    assert difference({**there, "border": 2, "max_hole": 12}, rules, classes) == ("--fill-holes", "12 pixels", "0 pixels")
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        ({"objects": {"grow": 3, "glow": 1}}, r"got glow 1, want whole pixels for grow, split, min_area, fill_holes"),
+        ({"objects": {"grow": "3"}}, "got grow '3'"),
+        ({"objects": {"split": -1}}, "got split -1"),
+        ({"objects": [1]}, "says of objects"),
+        ({"mpp": "0.5"}, "the model's microns per pixel can't be used"),
+    ],
+)
+def test_what_a_model_says_wrongly_is_one_clear_line(model, complaint):
+    with pytest.raises(ModelError, match=complaint):
+        model_objects(model, 0.5)
 
 
 def test_objects_are_replaced_only_when_the_class_map_could_be_read(tmp_path):
@@ -584,7 +636,7 @@ def test_rules_follow_from_names_and_microns():
     assert rules_of(plain, 0.25, ObjectOptions(split=2.5)) == Rules((1,), split=10)
     with pytest.raises(ConfigError, match="microns per pixel"):
         rules_of(plain, None, ObjectOptions(min_area=1))
-    with pytest.raises(ConfigError, match="microns per pixel"):
+    with pytest.raises(ConfigError, match=r"microns per pixel \(got --split; try none of them: the model's values are"):
         rules_of(plain, None, ObjectOptions(split=1))
     with pytest.raises(ConfigError, match="no class that could make objects"):
         rules_of(list(CLASSES[:1]), 1, ObjectOptions())
