@@ -17,9 +17,9 @@ class Progress:
     phase: str
     """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them."""
     done: int
-    """Pixels done, those of an earlier run included."""
+    """Pixels done, those of an earlier run included; rows of a table that is exported."""
     total: int
-    """Pixels in all."""
+    """Pixels, or rows, in all."""
     kept: int = 0
     """Pixels of `done` that an earlier run had finished."""
 

@@ -33,6 +33,9 @@ NOTHING: dict[str, dict[str, Any]] = {
     "evaluate": {"metrics": {}, "images": []},
     "export": {"output": None, "features": None, "rows": None},
     "view": {"address": None},
+    "objects": {"result": None, "number": None, "notes": []},
+    "info": {"kind": None},
+    "verify": {"bad": [], "url": None, "complete": False, "arrays": [], "objects": None},
 }
 """What ``--json`` says about a command that failed, besides its status and the error: that nothing came of it."""
 

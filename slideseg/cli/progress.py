@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10
 MEGA = 1e6
+SECONDS_BEFORE_RATE = 1
+"""What is done in less time says nothing of the rate."""
+COUNTED = ("exporting",)
+"""Phases that count rows of a table as well as pixels."""
 
 
 class Rate:
@@ -27,12 +31,13 @@ class Rate:
         self._started = time.monotonic()
 
     def describe(self, state: Progress) -> str:
-        """Return both in words; nothing before the first pixel is there."""
+        """Return both in words; nothing before the first pixel is there, and no rate of what may be rows."""
         done, seconds = state.done - state.kept, time.monotonic() - self._started
-        if done <= 0 or seconds <= 0:
+        if done <= 0 or seconds < SECONDS_BEFORE_RATE:
             return ""
         rate = done / seconds
-        return f"{rate / MEGA:.2f} Mpx/s, {(state.total - state.done) / rate:.0f} s left"
+        left = f"{(state.total - state.done) / rate:.0f} s left"
+        return left if state.phase in COUNTED else f"{rate / MEGA:.2f} Mpx/s, {left}"
 
 
 @contextmanager

@@ -47,4 +47,4 @@ def _objects_line(objects: ObjectsCheck) -> str:
     if not objects.windows:
         return f"objects: {table}; seams not looked at, as pixels are damaged"
     same = "all the same" if not objects.different else f"{objects.different} not the same"
-    return f"objects: {table}; {objects.compared} found again in {objects.windows} windows at seams, {same}"
+    return f"objects: {table}; {objects.compared:,} comparisons of objects in {objects.windows} windows at seams, {same}"

@@ -65,11 +65,11 @@ class ObjectsCheck:
     table: str | None
     """What is wrong with their table; None if it is whole and has their rows."""
     windows: int
-    """Windows in which the objects were found again, as in a single look; 0 where labels or class map are damaged."""
+    """Different windows in which objects were found again, as in a single look; 0 where labels or class map are damaged."""
     compared: int
-    """Whole objects in them."""
+    """Comparisons of whole objects in them; an object that lies in several windows is compared in each."""
     different: int
-    """Objects in them that are not the same when found again."""
+    """Comparisons in which an object is not the same when found again."""
 
     @property
     def ok(self) -> bool:
@@ -206,7 +206,8 @@ def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsChec
         return ObjectsCheck(wrong, 0, 0, 0)
     rules = Rules(**{**about["rules"], "classes": tuple(about["rules"]["classes"])})
     plan = plan_of(store, f"{OBJECTS}/0")
-    found = [_compare(store, plan, rules, place) for place in _places(plan, about["sample"])]
+    windows = sorted({_window(plan, rules, place) for place in _places(plan, about["sample"])})
+    found = [_compare(store, plan, rules, *one) for one in windows]
     return ObjectsCheck(wrong, len(found), sum(whole for whole, _ in found), sum(other for _, other in found))
 
 
@@ -218,13 +219,18 @@ def _places(plan: ArrayPlan, sample: list[list[int]]) -> list[Place]:
     return sorted(corners | {(plane, y, x) for plane, y, x in sample})
 
 
-def _compare(store: Store, plan: ArrayPlan, rules: Rules, place: Place) -> tuple[int, int]:
-    """Find the objects of a window again; return how many whole ones it has, and how many are different."""
+def _window(plan: ArrayPlan, rules: Rules, place: Place) -> tuple[int, Box]:
+    """Return plane and box of the window around a place; near the image's edges those of several places are the same."""
     plane, y, x = place
     image = Box.of_shape(plan.grid.shape_yx)
     side = WINDOW + 4 * rules.halo
     y0, x0 = (max(0, min(at - side // 2, length - side)) for at, length in zip((y, x), image.shape, strict=True))
-    window = Box(y0, x0, y0 + side, x0 + side).intersect(image)
+    return plane, Box(y0, x0, y0 + side, x0 + side).intersect(image)
+
+
+def _compare(store: Store, plan: ArrayPlan, rules: Rules, plane: int, window: Box) -> tuple[int, int]:
+    """Find the objects of a window again; return how many whole ones it has, and how many are different."""
+    image = Box.of_shape(plan.grid.shape_yx)
     where = (*((plane,) if len(plan.axes) > len("yx") else ()), *window.slices)
     labels, class_map = (zarr.open_array(store, path=path, mode="r")[where] for path in (plan.path, f"{SEGMENTATION}/0"))
     return compare_window(np.asarray(class_map), np.asarray(labels), rules, window, image)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from slideseg import cli
 from slideseg.evaluation.report import Evaluation
+from slideseg.instances import ObjectsReport
+from slideseg.store.verify import VerifyReport
 from slideseg.training.progress import TrainReport
 
 if TYPE_CHECKING:
@@ -38,7 +41,10 @@ def failed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[s
         (("train",), {"run": None, "model": None, "metrics": {}}),
         (("evaluate", "{}/none.tif", "{}/none.png"), {"metrics": {}, "images": []}),
         (("predict", "{}/none.tif"), {"slides": []}),
-        (("info", "{}/none.tif"), {}),
+        (("info", "{}/none.tif"), {"kind": None}),
+        (("objects", "{}/none.zarr"), {"result": None, "number": None, "notes": []}),
+        (("verify", "{}/none.zarr"), {"bad": [], "url": None, "complete": False, "arrays": [], "objects": None}),
+        (("convert", "{}/none.tif", "{}/x.zarr"), {}),
         (("nonsense",), {}),
     ],
 )
@@ -52,4 +58,6 @@ def test_a_failure_says_what_belongs_to_its_command(
 
 def test_what_a_failure_says_is_part_of_what_a_success_says() -> None:
     assert set(cli.NOTHING["train"]) <= set(TrainReport("ok", "", "", 0, 0, {}, 0.0).to_dict())
+    assert set(cli.NOTHING["objects"]) <= set(ObjectsReport("", 0, 0.0, 0, 0, 0).to_dict())
+    assert set(cli.NOTHING["verify"]) - {"bad"} <= {one.name for one in fields(VerifyReport)}
     assert set(cli.NOTHING["evaluate"]) <= set(Evaluation(()).to_dict())
