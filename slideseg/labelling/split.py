@@ -58,10 +58,24 @@ def _peaks_of(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
 def _levels(mask: NDArray[np.bool_], radius: int) -> NDArray[np.int32]:
     """Return the smoothed level of each pixel's distance to what is outside ``mask``; the image's own edge is not outside."""
-    levels = np.full(mask.shape, HEIGHT * LEVELS, np.int32)
-    if not mask.all():
-        distance = np.minimum(ndimage.distance_transform_edt(mask), HEIGHT * radius)
-        levels = np.floor(distance * (LEVELS / radius)).astype(np.int32)
+    highest = HEIGHT * radius
+    level_of_square = np.floor(np.sqrt(np.arange(highest**2 + 1)) * (LEVELS / radius)).astype(np.int32)
+    levels = level_of_square[np.minimum(_squared_distance(mask), highest**2)]
     for axis in (0, 1):
         levels = ndimage.correlate1d(levels, np.ones(AROUND, np.int32), axis, mode="nearest")
     return np.where(mask, levels // AROUND**2, 0)
+
+
+def _squared_distance(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the squared distance (y, x) to the nearest pixel outside ``mask``; more than any where there is none.
+
+    From the places of these pixels: scipy's own distances take three times as long.
+    """
+    if mask.all():
+        return np.full(mask.shape, np.iinfo(np.int32).max, np.int32)
+    y, x = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    y -= np.arange(mask.shape[0], dtype=np.int32)[:, None]
+    x -= np.arange(mask.shape[1], dtype=np.int32)
+    squares: NDArray[np.int32] = np.square(y, out=y)
+    squares += np.square(x, out=x)
+    return squares
