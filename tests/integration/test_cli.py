@@ -97,3 +97,8 @@ def test_a_folder_of_pictures_becomes_a_folder_of_results(rgb_model, tmp_path):
     assert done.status == 0, done.err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.zarr", "b.zarr"]
     assert [one["pixels"] for one in done.report["slides"]] == [7200, 7200]
+
+
+def test_the_package_runs_as_a_module():
+    shown = subprocess.run([sys.executable, "-m", "slideseg", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("slideseg")
