@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from math import floor, log10
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from slideseg.store.overlay import Overlay
 from slideseg.store.result import open_result
 
 if TYPE_CHECKING:
+    import os
+
     from matplotlib.axes import Axes
 
     from slideseg.store.result import Result
@@ -27,7 +28,7 @@ MILLIMETRE = 1000
 
 
 def plot(
-    result: Result | str | os.PathLike[str],
+    result: str | os.PathLike[str],
     *,
     size: int = 1024,
     opacity: float = 0.5,
@@ -52,7 +53,7 @@ def plot(
         ResultError: if the result is unfinished, damaged or has no such labels.
         ConfigError: if an argument is out of range.
     """
-    opened = open_result(result) if isinstance(result, str | os.PathLike) else result
+    opened = open_result(result)
     picture = _overlay(opened, size, opacity, plane, labels).picture()
     rows, columns = opened.segmentation.shape[-2:]
     if axes is None:

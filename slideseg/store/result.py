@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """A finished result. Arrays are Dask arrays, one chunk a shard; reading a missing or damaged shard raises `ResultError`."""
+    """A finished result. Arrays are Dask arrays, one chunk a shard; reading a missing or damaged shard raises `ResultError`.
+
+    It may stand wherever the path of a result may.
+    """
 
     def __init__(self, url: str, store: Store, attributes: dict[str, Any]) -> None:
         self.url = url
@@ -32,6 +35,10 @@ class Result:
         """What the run wrote about itself: slide, model, settings, tiling, seconds."""
         self._store = store
         self._ome: dict[str, Any] = attributes["ome"]
+
+    def __fspath__(self) -> str:
+        """Return where it lies."""
+        return self.url
 
     @property
     def segmentation(self) -> dask.array.Array:

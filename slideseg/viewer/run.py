@@ -27,7 +27,6 @@ from slideseg.viewer.shown import Shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slideseg.store.result import Result
 
 LOOPBACK = "127.0.0.1"
 """Where nobody but this machine can connect."""
@@ -106,9 +105,7 @@ class View:
         return f'<iframe src="{html.escape(self.address)}" width="100%" height="600" style="border:0"></iframe>'
 
 
-def view(
-    result: Result | str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK, browser: bool = True, at: str = ""
-) -> View:
+def view(result: str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK, browser: bool = True, at: str = "") -> View:
     """Show a finished result in the browser: slide, classes and objects, to pan, zoom and click.
 
     Args:
@@ -125,7 +122,7 @@ def view(
         ResultError: if the result is missing, unfinished or damaged.
         ConfigError: if host or port can't be used, or the page knows no such place.
     """
-    opened = open_result(result) if isinstance(result, str | os.PathLike) else result
+    opened = open_result(result)
     shown = Shown(opened)
     try:
         fragment = check_place(at, shown.classes.planes)

@@ -641,3 +641,11 @@ def test_rules_follow_from_names_and_microns():
         rules_of(plain, None, ObjectOptions(split=1))
     with pytest.raises(ConfigError, match="no class that could make objects"):
         rules_of(list(CLASSES[:1]), 1, ObjectOptions())
+
+
+def test_an_opened_result_stands_for_its_path(tmp_path):
+    opened = slideseg.open_result(write_result(tmp_path / "x.zarr", a_class_map((300, 280))))
+    assert slideseg.objects(opened).number == labels_of(opened.url).max()
+    assert verify(opened).ok
+    slideseg.export(opened, "csv", tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().count("\n") == labels_of(opened.url).max() + 1
