@@ -23,11 +23,12 @@ def step():
     tensors = [torch.zeros(70 * 2**20, dtype=torch.uint8) for _ in range(2)]
 def work():
     {keep}
-    for _ in range(8):  # aligned blocks leave gaps at first
+    counts = []
+    for _ in range(30):
+        before = faults()
         step()
-    before = faults()
-    step()
-    print(faults() - before)
+        counts.append(faults() - before)
+    print(min(counts[-10:]), max(counts[-10:]))
 if {in_thread}:
     thread = threading.Thread(target=work)
     thread.start()
@@ -37,17 +38,23 @@ else:
 """
 
 
-def faults_of_a_step(*, keep: bool, in_thread: bool = False) -> int:
+def faults_of_a_step(*, keep: bool, in_thread: bool = False) -> tuple[int, int]:
+    """Return the fewest and the most pages that one of the last ten steps took.
+
+    The first steps say nothing: aligned blocks leave gaps until the C library's own caches are full, after 4 to 9 steps.
+    """
     script = COUNT.format(keep="keep_freed_memory()" if keep else "", in_thread=in_thread)
     env = {**os.environ, **(KEEPING if keep else {}), "THP_MEM_ALLOC_ENABLE": "0"}
-    return int(subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True).stdout)
+    ended = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True)
+    fewest, most = ended.stdout.split()
+    return int(fewest), int(most)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or "glibc" not in os.confstr("CS_GNU_LIBC_VERSION"), reason="another C library")
 def test_freed_memory_is_kept_in_training_and_returned_else() -> None:
-    assert faults_of_a_step(keep=False) >= PAGES_OF_ALL
-    assert faults_of_a_step(keep=True) < PAGES_OF_ALL / 20
-    assert faults_of_a_step(keep=True, in_thread=True) < PAGES_OF_ALL / 20  # as a Ray worker trains
+    assert faults_of_a_step(keep=False)[0] >= PAGES_OF_ALL
+    assert faults_of_a_step(keep=True)[1] < PAGES_OF_ALL / 20
+    assert faults_of_a_step(keep=True, in_thread=True)[1] < PAGES_OF_ALL / 20  # as a Ray worker trains
 
 
 def test_the_command_keeps_freed_memory_where_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
