@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slideseg.prediction import Watcher
+    from slideseg.report import Watcher
 
 SIDE = 8192
 """Pixels a side of the slide."""

@@ -9,7 +9,6 @@ import functools
 import json
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from slideseg.executors.base import Done, Executor, Failed, Worker
 from slideseg.executors.serial import SerialExecutor
 from slideseg.inputs import absolute, take_options
 from slideseg.labelling.paint import id_type
-from slideseg.object_options import ObjectOptions, difference, model_objects, rules_of, rules_there
+from slideseg.labelling.rules import Rules
+from slideseg.object_options import ObjectOptions, difference, model_objects, rules_of
 from slideseg.reassemble.intensity import Image, find_image
 from slideseg.reassemble.objects import (
     RULES,
@@ -33,7 +33,7 @@ from slideseg.reassemble.objects import (
 )
 from slideseg.reassemble.pyramid import write_pyramid
 from slideseg.reassemble.table import MeasureWorker, TableJob, write_table
-from slideseg.report import Progress
+from slideseg.report import Progress, Watcher
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.store.arrays import array_attributes, create_array, finished_shards, plan_of, run_errors
@@ -47,11 +47,10 @@ from slideseg.store.table import check_table, has_table
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from zarr.abc.store import Store
-
-    from slideseg.labelling.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,6 @@ class ObjectsReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
         return {"status": "ok", "error": None, **asdict(self)}
-
-
-Watcher = Callable[[Progress], None]
-"""Called with the state of things, in the driver, now and then."""
 
 
 def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = None, **options: Any) -> ObjectsReport:
@@ -169,7 +164,7 @@ class Target:
         if asked:
             raise ResultError(explain(f"the result has other objects: {option} differs", got=got, want=want, try_=try_))
         note = f"the objects that are there stay as they are, with {option} of {got}; the model's would be {want} (try {try_})"
-        return replace(self, rules=rules_there(there), notes=(note,))
+        return replace(self, rules=Rules.of_record(there), notes=(note,))
 
     def finished(self) -> Numbered | None:
         """Return what is known of the objects where nothing is left to do for them; else None.

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from slideseg.errors import ConfigError, ModelError, ResultError, explain
+from slideseg.errors import ConfigError, ModelError, explain
 from slideseg.labelling.rules import Rules
 from slideseg.model.file import ModelObjects
 
@@ -114,19 +114,6 @@ def _said(name: str, value: object, names: dict[int, str]) -> str:
     if name == "border" and isinstance(value, int):
         return names.get(value, str(value))
     return f"{value} pixels" if name in ("reach", "split", "max_hole", "min_area") else str(value)
-
-
-def rules_there(there: dict[str, Any]) -> Rules:
-    """Return the rules that objects say they follow.
-
-    Raises:
-        ResultError: if they are not such rules.
-    """
-    try:
-        return Rules(**{**there, "classes": tuple(there["classes"])})
-    except (KeyError, TypeError) as error:
-        what = "the objects that are there follow rules that are not known here"
-        raise ResultError(explain(what, got=", ".join(there), try_="slideseg objects --overwrite")) from error
 
 
 def rules_of(

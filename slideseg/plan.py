@@ -19,7 +19,7 @@ from slideseg.inputs import absolute
 from slideseg.machine import usable_cores
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
-from slideseg.object_options import ObjectOptions, model_objects, rules_of
+from slideseg.object_options import ASKED, ObjectOptions, model_objects, rules_of
 from slideseg.resample import choose_level
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
@@ -273,8 +273,8 @@ def _objects(info: ModelInfo, mpp: float | None, options: PredictOptions) -> Rul
         wanted = ObjectOptions(split=options.split, min_area=options.min_area, fill_holes=options.fill_holes)
         model = _model_record(info)
         return rules_of(model["classes"], mpp, wanted, model_objects(model, mpp))
-    for name in ("split", "min_area", "fill_holes"):
-        if getattr(options, name):
+    for name in ASKED:
+        if getattr(options, name, None) is not None:
             raise ConfigError(explain(f"--{name.replace('_', '-')} is of objects, which are not asked for", try_="--objects"))
     return None
 

@@ -10,7 +10,6 @@ import logging
 import resource
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from slideseg.object_options import ASKED
 from slideseg.plan import PredictOptions, PredictPlan, make_plan, record_of
 from slideseg.reassemble.overview import write_overview
 from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
-from slideseg.report import PeakMemory, Progress, Report, ShardCounts, SlideReport, WorkerSeconds
+from slideseg.report import PeakMemory, Progress, Report, ShardCounts, SlideReport, Watcher, WorkerSeconds
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.store.commit import commit
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 log = logging.getLogger(__name__)
-
-Watcher = Callable[[Progress], None]
-"""Called with the state of things, in the driver, now and then."""
 
 
 def predict(

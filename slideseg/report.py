@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,6 +23,10 @@ class Progress:
     """Pixels, or rows, in all."""
     kept: int = 0
     """Pixels of `done` that an earlier run had finished."""
+
+
+Watcher = Callable[[Progress], None]
+"""Called with the state of things, in the driver, now and then."""
 
 
 @dataclass(frozen=True, slots=True)

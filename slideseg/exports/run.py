@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +19,7 @@ from slideseg.exports.png import write_png
 from slideseg.exports.table import checked_table, write_csv, write_parquet
 from slideseg.exports.trace import trace, trace_with
 from slideseg.inputs import stem, take_options
-from slideseg.report import Progress
+from slideseg.report import Progress, Watcher
 from slideseg.store.arrays import array_attributes
 from slideseg.store.boxes import levels_of
 from slideseg.store.layout import OBJECTS, SEGMENTATION
@@ -31,7 +30,7 @@ from slideseg.store.result import open_result
 from slideseg.store.target import check_target, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from slideseg.exports.trace import Regions
     from slideseg.geometry import Box
     from slideseg.store.result import Result
-
-Watcher = Callable[[Progress], None]
-"""Called with the state of things now and then."""
 ENDINGS = {
     "geojson": "geojson", "ome-tiff": "ome.tif", "png": "png", "parquet": "parquet", "csv": "csv", "anndata": "h5ad",
 }  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
+from slideseg.errors import ResultError, explain
 from slideseg.labelling.split import reach_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,19 @@ class Rules:
     """Pixels of the largest hole that is filled; 0 fills none."""
     min_area: int = 0
     """Pixels of the smallest object that stays."""
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> Self:
+        """Return the rules that objects in a result say they follow.
+
+        Raises:
+            ResultError: if they are not such rules.
+        """
+        try:
+            return cls(**{**record, "classes": tuple(record["classes"])})
+        except (KeyError, TypeError) as error:
+            what = "the objects that are there follow rules that are not known here"
+            raise ResultError(explain(what, got=", ".join(record), try_="slideseg objects --overwrite")) from error
 
     @property
     def halo(self) -> int:

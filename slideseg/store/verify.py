@@ -204,7 +204,7 @@ def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsChec
     needed = (f"{OBJECTS}/0", f"{SEGMENTATION}/0")
     if not all(array.ok for array in arrays if array.path in needed):
         return ObjectsCheck(wrong, 0, 0, 0)
-    rules = Rules(**{**about["rules"], "classes": tuple(about["rules"]["classes"])})
+    rules = Rules.of_record(about["rules"])
     plan = plan_of(store, f"{OBJECTS}/0")
     windows = sorted({_window(plan, rules, place) for place in _places(plan, about["sample"])})
     found = [_compare(store, plan, rules, *one) for one in windows]

@@ -12,6 +12,7 @@ import secrets
 import socket
 import threading
 import webbrowser
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
@@ -109,7 +110,7 @@ def view(result: str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK,
     """Show a finished result in the browser: slide, classes and objects, to pan, zoom and click.
 
     Args:
-        result: what `open_result` returned, or where the result lies.
+        result: where the result lies, or what `open_result` returned.
         port: where to listen; 0 for any that is free.
         host: the address to listen on; only this machine can connect to the default.
         browser: open the page in the user's browser.
@@ -122,14 +123,12 @@ def view(result: str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK,
         ResultError: if the result is missing, unfinished or damaged.
         ConfigError: if host or port can't be used, or the page knows no such place.
     """
-    opened = open_result(result)
-    shown = Shown(opened)
-    try:
+    with ExitStack() as unless_served:
+        shown = Shown(open_result(result))
+        unless_served.callback(shown.close)
         fragment = check_place(at, shown.classes.planes)
         view = View(shown, listen(host, port), fragment)
-    except BaseException:
-        shown.close()
-        raise
+        unless_served.pop_all()
     if browser:
         view.open_browser()
     return view

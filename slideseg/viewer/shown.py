@@ -101,32 +101,15 @@ class Shown:
         return [(name, str(value)) for name, value in facts if value]
 
     def sums(self) -> list[dict[str, Any]]:
-        """Return for every class with objects how many there are, their share of the area and their density; read once.
+        """Return `Result.object_counts`, each with its class's id; read once.
 
         Raises:
             ResultError: if the table is damaged.
         """
         if self._sums is None:
-            self._sums = self._summed()
+            ids = {one["name"]: one["id"] for one in self.result.classes}
+            self._sums = [{"id": ids[one["class"]], **one} for one in self.result.object_counts() or []]
         return self._sums
-
-    def _summed(self) -> list[dict[str, Any]]:
-        sums = None if self.objects is None else self.table.sums()
-        if sums is None:
-            return []
-        rows, columns = self.classes.grid.shape_yx
-        area = max(1, rows * columns * self.classes.planes - self.result.info.get("skipped_pixels", 0))
-        mm2 = None if self.result.mpp is None else area * self.result.mpp**2 / 1e6
-        return [
-            {
-                "id": one["id"],
-                "count": int(sums[0][one["id"]]),
-                "area_fraction": float(sums[1][one["id"]] / area),
-                "per_mm2": None if mm2 is None else float(sums[0][one["id"]] / mm2),
-            }
-            for one in self.result.classes
-            if sums[0][one["id"]]
-        ]
 
     def at(self, y: int, x: int, plane: int) -> dict[str, Any] | None:
         """Return class, object and the object's row at a pixel of the class map; None outside.

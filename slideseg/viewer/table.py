@@ -1,17 +1,13 @@
-"""Single rows and sums of a result's object table, however long it is."""
+"""Single rows of a result's object table, however long it is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from slideseg.store.location import open_store
-from slideseg.store.table import open_table, sum_table, table_errors
-
-if TYPE_CHECKING:
-    import numpy as np
-
+from slideseg.store.table import open_table, table_errors
 
 MOST = 2**63 - 1
 """The largest id that a table can hold."""
@@ -45,11 +41,3 @@ class TableReader:
                 return None
             rows = pq.read_table(source, filters=[("id", "=", object_id)], page_checksum_verification=True).to_pylist()
         return rows[0] if rows else None
-
-    def sums(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the number of objects of every class and of their pixels, by the classes' ids; None where there is no table.
-
-        Raises:
-            ResultError: if the table is damaged.
-        """
-        return sum_table(self._store)

@@ -147,6 +147,7 @@ def test_what_can_not_be_done_is_refused_before_anything_is_written(image, grey_
         (arguments(image, (border,), out, "--objects"), "there is no class that could make objects (got border"),
         (arguments(image, grey_model, out, "--min-area", 5), "--min-area is of objects, which are not asked for"),
         (arguments(image, grey_model, out, "--fill-holes", 5), "--fill-holes is of objects, which are not asked for"),
+        (arguments(image, grey_model, out, "--split", 0), "--split is of objects, which are not asked for"),
     ):
         done = run_slideseg(*words)
         assert (done.status, done.err.count("\n")) == (2, 1)

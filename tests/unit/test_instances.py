@@ -649,3 +649,14 @@ def test_an_opened_result_stands_for_its_path(tmp_path):
     assert verify(opened).ok
     slideseg.export(opened, "csv", tmp_path / "x.csv")
     assert (tmp_path / "x.csv").read_text().count("\n") == labels_of(opened.url).max() + 1
+
+
+def test_rules_of_a_newer_version_are_one_line_when_objects_are_verified(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    path = Path(url, "labels/objects/0/zarr.json")
+    described = json.loads(path.read_text())
+    described["attributes"]["slideseg"]["rules"]["shape"] = "round"
+    path.write_text(json.dumps(described))
+    with pytest.raises(ResultError, match="follow rules that are not known here"):
+        verify(url)
