@@ -37,8 +37,7 @@ def evaluate(prediction: str, truth: str, metrics: str | None, as_json: bool) ->
     """
     from slideseg.evaluation.run import evaluate as run
 
-    families = None if metrics is None else [name.strip() for name in metrics.split(",")]
-    report = run(prediction, truth, families)
+    report = run(prediction, truth, metrics)
     if as_json:
         click.echo(json.dumps(report.to_dict()))
         return

@@ -54,7 +54,7 @@ class _Reading:
     prediction_is_mask: bool
     """Whether every plain prediction has one value above 0."""
     truth_is_mask: bool
-    """Whether every plain truth has one value above 0, or class ids."""
+    """Whether every plain truth has one value above 0, or the class ids of a result."""
 
 
 def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str | None = None) -> Evaluation:
@@ -65,7 +65,7 @@ def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str | N
             or a folder of such files, matched with the truth's by name without ending.
         truth: the same; it may hold class ids, instance ids or a mask. A result that was made at a coarser resolution is
             brought to its slide's level 0 where the truth has that shape.
-        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``; None for ``semantic``.
+        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``, as a list or with commas; None for ``semantic``.
 
     Returns:
         The scores of every image, and their means; `Evaluation.notes` says what was chosen and how values were read.
@@ -90,7 +90,7 @@ def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str | N
 
 def _checked(metrics: Sequence[str] | str) -> frozenset[str]:
     """Return the families that were asked for."""
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else list(metrics)
     unknown = [name for name in names if name not in FAMILIES]
     if unknown or not names:
         got = ", ".join(unknown) or "none"
@@ -128,8 +128,14 @@ def _counts(prediction: Side, truth: Side) -> SemanticCounts:
             raise ConfigError(explain(f"{side.name} holds fractions", got=side.labels.dtype.name, want=want, try_=try_))
     total = SemanticCounts.empty()
     for box in Box.of_shape(truth.labels.shape).split(BLOCK, BLOCK):
-        total += SemanticCounts.of(prediction.labels.read(box, 0), truth.labels.read(box, 0))
+        total += SemanticCounts.of(*(_checked_ids(side, side.labels.read(box, 0)) for side in (prediction, truth)))
     return total
+
+
+def _checked_ids(side: Side, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "i" and values.min() < 0:
+        raise ConfigError(explain(f"{side.name} holds values below 0", got=values.min(), want="class ids or instance ids"))
+    return values
 
 
 def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _Reading:
@@ -149,7 +155,7 @@ def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _
         compared="classes" if same else "foreground",
         classes=classes,
         prediction_is_mask=all(len(one.predicted_values - {0}) <= 1 for one in counts),
-        truth_is_mask=same or all(len(one.true_values - {0}) <= 1 for one in counts),
+        truth_is_mask=(same and named[0] is not None) or all(len(one.true_values - {0}) <= 1 for one in counts),
     )
 
 
@@ -194,21 +200,29 @@ def _isbi_scores(prediction: Side, truth: Side) -> tuple[IsbiScores, ...]:
         want = f"at most {LARGEST_ISBI >> 20} Mpx a plane"
         raise ConfigError(explain("isbi metrics need whole planes", got=f"{rows} x {columns}", want=want, try_="a cut-out"))
     whole = Box(0, 0, rows, columns)
-    return plane_scores(grid.read(whole, 0), truth.labels.read(whole, 0))
+    predicted = grid.read(whole, 0)
+    if predicted.dtype.kind == "f" and not (predicted.min() >= 0 and predicted.max() <= 1):  # NaN is neither
+        got = f"{predicted.min():g} to {predicted.max():g}"
+        raise ConfigError(explain(f"{prediction.name} holds no probabilities", got=got, want="0 to 1"))
+    return plane_scores(predicted, truth.labels.read(whole, 0))
 
 
 def _with_instances(report: Evaluation, images: Images, reading: _Reading) -> Evaluation:
-    scores, notes = [], set()
+    scores, notes, seams = [], set(), {}
     for image in images:
         with ExitStack() as stack:
             truth = open_side(image[2], stack).only(image[3])
             prediction = open_side(image[1], stack).only(image[3])
+            if prediction.across_seams is not None:
+                seams[prediction.name] = prediction.across_seams
             predicted, predicted_from = _objects(prediction, reading.classes, is_mask=reading.prediction_is_mask)
             true, true_from = _objects(truth, reading.classes, is_mask=reading.truth_is_mask)
             moved = aligned(replace(prediction, labels=predicted), truth).labels
             scores.append(_instance_scores(moved, true))
             notes.add(f"instances: predicted objects are {predicted_from}, true ones {true_from}")
     found = tuple(replace(image, instances=one) for image, one in zip(report.images, scores, strict=True))
+    if seams:
+        notes.add(f"seams: {sum(seams.values())} of the predicted objects lie in several shards; slideseg verify looks at such")
     return replace(report, images=found, instances=mean_scores(scores), notes=(*report.notes, *sorted(notes)))
 
 

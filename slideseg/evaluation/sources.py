@@ -58,6 +58,8 @@ class Side:
     """Class ids, instance ids or a mask; or fractions, for `probability` is then the same."""
     objects: Grid | None = None
     """Instance ids, where a result store has them."""
+    across_seams: int | None = None
+    """How many of `objects`, of all planes, lie in several shards, where it is known."""
     probability: Grid | None = None
     """Probability of cell or foreground, 0 to 1, where it is known."""
     classes: tuple[tuple[int, str], ...] | None = None
@@ -84,7 +86,7 @@ def pair_images(prediction: Source, truth: Source) -> tuple[list[tuple[str, Sour
     A folder that is no zarr stands for the images in it, matched by their names without ending; anything else is one image.
 
     Raises:
-        ConfigError: if the sides have no image in common, or a folder has two images of one name.
+        ConfigError: if a side is missing, the sides have no image in common, or a folder has two images of one name.
     """
     folders = [_is_folder(side) for side in (prediction, truth)]
     if not any(folders):
@@ -157,6 +159,8 @@ def _by_stem(source: Source) -> dict[str, Source]:
     if isinstance(source, np.ndarray):
         raise ConfigError(explain("an array can't be matched with a folder", try_="the path of one image"))
     if not _is_folder(source):
+        if not is_url(os.fspath(source)) and not Path(source).exists():
+            raise ConfigError(explain("no such file or folder", got=os.fspath(source)))
         return {_stem(source): source}
     found: dict[str, Source] = {}
     for path in find_inputs(source):
@@ -233,6 +237,7 @@ def _result_side(result: Result) -> Side:
         name=result.url,
         labels=_grid_of(result.segmentation),
         objects=None if result.objects is None else _grid_of(result.objects),
+        across_seams=(result.object_facts or {}).get("across_seams"),
         probability=_foreground(result),
         classes=tuple((one["id"], one["name"]) for one in result.classes),
         full_shape=(rows, columns),

@@ -109,6 +109,14 @@ def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch)
     assert report.instances.predicted == 25
 
 
+def test_objects_across_seams_are_told_once_a_result(tmp_path):
+    make_result(tmp_path / "a.zarr", blobs((700, 610), 1))
+    across = slideseg.objects(tmp_path / "a.zarr").across_seams
+    assert across > 0
+    report = slideseg.evaluate(tmp_path / "a.zarr", tmp_path / "a.zarr", ["instances"])
+    assert f"seams: {across} of the predicted objects lie in several shards; slideseg verify looks at such" in report.notes
+
+
 @pytest.mark.parametrize("truth", ["tiff", "zarr", "result"])
 def test_objects_of_whole_slides_are_compared_block_by_block_and_exactly(truth, tmp_path, monkeypatch):
     predicted = make_result(tmp_path / "a.zarr", blobs((700, 610), 1), objects=True)

@@ -102,6 +102,42 @@ def test_large_ids_are_objects_and_a_mask_of_a_large_value_is_not(truth: np.ndar
     assert report.instances.pq == 1
 
 
+@pytest.mark.parametrize("values", [[1, 2, 3, 4], [1, 2, 1, 2], [1, 1, 1, 1]])
+def test_a_plain_image_equals_itself_whatever_its_values_are(values: list[int]) -> None:
+    """Two of its objects touch: in a mask they are one, with ids of their own they are two."""
+    image = np.zeros((40, 40), np.uint8)
+    for place, value in zip([2, 12, 22, 31], values, strict=True):
+        image[place : place + 9 + (place == 22), 5:15] = value
+    report = slideseg.evaluate(image, image, "semantic, instances")
+    assert report.instances is not None
+    assert report.semantic is not None
+    assert (report.instances.f1, report.instances.aji, report.semantic.dice) == (1, 1, 1)
+    assert report.instances.predicted == {1: 3, 2: 2, 4: 4}[len(set(values))]
+
+
+def test_few_ids_are_not_taken_for_classes(truth: np.ndarray) -> None:
+    few = np.where(truth <= 5, truth, 0)
+    other = np.where(few, 6 - few, 0)
+    report = slideseg.evaluate(few, other, ["instances"])
+    assert report.notes == ("instances: predicted objects are ids, true ones ids",)
+    assert report.instances is not None
+    assert (report.instances.pq, report.instances.predicted) == (1, 5)
+
+
+@pytest.mark.parametrize("metrics", ["semantic", "instances"])
+def test_values_below_0_are_refused(truth: np.ndarray, metrics: str) -> None:
+    with pytest.raises(ConfigError, match=r"the array holds values below 0 \(got -1, want class ids or instance ids\)"):
+        slideseg.evaluate(truth > 0, np.where(truth == 1, -1, truth.astype(np.int16)), metrics)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (-0.1, 1.0), (0.0, np.nan)])
+def test_fractions_that_are_no_probabilities_are_refused(truth: np.ndarray, low: float, high: float) -> None:
+    image = np.full(truth.shape, 0.5)
+    image[0, :2] = low, high
+    with pytest.raises(ConfigError, match=r"the array holds no probabilities .*want 0 to 1"):
+        slideseg.evaluate(image, truth > 0, "isbi")
+
+
 def test_blocks_give_what_the_whole_gives(truth: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = slideseg.evaluate(shifted(truth), truth, ["semantic", "instances"])
     monkeypatch.setattr(run, "BLOCK", 16)
@@ -176,6 +212,11 @@ def test_one_image_finds_its_truth_in_a_folder(folders: tuple[Path, Path]) -> No
     assert ([image.name for image in report.images], report.unmatched) == (["a"], ())
 
 
+def test_a_side_that_is_missing_is_named(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(ConfigError, match=r"no such file or folder \(got .*nowhere\)"):
+        slideseg.evaluate(folders[0], folders[1].parent / "nowhere")
+
+
 def test_what_a_class_is_is_decided_over_all_files(folders: tuple[Path, Path]) -> None:
     """One truth of a folder looks like a mask, but the others hold ids."""
     tifffile.imwrite(folders[1] / "a.tif", (squares() > 0).astype(np.uint8))
@@ -228,7 +269,7 @@ def test_what_can_not_be_compared_is_one_line(make, complaint: str, tmp_path: Pa
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("metrics", [[], ["dice"], "semantic,isbi"])
+@pytest.mark.parametrize("metrics", [[], ["dice"], "", "semantic,dice", ["semantic,isbi"]])
 def test_unknown_metrics_are_refused(metrics: object, truth: np.ndarray) -> None:
     with pytest.raises(ConfigError, match="want some of semantic, isbi, instances"):
         slideseg.evaluate(truth, truth, metrics)  # type: ignore[arg-type]
