@@ -71,8 +71,11 @@ class PolygonLabels(ClassesAndInstances):
         """See ``annotations`` through ``view``; pixels that no polygon covers are of class ``unannotated``.
 
         Raises:
-            DataError: if all of a polygon lies outside the image.
+            DataError: if all of a polygon lies outside the image, or nothing is annotated and that is not background.
         """
+        if not annotations.outlines and unannotated == IGNORED:
+            what, try_ = f"{annotations.path} holds no annotation", "unannotated: background, or polygons of that class"
+            raise DataError(explain(what, want="polygons, since all that is not annotated is ignored", try_=try_))
         may_ignore = IGNORED in (unannotated, *(outline.class_id for outline in annotations.outlines))
         super().__init__(annotations.path, view.shape, may_ignore=may_ignore)
         self._annotations, self._scale, self._unannotated = annotations, view.scale, unannotated
@@ -124,7 +127,7 @@ def read_annotations(path: str, classes: Sequence[str]) -> Annotations:
 
     ``classes`` are the names of the recipe's classes, background first; case does not matter. Another name that starts with
     "ignore" stands for `IGNORED`. A feature without a class is of the only one there is besides background. Polygons that cross
-    themselves are repaired.
+    themselves are repaired. There may be no polygon at all.
 
     Raises:
         DataError: if the file can't be read, holds something else than polygons, or names a class that is not known.
@@ -135,8 +138,6 @@ def read_annotations(path: str, classes: Sequence[str]) -> Annotations:
         class_id = _class_of(f"{path}: feature {number}", feature, numbers, classes)
         edges = _edges(f"{path}: feature {number}", feature)
         outlines.append(Outline(class_id, 0 if class_id in (0, IGNORED) else number, edges))
-    if not outlines:
-        raise DataError(explain(f"{path} holds no annotation", want="polygons"))
     return Annotations(path, outlines)
 
 
@@ -156,25 +157,38 @@ def _features(path: str) -> list[Any]:
 
 
 def _class_of(where: str, feature: dict[str, Any], numbers: dict[str, int], classes: Sequence[str]) -> int:
-    properties = feature.get("properties") or {}
-    classification = properties.get("classification") or {}
-    name = classification.get("name") if isinstance(classification, dict) else classification
+    name = _class_name(where, feature)
     if name is None and len(classes) == 2:
         return 1
     folded = str(name).casefold()
     number = numbers.get(folded, IGNORED if folded.startswith("ignore") else None)
-    if number is None:
-        got = "no class" if name is None else name
-        raise DataError(explain(f"{where} is of an unknown class", got=got, want=" or ".join(classes)))
+    if name is None or number is None:
+        got, want = "no class" if name is None else name, " or ".join(classes)
+        try_ = "one of them" if name is None else "adding it to the recipe's classes, or naming it Ignore*"
+        raise DataError(explain(f"{where} is of an unknown class", got=got, want=want, try_=try_))
     return number
+
+
+def _class_name(where: str, feature: dict[str, Any]) -> str | None:
+    """Return a feature's class as QuPath shows it: of a derived one, which the file has in parts, ``Stroma: Positive``."""
+    properties = feature.get("properties") or {}
+    if not isinstance(properties, dict):
+        raise DataError(explain(f"{where} is damaged", got=f"properties {properties!r:.60}", want="properties {...}"))
+    classification = properties.get("classification") or None
+    if not isinstance(classification, dict):
+        return None if classification is None else str(classification)
+    name, parts = classification.get("name"), classification.get("names")
+    if name is None and isinstance(parts, list) and parts:
+        return ": ".join(map(str, parts))
+    return None if name is None else str(name)
 
 
 def _edges(where: str, feature: dict[str, Any]) -> np.ndarray:
     """Return the edges (n, 4) of a feature's rings, repaired where they cross each other."""
     raw = feature.get("geometry") or {}
     kind = raw.get("type") if isinstance(raw, dict) else raw
-    if kind not in {"Polygon", "MultiPolygon"}:
-        raise DataError(explain(f"{where} can't be used", got=kind, want="Polygon or MultiPolygon"))
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise DataError(explain(f"{where} can't be used", got=f"{kind!s:.60}", want="Polygon or MultiPolygon"))
     try:
         geometry = geometry_of(raw)
         if not geometry.is_valid:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slideseg.errors import DataError
 from slideseg.geometry import Box
 from slideseg.training.annotations import PolygonLabels, fill, read_annotations
-from slideseg.training.labels import View
+from slideseg.training.labels import IGNORED, View
 
 CLASSES = ("background", "Tumor", "stroma")
 
@@ -128,18 +128,49 @@ def test_without_a_class_there_must_be_only_one(tmp_path) -> None:
         labels(tmp_path, [feature(None, square(0, 0, 4, 4))])
 
 
+def named(classification, **more) -> dict:
+    return {**feature(None, square(0, 0, 4, 4)), "properties": {"classification": classification}, **more}
+
+
+def test_a_derived_class_is_the_name_that_qupath_shows(tmp_path) -> None:
+    derived = named({"names": ["Stroma", "Positive"], "color": [1, 2, 3]})
+    for classes in (("background", "tumor"), CLASSES):
+        with pytest.raises(DataError, match=r"unknown class \(got Stroma: Positive, want background or .*; try adding it"):
+            labels(tmp_path, [derived], classes=classes)
+    found = labels(tmp_path, [derived], classes=("background", "tumor", "stroma: positive"))
+    assert set(np.unique(whole(found)[..., 0])) == {0, 2}
+    assert labels(tmp_path, [named({"names": ["Tumor"]})]).may_ignore is False
+    assert labels(tmp_path, [named({"names": ["Ignore*", "x"]})], classes=("background", "tumor")).may_ignore
+    for nothing in ({}, {"names": []}, {"names": None, "color": [1, 2, 3]}):
+        assert whole(labels(tmp_path, [named(nothing)], classes=("background", "tumor"))).any()
+
+
+def test_nothing_annotated_is_background_all_over_and_refused_where_it_would_be_ignored(tmp_path) -> None:
+    for text in ('{"type": "FeatureCollection", "features": []}', "[]"):
+        (tmp_path / "a.geojson").write_text(text)
+        annotations = read_annotations(str(tmp_path / "a.geojson"), CLASSES)
+        view = View((20, 30), (20, 30), (1.0, 1.0))
+        assert not whole(PolygonLabels(annotations, view)).any()
+        with pytest.raises(DataError, match=r"a.geojson holds no annotation \(want .* ignored; try unannotated: background"):
+            PolygonLabels(annotations, view, IGNORED)
+
+
 @pytest.mark.parametrize(
     ("features", "message"),
     [
         ([feature("tumor", square(0, 0, 4, 4)), feature("lymph", square(0, 0, 4, 4))],
-         r"a.geojson: feature 2 is of an unknown class \(got lymph, want background or Tumor or stroma\)"),
+         r"a.geojson: feature 2 is of an unknown class \(got lymph, want background or Tumor or stroma; try adding"),
         ([{**feature("tumor"), "geometry": {"type": "Point", "coordinates": [1, 2]}}], r"feature 1 can't be used \(got Point"),
         ([{**feature("tumor"), "geometry": None}], "feature 1 can't be used"),
         ([feature("tumor", [[0, 0], [1, 1]])], "feature 1 is damaged"),
         ([feature("tumor", [[0, 0], [5, 5], [0, 0], [0, 0]])], "feature 1 has no area"),
         ([feature("tumor", [[0, 0], ["a", 5], [3, 0], [0, 0]])], "feature 1 is damaged"),
         ([feature("tumor", square(100, 100, 104, 104))], r"outside the image \(got one around y, x \[100, 100\], want 20 x 30"),
-        ([], "holds no annotation"),
+        ([named("x", properties=["x"])], r"a.geojson: feature 1 is damaged \(got properties \['x'\], want properties"),
+        ([named("x", properties="abc")], "a.geojson: feature 1 is damaged"),
+        ([named({"name": ["tumor"]})], r"a.geojson: feature 1 is of an unknown class"),
+        ([named("tumor", geometry={"type": ["x"]})], r"a.geojson: feature 1 can't be used \(got \['x'\], want Polygon"),
+        ([named("tumor", geometry=[["x"]])], "a.geojson: feature 1 can't be used"),
     ],
 )  # fmt: skip
 def test_annotations_that_can_not_be_used_are_refused(tmp_path, features, message) -> None:
