@@ -38,7 +38,8 @@ class SourceConfig(Settings):
     images: str
     """A TIFF, stack (each plane is an image), zarr, OME-Zarr or whole slide, or a folder of them."""
     labels: str | None = None
-    """The same form as ``images``, matched by file stem in folders; also GeoJSON. Left out: the labels in the OME-Zarr."""
+    """The same form as ``images``, matched by file stem in folders; also GeoJSON. Left out: the labels in the OME-Zarr; of a
+    result of ``predict`` the objects with ``labels_are: instances``, else the class map."""
     labels_are: Meaning | None = None
     """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
     values: dict[int, ClassId] | None = None
@@ -132,7 +133,7 @@ def _pairs(source: SourceConfig) -> dict[str, tuple[str, str]]:
     """Return the paths of image and labels by the image's file stem."""
     images = _files(source.images, SUFFIXES)
     if source.labels is None:
-        return {name: (path, _labels_inside(path)) for name, path in images.items()}
+        return {name: (path, _labels_inside(path, source)) for name, path in images.items()}
     labels = _files(source.labels, (*POLYGONS, *SUFFIXES))
     if not _is_folder(source.images) and not _is_folder(source.labels):
         return dict(zip(images, zip(images.values(), labels.values(), strict=True), strict=True))
@@ -177,14 +178,18 @@ def _stem(path: str) -> str:
     return stem(path) if ending is None else Path(path).name[: -len(ending)]
 
 
-def _labels_inside(path: str) -> str:
-    """Return the path of the only label image in an OME-Zarr."""
+def _labels_inside(path: str, source: SourceConfig) -> str:
+    """Return the path of the only label image in an OME-Zarr; of a result with objects, that of those meant."""
     if not (is_url(path) or is_zarr(path)):
         raise DataError(explain(f"no labels for {path}", want="labels in the recipe, or an OME-Zarr that holds them"))
     names = labels_in(path)
+    if set(names) == {"segmentation", "objects"} and source.labels_are is not None:
+        names = ["objects" if source.labels_are == "instances" else "segmentation"]
     if len(names) != 1:
-        got = ", ".join(names) or "none"
-        raise DataError(explain(f"{path}: which labels?", got=got, want="one", try_=f"labels: {path}/labels/NAME"))
+        results = set(names) == {"segmentation", "objects"}
+        alone = "a source for each zarr with its labels" if _is_folder(source.images) else f"labels: {path}/labels/NAME"
+        try_ = "labels_are: instances for objects, classes for segmentation" if results else alone
+        raise DataError(explain(f"{path}: which labels?", got=", ".join(names) or "none", want="one", try_=try_))
     return f"{path.rstrip('/')}/labels/{names[0]}"
 
 

@@ -19,6 +19,7 @@ from slideseg.training import dataset
 from slideseg.training.dataset import DataConfig, open_data
 from slideseg.training.items import crop
 from slideseg.training.labels import instances_of, median_diameter, nearest_index
+from slideseg.training.sampling import Sampler, SamplingConfig
 from slideseg.training.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
 
 TWO = ("background", "thing")
@@ -223,6 +224,42 @@ def test_which_labels_of_an_ome_zarr_must_be_clear(tmp_path) -> None:
     b = ome_zarr(tmp_path / "b.zarr", grey((3, 40, 60)), {})
     with pytest.raises(DataError, match=r"which labels\? \(got none"):
         open_data(config({"images": b, "labels_are": "classes"}), THREE, 3)
+
+
+def test_a_folder_of_results_with_objects_is_learnt_from_by_what_is_meant(tmp_path) -> None:
+    classes, ids = class_map((40, 60), 2), RNG.integers(0, 900, (40, 60)).astype(np.uint32)
+    for name in "ab":
+        ome_zarr(tmp_path / f"{name}.zarr", grey((3, 40, 60)), {"segmentation": classes, "objects": ids})
+    whole = Box(0, 0, 40, 60)
+    for meaning, expected in (("instances", ids), ("classes", instances_of(classes)), ("mask", instances_of(classes))):
+        item = open_data(config({"images": str(tmp_path), "labels_are": meaning}), TWO, 3).train[0]
+        np.testing.assert_array_equal(item.read(whole).instances, expected)
+    with pytest.raises(DataError, match=r"got segmentation, objects, want one; try labels_are: instances for objects, classes"):
+        open_data(config({"images": str(tmp_path)}), TWO, 3)
+    ome_zarr(tmp_path / "c.zarr", grey((3, 40, 60)), {"cells": classes, "nuclei": classes})
+    with pytest.raises(DataError, match=r"c.zarr: which labels\? \(got cells, nuclei, want one; try a source for each zarr"):
+        open_data(config({"images": str(tmp_path), "labels_are": "classes"}), TWO, 3)
+
+
+@pytest.mark.usefixtures("holding")
+def test_an_image_without_polygons_is_an_example_of_background(tmp_path) -> None:
+    source = folder(tmp_path, {name: grey((60, 60, 3)) for name in "abc"}, {})
+    source = {"images": source["images"], "labels": source["labels"]}
+    ring = [[4, 4], [20, 4], [20, 20], [4, 20], [4, 4]]
+    feature = {"geometry": {"type": "Polygon", "coordinates": [ring]}}
+    for name, features in (("a", [feature]), ("b", [feature]), ("c", [])):
+        (tmp_path / "labels" / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    weigh = WeightMap(WeightMapConfig(balance=False))
+    data = open_data(config(source), TWO, 3, weigh)
+    windows = [Sampler(data.train, SamplingConfig(foreground=0.5), 32, 32, seed=0).window(0, index) for index in range(40)]
+    assert {one.name for one in windows} == {"a", "c"}
+    for window in windows:
+        if window.name == "c":
+            assert not window.classes.any()
+            assert not window.instances.any()
+            assert (window.weights == 1).all()
+    with pytest.raises(DataError, match=r"c.geojson holds no annotation \(want .*; try unannotated: background"):
+        open_data(config({**source, "unannotated": "ignore"}), TWO, 3)
 
 
 def refusals() -> dict:
