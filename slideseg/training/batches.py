@@ -98,6 +98,9 @@ class Batches:
         self.validation: list[Item] = opened.validation
         self._may_ignore = any(item.may_ignore for item in (*opened.train, *opened.validation))
         self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)
+        if self._sampler.sees_background_alone:
+            what, try_ = "the labels of all training images are background alone", "labels_are, values, or data.split"
+            raise DataError(explain(what, want="pixels of a class", try_=try_))
         self.steps = _steps(self._sampler.epoch_length, config.training)
         self.tiles = _tiles(self.validation, config, unet.stride)
         self._tile_margin = unet.reach

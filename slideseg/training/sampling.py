@@ -71,6 +71,11 @@ class Sampler:
         self._check()
 
     @property
+    def sees_background_alone(self) -> bool:
+        """Whether no pixel of any image is of a class; False where they were not counted."""
+        return None not in self._blocks and not any(group.with_class for group in self._groups)
+
+    @property
     def epoch_length(self) -> int | None:
         """Samples of an epoch with ``whole``; None with ``random``, where an epoch may have any number."""
         return len(self._items) if self._config.how == "whole" else None

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 
+from slideseg.errors import DataError
 from slideseg.training.batches import Batches
 from slideseg.training.config import parse_config
 from slideseg.training.group import Group
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SIDE = 16
 
 
-def batches(folder: Path, images: int, batch: int, group: Group) -> Batches:
+def batches(folder: Path, images: int, batch: int, group: Group, **sampling: Any) -> Batches:
     """A stack of planes of one value each, which tells which plane a sample is of; one more plane is to validate."""
     planes = np.broadcast_to(np.arange(images + 1, dtype=np.uint8)[:, None, None], (images + 1, SIDE, SIDE))
     tifffile.imwrite(folder / "images.tif", planes, photometric="minisblack")
@@ -29,7 +30,7 @@ def batches(folder: Path, images: int, batch: int, group: Group) -> Batches:
     split = {"validation": [f"images[{images}]"]}
     recipe: dict[str, Any] = {
         "name": "test",
-        "data": {"sources": [source], "split": split, "sampling": {"how": "whole"}},
+        "data": {"sources": [source], "split": split, "sampling": sampling or {"how": "whole"}},
         "classes": ["cell"],
         "input": {"channels": 1, "mean": [0], "std": [1]},
         "network": {"base_channels": 4, "depth": 1, "form": "same"},
@@ -64,3 +65,13 @@ def test_workers_share_the_batch_that_was_filled_up(tmp_path: Path) -> None:
     alone = shown(batches(tmp_path, 7, 3, Group.join("cpu")), 0)
     shares = [shown(batches(tmp_path, 7, 3, Group(rank, 2, torch.device("cpu"))), 0) for rank in range(2)]
     assert [one + two for one, two in zip(*shares, strict=True)] == alone
+
+
+def test_training_images_of_background_alone_are_refused_where_labels_are_counted(tmp_path: Path) -> None:
+    """One plane is learnt from, of value 0; the one to validate has a class."""
+    one = Group.join("cpu")
+    with pytest.raises(DataError, match=r"training images are background alone \(want pixels of a class; try labels_are"):
+        batches(tmp_path, 1, 1, one, foreground=0.5)
+    for sampling in ({"foreground": 0}, {"how": "whole"}):
+        assert shown(batches(tmp_path, 1, 1, one, **sampling), 0)[0] == [0]
+    assert batches(tmp_path, 2, 1, one, foreground=0.5).steps
