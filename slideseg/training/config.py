@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -29,6 +30,9 @@ from slideseg.training.targets import TargetConfig
 from slideseg.training.weight_map import WeightMapConfig
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
     from slideseg.training.sources import SourceConfig
 
 BACKGROUND = ModelClass(0, "background", "#000000")
@@ -253,14 +257,33 @@ class TrainConfig(Settings):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads YAML and refuses a key that stands twice in the same place, of which YAML would keep the last."""
+
+    def compose_mapping_node(
+        self, anchor: dict[Any, yaml.Node]
+    ) -> yaml.MappingNode:  # before << is resolved, which may repeat keys
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                line, identity = key.start_mark.line + 1, (key.tag, key.value)
+                if identity in lines:
+                    what = f"the recipe {key.start_mark.name}: the key {key.value} stands twice"
+                    raise ConfigError(explain(what, got=f"lines {lines[identity]} and {line}", try_="putting both together"))
+                lines[identity] = line
+        return node
+
+
 def load_config(path: str | os.PathLike[str], overrides: tuple[str, ...] = ()) -> TrainConfig:
     """Read a recipe; ``overrides`` are of the form ``key.path=value``, the value written as in YAML.
 
     Raises:
-        ConfigError: if it can't be read, a key is unknown, or a value can't be used.
+        ConfigError: if it can't be read, a key is unknown or stands twice, or a value can't be used.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open(encoding="utf-8") as file:
+            values = _Loader(file).get_single_data()
     except FileNotFoundError as error:
         raise ConfigError(explain("no such recipe", got=path, want="a YAML file")) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -281,16 +304,54 @@ def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
     try:
         recipe = TrainConfig.model_validate(_expand(values))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        problem = str(first["msg"]).removeprefix("Value error, ")
-        got = None if first["type"] in ("missing", "value_error") else _short(first["input"])
-        raise ConfigError(explain(f"{source}: {place}: {problem}", got=got)) from error
+        raise ConfigError(_told(source, error.errors(include_url=False)[0])) from error
     sources = [_from_the_root(one) for one in recipe.data.sources]
     start = recipe.network.start
     begun = start if start is None or start in bundled_models() else absolute(start)
     network = recipe.network.model_copy(update={"start": begun})
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources}), "network": network})
+
+
+def _told(source: str, fault: ErrorDetails) -> str:
+    """Return in one line, in the words of a recipe, what pydantic found."""
+    place = ".".join(str(part) for part in fault["loc"]) or "the recipe"
+    message, facts = str(fault["msg"]), fault.get("ctx", {})
+    match fault["type"]:
+        case "value_error":
+            return explain(f"{source}: {place}: {message.removeprefix('Value error, ')}")
+        case "extra_forbidden":
+            known = list(_fields_beside(fault["loc"]))
+            near = get_close_matches(str(fault["loc"][-1]), known, 1)
+            full = ".".join(str(part) for part in (*fault["loc"][:-1], *near))
+            return explain(
+                f"{source}: {place}: no such key", want=None if near else ", ".join(known), try_=full if near else None
+            )
+        case "missing":
+            wanted = [name for name, field in _fields_beside(fault["loc"]).items() if field.is_required()]
+            return explain(f"{source}: {place} is missing", want=" and ".join(wanted) or None)
+        case "too_short" | "too_long":
+            want = f"at most {facts['max_length']}" if "max_length" in facts else f"at least {facts['min_length']}"
+            return explain(f"{source}: {place}: the wrong number of entries", got=facts["actual_length"], want=want)
+        case "model_type":
+            message = "Input should be keys with their values"
+    want = re.sub("^(be|have|match) |, unable to parse.*", "", message.partition(" should ")[2]) or message
+    return explain(f"{source}: {place}: this can't be used", got=_short(fault["input"]), want=want)
+
+
+def _fields_beside(place: tuple[int | str, ...]) -> dict[str, FieldInfo]:
+    """Return the keys that a recipe may have where ``place`` is one of them."""
+    fields = TrainConfig.model_fields
+    for part in place[:-1]:
+        if part in fields:
+            fields = _settings_in(fields[str(part)].annotation)
+    return fields
+
+
+def _settings_in(annotation: Any) -> dict[str, FieldInfo]:
+    """Return the fields of the part of a recipe that a type stands for, such as a list of it."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation.model_fields
+    return next((found for one in get_args(annotation) if (found := _settings_in(one))), {})
 
 
 def _from_the_root(source: SourceConfig) -> SourceConfig:
@@ -309,14 +370,28 @@ def _set(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(explain("the setting can't be read", got=override, want="key.path=value"))
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(explain("the setting's value can't be read", got=override, want="YAML")) from error
     here: Any = values
     *parents, last = path.split(".")
-    try:
-        for key in parents:
-            here = here[int(key)] if isinstance(here, list) else here.setdefault(key, {})
-        here[int(last) if isinstance(here, list) else last] = yaml.safe_load(text)
-    except (TypeError, ValueError, IndexError, AttributeError, yaml.YAMLError) as error:
-        raise ConfigError(explain("the setting does not fit the recipe", got=override, want="key.path=value")) from error
+    for part in parents:
+        key = _key(here, part, override)
+        here = here[key] if isinstance(here, list) else here.setdefault(key, {})
+    here[_key(here, last, override)] = value
+
+
+def _key(here: Any, part: str, override: str) -> Any:
+    """Return ``part`` of a setting's path as the key of a dictionary, or the place in a list."""
+    if isinstance(here, dict):
+        return part
+    if not isinstance(here, list):
+        raise ConfigError(explain(f"the setting does not fit the recipe, where {_short(here)} has no keys", got=override))
+    if not (part.isdecimal() and int(part) < len(here)):
+        want = f"0 to {len(here) - 1} in place of {part}" if here else "a list with entries"
+        raise ConfigError(explain("the setting names an entry that is not in the list", got=override, want=want))
+    return int(part)
 
 
 def _expand(value: Any) -> Any:
