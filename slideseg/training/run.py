@@ -26,6 +26,7 @@ from slideseg.training.loop import fit
 from slideseg.training.preview import preview_sheet
 from slideseg.training.progress import TrainReport, Watcher
 from slideseg.training.run_folder import RunFolder
+from slideseg.training.sources import fingerprints
 from slideseg.training.start import read_start
 
 if TYPE_CHECKING:
@@ -86,22 +87,22 @@ def train(
     recipe = load_config(config, wanted.settings)
     url = absolute(os.fspath(output) if output is not None else f"{RUNS}/{recipe.name}")
     folder = RunFolder(url)
-    if folder.is_complete(recipe.to_yaml()):
+    files = fingerprints(recipe.data.sources)
+    if folder.is_complete(recipe.to_yaml(), files):
         return report_of(folder)
     device, workers = (wanted.device, wanted.workers) if wanted.address is not None else here(wanted)
     in_process = workers == 1 and wanted.address is None
     if isinstance(workers, int):
         check_batch(recipe, workers)
     data = Batches(recipe, Group.join(device if in_process else "cpu"))  # tells what is wrong before anything is written
-    if not folder.checkpoints.epochs():
-        read_start(recipe)  # likewise
+    _check_start(recipe, data.steps, folder.checkpoints.epochs())  # likewise
     watch = on_progress or _ignore
     if output is None:
         with contextlib.suppress(OSError):  # the lease says what is wrong, in one line
             Path(RUNS).mkdir(exist_ok=True)
     with Lease(url) as lease:
         folder = RunFolder(url, lease.claim)
-        if folder.prepare(recipe.to_yaml(), resume=wanted.resume) != "complete":
+        if folder.prepare(recipe.to_yaml(), files, resume=wanted.resume) != "complete":
             watched = _guarded(watch, lease)
             if in_process:
                 torch.set_num_threads(usable_cores())
@@ -111,6 +112,26 @@ def train(
                 _fit_on_ray(recipe, lease.claim, (workers, device, wanted.address), watched)
             _complete(folder, time.monotonic() - started)
     return report_of(folder)
+
+
+def _check_start(recipe: TrainConfig, steps: int, done: list[int]) -> None:
+    """See whether a training of ``steps`` an epoch can begin, or go on behind the epochs ``done``.
+
+    A warmup that does not end is only told of: a recipe may be tried for an epoch.
+
+    Raises:
+        ConfigError: if there are more epochs already.
+        ModelError: if the model to start from can't be used.
+    """
+    epochs, warmup = recipe.training.epochs, recipe.schedule.warmup
+    if warmup > epochs * steps:
+        what, want = "schedule.warmup is longer than the training, so the rate stays below optimiser.rate", epochs * steps
+        log.warning(explain(what, got=f"{warmup} steps", want=f"at most {want}"))
+    if not done:
+        read_start(recipe)
+    elif max(done) > epochs:
+        got, want = f"training.epochs {epochs}", f"at least {max(done)}"
+        raise ConfigError(explain("the run has more epochs already", got=got, want=want, try_="another -o"))
 
 
 def _guarded(watch: Watcher, lease: Lease) -> Watcher:
@@ -196,9 +217,20 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     """Draw the first samples of a recipe as a PNG: as they are, augmented, their targets and their weights.
 
     Raises:
-        SlidesegError: if the recipe or its data can't be used.
+        SlidesegError: if the recipe or its data can't be used, or the PNG can't be written.
     """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise ConfigError(explain("the preview is a PNG", got=path, want="a name that ends in .png"))
+    if not target.parent.is_dir():
+        raise ConfigError(explain("no such folder for the preview", got=target.parent, try_="another --preview"))
     recipe = load_config(config, settings)
     before, after, patches = Batches(recipe, Group.join("cpu")).preview(PREVIEWED)
     colors = [one.color for one in recipe.model_classes]
-    preview_sheet(before, after, patches.shown_NHW, patches.weights_NHW, colors).save(path, "PNG")
+    sheet = preview_sheet(before, after, patches.shown_NHW, patches.weights_NHW, colors)
+    try:
+        sheet.save(target, "PNG")
+    except OSError as error:
+        raise ConfigError(
+            explain("the preview can't be written", got=f"{path}: {error.strerror}", try_="another --preview")
+        ) from error

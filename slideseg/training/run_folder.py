@@ -1,6 +1,7 @@
 """The folder of a training run, local or ``s3://``: everything that a run leaves behind is written here, by one process.
 
-    config.yaml          the settings, resolved; the first thing written
+    data.json            the fingerprint of every file that is learnt from, by path; the first thing written
+    config.yaml          the settings, resolved; makes it the folder of a run
     metrics.csv          one row an epoch
     tensorboard/         one event file an epoch
     pictures/            predictions on fixed validation samples
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 Row = dict[str, float]
 State = Literal["new", "resumed", "complete"]
 
-CONFIG, METRICS, CURVES, REPORT = "config.yaml", "metrics.csv", "curves.png", "report.json"
+CONFIG, DATA, METRICS, CURVES, REPORT = "config.yaml", "data.json", "metrics.csv", "curves.png", "report.json"
 COLUMNS = ("epoch", "step", "seconds", "lr", "train_loss", "val_loss", "val_dice", "val_iou")
 """The first columns of ``metrics.csv``, there or not in a row; others follow in the order in which they come."""
 RGB = 3
@@ -89,13 +90,19 @@ class RunFolder:
         """The run's checkpoints."""
         self._store = open_store(url)
 
-    def prepare(self, config_yaml: str, *, resume: bool = False) -> State:
-        """Take the folder for a run with these settings, and tell whether it begins, goes on or is over.
+    def prepare(self, config_yaml: str, data: Mapping[str, str], *, resume: bool = False) -> State:
+        """Take the folder for a run with these settings on this ``data``, and tell whether it begins, goes on or is over.
 
-        With ``resume`` a run with other settings goes on with the new ones, unless they are among `BOUND`.
+        With ``resume`` a run with other settings or data goes on with the new ones, unless they are among `BOUND`. A folder
+        that does not know its data, from before that was written, goes on with any.
+
+        Args:
+            config_yaml: the settings.
+            data: fingerprints by path.
+            resume: whether other settings and other data will do.
 
         Raises:
-            ConfigError: if a run with other settings, or something that is no run, is there.
+            ConfigError: if a run with other settings or data, or something that is no run, is there.
             ResultError: if nothing can be created there, or the settings there are damaged.
             RunError: if the storage fails.
         """
@@ -106,41 +113,63 @@ class RunFolder:
         with run_errors(FAILED):
             before = read_key(self._store, CONFIG)
             if before is None:
-                return self._begin(config_yaml)
+                self._begin(config_yaml, data)
+                return "new"
             sweep_partial(self._store)
             differing = _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
-            if differing and not self.checkpoints.epochs():  # a start that failed binds nobody
-                write_key(self._store, CONFIG, config_yaml.encode())
+            changed = self._changed(data)
+            if (differing or changed) and not self.checkpoints.epochs():  # a start that failed binds nobody
+                self._write_start(config_yaml, data)
                 return "new"
             if differing and not resume:
                 raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
             if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
                 raise ConfigError(self._other_settings(bound, "another -o: its checkpoints are of these settings"))
-            if not differing:
+            if changed and not resume:
+                what, try_ = (
+                    f"the run in {self.url} began with other data",
+                    "another -o, or --resume to go on with the new data",
+                )
+                raise ConfigError(explain(what, got=changed, try_=try_))
+            if not differing and not changed:
                 return "complete" if (self.report() or {}).get("status") == "complete" else "resumed"
             delete_key(self._store, REPORT)
-            write_key(self._store, CONFIG, config_yaml.encode())
+            self._write_start(config_yaml, data)
             return "resumed"
 
-    def is_complete(self, config_yaml: str) -> bool:
-        """Tell whether a run with these settings is over.
+    def is_complete(self, config_yaml: str, data: Mapping[str, str]) -> bool:
+        """Tell whether a run with these settings on this data is over.
 
         Raises:
-            ResultError: if the settings there are damaged.
+            ResultError: if the settings or the list of data there are damaged.
             RunError: if the storage fails.
         """
-        with run_errors(f"{CONFIG} can't be read"):
+        with run_errors("the run folder can't be read"):
             before = read_key(self._store, CONFIG)
-        same = before is not None and not _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
-        return same and (self.report() or {}).get("status") == "complete"
+            if before is None or _differing(_settings(before, self.url), yaml.safe_load(config_yaml)) or self._changed(data):
+                return False
+        return (self.report() or {}).get("status") == "complete"
 
-    def _begin(self, config_yaml: str) -> State:
-        foreign = sorted(key for key in list_keys(self._store) if not key.startswith("."))
+    def _changed(self, data: Mapping[str, str]) -> str | None:
+        """Return the first file that is not as it was when the run began, and how; None where all are."""
+        raw = read_key(self._store, DATA)
+        before = data if raw is None else _files(raw, self.url)
+        paths = [path for path in sorted({*before, *data}) if before.get(path) != data.get(path)]
+        if not paths:
+            return None
+        how = "new" if paths[0] not in before else "changed" if paths[0] in data else "gone"
+        return f"{paths[0]}, which is {how}" + (f", and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+    def _write_start(self, config_yaml: str, data: Mapping[str, str]) -> None:
+        write_key(self._store, DATA, json.dumps(data, indent=0).encode() + b"\n")
+        write_key(self._store, CONFIG, config_yaml.encode())  # from here on it is a run
+
+    def _begin(self, config_yaml: str, data: Mapping[str, str]) -> None:
+        foreign = sorted(key for key in list_keys(self._store) if not key.startswith(".") and key != DATA)
         if foreign:
             found = ", ".join(foreign[:MOST_NAMED]) + (", ..." if len(foreign) > MOST_NAMED else "")
             raise ConfigError(explain(f"{self.url} holds something else than a run", got=found, try_="another -o"))
-        write_key(self._store, CONFIG, config_yaml.encode())
-        return "new"
+        self._write_start(config_yaml, data)
 
     def _other_settings(self, differing: dict[str, tuple[object, object]], try_: str) -> str:
         named = list(differing.items())[:MOST_NAMED]
@@ -255,6 +284,16 @@ def _settings(data: bytes, url: str) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ResultError(explain(f"{url}/{CONFIG} is damaged", got=error, try_="another -o")) from error
     return settings
+
+
+def _files(data: bytes, url: str) -> dict[str, str]:
+    try:
+        files = json.loads(data)
+    except ValueError as error:
+        raise ResultError(explain(f"{url}/{DATA} is damaged", got=error, try_="another -o")) from error
+    if not isinstance(files, dict):
+        raise ResultError(explain(f"{url}/{DATA} is damaged", want="fingerprints by path", try_="another -o"))
+    return files
 
 
 def _differing(old: Any, new: Any) -> dict[str, tuple[object, object]]:

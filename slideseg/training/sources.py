@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from slideseg.errors import DataError, explain
 from slideseg.inputs import SUFFIXES, stem
 from slideseg.slide.base import planes_of
+from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr, labels_in
 from slideseg.training.annotations import POLYGONS
@@ -112,6 +113,22 @@ def find_images(sources: Iterable[SourceConfig]) -> list[LabelledImage]:
             raise DataError(explain("two images have the same name", got=image.name, try_="renaming one file"))
         names.add(image.name)
     return found
+
+
+def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
+    """Return by path the `fingerprint` of every file of all sources: images, labels and lists. None is decoded.
+
+    Raises:
+        DataError: if a file is missing or without its partner.
+        SlideError: if a file can't be read.
+    """
+    paths: list[str] = []
+    for source in sources:
+        for image, labels in _pairs(source).values():
+            inside = labels.startswith(f"{image.rstrip('/')}/")  # then they are in the image's own
+            paths += [image] if inside else [image, labels]
+        paths += [source.index] if source.index is not None else []
+    return {path: fingerprint(path) for path in paths}
 
 
 def _images_of(source: SourceConfig) -> list[LabelledImage]:

@@ -60,7 +60,16 @@ def finished(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_the_run_folder_holds_what_the_interface_says(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
-    wanted = {"config.yaml", "metrics.csv", "curves.png", "checkpoints", "best.safetensors", "last.safetensors", "report.json"}
+    wanted = {
+        "config.yaml",
+        "data.json",
+        "metrics.csv",
+        "curves.png",
+        "checkpoints",
+        "best.safetensors",
+        "last.safetensors",
+        "report.json",
+    }
     assert wanted | {"tensorboard", "pictures"} == names
     with (finished / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

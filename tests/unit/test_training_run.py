@@ -12,8 +12,9 @@ import tifffile
 import yaml
 
 import slideseg
-from slideseg.errors import ResultInUseError
+from slideseg.errors import ConfigError, ResultInUseError
 from slideseg.store.lease import Holder
+from slideseg.training.run import write_preview
 from slideseg.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -53,3 +54,54 @@ def test_a_run_whose_folder_was_taken_over_writes_no_other_checkpoint(recipe: Pa
         slideseg.train(recipe, run, workers=1, device="cpu", on_progress=take_over)
     assert RunFolder(run).checkpoints.epochs() == [1]
     assert RunFolder(run).report() is None
+
+
+def trained(recipe: Path, run: Path, *settings: str, resume: bool = False) -> int:
+    """Return the epochs of a run."""
+    return slideseg.train(recipe, run, workers=1, device="cpu", settings=settings, resume=resume).epochs
+
+
+def test_corrected_labels_are_noticed(recipe: Path, tmp_path: Path) -> None:
+    """Of a run that is over, and of one that would go on with them."""
+    run, labels = tmp_path / "run", tmp_path / "y.tif"
+    assert trained(recipe, run) == 3
+    best = (run / "best.safetensors").read_bytes()
+    tifffile.imwrite(labels, 1 - tifffile.imread(labels), photometric="minisblack")
+    with pytest.raises(ConfigError, match=r"began with other data \(got \S*/y.tif, which is changed; try another -o, or --res"):
+        trained(recipe, run)
+    assert (run / "best.safetensors").read_bytes() == best
+    assert trained(recipe, run, "training.epochs=4", resume=True) == 4
+    assert trained(recipe, run, "training.epochs=4") == 4
+    assert trained(recipe, tmp_path / "other") == 3
+
+
+def test_a_run_does_not_go_back_to_fewer_epochs(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert trained(recipe, run) == 3
+    with pytest.raises(ConfigError, match=r"more epochs already \(got training.epochs 1, want at least 3; try another -o\)"):
+        trained(recipe, run, "training.epochs=1", resume=True)
+    assert trained(recipe, run) == 3
+
+
+def test_a_warmup_that_does_not_end_is_told_of(recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert trained(recipe, tmp_path / "one", "schedule.warmup=3") == 3
+    assert not caplog.messages
+    assert trained(recipe, tmp_path / "two", "schedule.warmup=4") == 3
+    (said,) = caplog.messages
+    assert said.startswith("schedule.warmup is longer than the training")
+    assert said.endswith("(got 4 steps, want at most 3)")
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("x.jpg", r"the preview is a PNG \(got .*x.jpg, want a name that ends in .png\)"),
+        ("nowhere/x.png", r"no such folder for the preview \(got .*nowhere; try another --preview\)"),
+        ("folder.png", r"the preview can't be written \(got .*folder.png: Is a directory; try another --preview\)"),
+    ],
+)
+def test_a_preview_that_can_t_be_written_is_one_line(name: str, complaint: str, recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ConfigError, match=complaint):
+        write_preview(recipe, str(tmp_path / name))
+    assert not (tmp_path / name).is_file()

@@ -26,6 +26,7 @@ from slideseg.training.pictures import picture
 from slideseg.training.run_folder import RunFolder
 
 CONFIG = "epochs: 3\noptimiser:\n  name: sgd\n  lr: 0.01\nscales: [1, 2]\n"
+FILES = {"/data/x.tif": "aa", "/data/y.tif": "bb"}
 NET = UNetConfig(in_channels=1, out_channels=1, base_channels=2, depth=1)
 INFO = ModelInfo(
     "tiny", NET, (ModelClass(0, "background", "#000000"), ModelClass(1, "cell", "#00ff00")), ModelInput(1, None, (0.5,), (0.2,))
@@ -76,20 +77,20 @@ def events(data):
 
 
 def test_a_folder_is_new_then_resumed_then_complete(folder):
-    assert folder.prepare(CONFIG) == "new"
-    assert again(folder).prepare(CONFIG) == "resumed"
+    assert folder.prepare(CONFIG, FILES) == "new"
+    assert again(folder).prepare(CONFIG, FILES) == "resumed"
     folder.append_epoch(row(1))
     folder.write_report({"status": "failed"})
-    assert again(folder).prepare(CONFIG) == "resumed"
+    assert again(folder).prepare(CONFIG, FILES) == "resumed"
     folder.write_report({"status": "complete", "best": {"dice": math.nan, "of": [math.inf, 0.5]}})
-    assert again(folder).prepare(CONFIG) == "complete"
-    assert again(folder).prepare(CONFIG, resume=True) == "complete"
+    assert again(folder).prepare(CONFIG, FILES) == "complete"
+    assert again(folder).prepare(CONFIG, FILES, resume=True) == "complete"
     assert folder.report() == {"status": "complete", "best": {"dice": None, "of": [None, 0.5]}}
 
 
 def test_the_same_settings_may_be_written_in_another_order(folder):
-    folder.prepare(CONFIG)
-    assert folder.prepare("scales: [1, 2]\noptimiser: {lr: 0.01, name: sgd}\nepochs: 3 # three") == "resumed"
+    folder.prepare(CONFIG, FILES)
+    assert folder.prepare("scales: [1, 2]\noptimiser: {lr: 0.01, name: sgd}\nepochs: 3 # three", FILES) == "resumed"
 
 
 @pytest.mark.parametrize(
@@ -104,89 +105,135 @@ def test_the_same_settings_may_be_written_in_another_order(folder):
     ],
 )
 def test_other_settings_are_refused_by_name(folder, old, new, said):
-    folder.prepare(CONFIG)
+    folder.prepare(CONFIG, FILES)
     save(folder, 1)
     with pytest.raises(ConfigError, match=said) as caught:
-        folder.prepare(CONFIG.replace(old, new))
+        folder.prepare(CONFIG.replace(old, new), FILES)
     assert "--resume" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert folder.prepare(CONFIG) == "resumed"
+    assert folder.prepare(CONFIG, FILES) == "resumed"
 
 
 def test_with_resume_it_goes_on_with_the_new_settings(folder):
     longer = CONFIG.replace("3", "5")
-    folder.prepare(CONFIG)
+    folder.prepare(CONFIG, FILES)
     save(folder, 1)
     folder.write_report({"status": "complete"})
-    assert again(folder).prepare(longer, resume=True) == "resumed"
+    assert again(folder).prepare(longer, FILES, resume=True) == "resumed"
     assert again(folder).report() is None
-    assert again(folder).prepare(longer) == "resumed"
+    assert again(folder).prepare(longer, FILES) == "resumed"
 
 
 def test_a_start_that_failed_binds_nobody(folder):
     """Without a checkpoint there is nothing that other settings could contradict."""
-    folder.prepare(CONFIG)
-    assert folder.prepare(CONFIG.replace("3", "5")) == "new"
-    assert folder.prepare(CONFIG.replace("3", "5")) == "resumed"
+    folder.prepare(CONFIG, FILES)
+    assert folder.prepare(CONFIG.replace("3", "5"), FILES) == "new"
+    assert folder.prepare(CONFIG.replace("3", "5"), FILES) == "resumed"
 
 
 def test_what_checkpoints_are_bound_to_is_refused_with_resume_too(folder):
-    folder.prepare("network: {depth: 3}\nepochs: 3")
+    folder.prepare("network: {depth: 3}\nepochs: 3", FILES)
     save(folder, 1)
     wanted = "got network.depth 4, want network.depth 3; try another -o: its checkpoints"
     with pytest.raises(ConfigError, match=wanted) as caught:
-        folder.prepare("network: {depth: 4}\nepochs: 3", resume=True)
+        folder.prepare("network: {depth: 4}\nepochs: 3", FILES, resume=True)
     assert "epochs" not in str(caught.value)
 
 
-def test_only_a_finished_run_with_the_same_settings_is_complete(folder):
-    assert not folder.is_complete(CONFIG)
-    folder.prepare(CONFIG)
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({**FILES, "/data/y.tif": "cc"}, r"/data/y.tif, which is changed"),
+        ({"/data/x.tif": "aa"}, r"/data/y.tif, which is gone"),
+        ({**FILES, "/data/a.tif": "dd", "/data/y.tif": "cc"}, r"/data/a.tif, which is new, and 1 more"),
+    ],
+)
+def test_other_data_is_refused_and_resume_takes_it(folder, now, said):
+    folder.prepare(CONFIG, FILES)
     save(folder, 1)
-    assert not folder.is_complete(CONFIG)
     folder.write_report({"status": "complete"})
-    assert folder.is_complete(CONFIG)
-    assert not folder.is_complete(CONFIG.replace("3", "5"))
+    assert not again(folder).is_complete(CONFIG, now)
+    with pytest.raises(ConfigError, match=rf"began with other data \(got {said}; try another -o, or --resume to go on with"):
+        again(folder).prepare(CONFIG, now)
+    assert again(folder).prepare(CONFIG, FILES) == "complete"
+    assert again(folder).prepare(CONFIG, now, resume=True) == "resumed"
+    assert folder.report() is None
+    assert again(folder).prepare(CONFIG, now) == "resumed"
+    with pytest.raises(ConfigError, match="began with other data"):
+        again(folder).prepare(CONFIG, FILES)
+
+
+def test_other_data_binds_nobody_before_the_first_checkpoint(folder):
+    folder.prepare(CONFIG, FILES)
+    assert again(folder).prepare(CONFIG, {"/data/x.tif": "other"}) == "new"
+    assert again(folder).prepare(CONFIG, {"/data/x.tif": "other"}) == "resumed"
+
+
+def test_a_folder_that_does_not_know_its_data_goes_on(folder):
+    folder.prepare(CONFIG, FILES)
+    module.delete_key(folder._store, "data.json")
+    save(folder, 1)
+    assert again(folder).prepare(CONFIG, {"/data/x.tif": "other"}) == "resumed"
+    folder.write_report({"status": "complete"})
+    assert again(folder).is_complete(CONFIG, {})
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[1]", b"\xff\xfe\xfa"])
+def test_a_damaged_list_of_data_is_one_line(folder, damaged):
+    folder.prepare(CONFIG, FILES)
+    write_key(folder._store, "data.json", damaged)
+    with pytest.raises(ResultError, match=r"data.json is damaged"):
+        folder.prepare(CONFIG, FILES)
+
+
+def test_only_a_finished_run_with_the_same_settings_is_complete(folder):
+    assert not folder.is_complete(CONFIG, FILES)
+    folder.prepare(CONFIG, FILES)
+    save(folder, 1)
+    assert not folder.is_complete(CONFIG, FILES)
+    folder.write_report({"status": "complete"})
+    assert folder.is_complete(CONFIG, FILES)
+    assert not folder.is_complete(CONFIG.replace("3", "5"), FILES)
 
 
 def test_a_folder_of_something_else_is_refused(folder):
     write_key(folder._store, "photos/cat.png", b"")
     with pytest.raises(ConfigError, match=r"something else than a run \(got photos/cat.png; try another -o\)"):
-        folder.prepare(CONFIG)
+        folder.prepare(CONFIG, FILES)
     with pytest.raises(ConfigError, match="something else"):
-        folder.prepare(CONFIG, resume=True)
+        folder.prepare(CONFIG, FILES, resume=True)
     assert list_keys(folder._store) == ["photos/cat.png"]
 
 
 def test_hidden_files_are_not_in_the_way(path):
     path.mkdir()
     (path / ".DS_Store").write_bytes(b"")
-    assert RunFolder(path).prepare(CONFIG) == "new"
+    assert RunFolder(path).prepare(CONFIG, FILES) == "new"
 
 
 def test_a_file_and_a_missing_folder_are_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="is a file"):
-        RunFolder(tmp_path / "file").prepare(CONFIG)
+        RunFolder(tmp_path / "file").prepare(CONFIG, FILES)
     with pytest.raises(ResultError, match="does not exist"):
-        RunFolder(tmp_path / "no" / "run").prepare(CONFIG)
+        RunFolder(tmp_path / "no" / "run").prepare(CONFIG, FILES)
 
 
 @pytest.mark.parametrize("damaged", [b"{", b"\xff\xfe\xfa", b"a: b: c"])
 def test_damaged_settings_are_one_line(folder, damaged):
-    folder.prepare(CONFIG)
+    folder.prepare(CONFIG, FILES)
     write_key(folder._store, "config.yaml", damaged)
     with pytest.raises(ResultError, match=r"config.yaml is damaged") as caught:
-        folder.prepare(CONFIG)
+        folder.prepare(CONFIG, FILES)
     assert "\n" not in str(caught.value)
 
 
 def test_a_torn_report_is_none(folder):
-    folder.prepare(CONFIG)
+    folder.prepare(CONFIG, FILES)
     for torn in (b"", b'{"status": "compl', b"[1]"):
         write_key(folder._store, "report.json", torn)
         assert folder.report() is None
-        assert folder.prepare(CONFIG) == "resumed"
+        assert folder.prepare(CONFIG, FILES) == "resumed"
 
 
 def test_metrics_have_a_row_an_epoch_and_all_columns(folder, path):
@@ -270,7 +317,7 @@ class Killed(BaseException):
 def test_nothing_is_written_once_another_run_has_taken_over(path, tmp_path):
     with Lease(str(path)) as lease:
         mine = RunFolder(path, lease.claim)
-        assert mine.prepare(CONFIG) == "new"
+        assert mine.prepare(CONFIG, FILES) == "new"
         save(mine, 1)
         mine.append_epoch(row(1))
         before = files(mine)
@@ -289,7 +336,7 @@ def test_nothing_is_written_once_another_run_has_taken_over(path, tmp_path):
 
 def train(folder):
     """Write what a training of three epochs writes, from the newest checkpoint."""
-    if folder.prepare(CONFIG) == "complete":
+    if folder.prepare(CONFIG, FILES) == "complete":
         return
     newest = folder.checkpoints.latest()
     done = newest.epoch if newest else 0
@@ -337,15 +384,15 @@ def test_a_kill_between_any_two_writes_is_made_good(folder, monkeypatch):
                 writes += 1
         train(again(folder))
         assert files(folder) == undisturbed
-    assert writes == 20
+    assert writes == 21
 
 
 def test_unfinished_writes_are_swept(path):
     folder = RunFolder(path)
-    folder.prepare(CONFIG)
+    folder.prepare(CONFIG, FILES)
     (path / "metrics.0123456789abcdef.partial").write_bytes(b"epo")
-    assert RunFolder(path).prepare(CONFIG) == "resumed"
-    assert [file.name for file in path.iterdir()] == ["config.yaml"]
+    assert RunFolder(path).prepare(CONFIG, FILES) == "resumed"
+    assert sorted(file.name for file in path.iterdir()) == ["config.yaml", "data.json"]
 
 
 def test_a_model_is_the_same_bytes_and_loads(path):
@@ -365,7 +412,7 @@ def test_a_full_disk_is_one_line(folder, monkeypatch):
 
     monkeypatch.setattr(module, "write_key", full)
     for write in (
-        lambda: folder.prepare(CONFIG),
+        lambda: folder.prepare(CONFIG, FILES),
         lambda: folder.append_epoch(row(1)),
         lambda: folder.save_model("last", UNet(NET), INFO),
         lambda: folder.write_report({}),

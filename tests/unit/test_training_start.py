@@ -114,7 +114,7 @@ def test_a_training_begins_with_the_weights_and_goes_on_without_the_model(model:
     }
     config = recipe(path, **changes)
     run = RunFolder(tmp_path / "run")
-    run.prepare(config.to_yaml())
+    run.prepare(config.to_yaml(), {})
     group = Group.join("cpu")
     fit(Batches(config, group), run, group, lambda progress: None)
     newest = run.checkpoints.latest()
