@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="Processes that share every batch; 1: no Ray; auto: one a GPU, else 1.",
 )  # fmt: skip
 @click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
-@click.option("--resume", is_flag=True, help="Go on from RUN_DIR's last checkpoint although the recipe has changed.")
+@click.option("--resume", is_flag=True, help="Go on from RUN_DIR's last checkpoint although recipe or data have changed.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
     help="Where to train; auto: on a GPU where there is one.",

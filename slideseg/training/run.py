@@ -51,7 +51,7 @@ class TrainOptions:
     address: str | None = None
     """A running Ray cluster; the run's folder must then be one that all its nodes share."""
     resume: bool = False
-    """Go on from the folder's last checkpoint although the recipe has changed since, to train longer for example."""
+    """Go on from the folder's last checkpoint although recipe or data have changed since, to train longer for example."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     settings: tuple[str, ...] = ()
