@@ -84,6 +84,8 @@ def stem(slide: str) -> str:
     ('big', 'x', 'plain')
     """
     name = slide.rstrip("/").rpartition("/")[2]
+    if name in ("", ".", "..") and "://" not in slide:
+        name = Path(slide).resolve().name
     ending = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), Path(name).suffix)
     return name[: len(name) - len(ending)] or name
 

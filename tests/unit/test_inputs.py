@@ -3,7 +3,7 @@
 import pytest
 
 from slideseg.errors import ConfigError, SlideError
-from slideseg.inputs import find_inputs, name_outputs
+from slideseg.inputs import find_inputs, name_outputs, stem
 from slideseg.machine import available_memory, parse_size, usable_cores
 
 
@@ -36,6 +36,13 @@ def test_results_are_named_after_their_slides():
         "s3://bucket/results/a.zarr",
         "s3://bucket/results/b.zarr",
     ]
+
+
+def test_a_folder_named_by_dots_has_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "x.zarr" / "labels").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "x.zarr" / "labels")
+    assert [stem(one) for one in ("..", "../", "../.", "./..", ".", "../../x.zarr")] == ["x", "x", "x", "x", "labels", "x"]
+    assert stem("s3://bucket/x.zarr/.") == "."
 
 
 def test_results_don_t_replace_each_other_or_their_slide(tmp_path):
