@@ -19,7 +19,7 @@ from slideseg.labelling.parts import LocalParts, ShardParts, find_parts
 from slideseg.labelling.rules import Place, Rules
 from slideseg.store.arrays import read_around, run_errors, write_shard
 from slideseg.store.layout import OBJECTS, ArrayPlan
-from slideseg.store.location import delete_key, list_keys, open_store, read_key, write_key
+from slideseg.store.location import delete_folder, delete_key, list_keys, open_store, read_key, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,5 +195,4 @@ def clear_work(store: Store) -> None:
     """
     with run_errors("the work folder can't be removed"):
         delete_key(store, RULES)
-        for key in list_keys(store, f"{WORK}/"):
-            delete_key(store, key)
+        delete_folder(store, WORK)

@@ -170,6 +170,12 @@ def delete_key(store: Store, key: str) -> None:
     sync(store.delete(key))
 
 
+def delete_folder(store: Store, prefix: str) -> None:
+    """Remove all keys below ``prefix``; on a file system the folders too, of which others may remove some meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        sync(store.delete_dir(prefix))
+
+
 def list_keys(store: Store, prefix: str = "") -> list[str]:
     """Return all keys below ``prefix`` by one listing; unfinished writes are left out."""
     if isinstance(store, LocalStore):
