@@ -23,9 +23,10 @@ def info(path: str, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))
     else:
+        width = max(map(len, facts)) + 2
         for name, value in facts.items():
             if name != "error":
-                click.echo(f"{name:14}{json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
+                click.echo(f"{name:{width}}{json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
     if damage:
         click.echo(f"error: {damage}", err=True)
     return 1 if damage else 0

@@ -46,5 +46,12 @@ def _objects_line(objects: ObjectsCheck) -> str:
     table = "their table is whole" if objects.table is None else f"their table is bad: {objects.table}"
     if not objects.windows:
         return f"objects: {table}; seams not looked at, as pixels are damaged"
+    windows = f"{_count(objects.windows, 'window')} at seams"
+    if not objects.compared:
+        return f"objects: {table}; nothing compared, as no object is whole in {windows}"
     same = "all the same" if not objects.different else f"{objects.different} not the same"
-    return f"objects: {table}; {objects.compared:,} comparisons of objects in {objects.windows} windows at seams, {same}"
+    return f"objects: {table}; {_count(objects.compared, 'comparison')} of objects in {windows}, {same}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
