@@ -162,10 +162,13 @@ def table_errors() -> Iterator[None]:
 @contextmanager
 def open_table(store: Store) -> Iterator[Any]:
     """Open the table to be read piece by piece; None where there is none."""
+    import pyarrow  # noqa: PLC0415 - half a second to import
+
     if isinstance(store, LocalStore):
         path = store.root / TABLE
         if path.is_file():
-            with path.open("rb") as file:
+            # No file of Python's: a thread of pyarrow that lets go of one while the interpreter ends aborts the process.
+            with pyarrow.OSFile(str(path)) as file:
                 yield file
             return
     else:

@@ -1,4 +1,4 @@
-"""The object table in an object store is read in pieces, by sums and by its hash."""
+"""How the object table is read; in an object store in pieces, by sums and by its hash."""
 
 import hashlib
 
@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from zarr.storage import ObjectStore
 
 from slideseg.store.layout import TABLE
-from slideseg.store.table import InBucket, sum_table, table_hash
+from slideseg.store.location import open_store
+from slideseg.store.table import InBucket, open_table, sum_table, table_hash
 
 ROWS = 400_000
 
@@ -43,3 +44,13 @@ def test_sums_and_hash_hold_a_piece_of_the_table_at_a_time(tmp_path, monkeypatch
     assert sum(lengths) < len(data) / 2, "only two of the columns"
     assert table_hash(store) == hashlib.sha256(data).hexdigest()
     assert max(lengths) < len(data) / 10
+
+
+def test_a_local_table_is_read_by_pyarrow_alone(tmp_path):
+    """A thread of it that lets go of a file of Python's while the interpreter ends aborts the process, now and then."""
+    (tmp_path / TABLE).parent.mkdir()
+    (tmp_path / TABLE).write_bytes(b"a table")
+    with open_table(open_store(tmp_path)) as file:
+        assert isinstance(file, pa.NativeFile)
+        assert not isinstance(file, pa.PythonFile)
+        assert file.read() == b"a table"
