@@ -64,10 +64,10 @@ def view(
             click.echo(json.dumps({"status": "ok", "error": None, "screenshot": str(path)}) if as_json else f"Look at {path}")
             return
         facts = {"status": "ok", "error": None, "address": page.address}
-        click.echo(json.dumps(facts) if as_json else f"{page.address}\nCtrl-C ends it.")
-        if not no_browser and not page.open_browser():
-            click.echo("warning: no browser can be opened here (try the address in one, or --no-browser)", err=True)
         try:
+            click.echo(json.dumps(facts) if as_json else f"{page.address}\nCtrl-C ends it.")
+            if not no_browser and not page.open_browser():
+                click.echo("warning: no browser can be opened here (try the address in one, or --no-browser)", err=True)
             page.wait()
         except KeyboardInterrupt:
             click.echo(err=True)
