@@ -49,6 +49,9 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
     yield "model", html.escape(str(info.get("model", {}).get("name", "unknown")))
     yield "class map", f"{shape} px" + ("" if result.mpp is None else f", {result.mpp:g} µm a pixel")
     yield "classes", ", ".join(_class(one["name"], one["color"]) for one in result.classes if one["id"] > 0)
+    number = (result.object_facts or {}).get("number")
+    if number is not None:
+        yield "objects", f"{number:,}"
     there = [name for name in ("probabilities", "objects") if getattr(result, name) is not None]
     yield "also there", ", ".join([*there, *(["image"] if result.image else [])]) or "nothing"
     if "seconds" in info:

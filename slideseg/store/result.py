@@ -58,7 +58,11 @@ class Result:
 
     @property
     def table(self) -> pyarrow.Table | None:
-        """The object table, one row an object, as a pyarrow table (``.to_pandas()``); None where there are no objects."""
+        """The object table, one row an object, as a pyarrow table (``.to_pandas()``); None where there are no objects.
+
+        Raises:
+            ResultError: if it is missing or damaged.
+        """
         if "ome" not in array_attributes(self._store, OBJECTS):
             return None
         return read_table(self._store)
@@ -77,16 +81,13 @@ class Result:
         Memory: a few row groups of the table.
 
         Raises:
-            ResultError: if the table is damaged.
+            ResultError: if the table is missing or damaged.
         """
-        finished = "ome" in array_attributes(self._store, OBJECTS)
-        if finished:
-            check_table(self._store)
-        sums = sum_table(self._store) if finished else None
-        if sums is None:
+        if "ome" not in array_attributes(self._store, OBJECTS):
             return None
+        check_table(self._store)
         area = max(1, self.segmentation.size - self.info.get("skipped_pixels", 0))
-        counts, pixels = sums
+        counts, pixels = sum_table(self._store)
         about = array_attributes(self._store, f"{OBJECTS}/0")
         if "slideseg" not in about:
             raise ResultError(explain(f"{OBJECTS}/0/zarr.json is missing or damaged", try_="slideseg verify --repair"))
@@ -142,6 +143,18 @@ class Result:
 
     def _optional_plan(self, path: str) -> ArrayPlan | None:
         return plan_of(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
+
+    def __repr__(self) -> str:
+        """Say in a line what it is, from descriptions alone."""
+        failures: tuple[type[Exception], ...] = (ResultError, LookupError, *storage_errors())
+        try:
+            shape = " x ".join(f"{side:,}" for side in plan_of(self._store, f"{SEGMENTATION}/0").shape)
+            number = (self.object_facts or {}).get("number")
+            names = ", ".join(one["name"] for one in self.classes if one["id"] > 0)
+        except failures:
+            return f"<Result {self.url}: can't be read>"
+        found = "" if number is None else f"; objects: {number:,}"
+        return f"<Result {self.url}: {shape} px; {names}{found}>"
 
     def _repr_html_(self) -> str:
         """Show a small picture and the facts in a notebook."""

@@ -40,17 +40,17 @@ def table_hash(store: Store) -> str | None:
         return None if file is None else _hash_of(file)
 
 
-def read_table(store: Store) -> pyarrow.Table | None:
-    """Return the whole table; None where there is none.
+def read_table(store: Store) -> pyarrow.Table:
+    """Return the whole table.
 
     Raises:
-        ResultError: if it is not what was written.
+        ResultError: if it is missing or not what was written.
     """
     import pyarrow.parquet  # noqa: PLC0415 - half a second to import
 
     data = read_key(store, TABLE)
     if data is None:
-        return None
+        raise missing_table()
     _compare_hash(store, hashlib.sha256(data).hexdigest())
     with table_errors():
         return pyarrow.parquet.read_table(pyarrow.BufferReader(data))
@@ -77,20 +77,20 @@ def check_file(store: Store, file: Any) -> None:
     _compare_hash(store, _hash_of(file))
 
 
-def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the number of objects of every class and of their pixels, by the classes' ids; None where there is no table.
+def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of objects of every class and of their pixels, by the classes' ids.
 
     Memory: a few row groups of two columns.
 
     Raises:
-        ResultError: if the table is damaged.
+        ResultError: if the table is missing or damaged.
     """
     import pyarrow.parquet  # noqa: PLC0415 - half a second to import
 
     counts, pixels = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
     with table_errors(), open_table(store) as source:
         if source is None:
-            return None
+            raise missing_table()
         file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
         for batch in file.iter_batches(columns=["class", "pixels"]):
             classes = batch.column("class").to_numpy()

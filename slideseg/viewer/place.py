@@ -17,15 +17,15 @@ NUMERAL = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECA
 EXAMPLE = "object=12, or x=4000&y=2500&zoom=2"
 
 
-def check_place(at: str, planes: int) -> str:
-    """Return what stands behind the ``#`` of the address, of a result of so many planes.
+def check_place(at: str, planes: int, objects: int | None) -> str:
+    """Return what stands behind the ``#`` of the address, of a result of so many planes and objects (None if not known).
 
     Raises:
         ConfigError: if it has words that the page does not know, or values that it can't use.
     """
     at = at.removeprefix("#")
     words = parse_qsl(at, keep_blank_values=True)
-    rules = _rules(planes)
+    rules = _rules(planes, objects)
     for name, value in words:
         if name not in rules:
             raise ConfigError(explain("the page knows no such place", got=name, want=", ".join(rules), try_=EXAMPLE))
@@ -37,16 +37,28 @@ def check_place(at: str, planes: int) -> str:
     return at
 
 
-def _rules(planes: int) -> dict[str, tuple[str, Callable[[str], bool]]]:
+def objects_there(number: int | None) -> str:
+    """Return which numbers objects have, in words.
+
+    >>> objects_there(28678), objects_there(0)
+    ('1 to 28678', 'none: the result has no objects')
+    """
+    if number is None:
+        return "an object's number"
+    return f"1 to {number}" if number else "none: the result has no objects"
+
+
+def _rules(planes: int, objects: int | None) -> dict[str, tuple[str, Callable[[str], bool]]]:
     """Return what each word must be, in words and as a test."""
     number = ("a number", lambda value: _is_number(value, -math.inf))
+    last = math.inf if objects is None else objects
     share = ("a number from 0 to 1", lambda value: _is_number(value, -math.ulp(0), 1 + math.ulp(1)))
     return {
         "x": number,
         "y": number,
         "zoom": ("a number above 0", lambda value: _is_number(value, 0)),
         "plane": (f"0 to {planes - 1}", lambda value: _is_whole(value) and int(value) < planes),
-        "object": ("an object's number", lambda value: _is_whole(value) and int(value) > 0),
+        "object": (objects_there(objects), lambda value: _is_whole(value) and 0 < int(value) <= last),
         "image": share,
         "classes": share,
         "objects": share,

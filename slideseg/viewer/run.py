@@ -77,7 +77,7 @@ class View:
             browser.wait_for("window.slideseg && window.slideseg.settled()", LOADED_S)
             failure = browser.evaluate("window.slideseg.failure()")
             if failure:
-                raise ResultError(explain("the page can't be shown whole", got=failure))
+                raise ResultError(explain(f"the page can't be shown whole: {failure}"))
             picture = browser.screenshot()
         with whole(path) as partial:
             partial.write_bytes(picture)
@@ -126,7 +126,7 @@ def view(result: str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK,
     with ExitStack() as unless_served:
         shown = Shown(open_result(result))
         unless_served.callback(shown.close)
-        fragment = check_place(at, shown.classes.planes)
+        fragment = check_place(at, shown.classes.planes, shown.number)
         view = View(shown, listen(host, port), fragment)
         unless_served.pop_all()
     if browser:

@@ -13,8 +13,9 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from slideseg.errors import SlidesegError
+from slideseg.errors import SlidesegError, explain
 from slideseg.store.location import locate
+from slideseg.viewer.place import objects_there
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -87,8 +88,12 @@ class Answers:
 
     def row(self, request: Request) -> Response:
         """Return the row of an object."""
-        row = self._shown.table.row(request.path_params["number"])
-        return PlainTextResponse("error: no such object\n", 404) if row is None else JSONResponse(row)
+        number = request.path_params["number"]
+        row = self._shown.row(number)
+        if row is None:
+            missing = explain("no such object", got=number, want=objects_there(self._shown.number))
+            return PlainTextResponse(f"error: {missing}\n", 404)
+        return JSONResponse(row)
 
 
 def make_app(shown: Shown, token: str) -> ASGIApp:

@@ -36,8 +36,9 @@ class Shown:
         """The class map."""
         self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS) else None
         """The objects, where there are any."""
-        self.table = TableReader(result.url)
-        """Their table."""
+        self.number: int | None = (result.object_facts or {"number": 0}).get("number")
+        """How many objects there are; None where they don't tell."""
+        self._table = TableReader(result.url)
         self._picture = picture_of(result, cache)
         self._scale = level_0_scale(result.info, result.layout)
         self._sums: list[dict[str, Any]] | None = None
@@ -86,7 +87,7 @@ class Shown:
 
     def _run_facts(self) -> list[tuple[str, str]]:
         info, mpp, planes = self.result.info, self.result.mpp, self.classes.planes
-        slide, number = info.get("slide", {}), None if self.objects is None else self.table.number()
+        slide, number = info.get("slide", {}), None if self.objects is None else self.number
         facts = [
             ("result", self.result.url),
             ("slide", slide.get("path")),
@@ -104,7 +105,7 @@ class Shown:
         """Return `Result.object_counts`, each with its class's id; read once.
 
         Raises:
-            ResultError: if the table is damaged.
+            ResultError: if the table is missing or damaged.
         """
         if self._sums is None:
             ids = {one["name"]: one["id"] for one in self.result.classes}
@@ -115,13 +116,21 @@ class Shown:
         """Return class, object and the object's row at a pixel of the class map; None outside.
 
         Raises:
-            ResultError: if class map, objects or table are damaged there.
+            ResultError: if class map, objects or table are damaged there, or the table is missing.
         """
         rows, columns = self.classes.grid.shape_yx
         if not (0 <= y < rows and 0 <= x < columns and 0 <= plane < self.classes.planes):
             return None
         number = 0 if self.objects is None else self.objects.at(y, x, plane)
-        return {"class": self.classes.at(y, x, plane), "object": number, "row": self.table.row(number) if number else None}
+        return {"class": self.classes.at(y, x, plane), "object": number, "row": self.row(number)}
+
+    def row(self, number: int) -> dict[str, Any] | None:
+        """Return the row of an object, by its number; None where there is no such object.
+
+        Raises:
+            ResultError: if the table is missing or damaged.
+        """
+        return None if self.objects is None or number < 1 else self._table.row(number)
 
     def close(self) -> None:
         """Release the slide's file."""

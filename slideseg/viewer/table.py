@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from slideseg.store.location import open_store
-from slideseg.store.table import open_table, table_errors
+from slideseg.store.table import missing_table, open_table, table_errors
 
 MOST = 2**63 - 1
 """The largest id that a table can hold."""
@@ -19,25 +19,16 @@ class TableReader:
     def __init__(self, url: str) -> None:
         self._store = open_store(url, read_only=True)
 
-    def number(self) -> int | None:
-        """Return the number of rows; None where there is no table.
-
-        Raises:
-            ResultError: if the table is damaged.
-        """
-        with table_errors(), open_table(self._store) as source:
-            return None if source is None else int(pq.read_metadata(source).num_rows)
-
     def row(self, object_id: int) -> dict[str, Any] | None:
         """Return the row of an object, a whole number of any size; None where there is none.
 
         Raises:
-            ResultError: if the table is damaged.
+            ResultError: if the table is missing or damaged.
         """
         if object_id > MOST:
             return None
         with table_errors(), open_table(self._store) as source:
             if source is None:
-                return None
+                raise missing_table()
             rows = pq.read_table(source, filters=[("id", "=", object_id)], page_checksum_verification=True).to_pylist()
         return rows[0] if rows else None

@@ -188,6 +188,11 @@ def test_the_command_writes_a_screenshot(made, tmp_path):
 
 
 def test_a_screenshot_that_would_lack_something_is_not_written(made, tmp_path):
-    with slideseg.view(made, browser=False, at="object=3") as view, pytest.raises(ResultError, match=r"\(got no such object\)"):
+    shutil.copytree(made, tmp_path / "x.zarr")
+    (tmp_path / "x.zarr" / "tables" / "objects.parquet").unlink()
+    wanted = (
+        r"^the page can't be shown whole: tables/objects\.parquet is missing \(try slideseg objects with the same options\)$"
+    )
+    with slideseg.view(tmp_path / "x.zarr", browser=False) as view, pytest.raises(ResultError, match=wanted):
         view.screenshot(tmp_path / "page.png", SIZE)
     assert not (tmp_path / "page.png").exists()

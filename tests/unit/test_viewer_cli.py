@@ -8,9 +8,11 @@ import sys
 import urllib.request
 import webbrowser
 
+import numpy as np
 import pytest
 
 from slideseg.cli import main
+from slideseg.instances import objects
 from slideseg.viewer import chromium
 from slideseg.viewer.place import check_place
 from slideseg.viewer.run import View
@@ -20,6 +22,10 @@ from tests.made_results import blobs, make_result
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     make_result(tmp_path / "x.zarr", blobs((64, 64)))
+    squares = np.zeros((64, 64), np.uint8)
+    squares[5:9, 5:9] = squares[20:29, 5:9] = 1
+    make_result(tmp_path / "o.zarr", squares)
+    objects(tmp_path / "o.zarr")
     make_result(tmp_path / "unfinished.zarr", blobs((64, 64)), finish=False)
     (tmp_path / "there.png").write_bytes(b"mine")
     monkeypatch.chdir(tmp_path)
@@ -84,8 +90,10 @@ def test_no_browser_means_none(here, capsys, interrupted, monkeypatch):
         (["x.zarr", "--at", "zoom=0"], "(got 0, want a number above 0)"),
         (["x.zarr", "--at", "x=1&y=nan"], "(got nan, want a number)"),
         (["x.zarr", "--at", "x=1"], "both x and y"),
-        (["x.zarr", "--at", "#object=1.5"], "(got 1.5, want an object's number)"),
-        (["x.zarr", "--at", "object="], "(got nothing, want an object's number)"),
+        (["x.zarr", "--at", "object=1"], "(got 1, want none: the result has no objects)"),
+        (["o.zarr", "--at", "#object=1.5"], "object is no place of the page (got 1.5, want 1 to 2)"),
+        (["o.zarr", "--at", "object="], "(got nothing, want 1 to 2)"),
+        (["o.zarr", "--at", "object=3"], "(got 3, want 1 to 2)"),
         (["x.zarr", "--at", "12"], "no such place (got 12"),
         (["x.zarr", "--at", "plane=1"], "(got 1, want 0 to 0)"),
         (["x.zarr", "--at", "classes=1.1"], "(got 1.1, want a number from 0 to 1)"),
@@ -132,7 +140,8 @@ def test_a_port_that_is_taken_is_one_line(here, capsys):
     ],
 )
 def test_what_the_page_writes_into_its_address_is_a_place(place):
-    assert check_place(place, 3) == place.removeprefix("#")
+    for number in (12, None):
+        assert check_place(place, 3, number) == place.removeprefix("#")
 
 
 def test_a_screenshot_needs_chromium(here, capsys, monkeypatch):

@@ -107,6 +107,27 @@ def test_what_is_not_there_is_404(made, path):
     assert ask(view.address + path)[0] == 404
 
 
+def test_an_object_that_is_not_there_is_told_with_those_that_are(made):
+    view, _ = made
+    number = slideseg.open_result(view._shown.result.url).object_facts["number"]
+    wanted = f"error: no such object (got {number + 1}, want 1 to {number})\n"
+    assert ask(view.address + f"objects/{number + 1}")[2].decode() == wanted
+
+
+def test_a_missing_table_is_told(tmp_path):
+    make_result(tmp_path / "x.zarr", np.ones((300, 300), np.uint8))
+    assert objects(tmp_path / "x.zarr").number == 1
+    (tmp_path / "x.zarr" / "tables" / "objects.parquet").unlink()
+    with slideseg.view(tmp_path / "x.zarr", browser=False) as view:
+        for path in ("sums", "objects/1", "at/0/0/0"):
+            status, _, body = ask(view.address + path)
+            assert (status, body) == (
+                500,
+                b"error: tables/objects.parquet is missing (try slideseg objects with the same options)\n",
+            )
+        assert ["objects", "1"] in json.loads(ask(view.address + "facts")[2])["facts"]
+
+
 def test_at_a_point_there_are_class_object_and_its_row(made):
     view, class_map = made
     ids = np.asarray(slideseg.open_result(view._shown.result.url).objects)

@@ -34,7 +34,7 @@ def made(tmp_path_factory):
 def test_a_row_is_the_tables_own(made):
     rows = open_result(made).table.to_pylist()
     table = TableReader(made)
-    assert table.number() == len(rows) > 100
+    assert len(rows) > 100
     assert [table.row(row["id"]) for row in rows[::40]] == rows[::40]
     assert table.row(0) is None
     assert [table.row(number) for number in (len(rows) + 1, 2**63 - 1, 2**63, 10**40)] == [None] * 4
@@ -50,19 +50,12 @@ def test_sums_are_those_of_all_rows(made):
     assert counts.sum() == whole.num_rows
 
 
-def test_a_result_without_a_table_has_no_rows(tmp_path):
-    make_result(tmp_path / "x.zarr", blobs((64, 64)))
-    table = TableReader(str(tmp_path / "x.zarr"))
-    assert (table.number(), table.row(1)) == (None, None)
-
-
 def test_a_damaged_table_is_one_line(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((64, 64)))
     (tmp_path / "x.zarr" / "tables").mkdir()
     (tmp_path / "x.zarr" / TABLE).write_bytes(b"PAR1 and then nothing")
-    for question in (TableReader.number, lambda table: table.row(1)):
-        with pytest.raises(ResultError, match="damaged"):
-            question(TableReader(str(tmp_path / "x.zarr")))
+    with pytest.raises(ResultError, match="damaged"):
+        TableReader(str(tmp_path / "x.zarr")).row(1)
 
 
 def test_every_damaged_bit_of_a_page_is_an_error(made, tmp_path):
@@ -106,8 +99,8 @@ def test_of_a_table_in_a_bucket_only_the_rows_around_are_read(tmp_path, monkeypa
     monkeypatch.setattr(InBucket, "read", counted)
     table = TableReader(str(tmp_path))
     table._store = ObjectStore(bucket, read_only=True)
-    assert table.row(1) is None
+    with pytest.raises(ResultError, match="missing"):
+        table.row(1)
     obstore.put(bucket, TABLE, tmp_path / "t")
-    assert table.number() == ids.size
     assert table.row(1_234_567) == {"id": 1_234_567, "class": 1, "x": random[1_234_566]}
     assert 0 < sum(lengths) < (tmp_path / "t").stat().st_size / 10

@@ -248,7 +248,6 @@ async function showPoint(x, y) {
   state.object = null;
   byId("object-hint").hidden = true;
   byId("object").replaceChildren(classLine(found.class, found.object ? `Object ${found.object.toLocaleString("en")}` : ""));
-  if (found.object) byId("object").append(make("p", { textContent: "The result has no table of its objects." }));
   mark(x, y, 1, 1);
   writeAddress();
 }
