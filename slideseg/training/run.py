@@ -125,8 +125,8 @@ def _check_start(recipe: TrainConfig, steps: int, done: list[int]) -> None:
     """
     epochs, warmup = recipe.training.epochs, recipe.schedule.warmup
     if warmup > epochs * steps:
-        what, want = "schedule.warmup is longer than the training, so the rate stays below optimiser.rate", epochs * steps
-        log.warning(explain(what, got=f"{warmup} steps", want=f"at most {want}"))
+        what = "schedule.warmup is longer than the training, so the rate stays below optimiser.rate"
+        log.warning(explain(what, got=f"{warmup} steps", want=f"at most {epochs * steps}"))
     if not done:
         read_start(recipe)
     elif max(done) > epochs:

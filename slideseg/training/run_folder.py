@@ -125,14 +125,13 @@ class RunFolder:
                 raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
             if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
                 raise ConfigError(self._other_settings(bound, "another -o: its checkpoints are of these settings"))
-            if changed and not resume:
-                what, try_ = (
-                    f"the run in {self.url} began with other data",
-                    "another -o, or --resume to go on with the new data",
-                )
+            complete = not differing and (self.report() or {}).get("status") == "complete"
+            if changed and (complete or not resume):
+                way = "--resume with more training.epochs" if complete else "--resume to go on with the new data"
+                what, try_ = f"the run in {self.url} began with other data", f"another -o, or {way}"
                 raise ConfigError(explain(what, got=changed, try_=try_))
             if not differing and not changed:
-                return "complete" if (self.report() or {}).get("status") == "complete" else "resumed"
+                return "complete" if complete else "resumed"
             delete_key(self._store, REPORT)
             self._write_start(config_yaml, data)
             return "resumed"

@@ -151,16 +151,28 @@ def test_what_checkpoints_are_bound_to_is_refused_with_resume_too(folder):
 def test_other_data_is_refused_and_resume_takes_it(folder, now, said):
     folder.prepare(CONFIG, FILES)
     save(folder, 1)
-    folder.write_report({"status": "complete"})
-    assert not again(folder).is_complete(CONFIG, now)
     with pytest.raises(ConfigError, match=rf"began with other data \(got {said}; try another -o, or --resume to go on with"):
         again(folder).prepare(CONFIG, now)
-    assert again(folder).prepare(CONFIG, FILES) == "complete"
+    assert again(folder).prepare(CONFIG, FILES) == "resumed"
     assert again(folder).prepare(CONFIG, now, resume=True) == "resumed"
-    assert folder.report() is None
     assert again(folder).prepare(CONFIG, now) == "resumed"
     with pytest.raises(ConfigError, match="began with other data"):
         again(folder).prepare(CONFIG, FILES)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_finished_run_takes_other_data_only_to_train_longer(folder, resume):
+    folder.prepare(CONFIG, FILES)
+    save(folder, 1)
+    folder.write_report({"status": "complete"})
+    now, longer = {"/data/x.tif": "other"}, CONFIG.replace("3", "5")
+    assert not again(folder).is_complete(CONFIG, now)
+    with pytest.raises(ConfigError, match=r"began with other data .* or --resume with more training.epochs\)"):
+        again(folder).prepare(CONFIG, now, resume=resume)
+    assert again(folder).prepare(CONFIG, FILES, resume=resume) == "complete"
+    assert again(folder).prepare(longer, now, resume=True) == "resumed"
+    assert folder.report() is None
+    assert again(folder).prepare(longer, now) == "resumed"
 
 
 def test_other_data_binds_nobody_before_the_first_checkpoint(folder):
