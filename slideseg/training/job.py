@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 RESTARTS = 10
 """The run is given up when its workers had to be started again so often."""
 START_FAILURES = 3
-"""... and when they could not be started so often."""
+"""... and when they could not be started so often, by Ray or by asking it anew."""
 SILENT_SECONDS = 600
 """A worker that waits so long for another believes it dead."""
 ROOM_SECONDS = 20
@@ -73,6 +73,13 @@ class RayJob:
             RunError: if the workers died again and again.
             SlidesegError: what a worker raised.
         """
+        for _ in range(START_FAILURES - 1):
+            with contextlib.suppress(_DiedAtStartError):
+                return self._run_once(watch)
+        return self._run_once(watch)
+
+    def _run_once(self, watch: Watcher) -> None:
+        """Train to the end by one connection to Ray, whose end gives back all that was taken of the cluster."""
         own = self.workers if isinstance(self.workers, int) else 1
         with connected(own, self.address), tempfile.TemporaryDirectory(prefix="slideseg-") as local:
             job = self.decided()
@@ -133,6 +140,10 @@ class RayJob:
         )
 
 
+class _DiedAtStartError(ClusterError):
+    """A worker died between its own start and that of its work: there Ray gives up and keeps others' room (as of 2.60)."""
+
+
 def _end(fitting: Future[Any]) -> None:
     """Raise what ended the training, if it was not its last epoch."""
     try:
@@ -141,9 +152,18 @@ def _end(fitting: Future[Any]) -> None:
         first = next(iter(error.worker_failures.values()))
         what, reason = "the training's workers failed", str(first).strip().splitlines()[-1]
         raise RunError(explain(what, got=reason, try_="the same command again, or --debug")) from error
+    except ray.train.ControllerError as error:
+        if not isinstance(error.controller_failure, RayError):
+            raise _not_trained(error) from error
+        what, reason = "the training's workers died as they were started", str(error).strip().splitlines()[-1]
+        raise _DiedAtStartError(explain(what, got=reason, try_="the same command again, or --debug")) from error
     except (ray.train.TrainingFailedError, RayError) as error:
-        reason, try_ = str(error).strip().splitlines()[-1], "a run folder that all nodes share, or --debug"
-        raise ClusterError(explain("Ray could not train", got=reason, try_=try_)) from error
+        raise _not_trained(error) from error
+
+
+def _not_trained(error: Exception) -> ClusterError:
+    reason, try_ = str(error).strip().splitlines()[-1], "a run folder that all nodes share, or --debug"
+    return ClusterError(explain("Ray could not train", got=reason, try_=try_))
 
 
 def _told(news: Queue, fitting: Future[Any]) -> Iterator[TrainProgress]:
