@@ -258,11 +258,12 @@ class TrainConfig(Settings):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses a key that stands twice in the same place, of which YAML would keep the last."""
+    """Reads YAML and refuses a key that stands twice in the same place, of which YAML would keep the last.
 
-    def compose_mapping_node(
-        self, anchor: dict[Any, yaml.Node]
-    ) -> yaml.MappingNode:  # before << is resolved, which may repeat keys
+    It looks before ``<<`` is resolved, which may repeat keys.
+    """
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
@@ -323,9 +324,8 @@ def _told(source: str, fault: ErrorDetails) -> str:
             known = list(_fields_beside(fault["loc"]))
             near = get_close_matches(str(fault["loc"][-1]), known, 1)
             full = ".".join(str(part) for part in (*fault["loc"][:-1], *near))
-            return explain(
-                f"{source}: {place}: no such key", want=None if near else ", ".join(known), try_=full if near else None
-            )
+            want, try_ = (None, full) if near else (", ".join(known), None)
+            return explain(f"{source}: {place}: no such key", want=want, try_=try_)
         case "missing":
             wanted = [name for name, field in _fields_beside(fault["loc"]).items() if field.is_required()]
             return explain(f"{source}: {place} is missing", want=" and ".join(wanted) or None)

@@ -231,6 +231,5 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     try:
         sheet.save(target, "PNG")
     except OSError as error:
-        raise ConfigError(
-            explain("the preview can't be written", got=f"{path}: {error.strerror}", try_="another --preview")
-        ) from error
+        got = f"{path}: {error.strerror}"
+        raise ConfigError(explain("the preview can't be written", got=got, try_="another --preview")) from error
