@@ -17,11 +17,11 @@ _ENDS = 1 << 20
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-def fingerprint(path: str | os.PathLike[str]) -> str:
+def fingerprint(path: str | os.PathLike[str], *, times: bool = True) -> str:
     """Return a hex SHA-256 of a slide's identity; memory does not grow with it.
 
     A file: size, modification time, first and last MiB. A folder: the metadata files' content, and name, size and
-    modification time of every file in it. An address (``s3://...``): the address alone.
+    modification time of every file in it. An address (``s3://...``): the address alone. Without ``times`` a copy is the same.
 
     Raises:
         SlideError: if it can't be read.
@@ -32,19 +32,36 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
         if "://" in name:
             digest.update(name.encode())
         elif Path(name).is_dir():
-            for line in _folder(name, ""):
+            for line in _folder(name, "", times=times):
                 digest.update(line)
         else:
-            digest.update(_file(name))
+            digest.update(_file(name, times=times))
     except OSError as error:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
     return digest.hexdigest()
 
 
-def _file(path: str) -> bytes:
+def content_hash(path: str | os.PathLike[str]) -> str:
+    """Return a hex SHA-256 of all bytes of a file.
+
+    Raises:
+        SlideError: if it can't be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SlideError(explain(f"{os.fspath(path)} can't be read", got=error.strerror)) from error
+
+
+def _size_and_time(facts: os.stat_result, *, times: bool) -> str:
+    return f"{facts.st_size} {facts.st_mtime_ns}" if times else f"{facts.st_size}"
+
+
+def _file(path: str, *, times: bool) -> bytes:
     with open(path, "rb") as file:
         facts = os.fstat(file.fileno())
-        digest = hashlib.sha256(f"{facts.st_size} {facts.st_mtime_ns} ".encode())
+        digest = hashlib.sha256(f"{_size_and_time(facts, times=times)} ".encode())
         digest.update(file.read(_ENDS))
         if facts.st_size > _ENDS:
             file.seek(max(_ENDS, facts.st_size - _ENDS))
@@ -52,16 +69,16 @@ def _file(path: str) -> bytes:
     return digest.digest()
 
 
-def _folder(root: str, inside: str) -> Iterator[bytes]:
+def _folder(root: str, inside: str, *, times: bool) -> Iterator[bytes]:
     """Yield a line for each file under ``root``/``inside``, in the order of names, one folder's names in memory at a time."""
     with os.scandir(Path(root) / inside) as found:
         entries = sorted((entry.name, entry.is_dir()) for entry in found)
     for name, is_folder in entries:
         relative = f"{inside}/{name}" if inside else name
         if is_folder:
-            yield from _folder(root, relative)
+            yield from _folder(root, relative, times=times)
             continue
         facts = (Path(root) / relative).stat()
-        yield f"{relative} {facts.st_size} {facts.st_mtime_ns}\n".encode()
+        yield f"{relative} {_size_and_time(facts, times=times)}\n".encode()
         if name in _METADATA:
             yield hashlib.sha256((Path(root) / relative).read_bytes()).digest()

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from slideseg.errors import DataError, explain
 from slideseg.inputs import SUFFIXES, stem
 from slideseg.slide.base import planes_of
-from slideseg.slide.fingerprint import fingerprint
+from slideseg.slide.fingerprint import content_hash, fingerprint
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr, labels_in
 from slideseg.training.annotations import POLYGONS
@@ -116,19 +116,29 @@ def find_images(sources: Iterable[SourceConfig]) -> list[LabelledImage]:
 
 
 def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
-    """Return by path the `fingerprint` of every file of all sources: images, labels and lists. None is decoded.
+    """Return by path what tells whether a file of the sources is another one: images, labels and lists. None is decoded.
+
+    Files of labels and lists are read whole: where a mistake was mended, the size may be as before. Of images and zarr arrays
+    the `fingerprint` counts. Times of modification don't: a copy, as made for every job on some clusters, is the same data.
 
     Raises:
         DataError: if a file is missing or without its partner.
         SlideError: if a file can't be read.
     """
-    paths: list[str] = []
+    images: set[str] = set()
+    labels: set[str] = set()
     for source in sources:
-        for image, labels in _pairs(source).values():
-            inside = labels.startswith(f"{image.rstrip('/')}/")  # then they are in the image's own
-            paths += [image] if inside else [image, labels]
-        paths += [source.index] if source.index is not None else []
-    return {path: fingerprint(path) for path in paths}
+        for image, label in _pairs(source).values():
+            images.add(image)
+            labels.add(label)
+        if source.index is not None:
+            labels.add(source.index)
+    prints = {path: fingerprint(path, times=False) for path in images}
+    return prints | {path: _all_of(path) for path in labels}
+
+
+def _all_of(path: str) -> str:
+    return fingerprint(path, times=False) if is_url(path) or Path(path).is_dir() else content_hash(path)
 
 
 def _images_of(source: SourceConfig) -> list[LabelledImage]:

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from slideseg.errors import SlideError
-from slideseg.slide.fingerprint import fingerprint
+from slideseg.slide.fingerprint import content_hash, fingerprint
 
 MIB = 1 << 20
 
@@ -75,9 +75,34 @@ def test_a_zarr_changes_with_its_chunks_and_metadata(tmp_path):
     assert len(seen) == 4
 
 
-def test_what_is_missing_is_a_slide_error(tmp_path):
+def test_without_times_copies_are_the_same_and_other_sizes_are_not(tmp_path):
+    array = zarr.create_array(str(tmp_path / "x.zarr"), shape=(20, 20), chunks=(10, 10), dtype="u1")
+    array[:] = 1
+    (tmp_path / "x").write_bytes(b"a" * 3 * MIB)
+    paths = (tmp_path / "x.zarr", tmp_path / "x")
+    with_times, without = ([fingerprint(path, times=times) for path in paths] for times in (True, False))
+    for file in tmp_path.rglob("*"):
+        os.utime(file, ns=(5, 5))
+    assert all(fingerprint(path) != before for path, before in zip(paths, with_times, strict=True))
+    assert [fingerprint(path, times=False) for path in paths] == without
+    (tmp_path / "x.zarr" / "c" / "1" / "1").unlink()
+    (tmp_path / "x").write_bytes(b"a" * (3 * MIB + 1))
+    assert all(fingerprint(path, times=False) != before for path, before in zip(paths, without, strict=True))
+
+
+def test_every_byte_of_a_hashed_file_counts(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"a" * 3 * MIB)
+    before, ends = content_hash(path), fingerprint(path)
+    keep_time(path, b"a" * (2 * MIB - 9) + b"b" + b"a" * (MIB + 8))
+    assert fingerprint(path) == ends
+    assert content_hash(path) != before
+
+
+@pytest.mark.parametrize("hashed", [fingerprint, content_hash])
+def test_what_is_missing_is_a_slide_error(tmp_path, hashed):
     with pytest.raises(SlideError, match="can't be read"):
-        fingerprint(tmp_path / "missing")
+        hashed(tmp_path / "missing")
 
 
 def test_an_address_is_its_own_fingerprint():

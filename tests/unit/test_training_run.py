@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,15 @@ def test_corrected_labels_are_noticed(recipe: Path, tmp_path: Path) -> None:
     assert trained(recipe, run, "training.epochs=4", resume=True) == 4
     assert trained(recipe, run, "training.epochs=4") == 4
     assert trained(recipe, tmp_path / "other") == 3
+
+
+def test_data_that_was_copied_again_is_the_same(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert trained(recipe, run) == 3
+    for name in ("x.tif", "y.tif"):
+        os.utime(tmp_path / name, ns=(5, 5))
+    assert trained(recipe, run) == 3
+    assert trained(recipe, run, "training.epochs=4", resume=True) == 4
 
 
 def test_a_run_does_not_go_back_to_fewer_epochs(recipe: Path, tmp_path: Path) -> None:
