@@ -121,15 +121,10 @@ class RunFolder:
             if (differing or changed) and not self.checkpoints.epochs():  # a start that failed binds nobody
                 self._write_start(config_yaml, data)
                 return "new"
-            if differing and not resume:
-                raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
-            if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
-                raise ConfigError(self._other_settings(bound, "another -o: its checkpoints are of these settings"))
             complete = not differing and (self.report() or {}).get("status") == "complete"
+            self._check_settings(differing, resume=resume)
             if changed and (complete or not resume):
-                way = "--resume with more training.epochs" if complete else "--resume to go on with the new data"
-                what, try_ = f"the run in {self.url} began with other data", f"another -o, or {way}"
-                raise ConfigError(explain(what, got=changed, try_=try_))
+                raise ConfigError(self._other_data(changed, complete=complete))
             if not differing and not changed:
                 return "complete" if complete else "resumed"
             delete_key(self._store, REPORT)
@@ -169,6 +164,16 @@ class RunFolder:
             found = ", ".join(foreign[:MOST_NAMED]) + (", ..." if len(foreign) > MOST_NAMED else "")
             raise ConfigError(explain(f"{self.url} holds something else than a run", got=found, try_="another -o"))
         self._write_start(config_yaml, data)
+
+    def _check_settings(self, differing: dict[str, tuple[object, object]], *, resume: bool) -> None:
+        if differing and not resume:
+            raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
+        if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
+            raise ConfigError(self._other_settings(bound, "another -o: its checkpoints are of these settings"))
+
+    def _other_data(self, changed: str, *, complete: bool) -> str:
+        way = "--resume with more training.epochs" if complete else "--resume to go on with the new data"
+        return explain(f"the run in {self.url} began with other data", got=changed, try_=f"another -o, or {way}")
 
     def _other_settings(self, differing: dict[str, tuple[object, object]], try_: str) -> str:
         named = list(differing.items())[:MOST_NAMED]
