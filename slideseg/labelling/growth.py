@@ -112,9 +112,9 @@ class _Field:
 
 
 def of_classes(class_map: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
-    """Return a class map with 0 for what is not one of ``classes``."""
-    keep = np.zeros(class_map.shape, np.bool_)
-    for one in classes:
+    """Return a class map with 0 for what is not one of ``classes``, of which there is one at least."""
+    keep = class_map == classes[0]
+    for one in classes[1:]:
         keep |= class_map == one
     kept: np.ndarray = class_map * keep
     return kept

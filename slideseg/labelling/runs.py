@@ -9,6 +9,7 @@ A class map of 2048 x 2048 pixels has some 100,000 runs, so that nearly all work
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -20,7 +21,7 @@ Ints: TypeAlias = "NDArray[np.int64]"
 """Whole numbers, one after the other."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what is derived is kept
 class Runs:
     """All runs of an image, in raster order. They hold every pixel exactly once."""
 
@@ -31,7 +32,7 @@ class Runs:
     shape: tuple[int, int]
     """Rows and columns of the image."""
 
-    @property
+    @cached_property
     def length(self) -> Ints:
         """Pixels of each run."""
         return np.diff(self.begin, append=self.shape[0] * self.shape[1])
@@ -46,7 +47,7 @@ class Runs:
         """Column of each run's first pixel."""
         return self.begin % self.shape[1]
 
-    @property
+    @cached_property
     def rows(self) -> Ints:
         """Number of each row's first run, and of all runs at the end."""
         rows: Ints = np.searchsorted(self.begin, np.arange(self.shape[0] + 1) * self.shape[1])
@@ -99,8 +100,8 @@ def components(count: int, one: Ints, other: Ints) -> tuple[int, Ints]:
     root = np.arange(count)
     while one.size:
         np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))  # so the first thing stays the root
-        while (root[root] != root).any():
-            root = root[root]
+        while not np.array_equal(above := root[root], root):
+            root = above
         one, other = root[one], root[other]
         apart = one != other
         one, other = one[apart], other[apart]
