@@ -35,17 +35,17 @@ from common import RESULTS, hardware, write_result
 from scipy import ndimage
 
 import slideseg
-from slideseg.grid import ShardGrid
-from slideseg.labelling.paint import label_image
-from slideseg.labelling.rules import Rules
-from slideseg.reassemble.objects import LabelsWorker, ObjectsJob, PartsWorker, clear_work, number_objects
-from slideseg.reassemble.pyramid import write_label_pyramid
-from slideseg.store.arrays import create_array, plan_of
-from slideseg.store.commit import commit
-from slideseg.store.create import create_result
-from slideseg.store.layout import SEGMENTATION, ResultLayout
-from slideseg.store.location import open_store
-from slideseg.store.shards import ShardStore
+from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import Rules
+from slideseg.instances.workers import LabelsWorker, ObjectsJob, PartsWorker, clear_work, number_objects
+from slideseg.result.arrays import create_array, plan_of
+from slideseg.result.commit import commit
+from slideseg.result.create import create_result
+from slideseg.result.layout import SEGMENTATION, ResultLayout
+from slideseg.result.pyramid import write_label_pyramid
+from slideseg.result.shards import ShardStore
+from slideseg.space.grid import ShardGrid
+from slideseg.storage.place import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,10 @@ from common import DATA, hardware, random_model, wait_politely, write_result
 from make_tiff import make
 
 import slideseg
-from slideseg.grid import tiles_of
-from slideseg.mirror import read_mirrored
 from slideseg.model.bundled import load_model
-from slideseg.plan import PredictOptions, make_plan
+from slideseg.prediction.plan import PredictOptions, make_plan
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.space.grid import tiles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,10 +28,10 @@ from common import hardware, wait_politely, write_result
 from torch import Tensor, nn
 
 from slideseg.machine import keep_freed_memory
-from slideseg.training.batches import Patches
-from slideseg.training.config import parse_config
-from slideseg.training.group import Group
-from slideseg.training.learner import Learner
+from slideseg.training.learning.group import Group
+from slideseg.training.learning.learner import Learner
+from slideseg.training.recipe.schema import parse_config
+from slideseg.training.samples.batches import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

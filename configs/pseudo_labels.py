@@ -18,8 +18,8 @@ from PIL import Image
 from scipy import ndimage
 
 import slideseg
-from slideseg.geometry import Box
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 ENLARGED = 1.8
 SURE = (0.25, 0.7)

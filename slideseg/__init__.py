@@ -6,22 +6,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import SlidesegError
-from slideseg.geometry import Box
+from slideseg.space.box import Box
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
     from slideseg.conversion import convert
     from slideseg.evaluation.run import evaluate
     from slideseg.exports.run import export
-    from slideseg.in_memory import segment
-    from slideseg.instances import objects
+    from slideseg.instances.run import objects
     from slideseg.model.bundled import load_model
-    from slideseg.plotting import plot
-    from slideseg.prediction import predict
+    from slideseg.pictures.plot import plot
+    from slideseg.prediction.in_memory import segment
+    from slideseg.prediction.run import predict
+    from slideseg.result.result import open_result
     from slideseg.slide.open import open_slide
-    from slideseg.store.result import open_result
-    from slideseg.store.verify import verify
     from slideseg.training.run import train
+    from slideseg.verification import verify
     from slideseg.viewer.run import view
 
 __all__ = [
@@ -48,14 +48,14 @@ _HOMES = {
     "evaluate": "slideseg.evaluation.run",
     "export": "slideseg.exports.run",
     "load_model": "slideseg.model.bundled",
-    "objects": "slideseg.instances",
-    "open_result": "slideseg.store.result",
+    "objects": "slideseg.instances.run",
+    "open_result": "slideseg.result.result",
     "open_slide": "slideseg.slide.open",
-    "plot": "slideseg.plotting",
-    "predict": "slideseg.prediction",
-    "segment": "slideseg.in_memory",
+    "plot": "slideseg.pictures.plot",
+    "predict": "slideseg.prediction.run",
+    "segment": "slideseg.prediction.in_memory",
     "train": "slideseg.training.run",
-    "verify": "slideseg.store.verify",
+    "verify": "slideseg.verification",
     "view": "slideseg.viewer.run",
 }
 

@@ -17,10 +17,10 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from skimage import color, data
 from skimage.segmentation import find_boundaries
 
-from slideseg.geometry import Box
-from slideseg.prediction import predict
+from slideseg.prediction.run import predict
+from slideseg.result.result import open_result
 from slideseg.slide.open import open_slide
-from slideseg.store.result import open_result
+from slideseg.space.box import Box
 from slideseg.testing.slides import write_pyramid
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slideseg.report import Watcher
+    from slideseg.tasks.report import Watcher
 
 SIDE = 8192
 """Pixels a side of the slide."""

@@ -3,16 +3,16 @@
 import numpy as np
 from skimage.measure import label
 
-from slideseg.grid import ShardGrid
-from slideseg.reassemble.overview import write_overview
-from slideseg.reassemble.pyramid import write_label_pyramid, write_pyramid
+from slideseg.result.arrays import create_array, write_shard
+from slideseg.result.commit import commit, commit_objects
+from slideseg.result.create import create_result
+from slideseg.result.layout import OBJECTS, ResultLayout
+from slideseg.result.overview import write_overview
+from slideseg.result.pyramid import write_label_pyramid, write_pyramid
+from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
-from slideseg.store.arrays import create_array, write_shard
-from slideseg.store.commit import commit, commit_objects
-from slideseg.store.create import create_result
-from slideseg.store.layout import OBJECTS, ResultLayout
-from slideseg.store.location import open_store
-from slideseg.store.shards import ShardStore
+from slideseg.space.grid import ShardGrid
+from slideseg.storage.place import open_store
 
 CLASSES = (
     {"id": 0, "name": "background", "color": "#000000"},

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from slideseg.training.config import TrainConfig
-from slideseg.training.settings import Settings
+from slideseg.training.recipe.schema import TrainConfig
+from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -41,15 +41,15 @@ def facts_of(path: str) -> dict[str, Any]:
         SlidesegError: if it is none of them.
     """
     from slideseg.model.bundled import bundled_models, find_model
-    from slideseg.store.result import is_result
+    from slideseg.result.result import is_result
 
     if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
         from slideseg.model.file import read_info
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
     if is_result(path):
-        from slideseg.store.create import read_record
-        from slideseg.store.location import open_store
+        from slideseg.result.create import read_record
+        from slideseg.storage.place import open_store
 
         return {"kind": "result", **(read_record(open_store(path, read_only=True)) or {}), **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
@@ -62,9 +62,9 @@ def _object_facts(path: str) -> dict[str, Any]:
 
     Where they are damaged, return the ``error``; nothing of an unfinished result.
     """
-    from slideseg.store.create import read_attributes
-    from slideseg.store.location import open_store
-    from slideseg.store.result import open_result
+    from slideseg.result.create import read_attributes
+    from slideseg.result.result import open_result
+    from slideseg.storage.place import open_store
 
     if "ome" not in read_attributes(open_store(path, read_only=True)):
         return {}

@@ -46,7 +46,7 @@ def objects(result: str, connectivity: str | None, as_json: bool, **options: Any
     Objects that are there stay, unless other ones are asked for with --overwrite.
     """
     from slideseg.cli.progress import shown
-    from slideseg.instances import objects as run
+    from slideseg.instances.run import objects as run
 
     with shown() as watcher:
         touching = None if connectivity is None else int(connectivity)

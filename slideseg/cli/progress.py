@@ -13,8 +13,8 @@ from rich.progress import Progress as Bars
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slideseg.report import Progress
-    from slideseg.training.progress import TrainProgress
+    from slideseg.tasks.report import Progress
+    from slideseg.training.record.progress import TrainProgress
 
 SECONDS_BETWEEN_LINES = 10
 MEGA = 1e6

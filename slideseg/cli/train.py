@@ -12,7 +12,7 @@ from slideseg.cli.options import IntOrAuto, debug_option, json_option
 from slideseg.machine import keep_freed_memory
 
 if TYPE_CHECKING:
-    from slideseg.training.progress import TrainReport
+    from slideseg.training.record.progress import TrainReport
 
 
 @click.command()

@@ -11,7 +11,7 @@ import click
 from slideseg.cli.options import debug_option, json_option
 
 if TYPE_CHECKING:
-    from slideseg.store.verify import ObjectsCheck
+    from slideseg.verification import ObjectsCheck
 
 
 @click.command()
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @debug_option
 def verify(result: str, repair: bool, as_json: bool) -> int:
     """Read every shard of a result and say which are missing or damaged."""
-    from slideseg.store.verify import discard_damage
-    from slideseg.store.verify import verify as run
+    from slideseg.verification import discard_damage
+    from slideseg.verification import verify as run
 
     report = run(result)
     if as_json:

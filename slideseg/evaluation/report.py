@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slideseg.metrics.instances import InstanceScores
-    from slideseg.metrics.isbi import IsbiScores
-    from slideseg.metrics.semantic import SemanticScores, SemanticSummary
+    from slideseg.evaluation.metrics.instances import InstanceScores
+    from slideseg.evaluation.metrics.isbi import IsbiScores
+    from slideseg.evaluation.metrics.semantic import SemanticScores, SemanticSummary
 
 FAMILIES = ("semantic", "isbi", "instances")
 """The families of metrics."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slideseg.errors import ConfigError, explain
+from slideseg.evaluation.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
+from slideseg.evaluation.metrics.isbi import IsbiScores, best_scores, plane_scores
+from slideseg.evaluation.metrics.overlap import OverlapTable, add_up
+from slideseg.evaluation.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
 from slideseg.evaluation.report import FAMILIES, Evaluation, ImageScores
 from slideseg.evaluation.sources import Grid, Side, Source, aligned, open_side, pair_images
-from slideseg.geometry import Box
-from slideseg.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
-from slideseg.metrics.isbi import IsbiScores, best_scores, plane_scores
-from slideseg.metrics.overlap import OverlapTable, add_up
-from slideseg.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
-from slideseg.geometry import Box
-from slideseg.inputs import find_inputs, stem
+from slideseg.result.result import Result, is_result, open_result
 from slideseg.slide.base import channels_of, planes_of
+from slideseg.slide.inputs import find_inputs, stem
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr
-from slideseg.store.result import Result, is_result, open_result
-from slideseg.training.labels import nearest_index
+from slideseg.space.box import Box
+from slideseg.training.data.labels import nearest_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable

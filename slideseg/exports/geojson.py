@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from slideseg.store.target import opened
+from slideseg.storage.whole_file import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,15 +9,15 @@ import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
 from slideseg.exports.table import facts_of
-from slideseg.store.level_0 import level_0_scale
-from slideseg.store.overlay import Overlay
+from slideseg.pictures.overlay import Overlay
+from slideseg.result.level_0 import level_0_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from slideseg.exports.table import ObjectTable
-    from slideseg.store.result import Result
+    from slideseg.result.result import Result
 
 SPATIAL = "spatial"
 """Name of the coordinates and of the picture."""

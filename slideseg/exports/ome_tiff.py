@@ -8,13 +8,13 @@ import numpy as np
 import tifffile
 
 from slideseg.errors import ConfigError, explain
-from slideseg.geometry import Box
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from slideseg.store.boxes import BoxReader
+    from slideseg.result.boxes import BoxReader
 
 TILE = 512
 """Pixels a side of a tile."""

@@ -18,16 +18,16 @@ from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.png import write_png
 from slideseg.exports.table import checked_table, write_csv, write_parquet
 from slideseg.exports.trace import trace, trace_with
-from slideseg.inputs import stem, take_options
-from slideseg.report import Progress, Watcher
-from slideseg.store.arrays import array_attributes
-from slideseg.store.boxes import levels_of
-from slideseg.store.layout import OBJECTS, SEGMENTATION
-from slideseg.store.level_0 import level_0_scale
-from slideseg.store.location import open_store
-from slideseg.store.overlay import Overlay
-from slideseg.store.result import open_result
-from slideseg.store.target import check_target, whole
+from slideseg.pictures.overlay import Overlay
+from slideseg.result.arrays import array_attributes
+from slideseg.result.boxes import levels_of
+from slideseg.result.layout import OBJECTS, SEGMENTATION
+from slideseg.result.level_0 import level_0_scale
+from slideseg.result.result import open_result
+from slideseg.slide.inputs import stem, take_options
+from slideseg.storage.place import open_store
+from slideseg.storage.whole_file import check_target, whole
+from slideseg.tasks.report import Progress, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from slideseg.exports.trace import Regions
-    from slideseg.geometry import Box
-    from slideseg.store.result import Result
+    from slideseg.result.result import Result
+    from slideseg.space.box import Box
 ENDINGS = {
     "geojson": "geojson", "ome-tiff": "ome.tif", "png": "png", "parquet": "parquet", "csv": "csv", "anndata": "h5ad",
 }  # fmt: skip

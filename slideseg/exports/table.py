@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from slideseg.store.layout import TABLE
-from slideseg.store.location import local_copy, open_store
-from slideseg.store.table import check_file, missing_table, table_errors
-from slideseg.store.target import opened
+from slideseg.result.layout import TABLE
+from slideseg.result.table import check_file, missing_table, table_errors
+from slideseg.storage.place import local_copy, open_store
+from slideseg.storage.whole_file import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slideseg.store.result import Result
+    from slideseg.result.result import Result
 
 ROWS = 65_536
 """Rows that are held at once."""

@@ -21,14 +21,14 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
 from slideseg.exports.outline import Rings, Segments, rings_of, segments_of, without_faces
-from slideseg.grid import ShardGrid
+from slideseg.space.grid import ShardGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from slideseg.exports.outline import Ints
-    from slideseg.geometry import Box
-    from slideseg.grid import Shard
+    from slideseg.space.box import Box
+    from slideseg.space.grid import Shard
 
 
 @dataclass(frozen=True, slots=True)

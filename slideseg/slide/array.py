@@ -15,7 +15,7 @@ from slideseg.slide.raw import RawImage
 from slideseg.slide.reader import DTYPES, MAX_WHOLE, Facts, Reader, make_levels
 
 if TYPE_CHECKING:
-    from slideseg.geometry import Box
+    from slideseg.space.box import Box
 
 _MAX_LAST_CHANNELS = 4
 """A last axis of at most this many entries is channels; a longer one is x."""

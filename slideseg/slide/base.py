@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import numpy as np
 
-    from slideseg.geometry import Box
+    from slideseg.space.box import Box
 
 
 @dataclass(frozen=True, slots=True)

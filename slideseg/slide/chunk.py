@@ -12,10 +12,10 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from slideseg.errors import SlideError, SlidesegError, explain
-from slideseg.geometry import Box
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.zarr import CHUNKED
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide

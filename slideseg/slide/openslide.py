@@ -6,8 +6,8 @@ import numpy as np
 import openslide
 
 from slideseg.errors import SlideError, explain
-from slideseg.geometry import Box
 from slideseg.slide.reader import Facts, Reader, make_levels, plausible_mpp, to_float
+from slideseg.space.box import Box
 
 _WHITE = 255
 _BLOCK = 1024

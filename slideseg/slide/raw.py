@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from slideseg.geometry import Box
+    from slideseg.space.box import Box
 
 _WHOLE_ROWS = 0.5
 """Share of a row from which on reading whole rows in one call beats one call a row."""

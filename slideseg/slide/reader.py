@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from slideseg.errors import SlideError, explain
-from slideseg.geometry import Box
 from slideseg.slide.base import Level
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,11 +21,11 @@ import tifffile
 import zarr
 
 from slideseg.errors import SlideError, explain
-from slideseg.geometry import Box
 from slideseg.slide.preflight import Segments, check_directories, check_segments
 from slideseg.slide.raw import RawImage, read_bytes
 from slideseg.slide.reader import DTYPES, Facts, Reader, make_levels, reads_directly, same_picture
 from slideseg.slide.tiff_metadata import microns_per_pixel, ome_pixels
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

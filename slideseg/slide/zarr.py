@@ -36,7 +36,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slideseg.geometry import Box
+    from slideseg.space.box import Box
 
 CHUNKED = "slideseg_chunked"
 """Attribute of the arrays that `chunk_slide` writes: path, axes, mpp, is_rgb, complete."""

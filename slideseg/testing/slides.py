@@ -10,9 +10,9 @@ import numpy as np
 import tifffile
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     import os

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from slideseg.training.labels import IGNORED
+from slideseg.training.data.labels import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from slideseg.training.windows import Windows
+    from slideseg.training.samples.windows import Windows
 
     Pixels = NDArray[np.uint8]
 

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from slideseg.errors import ConfigError, ResultInUseError, explain
-from slideseg.inputs import absolute, take_options
 from slideseg.machine import usable_cores
-from slideseg.store.lease import Lease
-from slideseg.training.batches import Batches, check_batch
-from slideseg.training.config import TrainConfig, load_config
-from slideseg.training.group import Group
-from slideseg.training.loop import fit
+from slideseg.slide.inputs import absolute, take_options
+from slideseg.storage.lease import Lease
+from slideseg.training.data.sources import fingerprints
+from slideseg.training.learning.group import Group
+from slideseg.training.learning.loop import fit
+from slideseg.training.learning.start import read_start
 from slideseg.training.preview import preview_sheet
-from slideseg.training.progress import TrainReport, Watcher
-from slideseg.training.run_folder import RunFolder
-from slideseg.training.sources import fingerprints
-from slideseg.training.start import read_start
+from slideseg.training.recipe.schema import TrainConfig, load_config
+from slideseg.training.record.progress import TrainReport, Watcher
+from slideseg.training.record.run_folder import RunFolder
+from slideseg.training.samples.batches import Batches, check_batch
 
 if TYPE_CHECKING:
-    from slideseg.store.lease import Claim
-    from slideseg.training.progress import TrainProgress
+    from slideseg.storage.lease import Claim
+    from slideseg.training.record.progress import TrainProgress
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _guarded(watch: Watcher, lease: Lease) -> Watcher:
 
 
 def _fit_on_ray(recipe: TrainConfig, claim: Claim, crew: tuple[int | str, str, str | None], watch: Watcher) -> None:
-    from slideseg.training.job import RayJob  # noqa: PLC0415 - a single worker does without Ray
+    from slideseg.training.ray import RayJob  # noqa: PLC0415 - a single worker does without Ray
 
     RayJob(recipe, claim, *crew).run(watch)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slideseg.geometry import Box
+from slideseg.space.box import Box
 
 TILE = 512
 """Pixels a side of a tile."""

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from slideseg.geometry import Box
-from slideseg.store.boxes import levels_of
-from slideseg.store.layout import OBJECTS, SEGMENTATION
-from slideseg.store.overlay import MANY, MANY_COLORS
+from slideseg.pictures.overlay import MANY, MANY_COLORS
+from slideseg.result.boxes import levels_of
+from slideseg.result.layout import OBJECTS, SEGMENTATION
+from slideseg.space.box import Box
 from slideseg.viewer.grid import TileGrid
 from slideseg.viewer.shards import CachedReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slideseg.store.boxes import BoxReader
-    from slideseg.store.result import Result
+    from slideseg.result.boxes import BoxReader
+    from slideseg.result.result import Result
     from slideseg.viewer.shards import ShardCache
 
 COMPRESSION = 1

@@ -11,26 +11,26 @@ import numpy as np
 from PIL import Image
 
 from slideseg.errors import ResultError, SlideError, explain
-from slideseg.geometry import Box
-from slideseg.reassemble.overview import display_window, to_uint8
+from slideseg.result.arrays import array_attributes
+from slideseg.result.boxes import levels_of
+from slideseg.result.layout import SEGMENTATION
+from slideseg.result.level_0 import level_0_scale
+from slideseg.result.ngff import omero_metadata
+from slideseg.result.overview import display_window, to_uint8
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
-from slideseg.store.arrays import array_attributes
-from slideseg.store.boxes import levels_of
-from slideseg.store.layout import SEGMENTATION
-from slideseg.store.level_0 import level_0_scale
-from slideseg.store.location import open_store
-from slideseg.store.ngff import omero_metadata
+from slideseg.space.box import Box
+from slideseg.storage.place import open_store
 from slideseg.viewer.grid import TILE, TileGrid
 from slideseg.viewer.shards import CachedReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slideseg.reassemble.overview import Window
+    from slideseg.result.boxes import BoxReader
+    from slideseg.result.overview import Window
+    from slideseg.result.result import Result
     from slideseg.slide.base import Slide
-    from slideseg.store.boxes import BoxReader
-    from slideseg.store.result import Result
     from slideseg.viewer.shards import ShardCache
 
 MOST_SIDE = 8 * TILE

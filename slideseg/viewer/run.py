@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from slideseg.errors import ConfigError, ResultError, explain
-from slideseg.store.result import open_result
-from slideseg.store.target import check_target, whole
+from slideseg.result.result import open_result
+from slideseg.storage.whole_file import check_target, whole
 from slideseg.viewer.chromium import Chromium, find_chromium
 from slideseg.viewer.place import check_place
 from slideseg.viewer.server import make_app

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from slideseg.errors import SlidesegError, explain
-from slideseg.store.location import locate
+from slideseg.storage.place import locate
 from slideseg.viewer.place import objects_there
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slideseg.store.boxes import levels_of
-from slideseg.store.layout import OBJECTS
-from slideseg.store.level_0 import level_0_scale
+from slideseg.result.boxes import levels_of
+from slideseg.result.layout import OBJECTS
+from slideseg.result.level_0 import level_0_scale
 from slideseg.viewer.grid import TILE
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.picture import picture_of
@@ -16,7 +16,7 @@ from slideseg.viewer.table import TableReader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slideseg.store.result import Result
+    from slideseg.result.result import Result
     from slideseg.viewer.layers import Layer
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from slideseg.store.location import open_store
-from slideseg.store.table import missing_table, open_table, table_errors
+from slideseg.result.table import missing_table, open_table, table_errors
+from slideseg.storage.place import open_store
 
 MOST = 2**63 - 1
 """The largest id that a table can hold."""

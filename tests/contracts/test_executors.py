@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from slideseg.errors import ClusterError, RunError
-from slideseg.executors.base import STRIKES, Done, Failed
-from slideseg.executors.ray import RayExecutor, check_address, connected
-from slideseg.executors.serial import SerialExecutor
+from slideseg.tasks.base import STRIKES, Done, Failed
+from slideseg.tasks.ray import RayExecutor, check_address, connected
+from slideseg.tasks.serial import SerialExecutor
 from slideseg.testing.workers import ScriptedWorker
 
 

@@ -14,12 +14,12 @@ import zarr
 from PIL import Image
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
-from slideseg.resample import ResampledSlide
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.base import Slide, channels_of, planes_of
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
+from slideseg.slide.resampled import ResampledSlide
+from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
 RNG = np.random.default_rng(7)

@@ -16,7 +16,7 @@ import threading
 
 from slideseg.cli import main
 
-HEAVY = ("slideseg.prediction", "slideseg.training.run", "slideseg.evaluation.run", "slideseg.executors.ray")
+HEAVY = ("slideseg.prediction.run", "slideseg.training.run", "slideseg.evaluation.run", "slideseg.tasks.ray")
 
 
 def serve() -> list[str]:

@@ -17,8 +17,8 @@ import torch
 import zarr
 
 import slideseg
-from slideseg.geometry import Box
 from slideseg.model.unet import UNetConfig
+from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,13 @@ from PIL import Image
 
 import slideseg
 from slideseg.evaluation import run
-from slideseg.metrics.instances import instance_scores
-from slideseg.metrics.overlap import OverlapTable
+from slideseg.evaluation.metrics.instances import instance_scores
+from slideseg.evaluation.metrics.overlap import OverlapTable
 from slideseg.model.unet import UNetConfig
-from slideseg.store.arrays import create_array, write_shard
-from slideseg.store.commit import commit_objects
-from slideseg.store.layout import OBJECTS, ArrayPlan
-from slideseg.store.location import open_store
+from slideseg.result.arrays import create_array, write_shard
+from slideseg.result.commit import commit_objects
+from slideseg.result.layout import OBJECTS, ArrayPlan
+from slideseg.storage.place import open_store
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
 from tests.made_results import blobs, make_result

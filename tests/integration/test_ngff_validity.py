@@ -14,16 +14,16 @@ from jsonschema import Draft202012Validator
 from referencing.jsonschema import DRAFT202012
 
 from slideseg.conversion import convert
-from slideseg.geometry import Box
-from slideseg.grid import ShardGrid
-from slideseg.reassemble.overview import write_overview
-from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.result.commit import commit
+from slideseg.result.create import create_result
+from slideseg.result.layout import ResultLayout
+from slideseg.result.overview import write_overview
+from slideseg.result.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.result.result import open_result
+from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
-from slideseg.store.commit import commit
-from slideseg.store.create import create_result
-from slideseg.store.layout import ResultLayout
-from slideseg.store.result import open_result
-from slideseg.store.shards import ShardStore
+from slideseg.space.box import Box
+from slideseg.space.grid import ShardGrid
 
 CLASSES = (
     {"id": 0, "name": "background", "color": "#000000"},

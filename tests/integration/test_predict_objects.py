@@ -13,11 +13,11 @@ import zarr
 from PIL import Image
 
 import slideseg
-from slideseg.geometry import Box
-from slideseg.labelling.paint import label_image
-from slideseg.labelling.rules import Rules
+from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import Rules
 from slideseg.model.file import ModelClass, save_model
 from slideseg.model.unet import UNetConfig
+from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
 
@@ -57,7 +57,7 @@ def undisturbed(stack, grey_model, tmp_path_factory):
 
 DIES = """
 import os, signal
-from slideseg import instances
+from slideseg.instances import run as instances
 from slideseg.cli import main
 
 def dies(self, *arguments):

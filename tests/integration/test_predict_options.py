@@ -10,9 +10,9 @@ import zarr
 from PIL import Image
 
 import slideseg
-from slideseg.geometry import Box
 from slideseg.model.unet import UNetConfig
-from slideseg.resample import ResampledSlide
+from slideseg.slide.resampled import ResampledSlide
+from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.integration.conftest import array_bytes, class_map, pixels_of, run_slideseg, whole_class_map

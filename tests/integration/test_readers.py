@@ -13,14 +13,14 @@ import pytest
 import zarr
 
 import slideseg
-from slideseg.grid import ShardGrid
-from slideseg.reassemble.overview import write_overview
-from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.result.commit import commit
+from slideseg.result.create import create_result
+from slideseg.result.layout import ResultLayout
+from slideseg.result.overview import write_overview
+from slideseg.result.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
-from slideseg.store.commit import commit
-from slideseg.store.create import create_result
-from slideseg.store.layout import ResultLayout
-from slideseg.store.shards import ShardStore
+from slideseg.space.grid import ShardGrid
 from tests.made_results import CLASSES, blobs
 
 SHAPE = (700, 1100)

@@ -10,7 +10,7 @@ from PIL import Image
 
 import slideseg
 from slideseg.errors import ResultError
-from slideseg.instances import objects
+from slideseg.instances.run import objects
 from slideseg.viewer.chromium import NAMES, Chromium
 from tests.integration.conftest import run_slideseg
 from tests.made_results import CLASSES, make_result

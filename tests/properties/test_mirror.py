@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.geometry import Box
-from slideseg.mirror import mirror_index, read_mirrored
 from slideseg.slide.array import ArraySlide
+from slideseg.slide.mirrored import mirror_index, read_mirrored
+from slideseg.space.box import Box
 
 SIDES = st.integers(1, 12)
 MARGINS = st.integers(0, 40)

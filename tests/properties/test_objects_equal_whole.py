@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from slideseg.labelling.paint import id_type, label_image
-from slideseg.labelling.rules import Rules
+from slideseg.instances.labelling.paint import id_type, label_image
+from slideseg.instances.labelling.rules import Rules
 
 UNSEEN = 10**9
 SIDES = (1, 2, 3, 5, 8, 64)

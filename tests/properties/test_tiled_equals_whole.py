@@ -11,13 +11,13 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slideseg.engine import Job, Segmenter, Source
-from slideseg.geometry import Box
-from slideseg.grid import ShardGrid
-from slideseg.in_memory import segment
-from slideseg.mirror import read_mirrored
 from slideseg.model.unet import UNetConfig
+from slideseg.prediction.engine import Job, Segmenter, Source
+from slideseg.prediction.in_memory import segment
 from slideseg.slide.array import ArraySlide
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.space.box import Box
+from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
 
 CONFIGS = {

@@ -13,7 +13,7 @@ from skimage.measure import label
 
 from slideseg.exports.outline import rings_of, segments_of
 from slideseg.exports.trace import trace, trace_with
-from slideseg.grid import ShardGrid
+from slideseg.space.grid import ShardGrid
 
 SHAPES = st.tuples(st.integers(1, 11), st.integers(1, 11))
 IMAGES = SHAPES.flatmap(lambda shape: arrays(np.uint16, shape, elements=st.sampled_from([0, 0, 1, 1, 2, 40000])))

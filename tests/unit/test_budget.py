@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slideseg.budget import check_disk, fit_tile
 from slideseg.errors import ConfigError
-from slideseg.grid import ShardGrid
 from slideseg.model.unet import UNetConfig
-from slideseg.plan import PredictOptions
+from slideseg.prediction.budget import check_disk, fit_tile
+from slideseg.prediction.plan import PredictOptions
 from slideseg.slide.array import ArraySlide
+from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
 
 GRID = ShardGrid((9000, 9000), 1, 4096)

@@ -10,9 +10,9 @@ import pytest
 
 from slideseg import cli
 from slideseg.evaluation.report import Evaluation
-from slideseg.instances import ObjectsReport
-from slideseg.store.verify import VerifyReport
-from slideseg.training.progress import TrainReport
+from slideseg.instances.run import ObjectsReport
+from slideseg.training.record.progress import TrainReport
+from slideseg.verification import VerifyReport
 
 if TYPE_CHECKING:
     from pathlib import Path

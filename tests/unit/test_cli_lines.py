@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from slideseg.cli.info import info
 from slideseg.cli.verify import verify
-from slideseg.instances import objects
+from slideseg.instances.run import objects
 from tests.made_results import blobs, make_result
 
 

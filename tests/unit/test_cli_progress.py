@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slideseg.cli import progress
-from slideseg.report import Progress
+from slideseg.tasks.report import Progress
 
 
 @pytest.mark.parametrize(

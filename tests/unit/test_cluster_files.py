@@ -29,7 +29,7 @@ from PIL import Image
 
 from slideseg.cli import cli
 from slideseg.model.unet import UNetConfig
-from slideseg.store.lease import EXPIRE_SECONDS
+from slideseg.storage.lease import EXPIRE_SECONDS
 from slideseg.testing.models import random_model
 
 ROOT = Path(__file__).parents[2]

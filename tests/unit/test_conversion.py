@@ -8,9 +8,9 @@ from PIL import Image
 from slideseg import conversion
 from slideseg.conversion import convert
 from slideseg.errors import ResultError, RunError, SlideError
-from slideseg.reassemble.pyramid import mean_2x2
+from slideseg.result import arrays
+from slideseg.result.pyramid import mean_2x2
 from slideseg.slide.open import open_slide
-from slideseg.store import arrays
 
 IMAGE = np.random.default_rng(0).integers(0, 60_000, (1300, 1100, 2)).astype(np.uint16)
 

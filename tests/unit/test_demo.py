@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg import demo
-from slideseg.geometry import Box
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import slideseg
-from slideseg.engine import Job, Segmenter, Source, StoppedError, load_model_of, measure_rate, measure_tiling_error
 from slideseg.errors import ModelError, RunError
-from slideseg.geometry import Box
-from slideseg.grid import ShardGrid
-from slideseg.mirror import read_mirrored
 from slideseg.model.unet import UNetConfig
+from slideseg.prediction.engine import Job, Segmenter, Source, StoppedError, load_model_of, measure_rate, measure_tiling_error
 from slideseg.slide.array import ArraySlide
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.space.box import Box
+from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
 
 BOX = Box(0, 0, 64, 96)

@@ -11,7 +11,7 @@ from PIL import Image
 import slideseg
 from slideseg.errors import ConfigError, SlideError
 from slideseg.evaluation import run
-from slideseg.metrics.isbi import IsbiScores
+from slideseg.evaluation.metrics.isbi import IsbiScores
 
 
 def squares(shape: tuple[int, int] = (60, 70), step: int = 12, side: int = 8) -> np.ndarray:

@@ -21,8 +21,8 @@ from slideseg.exports import table as tables
 from slideseg.exports.h5ad import write_h5ad
 from slideseg.exports.run import export
 from slideseg.exports.table import ObjectTable, write_csv, write_parquet
-from slideseg.store.layout import TABLE
-from slideseg.store.location import local_copy
+from slideseg.result.layout import TABLE
+from slideseg.storage.place import local_copy
 from tests.made_results import blobs, make_result
 
 SHAPE = (700, 1100)

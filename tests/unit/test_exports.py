@@ -21,13 +21,13 @@ from slideseg.exports.geojson import Style, features_of
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.run import export
 from slideseg.exports.trace import trace
-from slideseg.geometry import Box
-from slideseg.grid import ShardGrid
-from slideseg.store.boxes import BoxReader, levels_of
-from slideseg.store.layout import ArrayPlan
-from slideseg.store.level_0 import level_0_scale
-from slideseg.store.location import open_store
-from slideseg.store.target import check_target, whole
+from slideseg.result.boxes import BoxReader, levels_of
+from slideseg.result.layout import ArrayPlan
+from slideseg.result.level_0 import level_0_scale
+from slideseg.space.box import Box
+from slideseg.space.grid import ShardGrid
+from slideseg.storage.place import open_store
+from slideseg.storage.whole_file import check_target, whole
 from slideseg.viewer.shown import Shown
 from tests.made_results import CLASSES, blobs, make_result
 
@@ -245,7 +245,7 @@ def test_at_full_size_a_pixel_is_the_image_or_mixed_with_its_class(result, class
 @pytest.mark.parametrize("size", [1, 37, 275, 1500])
 def test_a_picture_of_any_size_does_not_depend_on_its_bands(result, tmp_path, monkeypatch, size):
     export(result[0], "png", tmp_path / "one.png", size=size)
-    monkeypatch.setattr("slideseg.store.overlay.BAND_BYTES", 1)
+    monkeypatch.setattr("slideseg.pictures.overlay.BAND_BYTES", 1)
     export(result[0], "png", tmp_path / "many.png", size=size)
     one, many = (picture(tmp_path / name).astype(int) for name in ("one.png", "many.png"))
     assert max(one.shape) == max(size, 3)

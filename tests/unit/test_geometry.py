@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.geometry import Box
+from slideseg.space.box import Box
 
 small = st.integers(-50, 50)
 sizes = st.integers(0, 40)

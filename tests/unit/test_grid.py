@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.geometry import Box
-from slideseg.grid import CHUNK, SHARD_SIDES, ShardGrid, shard_side, split_evenly, tiles_of
 from slideseg.model import halo
+from slideseg.space.box import Box
+from slideseg.space.grid import CHUNK, SHARD_SIDES, ShardGrid, shard_side, split_evenly, tiles_of
 
 shapes = st.tuples(st.integers(1, 300), st.integers(1, 300))
 

@@ -3,8 +3,8 @@
 import pytest
 
 from slideseg.errors import ConfigError, SlideError
-from slideseg.inputs import find_inputs, name_outputs, stem
 from slideseg.machine import available_memory, parse_size, usable_cores
+from slideseg.slide.inputs import find_inputs, name_outputs, stem
 
 
 def test_a_folder_stands_for_its_slides_and_a_zarr_for_itself(tmp_path):

@@ -15,25 +15,25 @@ from pyarrow import parquet
 from skimage.measure import regionprops
 
 import slideseg
-from slideseg import instances
+from slideseg import verification
 from slideseg.cli.info import facts_of
 from slideseg.errors import ConfigError, ModelError, ResultError
-from slideseg.grid import ShardGrid
-from slideseg.labelling.paint import label_image
-from slideseg.labelling.rules import Rules
+from slideseg.instances import run as instances
+from slideseg.instances import workers as reassembled
+from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import Rules
+from slideseg.instances.options import ObjectOptions, difference, model_objects, rules_of
 from slideseg.model.file import ModelObjects
-from slideseg.object_options import ObjectOptions, difference, model_objects, rules_of
-from slideseg.reassemble import objects as reassembled
-from slideseg.reassemble.pyramid import write_label_pyramid
+from slideseg.result import commit as commits
+from slideseg.result import result as results
+from slideseg.result.commit import commit
+from slideseg.result.create import create_result
+from slideseg.result.layout import ResultLayout
+from slideseg.result.pyramid import write_label_pyramid
+from slideseg.result.shards import ShardStore
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.store import commit as commits
-from slideseg.store import result as results
-from slideseg.store import verify as verification
-from slideseg.store.commit import commit
-from slideseg.store.create import create_result
-from slideseg.store.layout import ResultLayout
-from slideseg.store.shards import ShardStore
-from slideseg.store.verify import discard_damage, verify
+from slideseg.space.grid import ShardGrid
+from slideseg.verification import discard_damage, verify
 from tests.integration.conftest import run_slideseg
 
 NAMES = ("background", "nucleus", "border")

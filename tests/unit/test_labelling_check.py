@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slideseg.geometry import Box
-from slideseg.labelling.check import compare_window
-from slideseg.labelling.paint import label_image
-from slideseg.labelling.rules import Rules
+from slideseg.instances.labelling.check import compare_window
+from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import Rules
+from slideseg.space.box import Box
 from tests.properties.test_objects_equal_whole import blobs, rules_of_all_kinds
 
 RULES = Rules((1,), border=2, reach=2)

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
-from slideseg.geometry import Box
-from slideseg.grid import ShardGrid
-from slideseg.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
-from slideseg.labelling.paint import label_image
-from slideseg.labelling.rules import Place, Rules
+from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
+from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import Place, Rules
+from slideseg.space.box import Box
+from slideseg.space.grid import ShardGrid
 from tests.properties.test_objects_equal_whole import blobs, comb, spiral
 
 SHAPES = {"blobs": blobs(60, 3, 2), "comb": comb(21), "spiral": spiral(19), "full": np.ones((9, 12), np.uint8)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slideseg.labelling.paint import label_image
-from slideseg.labelling.rules import Rules
-from slideseg.labelling.split import find_peaks
+from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import Rules
+from slideseg.instances.labelling.split import find_peaks
 from tests.properties.test_objects_equal_whole import blobs, peaks_of
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from slideseg.errors import ResultError, ResultInUseError, RunError
-from slideseg.store import lease as module
-from slideseg.store.lease import Holder, Lease
+from slideseg.storage import lease as module
+from slideseg.storage.lease import Holder, Lease
 
 ROOT = Path(__file__).parents[2]
 
 
 HOLD = """
 import sys, time
-from slideseg.store.lease import Lease
+from slideseg.storage.lease import Lease
 with Lease(sys.argv[1]):
     print("go", flush=True)
     time.sleep(60)
@@ -164,7 +164,7 @@ def test_a_folder_that_is_missing_is_one_line(tmp_path):
 def test_a_bucket_works_like_a_folder(monkeypatch):
     obstore = pytest.importorskip("obstore.store")
     bucket = obstore.MemoryStore()
-    monkeypatch.setattr("slideseg.store.location._open_bucket", lambda *_, **__: module_store(bucket))
+    monkeypatch.setattr("slideseg.storage.place._open_bucket", lambda *_, **__: module_store(bucket))
     with Lease("s3://bucket/x.zarr"), pytest.raises(ResultInUseError), Lease("s3://bucket/x.zarr"):
         pass
     with Lease("s3://bucket/x.zarr"):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torchmetrics.detection import PanopticQuality
 
-from slideseg.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
-from slideseg.metrics.overlap import OverlapTable
+from slideseg.evaluation.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
+from slideseg.evaluation.metrics.overlap import OverlapTable
 
 
 def squares(*boxes: tuple[int, int, int, int], shape: tuple[int, int] = (40, 40)) -> np.ndarray:

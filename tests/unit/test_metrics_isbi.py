@@ -10,8 +10,8 @@ from scipy.stats import entropy
 from skimage.filters import gaussian, threshold_otsu
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from slideseg.metrics import isbi
-from slideseg.metrics.isbi import IsbiScores, isbi_scores
+from slideseg.evaluation.metrics import isbi
+from slideseg.evaluation.metrics.isbi import IsbiScores, isbi_scores
 
 PERFECT = IsbiScores(0.0, 0.0, 0.0, 1.0, 1.0)
 

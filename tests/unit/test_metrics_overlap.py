@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slideseg.metrics import overlap
-from slideseg.metrics.overlap import ROWS_AT_ONCE, OverlapTable, add_up, totals
+from slideseg.evaluation.metrics import overlap
+from slideseg.evaluation.metrics.overlap import ROWS_AT_ONCE, OverlapTable, add_up, totals
 
 LABELS = arrays(np.int32, st.shared(st.tuples(st.integers(1, 9), st.integers(1, 9)), key="shape"), elements=st.integers(0, 5))
 

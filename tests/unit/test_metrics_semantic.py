@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slideseg.metrics.semantic import OTHERS, SemanticCounts, semantic_scores, summarise
+from slideseg.evaluation.metrics.semantic import OTHERS, SemanticCounts, semantic_scores, summarise
 
 CLASSES = [(0, "background"), (1, "nucleus"), (2, "border")]
 LABELS = arrays(np.int32, st.shared(st.tuples(st.integers(1, 9), st.integers(1, 9)), key="shape"), elements=st.integers(0, 300))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
-from slideseg.mirror import read_mirrored
 from slideseg.slide.array import ArraySlide
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.space.box import Box
 from slideseg.testing.slides import FailingSlide
 
 IMAGE = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40, 1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.store.ngff import label_metadata, labels_metadata, multiscales, omero_metadata
+from slideseg.result.ngff import label_metadata, labels_metadata, multiscales, omero_metadata
 
 
 def place(entry: dict, level: int) -> tuple[list, list]:

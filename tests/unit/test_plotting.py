@@ -11,7 +11,7 @@ from PIL import Image
 
 import slideseg
 from slideseg.errors import ConfigError, ResultError
-from slideseg.plotting import bar_length
+from slideseg.pictures.plot import bar_length
 from tests.made_results import blobs, make_result
 
 mpl.use("Agg")

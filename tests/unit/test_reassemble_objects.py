@@ -6,8 +6,8 @@ import numpy as np
 import zarr
 
 import slideseg
-from slideseg.reassemble.objects import WORK, clear_work
-from slideseg.store.location import open_store
+from slideseg.instances.workers import WORK, clear_work
+from slideseg.storage.place import open_store
 from tests.made_results import make_result
 
 

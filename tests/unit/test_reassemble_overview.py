@@ -6,13 +6,13 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.geometry import Box
-from slideseg.grid import ShardGrid
-from slideseg.reassemble.overview import block_mean, display_window, plan_overview, to_uint8, write_overview
+from slideseg.result.layout import ResultLayout
+from slideseg.result.overview import block_mean, display_window, plan_overview, to_uint8, write_overview
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.base import Level
 from slideseg.slide.reader import Facts, Reader, make_levels
-from slideseg.store.layout import ResultLayout
+from slideseg.space.box import Box
+from slideseg.space.grid import ShardGrid
 
 
 class Pyramid(Reader):

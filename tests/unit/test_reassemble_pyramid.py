@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from slideseg.errors import ResultError
-from slideseg.grid import ShardGrid
-from slideseg.reassemble.pyramid import mean_2x2, mode_2x2, write_pyramid
-from slideseg.store.arrays import create_array, write_shard
-from slideseg.store.layout import ArrayPlan, level_shapes
-from slideseg.store.location import open_store
+from slideseg.result.arrays import create_array, write_shard
+from slideseg.result.layout import ArrayPlan, level_shapes
+from slideseg.result.pyramid import mean_2x2, mode_2x2, write_pyramid
+from slideseg.space.grid import ShardGrid
+from slideseg.storage.place import open_store
 
 
 def naive(array: np.ndarray, choose) -> np.ndarray:

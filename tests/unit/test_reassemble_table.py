@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import slideseg
-from slideseg.reassemble import table
+from slideseg.instances import table
 from tests.made_results import make_result
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slideseg.report import Report, SlideReport
+from slideseg.tasks.report import Report, SlideReport
 
 
 def slide(status, code=0):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slideseg.errors import ConfigError, SlideError
-from slideseg.geometry import Box
-from slideseg.resample import ResampledSlide, choose_level, weights
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
+from slideseg.slide.resampled import ResampledSlide, choose_level, weights
+from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
 RNG = np.random.default_rng(3)

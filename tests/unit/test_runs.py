@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from slideseg.labelling.runs import components, join_runs, runs_of
+from slideseg.instances.labelling.runs import components, join_runs, runs_of
 
 
 def by_scipy(count, one, other):

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 RGB = np.random.default_rng(4).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 

@@ -7,10 +7,10 @@ import pytest
 import tifffile
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 from slideseg.testing.slides import FailingSlide, SlowSlide
 
 GREY = np.random.default_rng(6).integers(0, 60000, (2500, 1300), dtype=np.uint16)

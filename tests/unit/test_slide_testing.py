@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 from slideseg.testing.slides import FailingSlide, PatternSlide, SlowSlide, write_pyramid
 
 GREY = np.arange(48 * 70, dtype=np.uint16).reshape(48, 70)

@@ -8,10 +8,10 @@ import tifffile
 from PIL import Image, ImageOps
 
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
 from slideseg.slide.open import open_slide
 from slideseg.slide.tiff import TiffSlide
 from slideseg.slide.tiff_metadata import aperio_mpp, ome_mpp, ome_pixels
+from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
 RNG = np.random.default_rng(5)

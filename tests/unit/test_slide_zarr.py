@@ -10,8 +10,8 @@ import zarr
 
 import slideseg.slide.zarr
 from slideseg.errors import SlideError
-from slideseg.geometry import Box
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (3, 48, 64), dtype=np.uint8)
 

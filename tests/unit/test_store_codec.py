@@ -6,10 +6,10 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.store.arrays import create_array, finished_shards, read_shard, write_shard
-from slideseg.store.codec import DamagedShardError, decode_shard, encode_shard
-from slideseg.store.layout import ArrayPlan
-from slideseg.store.location import open_store
+from slideseg.result.arrays import create_array, finished_shards, read_shard, write_shard
+from slideseg.result.codec import DamagedShardError, decode_shard, encode_shard
+from slideseg.result.layout import ArrayPlan
+from slideseg.storage.place import open_store
 
 PLANS = [
     ArrayPlan("a/0", "yx", (1, 1), 512),

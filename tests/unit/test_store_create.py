@@ -14,11 +14,12 @@ import pytest
 import zarr
 
 from slideseg.errors import ConfigError, ResultError, RunError
-from slideseg.grid import ShardGrid
-from slideseg.store import arrays, location
-from slideseg.store.create import create_result, first_difference
-from slideseg.store.layout import ResultLayout
-from slideseg.store.shards import ShardStore
+from slideseg.result import arrays
+from slideseg.result.create import create_result, first_difference
+from slideseg.result.layout import ResultLayout
+from slideseg.result.shards import ShardStore
+from slideseg.space.grid import ShardGrid
+from slideseg.storage import place as location
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ({"id": 0, "name": "background", "color": "#000000"}, {"id": 1, "name": "nucleus", "color": "#ff8000"})
@@ -110,7 +111,7 @@ def test_a_missing_array_is_created_again(tmp_path):
 
 def test_a_killed_creation_is_resumed(tmp_path, monkeypatch):
     path = tmp_path / "x.zarr"
-    monkeypatch.setattr("slideseg.store.create.create_array", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("slideseg.result.create.create_array", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         create(path)
     monkeypatch.undo()
@@ -149,7 +150,7 @@ def test_a_deletion_killed_at_its_start_goes_on(tmp_path, monkeypatch):
     path, lay = tmp_path / "x.zarr", layout()
     create(path)
     fill(path, lay)
-    monkeypatch.setattr("slideseg.store.create.delete", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("slideseg.result.create.delete", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         create(path, overwrite=True)
     monkeypatch.undo()
@@ -237,9 +238,9 @@ def test_a_shard_without_its_class_map_is_not_done(tmp_path, monkeypatch):
 KILLED = """
     import sys
     import numpy as np
-    from slideseg.store.arrays import write_shard
-    from slideseg.store.layout import ArrayPlan
-    from slideseg.store.location import open_store
+    from slideseg.result.arrays import write_shard
+    from slideseg.result.layout import ArrayPlan
+    from slideseg.storage.place import open_store
     store = open_store(sys.argv[1])
     plan = ArrayPlan("labels/segmentation/0", "yx", (2048, 2048), 2048)
     value = np.random.default_rng(0).integers(0, 255, (2048, 2048)).astype(np.uint8)

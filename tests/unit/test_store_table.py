@@ -10,9 +10,9 @@ import pytest
 from zarr.storage import ObjectStore
 
 from slideseg.errors import ResultError
-from slideseg.store.layout import TABLE
-from slideseg.store.location import open_store
-from slideseg.store.table import InBucket, open_table, sum_table, table_hash
+from slideseg.result.layout import TABLE
+from slideseg.result.table import InBucket, open_table, sum_table, table_hash
+from slideseg.storage.place import open_store
 
 ROWS = 400_000
 

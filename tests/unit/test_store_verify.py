@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from slideseg.errors import ResultError
-from slideseg.grid import ShardGrid
-from slideseg.reassemble.overview import write_overview
-from slideseg.reassemble.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.result.commit import commit
+from slideseg.result.create import create_result
+from slideseg.result.layout import ResultLayout
+from slideseg.result.overview import write_overview
+from slideseg.result.pyramid import write_label_pyramid, write_probability_pyramid
+from slideseg.result.result import is_result, open_result
+from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
-from slideseg.store.commit import commit
-from slideseg.store.create import create_result
-from slideseg.store.layout import ResultLayout
-from slideseg.store.result import is_result, open_result
-from slideseg.store.shards import ShardStore
-from slideseg.store.verify import discard_damage, verify
+from slideseg.space.grid import ShardGrid
+from slideseg.verification import discard_damage, verify
 
 CLASSES = ({"id": 0, "name": "background", "color": "#000000"}, {"id": 1, "name": "nucleus", "color": "#ff8000"})
 LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, 0.5, "a slide")

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from slideseg.errors import ConfigError
-from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
-from slideseg.tissue import BLOCK, TissueMap, can_detect, detect_tissue, map_of_mask, map_of_mask_slide
+from slideseg.slide.tissue import BLOCK, TissueMap, can_detect, detect_tissue, map_of_mask, map_of_mask_slide
+from slideseg.space.box import Box
 
 GLASS, PINK = (242, 241, 243), (225, 170, 200)
 

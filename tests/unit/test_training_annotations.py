@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slideseg.errors import DataError
-from slideseg.geometry import Box
-from slideseg.training.annotations import PolygonLabels, fill, read_annotations
-from slideseg.training.labels import IGNORED, View
+from slideseg.space.box import Box
+from slideseg.training.data.annotations import PolygonLabels, fill, read_annotations
+from slideseg.training.data.labels import IGNORED, View
 
 CLASSES = ("background", "Tumor", "stroma")
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.training import augment as module
-from slideseg.training.augment import AugmentConfig, augment, draw, window_side
-from slideseg.training.warp import Warp, source_of, turned
-from slideseg.training.windows import Windows, join
+from slideseg.training.samples import augment as module
+from slideseg.training.samples.augment import AugmentConfig, augment, draw, window_side
+from slideseg.training.samples.warp import Warp, source_of, turned
+from slideseg.training.samples.windows import Windows, join
 
 ALL = {
     "elastic": {"sigma": 4},

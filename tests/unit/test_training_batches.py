@@ -11,9 +11,9 @@ import tifffile
 import torch
 
 from slideseg.errors import DataError
-from slideseg.training.batches import Batches
-from slideseg.training.config import parse_config
-from slideseg.training.group import Group
+from slideseg.training.learning.group import Group
+from slideseg.training.recipe.schema import parse_config
+from slideseg.training.samples.batches import Batches
 
 if TYPE_CHECKING:
     from pathlib import Path

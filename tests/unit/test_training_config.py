@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from slideseg.errors import ConfigError
-from slideseg.training.config import TrainConfig, load_config, parse_config
+from slideseg.training.recipe.schema import TrainConfig, load_config, parse_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slideseg.training import curves
-from slideseg.training.curves import draw_curves
+from slideseg.training.record import curves
+from slideseg.training.record.curves import draw_curves
 
 
 def rows(epochs, **columns):

@@ -12,15 +12,15 @@ from PIL import Image
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError, DataError, SlideError
-from slideseg.geometry import Box
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 from slideseg.testing.slides import write_pyramid
-from slideseg.training import dataset
-from slideseg.training.dataset import DataConfig, open_data
-from slideseg.training.items import crop
-from slideseg.training.labels import instances_of, median_diameter, nearest_index
-from slideseg.training.sampling import Sampler, SamplingConfig
-from slideseg.training.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
+from slideseg.training.data import dataset
+from slideseg.training.data.dataset import DataConfig, open_data
+from slideseg.training.data.items import crop
+from slideseg.training.data.labels import instances_of, median_diameter, nearest_index
+from slideseg.training.data.sampling import Sampler, SamplingConfig
+from slideseg.training.samples.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
 
 TWO = ("background", "thing")
 THREE = ("background", "one", "two")

@@ -12,21 +12,22 @@ import torch
 from pydantic import ValidationError
 
 from slideseg.errors import DataError
-from slideseg.geometry import Box
 from slideseg.model.unet import UNet
 from slideseg.slide.array import ArraySlide
-from slideseg.training import batches, dataset
-from slideseg.training.batches import Batches
-from slideseg.training.config import parse_config
-from slideseg.training.group import Group
-from slideseg.training.items import Item
-from slideseg.training.labels import IGNORED, LabelValues, RasterLabels, View, instances_of
-from slideseg.training.learner import Learner
-from slideseg.training.pictures import UNKNOWN
+from slideseg.space.box import Box
+from slideseg.training.data import dataset
+from slideseg.training.data.items import Item
+from slideseg.training.data.labels import IGNORED, LabelValues, RasterLabels, View, instances_of
+from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
+from slideseg.training.data.sources import SourceConfig
+from slideseg.training.learning.group import Group
+from slideseg.training.learning.learner import Learner
+from slideseg.training.learning.validate import validate
 from slideseg.training.preview import GREY, target_picture
-from slideseg.training.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
-from slideseg.training.sources import SourceConfig
-from slideseg.training.validate import validate
+from slideseg.training.recipe.schema import parse_config
+from slideseg.training.record.pictures import UNKNOWN
+from slideseg.training.samples import batches
+from slideseg.training.samples.batches import Batches
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.training.loss import LossConfig, cross_entropy, dice_loss, loss_of
+from slideseg.training.learning.loss import LossConfig, cross_entropy, dice_loss, loss_of
 
 
 def logits_of(*shares):

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from slideseg.training.optimise import OptimiserConfig, Schedule, ScheduleConfig, clip, make_optimiser, restore_optimiser
+from slideseg.training.learning.optimise import (
+    OptimiserConfig,
+    Schedule,
+    ScheduleConfig,
+    clip,
+    make_optimiser,
+    restore_optimiser,
+)
 
 STEPS = 12
 

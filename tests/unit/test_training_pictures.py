@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slideseg.training.pictures import GAP, HEADER, LARGEST, SMALLEST, picture
+from slideseg.training.record.pictures import GAP, HEADER, LARGEST, SMALLEST, picture
 
 COLORS = ("#000000", "#ff0000", "#0000ff")
 

@@ -7,7 +7,7 @@ import torch
 
 from slideseg.training import preview
 from slideseg.training.preview import CAPTION, CELL, GAP, heat, picture_of, preview_sheet, target_picture
-from slideseg.training.windows import Windows
+from slideseg.training.samples.windows import Windows
 
 
 def windows_of(side, channels=1, value=0.5):

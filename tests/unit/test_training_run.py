@@ -14,14 +14,14 @@ import yaml
 
 import slideseg
 from slideseg.errors import ConfigError, ResultInUseError
-from slideseg.store.lease import Holder
+from slideseg.storage.lease import Holder
+from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.run import write_preview
-from slideseg.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slideseg.training.progress import TrainProgress
+    from slideseg.training.record.progress import TrainProgress
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ from tensorboardX.proto.event_pb2 import Event
 from slideseg.errors import ConfigError, ResultError, ResultInUseError, RunError
 from slideseg.model.file import ModelClass, ModelInfo, ModelInput, load_model_file
 from slideseg.model.unet import UNet, UNetConfig
-from slideseg.store.lease import Holder, Lease
-from slideseg.store.location import list_keys, write_key
-from slideseg.training import run_folder as module
-from slideseg.training.checkpoint import Checkpoint
-from slideseg.training.pictures import picture
-from slideseg.training.run_folder import RunFolder
+from slideseg.storage.lease import Holder, Lease
+from slideseg.storage.place import list_keys, write_key
+from slideseg.training.record import run_folder as module
+from slideseg.training.record.checkpoint import Checkpoint
+from slideseg.training.record.pictures import picture
+from slideseg.training.record.run_folder import RunFolder
 
 CONFIG = "epochs: 3\noptimiser:\n  name: sgd\n  lr: 0.01\nscales: [1, 2]\n"
 FILES = {"/data/x.tif": "aa", "/data/y.tif": "bb"}
@@ -47,7 +47,7 @@ def folder(request, path, monkeypatch):
     from zarr.storage import ObjectStore  # noqa: PLC0415
 
     bucket = obstore.MemoryStore()
-    monkeypatch.setattr("slideseg.store.location._open_bucket", lambda *_, **__: ObjectStore(bucket))
+    monkeypatch.setattr("slideseg.storage.place._open_bucket", lambda *_, **__: ObjectStore(bucket))
     return RunFolder("s3://bucket/run")
 
 
@@ -388,7 +388,7 @@ def test_a_kill_between_any_two_writes_is_made_good(folder, monkeypatch):
             module.delete_key(folder._store, key)
         with monkeypatch.context() as patch:
             patch.setattr(module, "write_key", write := dying_after(writes))
-            patch.setattr("slideseg.training.checkpoint.write_key", write)
+            patch.setattr("slideseg.training.record.checkpoint.write_key", write)
             try:
                 train(again(folder))
                 finished = True

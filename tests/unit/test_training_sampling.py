@@ -8,12 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.geometry import Box
 from slideseg.slide.array import ArraySlide
-from slideseg.training import sampling
-from slideseg.training.items import Item
-from slideseg.training.labels import LabelValues, RasterLabels, View
-from slideseg.training.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
+from slideseg.space.box import Box
+from slideseg.training.data import sampling
+from slideseg.training.data.items import Item
+from slideseg.training.data.labels import LabelValues, RasterLabels, View
+from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
 
 RNG = np.random.default_rng(1)
 

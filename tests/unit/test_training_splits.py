@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.training.splits import SplitConfig, choose_by_fraction, split
+from slideseg.training.data.splits import SplitConfig, choose_by_fraction, split
 
 
 @dataclass(frozen=True)

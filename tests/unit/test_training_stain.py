@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.training.stain import (
+from slideseg.training.samples.stain import (
     STAINED,
     UNITS,
     USUAL_DIAMETER,

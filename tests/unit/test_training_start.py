@@ -13,12 +13,12 @@ import torch
 from slideseg.errors import ModelError
 from slideseg.model.file import ModelInfo, save_model
 from slideseg.model.unet import UNet
-from slideseg.training.batches import Batches
-from slideseg.training.config import TrainConfig, parse_config
-from slideseg.training.group import Group
-from slideseg.training.loop import fit
-from slideseg.training.run_folder import RunFolder
-from slideseg.training.start import read_start
+from slideseg.training.learning.group import Group
+from slideseg.training.learning.loop import fit
+from slideseg.training.learning.start import read_start
+from slideseg.training.recipe.schema import TrainConfig, parse_config
+from slideseg.training.record.run_folder import RunFolder
+from slideseg.training.samples.batches import Batches
 
 if TYPE_CHECKING:
     from pathlib import Path

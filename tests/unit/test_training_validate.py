@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slideseg.training.validate import class_map, confusion, scores_of
+from slideseg.training.learning.validate import class_map, confusion, scores_of
 
 NAMES = ["background", "a", "b"]
 LOSSES = torch.tensor([6.0, 3.0])

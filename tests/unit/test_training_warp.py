@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from slideseg.training.warp import Warp, mirrored, source_of, spread, turned, warp
-from slideseg.training.windows import Windows
+from slideseg.training.samples.warp import Warp, mirrored, source_of, spread, turned, warp
+from slideseg.training.samples.windows import Windows
 
 CPU = torch.device("cpu")
 NONE = np.zeros((2, 3, 3))

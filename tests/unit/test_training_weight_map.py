@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 from pydantic import ValidationError
 from scipy import ndimage
 
-from slideseg.training.weight_map import WeightMapConfig, balance_of, reach_of, two_distances, weight_map
+from slideseg.training.samples.weight_map import WeightMapConfig, balance_of, reach_of, two_distances, weight_map
 
 PLAIN = WeightMapConfig(balance=False)
 

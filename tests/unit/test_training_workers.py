@@ -17,12 +17,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from slideseg.training.batches import Patches
-from slideseg.training.checkpoint import Checkpoint
-from slideseg.training.config import parse_config
-from slideseg.training.group import Group
-from slideseg.training.learner import Learner
-from slideseg.training.sync_norm import synchronise
+from slideseg.training.learning.group import Group
+from slideseg.training.learning.learner import Learner
+from slideseg.training.learning.sync_norm import synchronise
+from slideseg.training.recipe.schema import parse_config
+from slideseg.training.record.checkpoint import Checkpoint
+from slideseg.training.samples.batches import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

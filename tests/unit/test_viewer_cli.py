@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from slideseg.cli import main
-from slideseg.instances import objects
+from slideseg.instances.run import objects
 from slideseg.viewer import chromium
 from slideseg.viewer.place import check_place
 from slideseg.viewer.run import View

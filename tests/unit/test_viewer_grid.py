@@ -2,7 +2,7 @@
 
 import pytest
 
-from slideseg.geometry import Box
+from slideseg.space.box import Box
 from slideseg.viewer.grid import TILE, TileGrid
 
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from slideseg.errors import ResultError
-from slideseg.geometry import Box
-from slideseg.store.overlay import MANY, MANY_COLORS
-from slideseg.store.result import open_result
+from slideseg.pictures.overlay import MANY, MANY_COLORS
+from slideseg.result.result import open_result
+from slideseg.space.box import Box
 from slideseg.viewer.layers import MARGIN, ClassLayer, ObjectLayer, outlines
 from slideseg.viewer.shards import ShardCache
 from tests.made_results import CLASSES, blobs, make_result

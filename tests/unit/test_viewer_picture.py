@@ -8,10 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from slideseg.geometry import Box
+from slideseg.result.result import open_result
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
-from slideseg.store.result import open_result
+from slideseg.space.box import Box
 from slideseg.testing.slides import write_pyramid
 from slideseg.viewer.picture import MOST_SIDE, PictureLayer, mixed, picture_of
 from slideseg.viewer.shards import ShardCache

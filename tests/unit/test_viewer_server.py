@@ -10,7 +10,7 @@ from PIL import Image
 
 import slideseg
 from slideseg.errors import ConfigError, ResultError
-from slideseg.instances import objects
+from slideseg.instances.run import objects
 from slideseg.viewer.run import listen
 from slideseg.viewer.server import PAGE
 from tests.made_results import CLASSES, blobs, make_result

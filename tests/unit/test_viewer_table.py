@@ -11,11 +11,11 @@ import pytest
 from zarr.storage import ObjectStore
 
 from slideseg.errors import ResultError
-from slideseg.instances import objects
-from slideseg.store.layout import TABLE
-from slideseg.store.location import open_store
-from slideseg.store.result import open_result
-from slideseg.store.table import InBucket, sum_table
+from slideseg.instances.run import objects
+from slideseg.result.layout import TABLE
+from slideseg.result.result import open_result
+from slideseg.result.table import InBucket, sum_table
+from slideseg.storage.place import open_store
 from slideseg.viewer.table import TableReader
 from tests.made_results import blobs, make_result
 

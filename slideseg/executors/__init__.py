@@ -1,1 +1,0 @@
-"""How the shards of a plan are run."""

@@ -1,0 +1,1 @@
+"""From a class map to objects and their table."""

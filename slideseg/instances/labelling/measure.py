@@ -1,0 +1,299 @@
+"""Measure objects in one shard, add up what several shards measured of one, and tell its size and form.
+
+Everything that is added up is a whole number, but for images of fractions, so the sums don't depend on the shards. The numbers
+are those of scikit-image's ``regionprops``.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.instances.labelling.growth import of_classes
+from slideseg.instances.labelling.hull import hulls_of, in_order, pixels_in_hulls, points_of_runs
+from slideseg.instances.labelling.runs import Ints, Runs, expand, runs_of
+from slideseg.space.box import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from slideseg.instances.labelling.rules import Place
+
+HALO = 2
+"""Pixels around a shard that decide the perimeters in it."""
+KINDS = {1: (5, 7, 15, 17, 25, 27), 2: (21, 33), 3: (13, 23)}
+"""Pixels of an outline by their neighbours in it, 1 + 2 for each at a side + 10 for each at a corner: steps to the side, to the
+corner, or one of each."""
+KIND_LENGTHS = (1.0, 2**0.5, (1 + 2**0.5) / 2)
+"""What a pixel of each kind adds to the perimeter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What adds up: one row an object, or a part of one. All are whole numbers."""
+
+    id: Ints
+    """Objects, in order."""
+    class_id: Ints
+    """Class; 0 for a part that only has pixels that the object grew to."""
+    plane: Ints
+    """Plane of a stack."""
+    pixels: Ints
+    """How many pixels."""
+    box: Ints
+    """(n, 4) first and last row and column: y0, x0, y1, x1, half-open."""
+    moments: Ints
+    """(n, 5) sums of y, x, y y, x x and y x over the pixels, from the box's first pixel."""
+    outline: Ints
+    """(n, 3) pixels of the outline of each of `KINDS`."""
+    probability: Ints
+    """Sum of 255 p that a pixel is no background; 0 where probabilities are not kept."""
+    intensity: np.ndarray
+    """(n, c) sums of the image's channels over the pixels; c is 0 without an image. Fractions where the image has such."""
+    hull: Ints
+    """(m, 2) corners of all hulls, doubled, one hull after the other."""
+    corners: Ints
+    """How many corners each hull has."""
+
+    def select(self, wanted: NDArray[np.bool_]) -> Measures:
+        """Return some of the objects."""
+        hull = self.hull[np.repeat(wanted, self.corners)]
+        rows = {one.name: getattr(self, one.name)[wanted] for one in fields(self) if one.name != "hull"}
+        return Measures(**rows, hull=hull)
+
+    def to_bytes(self) -> bytes:
+        """Return the measures as bytes."""
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, **{one.name: getattr(self, one.name) for one in fields(self)})
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Measures:
+        """Read back what `to_bytes` wrote."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return cls(**{one.name: file[one.name] for one in fields(cls)})
+
+
+def chained(pieces: Sequence[Measures]) -> Measures:
+    """Return all rows of several measures, one after the other."""
+    return Measures(**{one.name: np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(Measures)})
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What is known of the pixels of a shard, besides their objects."""
+
+    class_map: np.ndarray
+    """Class ids (y, x)."""
+    foreground: np.ndarray | None = None
+    """255 p (y, x) that a pixel is no background."""
+    image: np.ndarray | None = None
+    """The image (y, x, c)."""
+
+
+def measure(labels: np.ndarray, pixels: Pixels, place: Place, classes: tuple[int, ...]) -> Measures:
+    """Measure the objects and parts of objects in a shard.
+
+    Args:
+        labels: object ids (y, x) of the shard and what there is of the image within `HALO` around it.
+        pixels: what is known of the shard's own pixels.
+        place: where the shard lies.
+        classes: the classes that make objects.
+    """
+    outer = place.box.grow(HALO).intersect(Box.of_shape(place.shape_yx))
+    owned = labels[place.box.relative_to(outer).slices]
+    core = of_classes(pixels.class_map, classes)
+    runs = runs_of((owned.astype(np.int64) << 8) | core)
+    used = np.flatnonzero(runs.value >> 8)
+    ids, which = np.unique(runs.value[used] >> 8, return_inverse=True)
+    local = np.zeros(runs.begin.size, np.int64)
+    local[used] = which + 1
+    row, start = runs.row[used] + place.box.y0, runs.start[used] + place.box.x0
+    stop = start + runs.length[used]
+    box = _boxes(ids.size, which, row, start, stop)
+    class_id = np.zeros(ids.size, np.int64)
+    np.maximum.at(class_id, which, runs.value[used] & 255)
+    hull_of, hull = hulls_of(*points_of_runs(which, row, start, stop)) if ids.size else (which, np.empty((0, 2), np.int64))
+    return Measures(
+        id=ids,
+        class_id=class_id,
+        plane=np.full(ids.size, place.plane),
+        pixels=_sums(ids.size, which, stop - start),
+        box=box,
+        moments=_moments(ids.size, which, row - box[which, 0], start - box[which, 1], stop - box[which, 1]),
+        outline=_outline(labels, outer, place.box, runs, local, ids.size),
+        probability=_weighted(runs, local, pixels.foreground, ids.size),
+        intensity=_intensities(runs, local, pixels.image, ids.size),
+        hull=hull,
+        corners=np.bincount(hull_of, minlength=ids.size),
+    )
+
+
+def _sums(count: int, which: Ints, values: Ints) -> Ints:
+    out = np.zeros(count, np.int64)
+    np.add.at(out, which, values)
+    return out
+
+
+def _boxes(count: int, which: Ints, row: Ints, start: Ints, stop: Ints) -> Ints:
+    box = np.empty((count, 4), np.int64)
+    box[:, :2], box[:, 2:] = np.iinfo(np.int64).max, -1
+    np.minimum.at(box[:, 0], which, row)
+    np.minimum.at(box[:, 1], which, start)
+    np.maximum.at(box[:, 2], which, row + 1)
+    np.maximum.at(box[:, 3], which, stop)
+    return box
+
+
+def _moments(count: int, which: Ints, y: Ints, start: Ints, stop: Ints) -> Ints:
+    length = stop - start
+    x = (start + stop - 1) * length // 2
+    xx = _squares_below(stop) - _squares_below(start)
+    return np.stack([_sums(count, which, one) for one in (y * length, x, y * y * length, xx, y * x)], axis=-1)
+
+
+def _squares_below(n: Ints) -> Ints:
+    """Return 0 + 1 + 4 + ... + (n - 1)^2."""
+    return (n - 1) * n * (2 * n - 1) // 6
+
+
+def _outline(labels: np.ndarray, outer: Box, inner: Box, runs: Runs, local: Ints, count: int) -> Ints:
+    """Count the pixels of each object's outline by their kind."""
+    around = inner.grow(HALO)
+    padded = np.zeros(around.shape, labels.dtype)
+    padded[outer.relative_to(around).slices] = labels
+    width = padded.shape[1]
+    middle = padded[1:-1, 1:-1]
+    edge = np.zeros(padded.shape, np.bool_)
+    same = (middle == padded[:-2, 1:-1]) & (middle == padded[2:, 1:-1])
+    same &= (middle == padded[1:-1, :-2]) & (middle == padded[1:-1, 2:])
+    edge[1:-1, 1:-1] = ~same & (middle > 0)
+    y, x = np.nonzero(edge[HALO:-HALO, HALO:-HALO])
+    at = (y + HALO) * width + x + HALO
+    flat, is_edge = padded.reshape(-1), edge.reshape(-1)
+    code = np.ones(at.size, np.int64)
+    for step in (-width, -1, 1, width):
+        code += 2 * (is_edge[at + step] & (flat[at + step] == flat[at]))
+    for step in (-width - 1, -width + 1, width - 1, width + 1):
+        code += 10 * (is_edge[at + step] & (flat[at + step] == flat[at]))
+    which = local[np.searchsorted(runs.begin, y * runs.shape[1] + x, "right") - 1] - 1
+    kind_of = np.zeros(50, np.int64)
+    for kind, codes in KINDS.items():
+        kind_of[list(codes)] = kind
+    counts = np.bincount(which * 4 + kind_of[code], minlength=4 * count).reshape(count, 4)
+    return counts[:, 1:].astype(np.int64)
+
+
+def _weighted(runs: Runs, local: Ints, foreground: np.ndarray | None, count: int) -> Ints:
+    if foreground is None:
+        return np.zeros(count, np.int64)
+    sums = np.add.reduceat(foreground.reshape(-1).astype(np.int64), runs.begin)
+    return _sums(count + 1, local, sums)[1:]
+
+
+def _intensities(runs: Runs, local: Ints, image: np.ndarray | None, count: int) -> np.ndarray:
+    if image is None:
+        return np.zeros((count, 0), np.int64)
+    wide = np.int64 if image.dtype.kind in "bui" else np.float64
+    sums = np.zeros((count, image.shape[-1]), wide)
+    used = np.flatnonzero(local)
+    if used.size:
+        length = runs.length[used]
+        values = image.reshape(-1, image.shape[-1])[expand(runs.begin[used], runs.begin[used] + length)]
+        np.add.at(sums, local[used] - 1, np.add.reduceat(values, np.cumsum(length) - length, axis=0, dtype=wide))
+    return sums
+
+
+def merged(parts: Measures) -> Measures:
+    """Add up the rows of each object; returns one row an object, in order."""
+    if not parts.id.size:
+        return parts
+    order = np.argsort(parts.id, kind="stable")
+    ids, starts, which = np.unique(parts.id[order], return_index=True, return_inverse=True)
+    box = np.concatenate(
+        [np.minimum.reduceat(parts.box[order, :2], starts), np.maximum.reduceat(parts.box[order, 2:], starts)], axis=1
+    )
+    back = which[np.argsort(order)]
+    moments = _shifted(parts, box[back])
+    hull_of, hull = hulls_of(*in_order(np.repeat(back, parts.corners), parts.hull))
+    return Measures(
+        id=ids,
+        class_id=np.maximum.reduceat(parts.class_id[order], starts),
+        plane=parts.plane[order][starts],
+        pixels=np.add.reduceat(parts.pixels[order], starts),
+        box=box,
+        moments=np.add.reduceat(moments[order], starts),
+        outline=np.add.reduceat(parts.outline[order], starts),
+        probability=np.add.reduceat(parts.probability[order], starts),
+        intensity=np.add.reduceat(parts.intensity[order], starts),
+        hull=hull,
+        corners=np.bincount(hull_of, minlength=ids.size),
+    )
+
+
+def _shifted(parts: Measures, box: Ints) -> np.ndarray:
+    """Return each part's moments from the first pixel of another box; as Python's whole numbers, which have no largest."""
+    y, x, yy, xx, yx = parts.moments.astype(object).T
+    pixels = parts.pixels.astype(object)
+    dy, dx = (parts.box[:, :2] - box[:, :2]).astype(object).T
+    shifted = (
+        y + dy * pixels,
+        x + dx * pixels,
+        yy + 2 * dy * y + dy * dy * pixels,
+        xx + 2 * dx * x + dx * dx * pixels,
+        yx + dy * x + dx * y + dy * dx * pixels,
+    )
+    return np.stack(shifted, axis=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Size and form of objects, in pixels. Places are counted from the outer corner of the image's first pixel."""
+
+    centroid: NDArray[np.float64]
+    """(n, 2) y and x."""
+    perimeter: NDArray[np.float64]
+    """Length of the outline."""
+    major_axis: NDArray[np.float64]
+    """Length of the longer axis of the ellipse with the same second moments."""
+    minor_axis: NDArray[np.float64]
+    """Length of the shorter one."""
+    eccentricity: NDArray[np.float64]
+    """Of that ellipse: 0 for a circle, towards 1 for a line."""
+    orientation: NDArray[np.float64]
+    """Angle from the rows' axis (y) to the longer axis, in radians, from -pi/2 to pi/2."""
+    solidity: NDArray[np.float64]
+    """Share of the convex hull's pixels that are the object's."""
+
+
+def forms_of(whole: Measures) -> Forms:
+    """Tell the form of whole objects."""
+    pixels = whole.pixels.astype(object)
+    y, x, yy, xx, yx = whole.moments.astype(object).T
+    a, c, b = (
+        _divided(pixels * two - one * other, pixels * pixels) for two, one, other in ((xx, x, x), (yy, y, y), (yx, y, x))
+    )
+    spread = np.sqrt(4 * b * b + (a - c) ** 2)
+    longer, shorter = (a + c + spread) / 2, np.maximum((a + c - spread) / 2, 0)
+    centroid = np.stack([_divided(y, pixels), _divided(x, pixels)], axis=-1) + whole.box[:, :2] + 0.5
+    hull_of = np.repeat(np.arange(whole.id.size), whole.corners)
+    in_hull = pixels_in_hulls(hull_of, whole.hull) if whole.id.size else whole.pixels
+    return Forms(
+        centroid=centroid,
+        perimeter=whole.outline @ np.array(KIND_LENGTHS),
+        major_axis=4 * np.sqrt(longer),
+        minor_axis=4 * np.sqrt(shorter),
+        eccentricity=np.sqrt(1 - np.divide(shorter, longer, out=np.ones_like(longer), where=longer > 0)),
+        orientation=np.where(a == c, np.where(b > 0, np.pi / 4, -np.pi / 4), np.arctan2(2 * b, c - a) / 2),
+        solidity=whole.pixels / in_hull,
+    )
+
+
+def _divided(one: np.ndarray, other: np.ndarray) -> NDArray[np.float64]:
+    divided: NDArray[np.float64] = (one / other).astype(np.float64)
+    return divided

@@ -1,0 +1,137 @@
+"""What a run may take: the largest tile that the memory holds, and room on the disk. Projections are pure functions."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ConfigError, explain
+from slideseg.machine import available_memory, parse_size
+from slideseg.model.memory import peak_values, weight_count
+from slideseg.slide.base import channels_of
+
+if TYPE_CHECKING:
+    from slideseg.model.file import ModelInfo
+    from slideseg.prediction.plan import PredictOptions
+    from slideseg.slide.base import Slide
+    from slideseg.space.grid import ShardGrid
+
+MIB = 2**20
+BASE_MEMORY = 520 * MIB
+"""RAM of a worker before its first tile: Python, PyTorch, zarr, the readers. Measured, rounded up (docs/benchmarks.md)."""
+MEMORY_SLACK = 1.2
+"""Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
+MEMORY_SHARE = 0.7
+"""Share of the free RAM that all workers together may plan to use."""
+REMOTE_MEMORY = 4 * 2**30
+"""RAM budget a worker on a cluster, whose machines the driver can't ask before it is connected."""
+LARGEST_INEXACT_CORE = 1024
+"""Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
+LABEL_BYTES_PER_PIXEL = 0.25
+"""Disk a class map takes, pyramid included, at worst in practice; most take a twentieth."""
+OBJECT_BYTES_PER_PIXEL = 0.25
+"""Disk that objects take, with their pyramid, their table and what is needed only until they are done, at worst in practice."""
+
+
+def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> tuple[int, int, int]:
+    """Return the side of the largest core that fits, the batch, and the RAM in bytes that a worker is projected to need.
+
+    Raises:
+        ConfigError: if not even the smallest fits, or the tile that was asked for is too small for the network.
+    """
+    config, cell = info.config, info.config.stride
+    side = min(grid.side, max(-(-length // cell) * cell for length in grid.shape_yx))
+    region = (side + 2 * config.margin + 2 * cell) ** 2 * channels_of(slide) * slide.dtype.itemsize
+    out = side**2 * (2 + (config.out_channels if options.save_probabilities else 0))
+    budget = _budget(options, workers)
+    batch = 1 if options.batch == "auto" else options.batch
+    if batch < 1:
+        raise ConfigError(explain("a batch holds at least one tile", got=f"--batch {batch}", want="1 or more"))
+
+    def needed(core: int) -> int:
+        return worker_memory(info, core, batch, region, out)
+
+    if options.tile != "auto":
+        core = min(side, (options.tile - 2 * config.margin) // cell * cell)
+        if core < cell:
+            want = f"at least {cell + 2 * config.margin}"
+            raise ConfigError(explain("the tile is too small for this network", got=options.tile, want=want))
+    else:
+        largest = side if config.exact else min(side, LARGEST_INEXACT_CORE)
+        core = next((core for core in _even_cores(side, largest, cell) if needed(core) <= budget), cell)
+    if needed(core) > budget and (options.memory != "auto" or options.tile == "auto"):
+        raise ConfigError(
+            explain(
+                "the memory does not hold one tile",
+                got=f"{budget / MIB:.0f} MiB a worker",
+                want=f"{needed(core) / MIB:.0f} MiB",
+                try_="a larger --memory, fewer --workers or a smaller --tile",
+            )
+        )
+    return core, batch, needed(core)
+
+
+def worker_memory(info: ModelInfo, core: int, batch: int, region_bytes: int, out_bytes: int) -> int:
+    """Return the RAM in bytes that a worker is projected to need at its peak.
+
+    Args:
+        info: the model.
+        core: side of a tile's core in pixels.
+        batch: tiles a forward pass.
+        region_bytes: bytes of a shard's input with its margin.
+        out_bytes: bytes of a shard's results.
+    """
+    values = peak_values(info.config, core) * batch
+    regions = 3 * (2 * region_bytes + out_bytes)
+    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + MEMORY_SLACK * 4 * values + regions)
+
+
+def _even_cores(side: int, largest: int, cell: int) -> list[int]:
+    """Return the cores that split a shard evenly, largest first: others would leave a narrow, wasteful rest."""
+    parts = range(1, side // cell + 1)
+    cores = {-(-side // part // cell) * cell for part in parts}
+    return sorted((core for core in cores if core <= largest), reverse=True)
+
+
+def _budget(options: PredictOptions, workers: int) -> int:
+    if options.memory != "auto":
+        return parse_size(options.memory)
+    if options.address is not None:
+        return REMOTE_MEMORY
+    return int(available_memory() * MEMORY_SHARE / workers)
+
+
+def disk_needed(slide: Slide, grid: ShardGrid, info: ModelInfo, options: PredictOptions) -> int:
+    """Return the bytes that the result, and a chunked copy of the slide where one is made, take on disk at most."""
+    pixels = grid.planes * grid.shape_yx[0] * grid.shape_yx[1]
+    bytes_a_pixel = LABEL_BYTES_PER_PIXEL
+    if options.objects:
+        bytes_a_pixel += OBJECT_BYTES_PER_PIXEL
+    if options.save_probabilities:
+        bytes_a_pixel += info.config.out_channels
+    if options.image == "full":
+        bytes_a_pixel += 4 / 3 * channels_of(slide)
+    if not slide.direct:
+        bytes_a_pixel += channels_of(slide) * slide.dtype.itemsize
+    return int(pixels * bytes_a_pixel) + MIB
+
+
+def check_disk(output: str, needed: int) -> None:
+    """See whether a result of ``needed`` bytes can be written; one that is there already has had its room.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if "://" in output:
+        return
+    folder = Path(output).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(explain("the output can't be written", got=folder, want="a writable folder", try_="--output"))
+    free = shutil.disk_usage(folder).free
+    if free < needed and not Path(output).exists():
+        got = f"{free / MIB:.0f} MiB free"
+        raise ConfigError(explain("the disk is too full", got=got, want=f"{needed / MIB:.0f} MiB", try_="--output"))

@@ -1,0 +1,53 @@
+"""Segment a numpy image in memory, with the same exactness as a slide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.machine import usable_cores
+from slideseg.model.bundled import load_model
+from slideseg.model.file import LoadedModel
+from slideseg.prediction.engine import Job, Segmenter, Source
+from slideseg.slide.array import ArraySlide
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.space.grid import ShardGrid
+
+if TYPE_CHECKING:
+    import os
+
+CORE = 1024
+"""Side of a tile's core in pixels; the result does not depend on it."""
+
+
+def segment(array: np.ndarray, model: str | os.PathLike[str] | LoadedModel = "nuclei") -> np.ndarray:
+    """Return the class map (y, x), uint8, of an image (y, x) or (y, x, c) in memory, on the CPU.
+
+    Args:
+        array: the image, at the resolution the model wants; uint8, uint16 or float (white is 1).
+        model: a bundled model's name, a model file, a training run's folder, or a loaded model.
+
+    Raises:
+        ModelError: if the model can't be used or the image does not fit it.
+        SlideError: if the array is no image.
+    """
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    slide = ArraySlide(array)
+    shape_yx = slide.levels[0].shape
+    job = Job(
+        source=Source(slide.path, 0, 1.0),
+        model="",
+        output="",
+        grid=ShardGrid(shape_yx, 1, CORE),
+        core=CORE,
+        batch=1,
+        tissue=None,
+        threads=usable_cores(),
+    )
+    segmenter = Segmenter(loaded, job)
+    out = np.empty(shape_yx, np.uint8)
+    for shard in job.grid:
+        box = shard.write_box
+        out[box.slices] = segmenter(read_mirrored(slide, segmenter.read_box(box)), box).class_map
+    return out

@@ -1,1 +1,0 @@
-"""Out-of-core work on the assembled result, with Dask."""

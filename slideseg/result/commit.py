@@ -1,0 +1,148 @@
+"""Finish a result: its NGFF metadata, the root group's last. Until then readers see an unfinished store."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import ResultError, explain
+from slideseg.result.arrays import array_attributes, plan_of, run_errors
+from slideseg.result.create import write_root
+from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION
+from slideseg.result.ngff import (
+    image_metadata,
+    label_metadata,
+    labels_metadata,
+    multiscales,
+    omero_metadata,
+)
+from slideseg.result.table import SHA256, has_table, table_hash
+from slideseg.storage.place import delete_key, list_keys, open_store, read_key, write_key
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from slideseg.result.layout import ResultLayout
+
+IMAGE_SOURCE = "../../"
+"""Where a label image finds the image it belongs to."""
+
+
+def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
+    """Write all metadata, then the root group with ``record`` (status "complete") and ``ome`` in one last write.
+
+    All pyramids have the layout's number of levels; the image and finished instance labels take part where they are there.
+
+    Raises:
+        ResultError: if a level of a pyramid is missing.
+        RunError: if the storage fails.
+    """
+    store = open_store(url)
+    with run_errors("the result can't be finished"):
+        _commit_labels(store, layout)
+        if layout.probabilities:
+            scales = _levels(store, layout, PROBABILITIES, "mean")
+            channels = omero_metadata(layout.probabilities, rgb=False)
+            _write_group(store, PROBABILITIES, image_metadata(scales, _named(channels, layout)))
+        root = {"ome": _root_metadata(store, layout), "slideseg": {**record, "status": "complete"}}
+        write_root(store, root)
+
+
+def _commit_labels(store: Store, layout: ResultLayout) -> None:
+    source = IMAGE_SOURCE if _has(store, "0") else None
+    scales = _levels(store, layout, SEGMENTATION, "mode")
+    _write_group(store, SEGMENTATION, label_metadata(scales, layout.class_dicts(), source))
+    _name_labels(store, objects="ome" in array_attributes(store, OBJECTS))
+
+
+def commit_objects(store: Store, layout: ResultLayout) -> None:
+    """Describe complete instance labels, then name them among the labels, as finished as the class map is.
+
+    Raises:
+        ResultError: if a level of their pyramid is missing.
+        RunError: if the storage fails.
+    """
+    with run_errors("the objects can't be finished"):
+        source = IMAGE_SOURCE if _has(store, "0") else None
+        about = {"slideseg": {SHA256: table_hash(store)}} if has_table(store) else {}
+        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source), about)
+        _commit_labels(store, layout)
+
+
+def unname_objects(store: Store) -> None:
+    """Take instance labels that are not whole out of the labels' list; what is there of them stays."""
+    _name_labels(store, objects=False)
+    delete_key(store, f"{OBJECTS}/zarr.json")
+
+
+def withdraw_objects(store: Store, keep: str | None = None) -> None:
+    """Remove instance labels and their table, but not the folder ``keep``; first the labels' list no longer names them.
+
+    What says which objects they are goes last: killed in between, labels that are left can't be taken for others.
+    """
+    unname_objects(store)
+    last = f"{OBJECTS}/0/zarr.json"
+    for key in (*list_keys(store, f"{OBJECTS}/"), *list_keys(store, "tables/")):
+        if key != last and not (keep and key.startswith(f"{keep}/")):
+            delete_key(store, key)
+    delete_key(store, last)
+
+
+def _name_labels(store: Store, *, objects: bool) -> None:
+    _write_group(store, "labels", labels_metadata(["segmentation", "objects"] if objects else ["segmentation"]))
+
+
+def describe_image(store: Store, name: str, mpp: float | None, levels: int) -> dict[str, Any]:
+    """Return ``ome`` for the image pyramid ``0``, ``1``, ... of the root group; ``mpp`` is the working resolution's.
+
+    Raises:
+        ResultError: if a level is missing.
+    """
+    plan = plan_of(store, "0")
+    about = array_attributes(store, "0")["slideseg"]
+    rows, columns = about["pixel_yx"]
+    datasets = []
+    for level in range(levels):
+        _require(store, str(level))
+        datasets.append((str(level), (rows * 2.0**level, columns * 2.0**level)))
+    windows = about["window"] if plan.dtype != "uint8" else None
+    omero = omero_metadata(plan.channels or 1, rgb=about["rgb"], windows=windows)
+    return image_metadata(multiscales(name, plan.axes, datasets, mpp, "mean"), omero)
+
+
+def _root_metadata(store: Store, layout: ResultLayout) -> dict[str, Any]:
+    """Describe the image; a result without one shows its class map instead, so that it is a valid image too."""
+    if _has(store, "0"):
+        return describe_image(store, layout.name, layout.mpp, layout.levels)
+    return image_metadata(_levels(store, layout, SEGMENTATION, "mode", below=f"{SEGMENTATION}/"))
+
+
+def _levels(store: Store, layout: ResultLayout, group: str, method: str, below: str = "") -> dict[str, Any]:
+    datasets = []
+    for level in range(layout.levels):
+        _require(store, f"{group}/{level}")
+        datasets.append((f"{below}{level}", (2.0**level, 2.0**level)))
+    return multiscales(layout.name, plan_of(store, f"{group}/0").axes, datasets, layout.mpp, method)
+
+
+def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:
+    """Name the channels of the probabilities after the classes: all, or the foreground's where there is one channel."""
+    classes = layout.class_dicts()
+    named = classes if len(classes) == layout.probabilities else classes[-layout.probabilities :]
+    for channel, c in zip(omero["channels"], named, strict=True):
+        channel.update(label=c["name"], color=c["color"].removeprefix("#").upper())
+    return omero
+
+
+def _has(store: Store, path: str) -> bool:
+    return read_key(store, f"{path}/zarr.json") is not None
+
+
+def _require(store: Store, path: str) -> None:
+    if not _has(store, path):
+        raise ResultError(explain(f"the result can't be finished: {path} is missing", try_="the same command again"))
+
+
+def _write_group(store: Store, path: str, ome: dict[str, Any], more: dict[str, Any] | None = None) -> None:
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome, **(more or {})}}
+    write_key(store, f"{path}/zarr.json", json.dumps(group, indent=2).encode())

@@ -1,0 +1,121 @@
+"""Create a result, or find the one that the same run has begun."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from slideseg.errors import ResultError, explain
+from slideseg.result.arrays import create_array
+from slideseg.storage.place import (
+    anything_at,
+    check_parent,
+    delete,
+    open_store,
+    read_key,
+    reason,
+    storage_errors,
+    sweep_deleted,
+    sweep_partial,
+    write_key,
+)
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from slideseg.result.layout import ResultLayout
+
+ROOT = "zarr.json"
+"""Key of the root group."""
+Found = Literal["new", "resumed", "complete"]
+"""What `create_result` found under the url: nothing, the same run unfinished, or the same run finished."""
+
+
+def create_result(url: str, layout: ResultLayout, record: dict[str, Any], *, overwrite: bool) -> Found:
+    """Create a result under ``url``, or leave the one of the same run as it is, ready to be resumed.
+
+    ``record`` goes to the root group's ``attributes.slideseg``; its entry ``run`` holds everything that decides the bytes.
+    Hold the `Lease` of the url before.
+
+    Raises:
+        ResultError: if a different run's result or foreign data is there, or nothing can be created.
+    """
+    check_parent(url)
+    try:
+        found = make_room(url, record, overwrite=overwrite)
+        store = open_store(url)
+        if found == "new":
+            write_root(store, {"slideseg": record})
+        else:
+            sweep_partial(store)
+        for plan in layout.arrays():
+            create_array(store, plan)
+    except storage_errors() as error:
+        raise ResultError(explain("the output can't be created", got=reason(error), try_="another --output")) from error
+    return found
+
+
+def write_root(store: Store, attributes: dict[str, Any]) -> None:
+    """Write the root group with ``attributes``, in one write."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    write_key(store, ROOT, json.dumps(group, indent=2).encode())
+
+
+def read_record(store: Store) -> dict[str, Any] | None:
+    """Return the root group's ``attributes.slideseg``; None if this is no slideseg result."""
+    record = read_attributes(store).get("slideseg")
+    return record if isinstance(record, dict) else None
+
+
+def read_attributes(store: Store) -> dict[str, Any]:
+    """Return the root group's attributes; empty if there is no such group."""
+    raw = read_key(store, ROOT)
+    try:
+        attributes = {} if raw is None else json.loads(raw)["attributes"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
+    """Find out what is under ``url``; with ``overwrite``, remove a result that is there.
+
+    Raises:
+        ResultError: if a different run's result or foreign data is there.
+    """
+    sweep_deleted(url)
+    if not anything_at(url):
+        return "new"
+    store = open_store(url)
+    there = read_record(store)
+    if there is None:
+        raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
+    if overwrite or there.get("status") == "deleting":  # by a run with --overwrite that was killed at it
+        write_root(store, {"slideseg": {"status": "deleting", "run": None}})
+        delete(url, last=ROOT)
+        return "new"
+    _check_same_run(url, there.get("run"), record.get("run"))
+    return "complete" if there.get("status") == "complete" else "resumed"
+
+
+def _check_same_run(url: str, got: object, want: object) -> None:
+    difference = first_difference(got if isinstance(got, dict) else {}, json.loads(json.dumps(want)))
+    if difference is not None:
+        key, there, here = difference
+        raise ResultError(explain(f"{url} holds another run's result: {key} differs", got=there, want=here, try_="--overwrite"))
+
+
+def first_difference(got: object, want: object, key: str = "run") -> tuple[str, object, object] | None:
+    """Return (key, got, want) of the first entry that differs, keys in order and joined by dots; None if all are equal.
+
+    >>> first_difference({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+    ('b.c', 2, 3)
+    """
+    if not isinstance(got, dict) or not isinstance(want, dict):
+        return None if got == want else (key, got, want)
+    for name in sorted({*got, *want}):
+        below = name if key == "run" else f"{key}.{name}"
+        difference = first_difference(got.get(name), want.get(name), below)
+        if difference is not None:
+            return difference
+    return None

@@ -1,0 +1,144 @@
+"""The image that a result carries for viewing: the slide, made smaller by a whole factor, in 8 bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.result.arrays import create_array, finished_shards, write_shard
+from slideseg.result.layout import ArrayPlan, image_axes
+from slideseg.result.pyramid import write_pyramid
+from slideseg.result.tasks import run_tasks
+from slideseg.slide.base import channels_of, planes_of
+from slideseg.slide.resampled import block_mean
+from slideseg.space.box import Box
+from slideseg.space.grid import shard_side
+from slideseg.storage.place import open_store
+
+if TYPE_CHECKING:
+    from slideseg.result.layout import ResultLayout
+    from slideseg.slide.base import Slide
+
+LONG_SIDE = 8192
+"""Longest side of an overview in pixels."""
+READ_SIDE = 2048
+"""Longest side of a box that is read at once."""
+SAMPLE_SIDE = 512
+"""Side of the boxes that a display window is measured on, `SAMPLE_BOXES` along each axis."""
+SAMPLE_BOXES = 4
+SAMPLE_PLANES = 8
+"""Planes of a stack that a display window is measured on."""
+PERCENTILES = (0.1, 99.9)
+"""Of a channel's values: shown as black and as white."""
+
+Window = tuple[tuple[float, float], ...]
+"""The values of black and white, for every channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the image is made from the slide."""
+
+    level: int
+    """Level of the slide that is read."""
+    factor: int
+    """Pixels of it a pixel of the image, along a side."""
+    plan: ArrayPlan
+    """Level 0 of the image."""
+    pixel_yx: tuple[float, float]
+    """Sides of a pixel of the image, in pixels of the working resolution."""
+
+
+def write_overview(
+    url: str, slide: Slide, layout: ResultLayout, *, full: bool = False, long_side: int = LONG_SIDE, workers: int | None = None
+) -> int:
+    """Write the image pyramid of a result, uint8; return how many shards were computed. Shards that are there are kept.
+
+    An overview has at most ``long_side`` pixels a side; ``full`` keeps every pixel of the working resolution. Other types
+    than uint8 are shown through one window for the whole slide. Memory: for each running task (``workers`` bounds them) a
+    shard and a box of `READ_SIDE` pixels a side of the slide.
+
+    Raises:
+        SlideError: if the slide can't be read.
+        RunError: if the storage fails.
+    """
+    overview = plan_overview(slide, layout, full=full, long_side=long_side)
+    window = None if slide.dtype == np.uint8 else display_window(slide)
+    store = open_store(url)
+    about = {"pixel_yx": list(overview.pixel_yx), "rgb": slide.is_rgb and channels_of(slide) == len("rgb"), "window": window}
+    create_array(store, overview.plan, {"slideseg": about})
+    done = finished_shards(store, overview.plan)
+    pending = (index for index in range(len(overview.plan.grid)) if index not in done)
+    computed = run_tasks(partial(_write_shard, url, slide, overview, window), pending, workers, scheduler="threads")
+    return computed + write_pyramid(url, overview.plan, "mean", layout.levels, workers)
+
+
+def plan_overview(slide: Slide, layout: ResultLayout, *, full: bool = False, long_side: int = LONG_SIDE) -> Overview:
+    """Choose what is read: the coarsest level that is fine enough, reduced by the smallest factor that fits."""
+    working = layout.grid.shape_yx
+    wanted = max(working) if full else min(long_side, max(slide.levels[0].shape))
+    level = max(n for n, one in enumerate(slide.levels) if n == 0 or max(one.shape) >= wanted)
+    height, width = slide.levels[level].shape
+    factor = max(1, max(height, width) // wanted) if full else -(-max(height, width) // long_side)
+    shape = (-(-height // factor), -(-width // factor))
+    axes = image_axes(layout.plane_axis)
+    sizes = {"c": channels_of(slide), "y": shape[0], "x": shape[1]}
+    plan = ArrayPlan("0", axes, tuple(sizes.get(axis, planes_of(slide)) for axis in axes), shard_side(shape))
+    return Overview(level, factor, plan, (factor * working[0] / height, factor * working[1] / width))
+
+
+def display_window(slide: Slide) -> Window:
+    """Measure the values of black and white of every channel on a small part of the whole slide; never on a tile."""
+    level = len(slide.levels) - 1
+    whole = Box.of_shape(slide.levels[level].shape)
+    planes = planes_of(slide)
+    chosen = sorted({planes * n // min(planes, SAMPLE_PLANES) for n in range(min(planes, SAMPLE_PLANES))})
+    values = [slide.read(box, level, plane).reshape(-1, channels_of(slide)) for plane in chosen for box in _samples(whole)]
+    sample = np.concatenate(values).astype(np.float64)
+    return tuple(_window(channel[np.isfinite(channel)]) for channel in sample.T)
+
+
+def to_uint8(image: np.ndarray, window: Window) -> np.ndarray:
+    """Return (y, x, c) in 8 bits: each channel's black at 0, its white at 255; what is no number is black."""
+    low, high = np.array(window, np.float64).T
+    scaled = (image.astype(np.float64) - low) * (255.0 / (high - low))
+    shown: np.ndarray = np.nan_to_num(np.clip(np.rint(scaled), 0, 255), nan=0.0)
+    return shown.astype(np.uint8)
+
+
+def _write_shard(url: str, slide: Slide, overview: Overview, window: Window | None, index: int) -> None:
+    shard = overview.plan.grid[index]
+    values = np.empty(overview.plan.values_shape(shard), np.uint8)
+    side = max(1, READ_SIDE // overview.factor)
+    for piece in shard.write_box.split(side, side):
+        pixels = block_mean(slide.read(_source_box(slide, overview, piece), overview.level, shard.plane), overview.factor)
+        shown = pixels if window is None else to_uint8(pixels, window)
+        values[(slice(None), *piece.relative_to(shard.write_box).slices)] = np.moveaxis(shown, -1, 0)
+    write_shard(open_store(url), overview.plan, index, values)
+
+
+def _source_box(slide: Slide, overview: Overview, piece: Box) -> Box:
+    k = overview.factor
+    scaled = Box(piece.y0 * k, piece.x0 * k, piece.y1 * k, piece.x1 * k)
+    return scaled.intersect(Box.of_shape(slide.levels[overview.level].shape))
+
+
+def _samples(whole: Box) -> list[Box]:
+    """Return boxes spread evenly over ``whole``, all of it where it is small."""
+    height, width = (min(SAMPLE_SIDE, -(-side // SAMPLE_BOXES)) for side in whole.shape)
+    rows, columns = (_spread(side, part) for side, part in zip(whole.shape, (height, width), strict=True))
+    return [Box(y, x, y + height, x + width) for y in rows for x in columns]
+
+
+def _spread(length: int, part: int) -> list[int]:
+    return sorted({(length - part) * n // (SAMPLE_BOXES - 1) for n in range(SAMPLE_BOXES)})
+
+
+def _window(values: np.ndarray) -> tuple[float, float]:
+    if not values.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
+    return (low, high) if high > low else (low, low + 1.0)

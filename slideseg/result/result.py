@@ -1,0 +1,228 @@
+"""Open a finished result: `slideseg.open_result`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.result.arrays import array_attributes, plan_of, read_shard
+from slideseg.result.create import ROOT, read_attributes
+from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan, ResultLayout
+from slideseg.result.table import check_table, read_table, sum_table
+from slideseg.storage.place import locate, open_store, read_key, reason, storage_errors
+
+if TYPE_CHECKING:
+    import dask.array
+    import pyarrow
+    from zarr.abc.store import Store
+
+
+class Result:
+    """A finished result. Arrays are Dask arrays, one chunk a shard; reading a missing or damaged shard raises `ResultError`.
+
+    It may stand wherever the path of a result may.
+    """
+
+    def __init__(self, url: str, store: Store, attributes: dict[str, Any]) -> None:
+        self.url = url
+        """Where it lies."""
+        self.info: dict[str, Any] = attributes["slideseg"]
+        """What the run wrote about itself: slide, model, settings, tiling, seconds."""
+        self._store = store
+        self._ome: dict[str, Any] = attributes["ome"]
+
+    def __fspath__(self) -> str:
+        """Return where it lies."""
+        return self.url
+
+    @property
+    def segmentation(self) -> dask.array.Array:
+        """Class ids, uint8 (y, x), with a leading z or t for a stack; 0 is background."""
+        return lazy_array(self._store, f"{SEGMENTATION}/0")
+
+    @property
+    def probabilities(self) -> dask.array.Array | None:
+        """Class probabilities times 255, uint8 (c, y, x), (t, c, y, x) or (c, z, y, x); None where they were not kept."""
+        return self._optional(f"{PROBABILITIES}/0")
+
+    @property
+    def objects(self) -> dask.array.Array | None:
+        """Instance ids (y, x), with a leading z or t for a stack; None where they were not asked for."""
+        finished = "ome" in array_attributes(self._store, OBJECTS)
+        return lazy_array(self._store, f"{OBJECTS}/0") if finished else None
+
+    @property
+    def table(self) -> pyarrow.Table | None:
+        """The object table, one row an object, as a pyarrow table (``.to_pandas()``); None where there are no objects.
+
+        Raises:
+            ResultError: if it is missing or damaged.
+        """
+        if "ome" not in array_attributes(self._store, OBJECTS):
+            return None
+        return read_table(self._store)
+
+    @property
+    def object_facts(self) -> dict[str, Any] | None:
+        """What was found: ``rules``, ``number``, ``across_seams`` (objects in several shards); None without objects."""
+        if "ome" not in array_attributes(self._store, OBJECTS):
+            return None
+        return dict(array_attributes(self._store, f"{OBJECTS}/0").get("slideseg", {}))
+
+    def object_counts(self) -> list[dict[str, Any]] | None:
+        """Return for each class how many objects there are, their share of the area and how many a square millimetre.
+
+        The area is what was segmented, without what was skipped because it holds no tissue. None where there are no objects.
+        Memory: a few row groups of the table.
+
+        Raises:
+            ResultError: if the table is missing or damaged.
+        """
+        if "ome" not in array_attributes(self._store, OBJECTS):
+            return None
+        check_table(self._store)
+        area = max(1, self.segmentation.size - self.info.get("skipped_pixels", 0))
+        counts, pixels = sum_table(self._store)
+        about = array_attributes(self._store, f"{OBJECTS}/0")
+        if "slideseg" not in about:
+            raise ResultError(explain(f"{OBJECTS}/0/zarr.json is missing or damaged", try_="slideseg verify --repair"))
+        counted = about["slideseg"]["rules"]["classes"]
+        return [
+            {
+                "class": one["name"],
+                "count": int(counts[one["id"]]),
+                "area_fraction": round(float(pixels[one["id"]] / area), 6),
+                "per_mm2": self._per_mm2(int(counts[one["id"]]), area),
+            }
+            for one in self.classes
+            if one["id"] in counted
+        ]
+
+    def _per_mm2(self, count: int, area: int) -> float | None:
+        return None if self.mpp is None else round(count / (area * self.mpp**2 / 1e6), 3)
+
+    @property
+    def image(self) -> list[dask.array.Array]:
+        """Levels of the image for viewing, the largest first; empty where the result carries none."""
+        paths = [dataset["path"] for dataset in self._ome["multiscales"][0]["datasets"]]
+        return [lazy_array(self._store, path) for path in paths if "/" not in path]
+
+    @property
+    def layout(self) -> ResultLayout:
+        """Which arrays it has and how they are cut."""
+        plan = plan_of(self._store, f"{SEGMENTATION}/0")
+        kept = self._optional_plan(f"{PROBABILITIES}/0")
+        return ResultLayout(
+            grid=plan.grid,
+            plane_axis=None if plan.axes == "yx" else plan.axes[0],  # type: ignore[arg-type]
+            classes=tuple(self.classes),
+            probabilities=0 if kept is None else kept.channels or 0,
+            mpp=self.mpp,
+            name=self._ome["multiscales"][0]["name"],
+        )
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per pixel of the class map; None if unknown."""
+        group = array_attributes(self._store, SEGMENTATION)["ome"]["multiscales"][0]
+        if "unit" not in group["axes"][-1]:
+            return None
+        return float(group["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
+
+    @property
+    def classes(self) -> list[dict[str, Any]]:
+        """All classes, background first: id, name and color (``#rrggbb``)."""
+        label = array_attributes(self._store, SEGMENTATION)["ome"]["image-label"]
+        colors = {c["label-value"]: "#" + bytes(c["rgba"][:3]).hex() for c in label["colors"]}
+        return [{"id": p["label-value"], "name": p["name"], "color": colors[p["label-value"]]} for p in label["properties"]]
+
+    def _optional_plan(self, path: str) -> ArrayPlan | None:
+        return plan_of(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
+
+    def __repr__(self) -> str:
+        """Say in a line what it is, from descriptions alone."""
+        failures: tuple[type[Exception], ...] = (ResultError, LookupError, *storage_errors())
+        try:
+            shape = " x ".join(f"{side:,}" for side in plan_of(self._store, f"{SEGMENTATION}/0").shape)
+            number = (self.object_facts or {}).get("number")
+            names = ", ".join(one["name"] for one in self.classes if one["id"] > 0)
+        except failures:
+            return f"<Result {self.url}: can't be read>"
+        found = "" if number is None else f"; objects: {number:,}"
+        return f"<Result {self.url}: {shape} px; {names}{found}>"
+
+    def _repr_html_(self) -> str:
+        """Show a small picture and the facts in a notebook."""
+        from slideseg.pictures.notebook import result_html  # noqa: PLC0415 - it looks at results itself
+
+        return result_html(self)
+
+    def _optional(self, path: str) -> dask.array.Array | None:
+        return lazy_array(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
+
+
+def lazy_array(store: Store, path: str) -> dask.array.Array:
+    """Return an array of a store as a Dask array, one chunk a shard, whose missing and damaged shards are errors."""
+    import dask.array  # noqa: PLC0415 - a second to import
+
+    plan = plan_of(store, path)
+    chunks = tuple(
+        tuple(min(part, size - start) for start in range(0, size, part))
+        for part, size in zip(plan.shard, plan.shape, strict=True)
+    )
+    lazy: dask.array.Array = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        partial(_read_block, store, plan), chunks=chunks, dtype=plan.dtype, meta=np.empty((0,) * len(plan.shape), plan.dtype)
+    )
+    return lazy
+
+
+def _read_block(store: Store, plan: ArrayPlan, block_id: tuple[int, ...]) -> np.ndarray:
+    place = dict(zip(plan.axes, block_id, strict=True))
+    rows, columns = plan.grid.per_plane_yx
+    plane = place.get("z", place.get("t", 0))
+    values = read_shard(store, plan, (plane * rows + place["y"]) * columns + place["x"])
+    planes_at = next((n for n, axis in enumerate(plan.axes) if axis in "zt"), None)
+    return values if planes_at is None else np.expand_dims(values, planes_at)
+
+
+def is_result(url: str | os.PathLike[str]) -> bool:
+    """Tell whether ``url`` is a result that slideseg wrote, finished or not."""
+    try:
+        return "slideseg" in read_attributes(open_store(url, read_only=True))
+    except ConfigError:
+        return False
+    except storage_errors():
+        return False
+
+
+def _exists(url: str | os.PathLike[str]) -> bool:
+    """Tell whether a local file or folder is there; what a bucket has none of is not there."""
+    location = locate(url)
+    return location.bucket is None and Path(location.path).exists()
+
+
+def open_result(url: str | os.PathLike[str]) -> Result:
+    """Open a finished result.
+
+    Raises:
+        ResultError: if nothing is there, it is no slideseg result, or it is unfinished.
+    """
+    store = open_store(url, read_only=True)
+    try:
+        there = read_key(store, ROOT) is not None
+        attributes = read_attributes(store)
+    except storage_errors() as error:
+        raise ResultError(explain("the result can't be opened", got=reason(error))) from error
+    if not there:
+        what = "this is no slideseg result" if _exists(url) else "no such result"
+        raise ResultError(explain(what, got=locate(url).path, want="a folder that slideseg predict wrote"))
+    if "slideseg" not in attributes:
+        raise ResultError(explain(f"{url} is no slideseg result", want="attributes.slideseg", try_="plain zarr"))
+    if "ome" not in attributes:
+        raise ResultError(explain(f"{url} is unfinished", try_="the command that began it: it goes on where it stopped"))
+    return Result(os.fspath(url), store, attributes)

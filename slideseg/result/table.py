@@ -1,0 +1,213 @@
+"""Read the table of a result's objects, and see whether it is what was written: its hash stands in the labels' metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from zarr.storage import LocalStore
+
+from slideseg.errors import ResultError, explain
+from slideseg.result.arrays import array_attributes
+from slideseg.result.layout import OBJECTS, TABLE
+from slideseg.storage.place import list_keys, read_key, reason, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow
+    from zarr.abc.store import Store
+
+SHA256 = "table_sha256"
+"""Where the objects' group says which table is theirs."""
+AGAIN = "slideseg objects with the same options"
+"""What writes a table again that is not there; other options make other objects."""
+CLASSES = 256
+"""Ids of classes."""
+
+
+def has_table(store: Store) -> bool:
+    """Tell whether there is a table, without reading it."""
+    return TABLE in list_keys(store, TABLE.rpartition("/")[0])
+
+
+def table_hash(store: Store) -> str | None:
+    """Return the hex SHA-256 of the table; None where there is none."""
+    with open_table(store) as file:
+        return None if file is None else _hash_of(file)
+
+
+def read_table(store: Store) -> pyarrow.Table:
+    """Return the whole table.
+
+    Raises:
+        ResultError: if it is missing or not what was written.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    data = read_key(store, TABLE)
+    if data is None:
+        raise missing_table()
+    _compare_hash(store, hashlib.sha256(data).hexdigest())
+    with table_errors():
+        return pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+
+
+def check_table(store: Store) -> None:
+    """See whether the table's bytes, if there is one, are what was written.
+
+    Raises:
+        ResultError: if they are not.
+    """
+    with table_errors():
+        found = table_hash(store)
+    if found is not None:
+        _compare_hash(store, found)
+
+
+def check_file(store: Store, file: Any) -> None:
+    """See whether the bytes of an open copy of the table are what was written.
+
+    Raises:
+        ResultError: if they are not.
+    """
+    _compare_hash(store, _hash_of(file))
+
+
+def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of objects of every class and of their pixels, by the classes' ids.
+
+    Memory: a few row groups of two columns.
+
+    Raises:
+        ResultError: if the table is missing or damaged.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    counts, pixels = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
+    with table_errors(), open_table(store) as source:
+        if source is None:
+            raise missing_table()
+        file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
+        for batch in file.iter_batches(columns=["class", "pixels"]):
+            classes = batch.column("class").to_numpy()
+            counts += np.bincount(classes, minlength=CLASSES)
+            np.add.at(pixels, classes, batch.column("pixels").to_numpy())
+    return counts, pixels
+
+
+def what_is_wrong(store: Store, number: int) -> str | None:
+    """Return what is wrong with the table of so many objects; None if it has their rows, in order, and no byte is damaged.
+
+    Memory: a group of rows.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    found, wanted = table_hash(store), _wanted_hash(store)
+    if found is None:
+        return "it is missing"
+    if wanted is not None and found != wanted:
+        return "its bytes are not what was written"
+    rows = 0
+    try:
+        with open_table(store) as source, pyarrow.parquet.ParquetFile(source, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group)["id"].to_numpy()
+                if not np.array_equal(ids, np.arange(rows + 1, rows + 1 + ids.size)):
+                    return "the ids are not 1, 2, ..."
+                rows += ids.size
+    except (pyarrow.ArrowException, KeyError, *storage_errors()) as error:
+        return reason(error)
+    return None if rows == number else f"{rows} rows for {number} objects"
+
+
+def _wanted_hash(store: Store) -> str | None:
+    wanted = array_attributes(store, OBJECTS).get("slideseg", {}).get(SHA256)
+    return None if wanted is None else str(wanted)
+
+
+def _hash_of(file: Any) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _compare_hash(store: Store, found: str) -> None:
+    wanted = _wanted_hash(store)
+    if wanted is not None and found != wanted:
+        raise _damaged("its bytes are not what was written")
+
+
+def missing_table() -> ResultError:
+    """Return the error of a result with objects that has no table."""
+    return ResultError(explain(f"{TABLE} is missing", try_=AGAIN))
+
+
+def _damaged(what: str) -> ResultError:
+    return ResultError(explain(f"{TABLE} is damaged", got=what, try_=f"slideseg verify --repair, then {AGAIN}"))
+
+
+@contextmanager
+def table_errors() -> Iterator[None]:
+    """Turn what pyarrow and the storage say of a table that can't be read into a `ResultError`."""
+    import pyarrow  # noqa: PLC0415 - half a second to import
+
+    try:
+        yield
+    except (pyarrow.ArrowException, *storage_errors()) as error:
+        raise _damaged(reason(error)) from error
+
+
+@contextmanager
+def open_table(store: Store) -> Iterator[Any]:
+    """Open the table to be read piece by piece; None where there is none."""
+    import pyarrow  # noqa: PLC0415 - half a second to import
+
+    if isinstance(store, LocalStore):
+        path = store.root / TABLE
+        if path.is_file():
+            # No file of Python's: a thread of pyarrow that lets go of one while the interpreter ends aborts the process.
+            with pyarrow.OSFile(str(path)) as file:
+                yield file
+            return
+    else:
+        import obstore  # noqa: PLC0415 - an optional extra, there where a bucket is open
+
+        try:
+            reader = obstore.open_reader(store.store, TABLE)  # type: ignore[attr-defined]
+        except FileNotFoundError:
+            reader = None
+        if reader is not None:
+            yield InBucket(reader)
+            return
+    yield None
+
+
+class InBucket(io.RawIOBase):
+    """A file in an object store, as Python's files are."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return that it can be read from any place."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the place."""
+        return int(self._reader.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as many bytes as there is room for, or all that are left; return how many."""
+        data = memoryview(self._reader.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)

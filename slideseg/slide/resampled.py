@@ -1,0 +1,158 @@
+"""See a slide at another resolution: pick a level, and resample what is left, the same to the bit for every box."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from slideseg.errors import ConfigError, SlideError, explain
+from slideseg.slide.open import open_slide
+from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.space.box import Box
+
+if TYPE_CHECKING:
+    from slideseg.slide.base import Slide
+
+TOLERANCE = 0.05
+"""A level whose microns per pixel are this close (as a share) to those wanted is used as it is."""
+_BLOCK = 2048
+"""Side of the source block that is held at once, in source pixels, about."""
+
+
+def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tuple[int, float]:
+    """Return the level to read for ``mpp`` microns per pixel, and by how much to shrink it (below 1: to enlarge).
+
+    It is the coarsest level that is not coarser than wanted, up to 5 %. The factor is exactly 1.0 within 5 %.
+    ``assumed`` is level 0's microns per pixel where the slide does not say its own.
+
+    Raises:
+        ConfigError: if the slide does not say its microns per pixel.
+    """
+    own = assumed if slide.mpp is None else slide.mpp
+    if own is None:
+        what = f"{slide.path} does not say its microns per pixel"
+        raise ConfigError(explain(what, want=f"to work at {mpp} um/px", try_="--level 0, or a file with its resolution"))
+    if not mpp > 0:
+        raise ConfigError(explain("no such resolution", got=mpp, want="microns per pixel above 0"))
+    sizes = [own * level.downsample for level in slide.levels]
+    fine_enough = [index for index, size in enumerate(sizes) if size <= mpp * (1 + TOLERANCE)]
+    level = max(fine_enough, key=lambda index: sizes[index], default=0)
+    factor = mpp / sizes[level]
+    return level, 1.0 if abs(factor - 1) <= TOLERANCE else factor
+
+
+class ResampledSlide(Reader):
+    """One level of a slide, each side divided by ``factor``; a slide of a single level.
+
+    Each output pixel is a weighted mean (a triangle as wide as two output pixels, or two source pixels where it enlarges)
+    whose weights follow from the pixel's own index alone, in float64; integers are rounded half to even. So a pixel is
+    the same to the bit in whichever box it is read. Behind the slide's edge there is nothing: weights are cut off there.
+    """
+
+    def __init__(self, slide: Slide, level: int, factor: float) -> None:
+        """Resample ``level`` of ``slide``; a factor above 1 shrinks. The new slide closes the old one.
+
+        Raises:
+            SlideError: if there is no such level.
+        """
+        if not 0 <= level < len(slide.levels):
+            raise SlideError(explain(f"{slide.path} has no such level", got=level, want=f"0 to {len(slide.levels) - 1}"))
+        self._slide, self._level, self._factor = slide, level, factor
+        self._source = slide.levels[level].shape
+        shape = (max(1, round(self._source[0] / factor)), max(1, round(self._source[1] / factor)))
+        scale = slide.levels[level].downsample * factor
+        super().__init__(
+            Facts(
+                path=slide.path,
+                axes=slide.axes,
+                shape=(*slide.shape[:-3], *shape, slide.shape[-1]),
+                dtype=slide.dtype,
+                levels=make_levels([shape]),
+                mpp=None if slide.mpp is None else slide.mpp * scale,
+                is_rgb=slide.is_rgb,
+                direct=slide.direct,
+            )
+        )
+
+    def close(self) -> None:
+        """Close the slide underneath."""
+        self._slide.close()
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        out = np.empty((*box.shape, self.shape[-1]), self.dtype)
+        side = max(1, int(_BLOCK / self._factor))
+        for part in box.split(side, side):
+            out[part.relative_to(box).slices] = self._block(part, plane)
+        return out
+
+    def _block(self, box: Box, plane: int) -> np.ndarray:
+        if self._factor == 1:
+            return self._slide.read(box, self._level, plane)
+        y0, y1, rows = weights(box.y0, box.y1, self._source[0], self._factor)
+        x0, x1, columns = weights(box.x0, box.x1, self._source[1], self._factor)
+        source = self._slide.read(Box(y0, x0, y1, x1), self._level, plane)
+        height, width, channels = source.shape
+        tall = rows @ source.reshape(height, width * channels).astype(np.float64)
+        wide = columns @ tall.reshape(-1, width, channels).transpose(1, 0, 2).reshape(width, -1)
+        return _to_type(wide.reshape(-1, box.shape[0], channels).transpose(1, 0, 2), self.dtype)
+
+
+def open_working(path: str, level: int, factor: float) -> Slide:
+    """Open a slide as one whose level 0 is the working resolution: a level, shrunk by ``factor``.
+
+    Raises:
+        SlideError: if it can't be opened, or has no such level.
+    """
+    slide = open_slide(path)
+    return slide if level == 0 and factor == 1.0 else ResampledSlide(slide, level, factor)
+
+
+def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return the mean of every ``factor`` x ``factor`` pixels of (y, x, c), rounded half up for whole numbers.
+
+    Blocks at the lower and right edge may be smaller: theirs is the mean of the pixels they have.
+    """
+    if factor == 1:
+        return image
+    rows, columns = (np.arange(0, side, factor) for side in image.shape[:2])
+    wide = np.float64 if image.dtype.kind == "f" else np.uint64
+    sums = np.add.reduceat(np.add.reduceat(image, rows, axis=0, dtype=wide), columns, axis=1, dtype=wide)
+    heights, widths = (np.diff(starts, append=side) for starts, side in zip((rows, columns), image.shape[:2], strict=True))
+    counts = np.outer(heights, widths)[:, :, None].astype(wide)
+    means: np.ndarray = sums / counts if wide is np.float64 else np.floor_divide(sums + np.floor_divide(counts, 2), counts)
+    return means.astype(image.dtype)
+
+
+def weights(start: int, stop: int, size: int, factor: float) -> tuple[int, int, sparse.csr_array]:
+    """Return the source pixels first .. last - 1 that output pixels ``start .. stop - 1`` need, and their weights.
+
+    Output pixel i lies at (i + 0.5) * factor - 0.5 of the source. The matrix is (stop - start, last - first), float64; its
+    rows sum to 1; a row depends on its own i, ``size`` and ``factor`` alone.
+    """
+    centres = (np.arange(start, stop, dtype=np.float64) + 0.5) * factor - 0.5
+    radius = max(1.0, factor)
+    lows = np.ceil(centres - radius).astype(np.int64)
+    taps = lows[:, None] + np.arange(int(2 * radius) + 2)
+    values = np.maximum(0.0, 1.0 - np.abs(taps - centres[:, None]) / radius)
+    inside = (taps >= 0) & (taps < size) & (values > 0)
+    values[~inside] = 0.0
+    values /= _ordered_sum(values)[:, None]
+    first, last = int(taps[inside].min()), int(taps[inside].max()) + 1
+    row = np.broadcast_to(np.arange(stop - start)[:, None], taps.shape)[inside]
+    matrix = sparse.csr_array((values[inside], (row, taps[inside] - first)), shape=(stop - start, last - first))
+    return first, last, matrix
+
+
+def _ordered_sum(values: np.ndarray) -> np.ndarray:
+    """Return the sum of each row, added left to right: numpy's own order may depend on the number of rows."""
+    total = np.zeros(len(values))
+    for column in values.T:
+        total += column
+    return total
+
+
+def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    rounded: np.ndarray = values if dtype.kind != "u" else np.clip(np.rint(values), 0, np.iinfo(dtype).max)
+    return rounded.astype(dtype)

@@ -1,0 +1,1 @@
+"""Whole numbers: boxes, shards, tiles, mirrored places. No files, no network."""

@@ -1,0 +1,1 @@
+"""Bytes under a path or in a bucket, and who may write them."""

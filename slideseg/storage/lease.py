@@ -1,0 +1,235 @@
+"""One run at a time on a result: a small file beside it says who writes, and is renewed while the run lives."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from slideseg.errors import ResultError, ResultInUseError, RunError, explain
+from slideseg.storage.place import (
+    check_parent,
+    delete_key,
+    locate,
+    open_store,
+    read_key,
+    reason,
+    storage_errors,
+    write_key,
+    write_new_key,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from zarr.abc.store import Store
+
+log = logging.getLogger(__name__)
+
+RENEW_SECONDS = 10.0
+"""Time between renewals."""
+EXPIRE_SECONDS = 60.0
+"""A lease from another machine that was not renewed for so long belongs to nobody."""
+SETTLE_SECONDS = 0.3
+"""After taking over a dead lease, time for another that does the same at that moment to write, so that one of both wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease."""
+
+    nonce: str
+    """Unique to the run."""
+    host: str
+    """Name of the machine, for people."""
+    machine: str
+    """The machine since it was started, and its space of process numbers: where `pid` means something."""
+    pid: int
+    """Process number of the run."""
+    started: str
+    """When that process started, as the system counts; process numbers are used again."""
+    renewed: float
+    """Seconds since 1970 at the last renewal."""
+
+    @classmethod
+    def here(cls) -> Holder:
+        """Return this process as a holder."""
+        pid = os.getpid()
+        return cls(uuid.uuid4().hex, socket.gethostname(), _machine(), pid, _started(pid) or "", time.time())
+
+    def is_dead(self) -> bool:
+        """Tell whether the run is gone: known at once on its own machine, believed after a while elsewhere."""
+        if self.machine == _machine():
+            return _started(self.pid) != self.started
+        return time.time() - self.renewed > EXPIRE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease as any process of its run can look at it, on whatever machine."""
+
+    url: str
+    """The result."""
+    nonce: str
+    """Of the run."""
+
+    def check(self) -> None:
+        """See in the storage that the lease is still the run's: call it before what another run's files must survive.
+
+        Raises:
+            ResultInUseError: if another run has taken over.
+            RunError: if the storage fails.
+        """
+        folder, key = _place(self.url)
+        try:
+            holder = _read(open_store(folder), key)
+        except storage_errors() as error:
+            raise RunError(explain(f"the lease {key} can't be read", got=reason(error))) from error
+        if holder is None or holder.nonce != self.nonce:
+            raise ResultInUseError(explain(f"another run has taken over {self.url}", try_="to see who, after a minute"))
+
+
+class Lease:
+    """Holds a result for this run while its ``with`` block runs. Take it before `create_result`.
+
+    It lies beside the result, not in it, as ``.NAME.lease``: then it also guards the creation and the deletion.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._folder, self._key = _place(url)
+        self._holder = Holder.here()
+        self._renewed = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self.lost = False
+        """Whether another run has taken over, or the lease could not be renewed in time: stop writing."""
+
+    @property
+    def claim(self) -> Claim:
+        """What the run's other processes need to see whether it still holds the lease."""
+        return Claim(self._url, self._holder.nonce)
+
+    def __enter__(self) -> Self:
+        """Take the lease.
+
+        Raises:
+            ResultInUseError: if a run that is alive holds it.
+            ResultError: if it can't be written.
+        """
+        check_parent(self._url)
+        self._store = open_store(self._folder)
+        try:
+            self._take()
+        except storage_errors() as error:
+            raise ResultError(explain("the output can't be written", got=reason(error), try_="another --output")) from error
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Give the lease back, unless another run has it by now."""
+        self._stop.set()
+        self._thread.join()
+        try:
+            if self._is_ours():
+                delete_key(self._store, self._key)
+        except storage_errors() as failure:
+            log.warning("the lease %s stays behind: %s", self._key, reason(failure))
+
+    def _take(self) -> None:
+        write_new_key(self._store, self._key, self._encoded())
+        holder = self._read()
+        if holder is not None and holder.nonce != self._holder.nonce:
+            if not holder.is_dead():
+                raise ResultInUseError(self._in_use(holder))
+            log.warning("taking over from run %d on %s, which is dead", holder.pid, holder.host)
+            write_key(self._store, self._key, self._encoded())
+            time.sleep(SETTLE_SECONDS)
+        elif holder is None:  # damaged, or gone between the two calls
+            write_key(self._store, self._key, self._encoded())
+            time.sleep(SETTLE_SECONDS)
+        winner = self._read()
+        if winner is None or winner.nonce != self._holder.nonce:
+            raise ResultInUseError(self._in_use(winner or self._holder))
+
+    def _in_use(self, holder: Holder) -> str:
+        who = f"run {holder.pid} on {holder.host}, renewed {max(0.0, time.time() - holder.renewed):.0f} s ago"
+        return explain(f"{self._url} is being written by another run", got=who, try_="again when it is done")
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_SECONDS):
+            try:
+                self.lost = not self._is_ours()
+                if not self.lost:
+                    write_key(self._store, self._key, self._encoded())
+                    self._renewed = time.monotonic()
+            except storage_errors() as error:
+                log.warning("the lease %s can't be renewed: %s", self._key, reason(error))
+                self.lost = time.monotonic() - self._renewed > EXPIRE_SECONDS
+            if self.lost:
+                log.error("the lease on %s is lost", self._url)
+                return
+
+    def _encoded(self) -> bytes:
+        return json.dumps({**asdict(self._holder), "renewed": time.time()}).encode()
+
+    def _is_ours(self) -> bool:
+        holder = self._read()
+        return holder is not None and holder.nonce == self._holder.nonce
+
+    def _read(self) -> Holder | None:
+        return _read(self._store, self._key)
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Return the folder and the name of a result's lease."""
+    location = locate(url)
+    return location.parent, f".{location.name}.lease"
+
+
+def _read(store: Store, key: str) -> Holder | None:
+    """Return who holds a lease; None if nobody does or what is written there makes no sense."""
+    raw = read_key(store, key)
+    try:
+        return None if raw is None else Holder(**json.loads(raw))
+    except (ValueError, TypeError):
+        return None
+
+
+def _machine() -> str:
+    """Return what tells machines, their restarts and containers apart."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        processes = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        boot = processes = ""
+    return f"{socket.gethostname()} {boot} {processes}"
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process of this machine started; None if it is gone, "" if the system does not say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return "" if not Path("/proc/self/stat").exists() and _answers(pid) else None
+    except OSError:
+        return None
+    after_name = stat.rpartition(")")[2].split()
+    return None if after_name[0] in "ZX" else after_name[19]
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

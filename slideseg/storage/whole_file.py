@@ -1,0 +1,67 @@
+"""A local file that is made of a result: whole, or not at all, and never inside a result."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ResultError, RunError, explain
+from slideseg.storage.place import check_parent, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+GZIP_LEVEL = 6
+
+
+def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Return the local file that may be written.
+
+    Raises:
+        ResultError: if it is there already and may not be replaced, it lies in a Zarr store, or its folder can't be written.
+    """
+    if "://" in os.fspath(output):
+        raise ResultError(explain("exports are written to local files", got=output, try_="a path"))
+    path = Path(output).expanduser()
+    check_parent(str(path))
+    stores = [folder for folder in Path(os.path.realpath(path.parent), path.name).parents if (folder / "zarr.json").exists()]
+    if stores:  # what is made of a result must not replace a part of it, nor of another one
+        raise ResultError(explain("the target lies inside a Zarr store", got=path, want=f"a file outside {stores[-1]}"))
+    if path.is_dir():
+        raise ResultError(explain("the target is a folder", got=path, want="a file's name"))
+    if path.exists() and not overwrite:
+        raise ResultError(explain("the target exists", got=path, try_="--overwrite, or another --output"))
+    return path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a file beside ``path`` to write; it gets that name when the block ends well, and is removed when it does not.
+
+    Raises:
+        RunError: if it can't be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        said = reason(error).replace(str(partial), str(path)) if error.errno is None else os.strerror(error.errno)
+        raise RunError(explain(f"{path} can't be written", got=said)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def opened(path: Path, *, compressed: bool) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Open a new file; what is written to it is compressed with gzip if that is wanted, the same bytes each time."""
+    with path.open("wb") as file:
+        if not compressed:
+            yield file
+            return
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as packed:
+            yield packed

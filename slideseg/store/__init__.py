@@ -1,1 +1,0 @@
-"""The result store: shards, metadata, lease."""

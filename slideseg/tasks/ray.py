@@ -1,0 +1,297 @@
+"""Run the tasks on Ray actors: one process a worker, on this machine or a cluster.
+
+Pixels never travel through Ray: a task is a number, an answer a few numbers. One loop owns everything: it keeps at most
+`IN_FLIGHT` tasks in every live actor, replaces an actor that died, and counts a strike against the tasks it died with.
+Tasks with a strike are run alone, so that the third death convicts the right one. Ray's own restarts and retries are off:
+they would hide which task killed the worker (``docs/decisions/0003-own-actor-replacement.md``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from slideseg.errors import ClusterError, SlideError, explain
+from slideseg.machine import return_freed_memory
+from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+FAILED_STARTS = 3
+"""The run is given up when so many actors in a row died before they were ready."""
+CONNECT_SECONDS = 10
+"""How long a cluster's address may take to answer."""
+OBJECT_STORE_BYTES = 80 * 2**20
+"""About the least Ray takes; nothing large is ever put there."""
+
+QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+"""Settings that keep Ray's own messages off the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayExecutor:
+    """Runs tasks on Ray actors."""
+
+    workers: int
+    """Number of actors."""
+    address: str | None = None
+    """A running cluster (``auto``, ``host:port``, ``ray://...``); None starts Ray on this machine for the run."""
+    gpus_per_worker: float = 0
+    """GPUs that Ray reserves for an actor."""
+
+    def check(self) -> None:
+        """See whether a cluster that was named answers and has the cores or GPUs for at least one worker.
+
+        Raises:
+            ClusterError: if not.
+        """
+        if self.address is None:
+            return
+        with connected(self.workers, self.address):
+            there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self.gpus_per_worker:
+                want = f"1 core and {self.gpus_per_worker:g} GPUs a worker"
+                raise ClusterError(explain(f"the cluster at {self.address} has no room for a worker", got=there, want=want))
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
+        """Yield one event a task, as they end.
+
+        Raises:
+            ClusterError: if the cluster can't be reached, or its workers don't start.
+        """
+        with connected(self.workers, self.address):
+            crew = _Crew(self, ray.put(make_worker), deque(tasks))
+            try:
+                yield from crew.work()
+            finally:
+                crew.dismiss()
+
+
+class _Actor:
+    """The process that holds one worker."""
+
+    def __init__(self, make_worker: Callable[[], Worker]) -> None:
+        self._make_worker = make_worker
+        self._worker: Worker | None = None
+
+    def ready(self) -> None:
+        """Make the worker; not in ``__init__``, whose errors Ray hands on only as text."""
+        return_freed_memory()
+        self._worker = self._make_worker()
+
+    def run(self, task: int) -> Any:
+        """Do a task."""
+        if self._worker is None:
+            msg = "a task came before the worker was ready"
+            raise RuntimeError(msg)
+        return self._worker(task)
+
+
+@dataclass
+class _Member:
+    """One actor as the driver sees it."""
+
+    actor: Any
+    ready: Any
+    """Reference of its `ready` call; None once it has answered."""
+    tasks: dict[Any, int] = field(default_factory=dict)
+    """Tasks in flight by the reference of their answer."""
+
+
+class _Crew:
+    """The actors of one run, and what each has in hand."""
+
+    def __init__(self, executor: RayExecutor, make_worker: Any, waiting: deque[int]) -> None:
+        self._executor = executor
+        self._make_worker = make_worker
+        self._waiting = waiting
+        self._strikes: Counter[int] = Counter()
+        self._failed_starts = 0
+        self._members = [self._hire() for _ in range(min(executor.workers, len(waiting)))]
+
+    def work(self) -> Iterator[Done | Failed]:
+        """Yield what became of the tasks until none is left."""
+        while self._waiting or any(member.tasks for member in self._members):
+            for member in self._members:
+                self._hand_out(member)
+            pending = [ref for member in self._members for ref in (*member.tasks, *_some(member.ready))]
+            for ref in ray.wait(pending, num_returns=1)[0]:
+                yield from self._ended(ref)
+
+    def dismiss(self) -> None:
+        """End all actors."""
+        for member in self._members:
+            ray.kill(member.actor)
+
+    def _hire(self) -> _Member:
+        actor_class = ray.remote(_Actor).options(
+            num_cpus=1,
+            num_gpus=self._executor.gpus_per_worker,
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=IN_FLIGHT + 1,
+        )
+        actor: Any = actor_class.remote(self._make_worker)
+        return _Member(actor, actor.ready.remote())
+
+    def _hand_out(self, member: _Member) -> None:
+        """Give a live member work up to `IN_FLIGHT` tasks; a suspect task only alone."""
+        while self._waiting and member.ready is None and len(member.tasks) < IN_FLIGHT:
+            suspect_in_hand = any(self._strikes[task] for task in member.tasks.values())
+            if suspect_in_hand or (self._strikes[self._waiting[0]] and member.tasks):
+                return
+            task = self._waiting.popleft()
+            member.tasks[member.actor.run.remote(task)] = task
+
+    def _ended(self, ref: Any) -> Iterator[Done | Failed]:
+        """Take one answer: of a task, or of a member that is ready."""
+        member = next(m for m in self._members if ref in m.tasks or ref is m.ready)
+        try:
+            result = ray.get(ref)
+        except RayTaskError as error:
+            cause = _cause(error)
+            if ref is member.ready or not isinstance(cause, SlideError):
+                raise cause from None
+            yield Failed(member.tasks.pop(ref), str(cause))
+        except RayError as error:
+            yield from self._replace(member, error)
+        else:
+            self._failed_starts = 0
+            if ref is member.ready:
+                member.ready = None
+            else:
+                yield Done(member.tasks.pop(ref), result)
+
+    def _replace(self, member: _Member, error: RayError) -> Iterator[Done | Failed]:
+        """Put a new actor in a dead one's place; its tasks wait again with a strike, or are given up."""
+        if member.ready is not None:
+            self._failed_starts += 1
+            if self._failed_starts >= FAILED_STARTS:
+                reason = str(error).strip().splitlines()[0]
+                raise ClusterError(explain("the workers do not start", got=reason, try_="fewer --workers, or --debug"))
+        for ref, task in member.tasks.items():
+            if _is_done(ref):
+                yield Done(task, ray.get(ref))
+                continue
+            self._strikes[task] += 1
+            if self._strikes[task] >= STRIKES:
+                yield Failed(task, explain("it killed its worker", got=f"{STRIKES} deaths", try_="ray logs, or more --memory"))
+            else:
+                self._waiting.append(task)
+        with contextlib.suppress(RayError):
+            ray.kill(member.actor)
+        self._members[self._members.index(member)] = self._hire()
+
+
+def _some(ref: Any) -> list[Any]:
+    return [] if ref is None else [ref]
+
+
+def _is_done(ref: Any) -> bool:
+    """Tell whether a dead actor's answer had arrived all the same."""
+    if not ray.wait([ref], timeout=0)[0]:
+        return False
+    try:
+        ray.get(ref)
+    except RayError:
+        return False
+    return True
+
+
+def _cause(error: RayTaskError) -> BaseException:
+    """Return what the worker raised."""
+    return error.cause if isinstance(error.cause, BaseException) else error
+
+
+@contextlib.contextmanager
+def connected(workers: int, address: str | None) -> Iterator[None]:
+    """Be connected to Ray: to a running cluster, or to one started on this machine for as long as the block lasts.
+
+    Raises:
+        ClusterError: if the cluster can't be reached.
+    """
+    if ray.is_initialized():  # the caller's own session: use it, leave it
+        yield
+        return
+    with _own_folder() if address is None else contextlib.nullcontext() as folder:
+        on_terminate = signal.getsignal(signal.SIGTERM)
+        _connect(workers, address, folder)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_terminate)  # Ray puts its own in, which leaves with another status
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _connect(workers: int, address: str | None, folder: str | None) -> None:
+    if address is None:
+        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder, **QUIET)
+        return
+    check_address(address)
+    try:
+        ray.init(address=address, **QUIET)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_="ray status")) from error
+
+
+def check_address(address: str) -> None:
+    """See whether anything listens at a cluster's address, so that a wrong one is told in seconds.
+
+    Raises:
+        ClusterError: if nothing does, or the address can't be read.
+    """
+    if address in ("auto", "local"):
+        return
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        raise ClusterError(explain("the Ray address can't be read", got=address, want="auto, host:port or ray://host:port"))
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=error, try_="ray status")) from error
+
+
+@functools.cache
+def _token() -> str:
+    """Return this process's secret; one for all its runs, because Ray reads it once a process."""
+    return secrets.token_hex(32)
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[str]:
+    """Make a private folder for Ray's files, with a token that only this user can read, and remove it afterwards."""
+    folder = tempfile.mkdtemp(prefix="slideseg-")
+    settings = {
+        "RAY_AUTH_TOKEN_PATH": f"{folder}/token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers beside any busy process
+    }
+    fresh = {name: value for name, value in settings.items() if name not in os.environ}
+    if "RAY_AUTH_TOKEN_PATH" in fresh:
+        token = Path(folder, "token")
+        token.touch(mode=0o600)
+        token.write_text(_token())
+    os.environ.update(fresh)
+    try:
+        yield folder
+    finally:
+        for name in fresh:
+            os.environ.pop(name, None)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Images and labels: found, split, opened, read as windows."""

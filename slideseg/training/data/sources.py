@@ -1,0 +1,263 @@
+"""Where training data lies: files with images and files with their labels, paired, each plane of a stack by itself."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from slideseg.errors import DataError, explain
+from slideseg.slide.base import planes_of
+from slideseg.slide.fingerprint import content_hash, fingerprint
+from slideseg.slide.inputs import SUFFIXES, stem
+from slideseg.slide.open import open_labels, open_slide
+from slideseg.slide.zarr import is_url, is_zarr, labels_in
+from slideseg.training.data.annotations import POLYGONS
+from slideseg.training.data.labels import ClassId, Meaning  # pydantic reads them
+from slideseg.training.recipe.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slideseg.slide.base import Slide
+
+
+class KindColumn(Settings):
+    """Says that the kind of an image stands in a column of the CSV."""
+
+    column: str
+    """Name of the column."""
+
+
+class SourceConfig(Settings):
+    """One entry of ``data.sources``: images and their labels."""
+
+    images: str
+    """A TIFF, stack (each plane is an image), zarr, OME-Zarr or whole slide, or a folder of them."""
+    labels: str | None = None
+    """The same form as ``images``, matched by file stem in folders; also GeoJSON. Left out: the labels in the OME-Zarr; of a
+    result of ``predict`` the objects with ``labels_are: instances``, else the class map."""
+    labels_are: Meaning | None = None
+    """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
+    values: dict[int, ClassId] | None = None
+    """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
+    stands for ``ignore`` teach nothing."""
+    unannotated: Literal["background", "ignore"] = "background"
+    """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
+    where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
+    index: str | None = None
+    """A CSV with one row an image: its file stem in the column ``id``."""
+    kind: str | KindColumn = "image"
+    """What kind of images these are, or the column of the CSV that says so."""
+    mpp: float | None = Field(None, gt=0)
+    """Microns per pixel of images that do not say theirs."""
+    object_diameter: float | None = Field(None, gt=0)
+    """Images without microns per pixel are resampled so that their median instance is so many pixels across."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.values is not None and self.labels_are != "classes":
+            msg = "values go with labels_are: classes"
+            raise ValueError(msg)
+        if self.unannotated == "ignore" and self.labels_are is not None:
+            msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"
+            raise ValueError(msg)
+        if self.mpp is not None and self.object_diameter is not None:
+            msg = "either mpp or object_diameter"
+            raise ValueError(msg)
+        if isinstance(self.kind, KindColumn) and self.index is None:
+            msg = "kind: {column} goes with index"
+            raise ValueError(msg)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One image, or one plane of a stack, and where its labels are."""
+
+    name: str
+    """Unique: the file's stem, with ``[plane]`` for a stack."""
+    stem: str
+    """Name of the file without folder and ending."""
+    plane: int | None
+    """Plane of a stack; None for a single image."""
+    image_path: str
+    """As `open_slide` takes it."""
+    label_path: str
+    """As `open_labels` takes it, or a GeoJSON file."""
+    kind: str
+    """What kind of image."""
+    shape: tuple[int, int]
+    """Rows and columns of the image's level 0."""
+    source: SourceConfig = field(repr=False, compare=False)
+    """The entry of the recipe that it comes from."""
+    row: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Its row of the CSV; empty without one."""
+
+
+def find_images(sources: Iterable[SourceConfig]) -> list[LabelledImage]:
+    """Return the labelled images of all sources, by source and then by name and plane.
+
+    Raises:
+        DataError: if a file is missing or without its partner, planes differ, or the CSV does not fit.
+        SlideError: if a file can't be read.
+    """
+    found = [image for source in sources for image in _images_of(source)]
+    names: set[str] = set()
+    for image in found:
+        if image.name in names:
+            raise DataError(explain("two images have the same name", got=image.name, try_="renaming one file"))
+        names.add(image.name)
+    return found
+
+
+def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
+    """Return by path what tells whether a file of the sources is another one: images, labels and lists. None is decoded.
+
+    Files of labels and lists are read whole: where a mistake was mended, the size may be as before. Of images and zarr arrays
+    the `fingerprint` counts. Times of modification don't: a copy, as made for every job on some clusters, is the same data.
+
+    Raises:
+        DataError: if a file is missing or without its partner.
+        SlideError: if a file can't be read.
+    """
+    images: set[str] = set()
+    labels: set[str] = set()
+    for source in sources:
+        for image, label in _pairs(source).values():
+            images.add(image)
+            labels.add(label)
+        if source.index is not None:
+            labels.add(source.index)
+    prints = {path: fingerprint(path, times=False) for path in images}
+    return prints | {path: _all_of(path) for path in labels}
+
+
+def _all_of(path: str) -> str:
+    return fingerprint(path, times=False) if is_url(path) or Path(path).is_dir() else content_hash(path)
+
+
+def _images_of(source: SourceConfig) -> list[LabelledImage]:
+    pairs = _pairs(source)
+    rows = _rows(source, set(pairs))
+    found = []
+    for name, (image_path, label_path) in pairs.items():
+        row = rows.get(name, {})
+        kind = source.kind if isinstance(source.kind, str) else _value(source, row, source.kind.column)
+        with closing(open_slide(image_path)) as slide:
+            planes, shape = _planes(slide, label_path, source), slide.levels[0].shape
+        for plane in planes:
+            full = name if plane is None else f"{name}[{plane}]"
+            found.append(LabelledImage(full, name, plane, image_path, label_path, kind, shape, source, row))
+    return found
+
+
+def _pairs(source: SourceConfig) -> dict[str, tuple[str, str]]:
+    """Return the paths of image and labels by the image's file stem."""
+    images = _files(source.images, SUFFIXES)
+    if source.labels is None:
+        return {name: (path, _labels_inside(path, source)) for name, path in images.items()}
+    labels = _files(source.labels, (*POLYGONS, *SUFFIXES))
+    if not _is_folder(source.images) and not _is_folder(source.labels):
+        return dict(zip(images, zip(images.values(), labels.values(), strict=True), strict=True))
+    _check_partners(source, set(images), set(labels))
+    return {name: (path, labels[name]) for name, path in images.items()}
+
+
+def _check_partners(source: SourceConfig, images: set[str], labels: set[str]) -> None:
+    if lonely := sorted(images - labels):
+        raise DataError(explain(f"images in {source.images} without labels in {source.labels}", got=_some(lonely)))
+    if _is_folder(source.images) and (lonely := sorted(labels - images)):
+        raise DataError(explain(f"labels in {source.labels} without an image in {source.images}", got=_some(lonely)))
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} ({len(names)})"
+
+
+def _is_folder(path: str) -> bool:
+    return not is_url(path) and Path(path).is_dir() and not is_zarr(path)
+
+
+def _files(path: str, suffixes: tuple[str, ...]) -> dict[str, str]:
+    """Return the paths by stem: of the files in a folder, sorted by name, or of the one file."""
+    if not is_url(path) and not Path(path).exists():
+        raise DataError(explain("no such file or folder", got=path, try_="data.sources in the recipe"))
+    if not _is_folder(path):
+        return {_stem(path): path}
+    found: dict[str, str] = {}
+    for one in sorted(Path(path).iterdir()):
+        if one.name.lower().endswith(suffixes) and not one.name.startswith("."):
+            other = found.setdefault(_stem(one.name), str(one))
+            if other != str(one):
+                raise DataError(explain(f"two files of the same stem in {path}", got=f"{Path(other).name}, {one.name}"))
+    if not found:
+        raise DataError(explain(f"the folder {path} holds no images", want="TIFF, PNG, JPEG, npy, zarr or slides"))
+    return found
+
+
+def _stem(path: str) -> str:
+    ending = next((suffix for suffix in sorted(POLYGONS, key=len)[::-1] if path.lower().endswith(suffix)), None)
+    return stem(path) if ending is None else Path(path).name[: -len(ending)]
+
+
+def _labels_inside(path: str, source: SourceConfig) -> str:
+    """Return the path of the only label image in an OME-Zarr; of a result with objects, that of those meant."""
+    if not (is_url(path) or is_zarr(path)):
+        raise DataError(explain(f"no labels for {path}", want="labels in the recipe, or an OME-Zarr that holds them"))
+    names = labels_in(path)
+    if set(names) == {"segmentation", "objects"} and source.labels_are is not None:
+        names = ["objects" if source.labels_are == "instances" else "segmentation"]
+    if len(names) != 1:
+        results = set(names) == {"segmentation", "objects"}
+        alone = "a source for each zarr with its labels" if _is_folder(source.images) else f"labels: {path}/labels/NAME"
+        try_ = "labels_are: instances for objects, classes for segmentation" if results else alone
+        raise DataError(explain(f"{path}: which labels?", got=", ".join(names) or "none", want="one", try_=try_))
+    return f"{path.rstrip('/')}/labels/{names[0]}"
+
+
+def _planes(image: Slide, label_path: str, source: SourceConfig) -> list[int] | list[None]:
+    """Return the planes of a pair of stacks, or a single None."""
+    planes, stack = planes_of(image), len(image.axes) == len("zyxc")
+    if is_annotation(label_path):
+        if planes > 1:
+            raise DataError(explain(f"{label_path}: polygons for a stack", got=f"{planes} planes", want="1"))
+        return [0] if stack else [None]
+    if source.labels_are is None:
+        raise DataError(explain(f"what are the values in {label_path}?", want="labels_are: instances, classes or mask"))
+    with closing(open_labels(label_path)) as labels:
+        if planes_of(labels) != planes:
+            raise DataError(explain(f"{label_path} does not have its image's planes", got=planes_of(labels), want=planes))
+    return list(range(planes)) if stack else [None]
+
+
+def is_annotation(path: str) -> bool:
+    """Tell whether ``path`` is a file with polygons, by its ending."""
+    return path.lower().endswith(POLYGONS)
+
+
+def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:
+    """Return the rows of the CSV by image, one for every image."""
+    if source.index is None:
+        return {}
+    try:
+        with Path(source.index).open(newline="", encoding="utf-8-sig") as file:
+            listed = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(explain(f"{source.index} can't be read", got=error, want="a CSV")) from error
+    rows = {_value(source, row, "id"): row for row in listed}
+    if lost := sorted(set(rows) - stems):
+        raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_some(lost)))
+    if unlisted := sorted(stems - set(rows)):
+        raise DataError(explain(f"images in {source.images} without a row in {source.index}", got=_some(unlisted)))
+    return rows
+
+
+def _value(source: SourceConfig, row: dict[str, str], column: str) -> str:
+    if row.get(column) is None:
+        raise DataError(explain(f"{source.index} has no column {column}", got=", ".join(map(str, row))))
+    return row[column]

@@ -1,0 +1,181 @@
+"""The network that learns, and everything that changes with it: weights, optimiser, learning rate, running mean."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from slideseg.errors import ModelError, RunError, explain
+from slideseg.model.unet import UNet
+from slideseg.training.learning.loss import loss_of
+from slideseg.training.learning.optimise import Schedule, clip, make_optimiser, restore_optimiser
+from slideseg.training.learning.sync_norm import synchronise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.training.learning.group import Group
+    from slideseg.training.recipe.schema import TrainConfig
+    from slideseg.training.record.checkpoint import Checkpoint
+    from slideseg.training.samples.batches import Patches
+
+
+_NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
+"""Batch norm keeps the workers' running statistics equal; they need not be sent again. PyTorch has renamed the argument."""
+
+
+class Learner:
+    """A network in training; every worker of a group has one, and they stay equal."""
+
+    def __init__(self, config: TrainConfig, group: Group, steps: int) -> None:
+        """Make a fresh network for a run of ``steps`` steps; the same for every worker."""
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.group = group
+        self.net = UNet(config.unet).to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if group.size > 1 and config.network.batch_norm:
+            synchronise(self.net, group.device)
+        self.average = _running_mean(self.net, config.training.average)
+        self.optimiser = make_optimiser(config.optimiser, self.net.parameters())
+        self.schedule = Schedule(config.schedule, self.optimiser, steps)
+        self.step = 0
+        self._module = _prepared(_Form(self.net, valid=config.network.form == "valid"), config, group)
+        self._loss = loss_of(config.loss)
+        self._precision = precision_of(config.training.precision, group.device)
+
+    @property
+    def judged(self) -> UNet:
+        """The network that is validated and kept: the running mean of the weights where there is one."""
+        return self.net if self.average is None else self.average.module  # type: ignore[return-value]
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def learn(self, parts: Sequence[Patches], batch: int) -> Tensor:
+        """Do one step with this worker's samples, a part after the other; return the sum of their losses over ``batch``.
+
+        ``batch`` counts the samples of all workers: each sample weighs the same, whoever computes it and in whichever part.
+
+        Raises:
+            RunError: if a gradient is limited by its norm and that is not finite.
+        """
+        self.net.train()
+        total = torch.zeros((), device=self.group.device)
+        for index, part in enumerate(parts):
+            with self._speaking(index == len(parts) - 1):
+                total += self._backward(part, batch)
+        self._check(clip(self.config.optimiser, list(self.net.parameters())))
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.schedule.after_step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+        self.step += 1
+        return total
+
+    def _backward(self, part: Patches, batch: int) -> Tensor:
+        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            logits_NKHW = self._module(part.image_NCHW)
+        loss: Tensor = self._loss(logits_NKHW.float(), part.target_NHW, part.weights_NHW).sum() / batch
+        (loss * self.group.size).backward()  # type: ignore[no-untyped-call]  # the workers' gradients are averaged
+        return loss.detach()
+
+    def _speaking(self, speak: bool) -> contextlib.AbstractContextManager[None]:
+        """Let workers exchange gradients only with the last part of a step."""
+        if speak or not isinstance(self._module, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self._module.no_sync()
+
+    def _check(self, norm: Tensor | None) -> None:
+        if norm is not None and not bool(torch.isfinite(norm)):
+            raise RunError(explain(f"the gradient is not finite at step {self.step}", got=float(norm), try_="a lower rate"))
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it."""
+        return {
+            "step": self.step,
+            "network": self.net.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Take weights by name before the first step; those not named stay fresh."""
+        self.net.load_state_dict(weights, strict=False)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ModelError: if it is of another network.
+        """
+        try:
+            self.net.load_state_dict(checkpoint.network)
+            if self.average is not None and checkpoint.average is not None:
+                self.average.load_state_dict(checkpoint.average)
+            restore_optimiser(self.optimiser, checkpoint.optimiser)
+            self.schedule.load_state_dict(checkpoint.schedule)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(explain("the checkpoint is of another network", got=reason, try_="another --output")) from error
+        self.step = checkpoint.step
+
+
+def judged_of(checkpoint: Checkpoint, config: TrainConfig) -> UNet:
+    """Return the network that was judged when a checkpoint was written, on the CPU."""
+    net = UNet(config.unet)
+    if checkpoint.average is None:
+        net.load_state_dict(checkpoint.network)
+        return net
+    average = AveragedModel(net, use_buffers=True)
+    average.load_state_dict(checkpoint.average)
+    return average.module  # type: ignore[return-value]
+
+
+class _Form(nn.Module):
+    """The network in the form it is trained in; its weights keep their names apart from this wrapper."""
+
+    def __init__(self, net: UNet, *, valid: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.valid = valid
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return the logits of the patch."""
+        return self.net.forward_valid(x_NCHW) if self.valid else self.net(x_NCHW)
+
+
+def _prepared(module: nn.Module, config: TrainConfig, group: Group) -> nn.Module:
+    if config.training.compile:
+        module.compile()  # in place: nothing else that holds the network, nor the names of its weights, changes
+    if group.size == 1:
+        return module
+    if group.device.type == "cuda":
+        return DistributedDataParallel(module, [group.device], gradient_as_bucket_view=True, **OWN_BUFFERS)
+    # Otherwise gradients are put together anew after a run's first step, and gloo then sums them in another order: a run
+    # that goes on from a checkpoint would differ in the last bits.
+    return DistributedDataParallel(module, find_unused_parameters=True, **OWN_BUFFERS)
+
+
+def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
+
+
+def precision_of(wanted: str, device: torch.device) -> str:
+    """Return the number format to compute in: what is wanted, or for ``auto`` bf16 on a GPU that has it, else fp32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

@@ -1,0 +1,60 @@
+"""The model that a training starts from, where the recipe names one: one that learnt something alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ModelError, explain
+from slideseg.model.bundled import find_model
+from slideseg.model.file import ModelInfo, read_network
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from slideseg.training.recipe.schema import TrainConfig
+
+HEAD = "head."
+"""How the last layer's weights are named: the only ones that know the classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a training takes over from a model."""
+
+    weights: dict[str, Tensor]
+    """By name; the last layer's only if the classes are the same."""
+    mean: tuple[float, ...]
+    """Subtracted from every channel: the recipe's, or else what the model is used to."""
+    std: tuple[float, ...]
+    """Every channel is divided by it afterwards."""
+
+
+def read_start(config: TrainConfig) -> Start | None:
+    """Return what a recipe's training starts from; None if it starts afresh.
+
+    Raises:
+        ModelError: if there is no such model, it can't be used, or its network has another form than the recipe's.
+    """
+    if config.network.start is None:
+        return None
+    net, info = read_network(find_model(config.network.start))
+    _check_form(config, info)
+    weights = dict(net.state_dict())
+    if [one.name for one in info.classes] != [one.name for one in config.model_classes]:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD)}
+    return Start(weights, config.input.mean or info.input.mean, config.input.std or info.input.std)
+
+
+def _check_form(config: TrainConfig, info: ModelInfo) -> None:
+    """Refuse a network of other layers; what is drawn or dropped while it learns may differ."""
+    got, want = (replace(one, out_channels=1, dropout=0.0, init="he").to_dict() for one in (info.config, config.unet))
+    if differing := [name for name in want if got[name] != want[name]]:
+        raise ModelError(
+            explain(
+                f"the training can't start from {config.network.start}: its network has another form",
+                got=", ".join(f"{name} {got[name]}" for name in differing),
+                want=", ".join(f"{name} {want[name]}" for name in differing),
+                try_="its values in the recipe's network",
+            )
+        )

@@ -1,0 +1,1 @@
+"""What a training does: the recipe and how it is read."""

@@ -1,0 +1,1 @@
+"""From windows to what goes through the network."""

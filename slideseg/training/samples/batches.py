@@ -1,0 +1,233 @@
+"""Batches of patches: windows read ahead in threads, augmented on the training device, made into what the loss compares.
+
+A sample is known by its epoch and number alone, and a batch by the numbers in it. So any worker can make any part of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slideseg.errors import ConfigError, DataError, explain
+from slideseg.space.box import Box
+from slideseg.training.data.dataset import open_data
+from slideseg.training.data.labels import IGNORED
+from slideseg.training.data.sampling import BLOCK, Sampler, validation_tiles
+from slideseg.training.samples.augment import augment, window_side
+from slideseg.training.samples.targets import targets_of
+from slideseg.training.samples.weight_map import WeightMap, balance_of
+from slideseg.training.samples.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from slideseg.training.data.items import Item, Window
+    from slideseg.training.learning.group import Group
+    from slideseg.training.recipe.schema import TrainConfig, TrainingConfig
+
+READERS = 2
+"""Threads that read windows."""
+STEPS_AHEAD = 2
+"""Steps whose windows are read before they are needed."""
+MEASURED = 64
+"""Samples by which the images' mean and deviation are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """What the network sees, and what it should have said, for the samples of a forward pass."""
+
+    image_NCHW: Tensor  # noqa: N815
+    """Normalised input; in valid form with a margin of the network's reach around the patch."""
+    target_NHW: Tensor  # noqa: N815
+    """Class ids of the patch, int64."""
+    weights_NHW: Tensor | None  # noqa: N815
+    """Weights of its pixels in the loss, float32, 0 where they are ignored; None where all count the same."""
+    ignored_NHW: Tensor | None = None  # noqa: N815
+    """Which of its pixels teach nothing, bool; None where no label can say so. Their target is 0."""
+
+    @property
+    def shown_NHW(self) -> Tensor:  # noqa: N802
+        """The target for the eye: `IGNORED` where nothing is taught."""
+        return self.target_NHW if self.ignored_NHW is None else self.target_NHW.masked_fill(self.ignored_NHW, IGNORED)
+
+    def pick(self, rows: list[int]) -> Patches:
+        """Return some of the samples."""
+        weights = None if self.weights_NHW is None else self.weights_NHW[rows]
+        ignored = None if self.ignored_NHW is None else self.ignored_NHW[rows]
+        return Patches(self.image_NCHW[rows], self.target_NHW[rows], weights, ignored)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A piece of a validation image."""
+
+    item: int
+    """Number of the image."""
+    core: Box
+    """What is judged; it lies on the network's pooling grid and may stick out of the image behind."""
+    inside: tuple[int, int]
+    """Rows and columns of it that lie in the image."""
+
+
+class Batches:
+    """The images of a recipe, as the loop wants them."""
+
+    def __init__(self, config: TrainConfig, group: Group) -> None:
+        """Open all images of ``config``.
+
+        Raises:
+            SlidesegError: if there are none, or they don't fit the recipe.
+        """
+        self.config = config
+        self._group = group
+        unet = config.unet
+        self._margin = reach_of(config)
+        self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
+        labelled = ("background", *config.labelled_classes)
+        weigh = None if config.weight_map is None else WeightMap(config.weight_map)
+        opened = open_data(config.data, labelled, config.input.channels, weigh)
+        if weigh is not None and weigh.config.balance:
+            weigh.balance = _balance(opened.train)  # also for the validation images
+        self.validation: list[Item] = opened.validation
+        self._may_ignore = any(item.may_ignore for item in (*opened.train, *opened.validation))
+        self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)
+        if self._sampler.sees_background_alone:
+            what, try_ = "the labels of all training images are background alone", "labels_are, values, or data.split"
+            raise DataError(explain(what, want="pixels of a class", try_=try_))
+        self.steps = _steps(self._sampler.epoch_length, config.training)
+        self.tiles = _tiles(self.validation, config, unet.stride)
+        self._tile_margin = unet.reach
+        self.normalise_by(*self._normalisation())
+
+    def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """Subtract ``mean`` from every channel and divide by ``std`` from now on."""
+        self.mean, self.std = tuple(mean), tuple(std)
+        self._mean_C11, self._std_C11 = (torch.tensor(v, device=self._group.device)[:, None, None] for v in (mean, std))
+
+    def epoch(self, epoch: int) -> Iterator[list[Patches]]:
+        """Yield this worker's part of every batch, in pieces that go through the network one after the other."""
+        batch = self.config.training.batch
+        steps = [range(step * batch, (step + 1) * batch) for step in range(self.steps)]
+        shares = [self._group.share(step) for step in steps]
+        parts = self.config.training.parts(self._group.size)
+        for windows in _read_ahead(lambda index: self._sampler.window(epoch, index), shares):
+            yield [self._patches(windows[rows[0] : rows[-1] + 1]) for rows in np.array_split(range(len(windows)), parts)]
+
+    def preview(self, count: int) -> tuple[Windows, Windows, Patches]:
+        """Return the first samples of the first epoch: as they are read, augmented, and as the network gets them."""
+        windows = [self._sampler.window(0, index) for index in range(count)]
+        augmented = self._augmented(windows)
+        return _collate(windows, self._group.device), augmented, self._target(augmented, self._margin)
+
+    def read_tile(self, tile: Tile) -> Patches:
+        """Return a validation tile, not augmented, with its real surroundings."""
+        window = self.validation[tile.item].read(tile.core.grow(self._tile_margin))
+        return self._target(_collate([window], self._group.device), self._tile_margin)
+
+    def look_of(self, patches: Patches) -> np.ndarray:
+        """Return the first patch's image (y, x, c) as people see it, without the margin around the patch."""
+        margin = (patches.image_NCHW.shape[-1] - patches.target_NHW.shape[-1]) // 2
+        image_CHW = patches.image_NCHW[0] * self._std_C11 + self._mean_C11
+        sides = [slice(margin, side - margin) for side in image_CHW.shape[1:]]
+        look: np.ndarray = image_CHW[:, *sides].clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()
+        return look
+
+    def _patches(self, windows: Sequence[Window]) -> Patches:
+        return self._target(self._augmented(windows), self._margin)
+
+    def _augmented(self, windows: Sequence[Window]) -> Windows:
+        side = self.config.training.patch + 2 * self._margin
+        seeds, kinds = [one.seed for one in windows], [one.kind for one in windows]
+        return augment(_collate(windows, self._group.device), self.config.augment, side, seeds, kinds)
+
+    def _target(self, windows: Windows, margin: int) -> Patches:
+        """Normalise the image, and make targets of the labels, which lose ``margin`` pixels on every side."""
+        image_NCHW = (windows.image_NCHW - self._mean_C11) / self._std_C11
+        core = [slice(margin, side - margin) for side in image_NCHW.shape[-2:]]
+        image_NCHW = image_NCHW.contiguous(memory_format=torch.channels_last)
+        target_NHW = targets_of(windows.classes_NHW, windows.instances_NHW, self.config.target, len(self.config.classes))
+        target_NHW = target_NHW[:, *core]
+        weights_NHW = None if windows.weights_NHW is None else windows.weights_NHW[:, *core]
+        if not self._may_ignore:
+            return Patches(image_NCHW, target_NHW, weights_NHW)
+        ignored_NHW = windows.classes_NHW[:, *core] == IGNORED
+        weights_NHW = (~ignored_NHW).float() if weights_NHW is None else weights_NHW.masked_fill(ignored_NHW, 0)
+        return Patches(image_NCHW, target_NHW.masked_fill(ignored_NHW, 0), weights_NHW, ignored_NHW)
+
+    def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and deviation of the input's channels: the recipe's, or those of the first training windows."""
+        given = self.config.input
+        if given.mean is not None and given.std is not None:
+            return given.mean, given.std
+        pixels = (self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED))
+        moments = np.mean([(one.mean(axis=0, dtype=np.float64), (one**2).mean(axis=0, dtype=np.float64)) for one in pixels], 0)
+        deviations = np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 1e-4))
+        return tuple(moments[0].round(4).tolist()), tuple(deviations.round(4).tolist())
+
+
+def check_batch(config: TrainConfig, workers: int) -> None:
+    """See whether a recipe's batch can be shared out.
+
+    Raises:
+        ConfigError: if a worker would have no sample for one of its forward passes.
+    """
+    if config.training.batch // workers < config.training.parts(workers):
+        got = f"batch {config.training.batch} for {workers} workers"
+        raise ConfigError(explain("every worker needs a sample for each forward pass", got=got, try_="a larger training.batch"))
+
+
+def reach_of(config: TrainConfig) -> int:
+    """Return the pixels around a patch that the network is given: its reach in valid form, none in 'same' form."""
+    return config.unet.reach if config.network.form == "valid" else 0
+
+
+def _steps(images: int | None, training: TrainingConfig) -> int:
+    """Return the steps of an epoch; where it is all ``images``, the last one is filled up from the beginning of their order."""
+    return max(1, training.samples // training.batch) if images is None else -(-images // training.batch)
+
+
+def _balance(items: Sequence[Item]) -> np.ndarray:
+    """Return the weights that make background and instances count the same, all images taken together."""
+    counts = np.zeros(256, np.int64)
+    for item in items:
+        for box in Box.of_shape(item.shape).split(BLOCK, BLOCK):
+            counts += np.bincount(item.classes_in(box).ravel(), minlength=256)
+    return balance_of([int(counts[0]), int(counts[1:IGNORED].sum())])
+
+
+def _tiles(items: Sequence[Item], config: TrainConfig, stride: int) -> list[Tile]:
+    side = -(-config.training.validation_tile // stride) * stride
+    tiles = validation_tiles(items, side, config.training.validation_tiles)
+    if items and not tiles:
+        raise DataError(explain("all pixels of the validation images are ignored", want="some that are labelled"))
+    return [Tile(i, core, core.intersect(Box.of_shape(items[i].shape)).shape) for i, core in tiles]
+
+
+def _collate(windows: Sequence[Window], device: torch.device) -> Windows:
+    """Return windows as tensors on the device."""
+    weights = [window.weights for window in windows if window.weights is not None]
+    return Windows(
+        torch.from_numpy(np.stack([window.image for window in windows])).to(device).permute(0, 3, 1, 2),
+        torch.from_numpy(np.stack([window.classes for window in windows])).to(device),
+        torch.from_numpy(np.stack([window.instances for window in windows])).to(device),
+        torch.from_numpy(np.stack(weights)).to(device) if weights else None,
+    )
+
+
+def _read_ahead(read: Callable[[int], Window], shares: Sequence[Sequence[int]]) -> Iterator[list[Window]]:
+    """Yield the windows of every share, read by threads a few shares ahead."""
+    with ThreadPoolExecutor(READERS, thread_name_prefix="windows") as pool:
+        waiting: deque[list[Future[Window]]] = deque()
+        for share in shares:
+            waiting.append([pool.submit(read, index) for index in share])
+            if len(waiting) > STEPS_AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]

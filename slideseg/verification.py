@@ -1,0 +1,258 @@
+"""Read all of a result and say what is missing or damaged."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from slideseg.errors import ResultError, explain
+from slideseg.instances.labelling.check import compare_window
+from slideseg.instances.labelling.rules import Rules
+from slideseg.result.arrays import array_attributes, plan_of, read_shard
+from slideseg.result.commit import unname_objects, withdraw_objects
+from slideseg.result.create import read_attributes, write_root
+from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE, ArrayPlan
+from slideseg.result.table import what_is_wrong
+from slideseg.space.box import Box
+from slideseg.storage.place import delete_key, list_keys, locate, open_store, reason, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zarr.abc.store import Store
+
+BATCH = 256
+"""Shards that wait for a thread at a time."""
+WINDOW = 1024
+"""Side of the windows whose objects are found again, in pixels."""
+SEAMS = 4
+"""Windows where shards meet, besides those at objects across seams."""
+Place = tuple[int, int, int]
+"""Plane, y and x of a pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayReport:
+    """What was found in one array."""
+
+    path: str
+    """Place in the store."""
+    expected: int
+    """Shards it should have."""
+    present: int
+    """Shards that are there, damaged ones too."""
+    missing: tuple[str, ...]
+    """Keys of shards that are not there."""
+    damaged: tuple[str, ...]
+    """Keys of shards, or of the array's description, whose bytes are not what was written."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing or damaged."""
+        return not self.missing and not self.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsCheck:
+    """What was found of the objects, beyond the bytes of their labels."""
+
+    table: str | None
+    """What is wrong with their table; None if it is whole and has their rows."""
+    windows: int
+    """Different windows in which objects were found again, as in a single look; 0 where labels or class map are damaged."""
+    compared: int
+    """Comparisons of whole objects in them; an object that lies in several windows is compared in each."""
+    different: int
+    """Comparisons in which an object is not the same when found again."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the table is whole and the objects are what they should be."""
+        return self.table is None and not self.different
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was found in a result."""
+
+    url: str
+    """Where it lies."""
+    complete: bool
+    """Whether the run that wrote it finished it."""
+    arrays: tuple[ArrayReport, ...]
+    """Every array, all pyramid levels."""
+    objects: ObjectsCheck | None = None
+    """Table and seams of the objects; None without finished objects."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the result is complete and undamaged."""
+        objects_ok = self.objects is None or self.objects.ok
+        return self.complete and objects_ok and all(array.ok for array in self.arrays)
+
+    @property
+    def bad_keys(self) -> tuple[str, ...]:
+        """Return the keys of all missing and damaged shards, and of a bad table."""
+        bad = tuple(key for array in self.arrays for key in (*array.missing, *array.damaged))
+        return bad if self.objects is None or self.objects.table is None else (*bad, TABLE)
+
+
+def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
+    """Read and check every shard of every array: class map, instances, probabilities, image, all levels; and the object table.
+
+    Where there are objects, those in some windows at seams of shards are also found again in a single look and compared.
+    Memory: one shard for each of the ``workers`` threads, or a window, or a group of the table's rows.
+
+    Raises:
+        ResultError: if nothing is there, or it is no slideseg result.
+    """
+    store = open_store(url, read_only=True)
+    try:
+        attributes = read_attributes(store)
+        keys = set(list_keys(store))
+        if "slideseg" not in attributes:
+            raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
+        paths = sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes)))
+        with ThreadPoolExecutor(workers) as pool:
+            reports = (*(_check_array(store, path, keys, pool) for path in paths), *_damaged_groups(store))
+            objects = _check_objects(store, reports)
+    except storage_errors() as error:
+        raise ResultError(explain("the result can't be read", got=reason(error))) from error
+    return VerifyReport(os.fspath(url), "ome" in attributes, reports, objects)
+
+
+def discard_damage(url: str, report: VerifyReport) -> int:
+    """Remove what is damaged, so that the command that wrote it restores it; return how many files.
+
+    The result is marked as unfinished, unless only its objects are bad. These are no longer named then, and go altogether
+    where they are not those of the class map. A class map's shard goes too where its probabilities are bad, because it says
+    that both are done.
+    """
+    store = open_store(url)
+    attributes = read_attributes(store)
+    bad = set(report.bad_keys)
+    of_objects = {key for key in bad if key.startswith((f"{OBJECTS}/", TABLE))}
+    if bad != of_objects:
+        write_root(store, {"slideseg": {**attributes["slideseg"], "status": "running"}})
+    if report.objects is not None and report.objects.different:
+        withdraw_objects(store)
+    elif of_objects:
+        unname_objects(store)  # a run without objects must not name what is no longer whole
+    if any(key.startswith(f"{PROBABILITIES}/0/c/") for key in bad):
+        class_map, probabilities = plan_of(store, f"{SEGMENTATION}/0"), plan_of(store, f"{PROBABILITIES}/0")
+        pairs = zip(class_map.shard_keys(), probabilities.shard_keys(), strict=True)
+        bad |= {done for done, key in pairs if key in bad}
+    for key in bad:
+        delete_key(store, key)
+    return len(bad)
+
+
+def _arrays_there(keys: set[str]) -> Iterator[str]:
+    """Yield the arrays that have a shard; a group has none."""
+    return (key.partition("/c/")[0] for key in keys if "/c/" in key)
+
+
+def _arrays_promised(store: Store, attributes: dict[str, Any]) -> Iterator[str]:
+    """Yield the arrays that a result must have and those that its metadata names."""
+    yield f"{SEGMENTATION}/0"
+    if "ome" not in attributes:
+        return
+    yield from _datasets("", attributes["ome"])
+    for name in _described(store, "labels").get("labels", ["segmentation"]):
+        yield from _datasets(f"labels/{name}/", _described(store, f"labels/{name}"))
+    yield from _datasets(f"{PROBABILITIES}/", _described(store, PROBABILITIES))
+
+
+def _described(store: Store, group: str) -> dict[str, Any]:
+    try:
+        return dict(array_attributes(store, group).get("ome", {}))
+    except ResultError:
+        return {}  # reported as damaged
+
+
+def _damaged_groups(store: Store) -> Iterator[ArrayReport]:
+    """Yield a report for every group whose description is damaged."""
+    for group in ("labels", SEGMENTATION, OBJECTS, PROBABILITIES):
+        try:
+            array_attributes(store, group)
+        except ResultError:
+            yield ArrayReport(group, 0, 0, (), (f"{group}/zarr.json",))
+
+
+def _datasets(group: str, ome: dict[str, Any]) -> Iterator[str]:
+    for multiscale in ome.get("multiscales", []):
+        yield from (group + dataset["path"] for dataset in multiscale["datasets"])
+
+
+def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsCheck | None:
+    """Check the table of finished objects, and their seams where all pixels are good."""
+    try:
+        if "ome" not in array_attributes(store, OBJECTS):
+            return None
+        about = array_attributes(store, f"{OBJECTS}/0").get("slideseg", {})
+    except ResultError:
+        return None  # reported as damaged
+    if not {"rules", "number", "sample"} <= set(about):
+        return None
+    wrong = what_is_wrong(store, about["number"])
+    needed = (f"{OBJECTS}/0", f"{SEGMENTATION}/0")
+    if not all(array.ok for array in arrays if array.path in needed):
+        return ObjectsCheck(wrong, 0, 0, 0)
+    rules = Rules.of_record(about["rules"])
+    plan = plan_of(store, f"{OBJECTS}/0")
+    windows = sorted({_window(plan, rules, place) for place in _places(plan, about["sample"])})
+    found = [_compare(store, plan, rules, *one) for one in windows]
+    return ObjectsCheck(wrong, len(found), sum(whole for whole, _ in found), sum(other for _, other in found))
+
+
+def _places(plan: ArrayPlan, sample: list[list[int]]) -> list[Place]:
+    """Return the middles of the windows: at objects across seams, and where shards meet, spread evenly."""
+    grid = plan.grid
+    shards = [grid[len(grid) * (2 * n + 1) // (2 * SEAMS)] for n in range(SEAMS)]
+    corners = {(shard.plane, shard.write_box.y0, shard.write_box.x0) for shard in shards}
+    return sorted(corners | {(plane, y, x) for plane, y, x in sample})
+
+
+def _window(plan: ArrayPlan, rules: Rules, place: Place) -> tuple[int, Box]:
+    """Return plane and box of the window around a place; near the image's edges those of several places are the same."""
+    plane, y, x = place
+    image = Box.of_shape(plan.grid.shape_yx)
+    side = WINDOW + 4 * rules.halo
+    y0, x0 = (max(0, min(at - side // 2, length - side)) for at, length in zip((y, x), image.shape, strict=True))
+    return plane, Box(y0, x0, y0 + side, x0 + side).intersect(image)
+
+
+def _compare(store: Store, plan: ArrayPlan, rules: Rules, plane: int, window: Box) -> tuple[int, int]:
+    """Find the objects of a window again; return how many whole ones it has, and how many are different."""
+    image = Box.of_shape(plan.grid.shape_yx)
+    where = (*((plane,) if len(plan.axes) > len("yx") else ()), *window.slices)
+    labels, class_map = (zarr.open_array(store, path=path, mode="r")[where] for path in (plan.path, f"{SEGMENTATION}/0"))
+    return compare_window(np.asarray(class_map), np.asarray(labels), rules, window, image)
+
+
+def _check_array(store: Store, path: str, keys: set[str], pool: ThreadPoolExecutor) -> ArrayReport:
+    try:
+        plan = plan_of(store, path)
+    except ResultError:
+        there = tuple(key for key in keys if key.startswith(f"{path}/c/"))
+        return ArrayReport(path, len(there), len(there), (), (f"{path}/zarr.json",))
+    missing = tuple(key for key in plan.shard_keys() if key not in keys)
+    damaged: list[str] = []
+    present = (index for index in range(len(plan.grid)) if plan.key(index) in keys)
+    while batch := list(islice(present, BATCH)):
+        damaged += [key for key in pool.map(lambda index: _damaged(store, plan, index), batch) if key is not None]
+    return ArrayReport(path, len(plan.grid), len(plan.grid) - len(missing), missing, tuple(damaged))
+
+
+def _damaged(store: Store, plan: ArrayPlan, index: int) -> str | None:
+    try:
+        read_shard(store, plan, index)
+    except ResultError:
+        return plan.key(index)
+    return None
