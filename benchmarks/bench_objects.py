@@ -35,14 +35,14 @@ from common import RESULTS, hardware, write_result
 from scipy import ndimage
 
 import slideseg
+from slideseg.arrays.pyramid import write_pyramid
+from slideseg.arrays.shards import create_array, plan_of
 from slideseg.instances.labelling.paint import label_image
 from slideseg.instances.labelling.rules import Rules
 from slideseg.instances.workers import LabelsWorker, ObjectsJob, PartsWorker, clear_work, number_objects
-from slideseg.result.arrays import create_array, plan_of
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.layout import SEGMENTATION, ResultLayout
-from slideseg.result.pyramid import write_label_pyramid
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.place import open_store
@@ -86,7 +86,7 @@ def write_mask(url: str, side: int, shard_side: int) -> None:
         box = shard.write_box
         rows, columns = np.arange(box.y0, box.y1) % PERIOD, np.arange(box.x0, box.x1) % PERIOD
         store.write(shard, mask[np.ix_(rows, columns)])
-    write_label_pyramid(url, layout)
+    write_pyramid(url, layout.segmentation(), "mode", layout.levels)
     commit(url, layout, record)
 
 

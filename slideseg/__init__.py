@@ -12,10 +12,10 @@ from slideseg.version import __version__
 if TYPE_CHECKING:
     from slideseg.conversion import convert
     from slideseg.evaluation.run import evaluate
+    from slideseg.exports.plot import plot
     from slideseg.exports.run import export
     from slideseg.instances.run import objects
     from slideseg.model.bundled import load_model
-    from slideseg.pictures.plot import plot
     from slideseg.prediction.in_memory import segment
     from slideseg.prediction.run import predict
     from slideseg.result.result import open_result
@@ -51,7 +51,7 @@ _HOMES = {
     "objects": "slideseg.instances.run",
     "open_result": "slideseg.result.result",
     "open_slide": "slideseg.slide.open",
-    "plot": "slideseg.pictures.plot",
+    "plot": "slideseg.exports.plot",
     "predict": "slideseg.prediction.run",
     "segment": "slideseg.prediction.in_memory",
     "train": "slideseg.training.run",

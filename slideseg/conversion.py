@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slideseg.arrays.plan import ArrayPlan, image_axes, level_shapes
+from slideseg.arrays.pyramid import write_pyramid
+from slideseg.arrays.shards import create_array, finished_shards, write_shard
+from slideseg.arrays.tasks import run_tasks
 from slideseg.errors import ResultError, explain
-from slideseg.result.arrays import create_array, finished_shards, write_shard
 from slideseg.result.commit import describe_image
 from slideseg.result.create import read_record, write_root
-from slideseg.result.layout import ArrayPlan, image_axes, level_shapes
-from slideseg.result.overview import display_window
-from slideseg.result.pyramid import write_pyramid
-from slideseg.result.tasks import run_tasks
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
+from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import anything_at, check_parent, delete, open_store, reason, storage_errors, sweep_partial

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slideseg.tasks.report import Watcher
+    from slideseg.tasks.progress import Watcher
 
 SIDE = 8192
 """Pixels a side of the slide."""

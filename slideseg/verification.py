@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from slideseg.arrays.shards import array_attributes, plan_of, read_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.check import compare_window
 from slideseg.instances.labelling.rules import Rules
-from slideseg.result.arrays import array_attributes, plan_of, read_shard
 from slideseg.result.commit import unname_objects, withdraw_objects
 from slideseg.result.create import read_attributes, write_root
-from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE, ArrayPlan
+from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
 from slideseg.result.table import what_is_wrong
 from slideseg.space.box import Box
 from slideseg.storage.place import delete_key, list_keys, locate, open_store, reason, storage_errors
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zarr.abc.store import Store
+
+    from slideseg.arrays.plan import ArrayPlan
 
 BATCH = 256
 """Shards that wait for a thread at a time."""

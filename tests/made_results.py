@@ -3,12 +3,12 @@
 import numpy as np
 from skimage.measure import label
 
-from slideseg.result.arrays import create_array, write_shard
+from slideseg.arrays.pyramid import write_pyramid
+from slideseg.arrays.shards import create_array, write_shard
 from slideseg.result.commit import commit, commit_objects
 from slideseg.result.create import create_result
 from slideseg.result.layout import OBJECTS, ResultLayout
 from slideseg.result.overview import write_overview
-from slideseg.result.pyramid import write_label_pyramid, write_pyramid
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
@@ -46,7 +46,7 @@ def make_result(
         shards.write(shard, planes[shard.plane][shard.write_box.slices])
     if not finish:
         return None
-    write_label_pyramid(str(url), layout)
+    write_pyramid(str(url), layout.segmentation(), "mode", layout.levels)
     if image is not None:
         write_overview(str(url), ArraySlide(image), layout)
     commit(str(url), layout, record)

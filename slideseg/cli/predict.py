@@ -11,7 +11,7 @@ from slideseg.cli.options import DEBUG, IntOrAuto, config_option, debug_option, 
 
 if TYPE_CHECKING:
     from slideseg.prediction.plan import PredictOptions
-    from slideseg.tasks.report import Report
+    from slideseg.prediction.report import Report
 
 MIB = 2**20
 
@@ -62,10 +62,11 @@ MIB = 2**20
 def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
     from slideseg.cli.progress import shown
+    from slideseg.options import take_options
     from slideseg.prediction.plan import PredictOptions
     from slideseg.prediction.run import predict as predict_or_raise
     from slideseg.prediction.run import predict_slides
-    from slideseg.slide.inputs import find_inputs, take_options
+    from slideseg.slide.inputs import find_inputs
 
     options["tissue"] = options["tissue"] or ""
     wanted, slides = take_options(PredictOptions, options), find_inputs(inputs)
@@ -100,8 +101,8 @@ def _print_report(report: Report, *, as_json: bool) -> None:
 
 
 def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
-    from slideseg.prediction.engine import measure_rate
     from slideseg.prediction.plan import make_plan
+    from slideseg.prediction.trial import measure_rate
     from slideseg.slide.inputs import name_outputs
 
     plans = [make_plan(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slideseg.tasks.report import Progress
+    from slideseg.tasks.progress import Progress
     from slideseg.training.record.progress import TrainProgress
 
 SECONDS_BETWEEN_LINES = 10

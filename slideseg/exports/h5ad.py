@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
 from slideseg.exports.table import facts_of
-from slideseg.pictures.overlay import Overlay
 from slideseg.result.level_0 import level_0_scale
+from slideseg.result.overlay import Overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from slideseg.result.boxes import BoxReader
+    from slideseg.arrays.boxes import BoxReader
 
 TILE = 512
 """Pixels a side of a tile."""

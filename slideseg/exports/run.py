@@ -11,6 +11,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from slideseg.arrays.boxes import levels_of
+from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.exports.geojson import Style, write_geojson
 from slideseg.exports.h5ad import write_h5ad
@@ -18,16 +20,15 @@ from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.png import write_png
 from slideseg.exports.table import checked_table, write_csv, write_parquet
 from slideseg.exports.trace import trace, trace_with
-from slideseg.pictures.overlay import Overlay
-from slideseg.result.arrays import array_attributes
-from slideseg.result.boxes import levels_of
+from slideseg.options import take_options
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.level_0 import level_0_scale
+from slideseg.result.overlay import Overlay
 from slideseg.result.result import open_result
-from slideseg.slide.inputs import stem, take_options
+from slideseg.slide.inputs import stem
 from slideseg.storage.place import open_store
 from slideseg.storage.whole_file import check_target, whole
-from slideseg.tasks.report import Progress, Watcher
+from slideseg.tasks.progress import Progress, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

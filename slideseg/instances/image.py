@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slideseg.arrays.shards import array_attributes, finished_shards, plan_of, read_shard
 from slideseg.errors import SlidesegError
-from slideseg.result.arrays import array_attributes, finished_shards, plan_of, read_shard
 from slideseg.slide.base import channels_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.resampled import open_working
@@ -17,7 +17,8 @@ from slideseg.slide.resampled import open_working
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-    from slideseg.result.layout import ArrayPlan, ResultLayout
+    from slideseg.arrays.plan import ArrayPlan
+    from slideseg.result.layout import ResultLayout
     from slideseg.slide.base import Slide
     from slideseg.space.grid import Shard
 

@@ -13,6 +13,8 @@ from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from slideseg.arrays.pyramid import write_pyramid
+from slideseg.arrays.shards import array_attributes, create_array, finished_shards, plan_of
 from slideseg.errors import ResultError, ResultInUseError, RunError, explain
 from slideseg.instances.image import Image, find_image
 from slideseg.instances.labelling.paint import id_type
@@ -29,20 +31,18 @@ from slideseg.instances.workers import (
     clear_work,
     number_objects,
 )
-from slideseg.result.arrays import array_attributes, create_array, finished_shards, plan_of, run_errors
+from slideseg.options import take_options
 from slideseg.result.commit import commit_objects, withdraw_objects
-from slideseg.result.layout import OBJECTS, SEGMENTATION, ArrayPlan, ResultLayout
+from slideseg.result.layout import OBJECTS, SEGMENTATION, ResultLayout
 from slideseg.result.level_0 import level_0_scale
-from slideseg.result.pyramid import write_pyramid
 from slideseg.result.result import open_result
 from slideseg.result.table import check_table, has_table
 from slideseg.slide.chunk import chunk_slide
-from slideseg.slide.inputs import absolute, take_options
 from slideseg.slide.open import open_slide
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import open_store, read_key, sweep_partial, write_key
+from slideseg.storage.place import absolute, open_store, read_key, run_errors, sweep_partial, write_key
 from slideseg.tasks.base import Done, Executor, Failed, Worker
-from slideseg.tasks.report import Progress, Watcher
+from slideseg.tasks.progress import Progress, Watcher
 from slideseg.tasks.serial import SerialExecutor
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from zarr.abc.store import Store
+
+    from slideseg.arrays.plan import ArrayPlan
 
 
 @dataclass(frozen=True, slots=True)

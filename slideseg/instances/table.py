@@ -12,18 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from slideseg.arrays.shards import read_around, read_shard
 from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.instances.labelling.rules import Place
 from slideseg.instances.workers import WORK
-from slideseg.result.arrays import read_around, read_shard, run_errors
-from slideseg.result.layout import TABLE, ArrayPlan
-from slideseg.storage.place import list_keys, open_store, read_key, write_file, write_key
+from slideseg.result.layout import TABLE
+from slideseg.storage.place import list_keys, open_store, read_key, run_errors, write_file, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zarr.abc.store import Store
 
+    from slideseg.arrays.plan import ArrayPlan
     from slideseg.instances.image import Image
 
 ROWS = 16_384

@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slideseg.arrays.plan import ArrayPlan
+from slideseg.arrays.shards import read_around, write_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.join import Assignment, Joined, Strip, join_strips
 from slideseg.instances.labelling.paint import id_type, paint_labels
 from slideseg.instances.labelling.parts import LocalParts, ShardParts, find_parts
 from slideseg.instances.labelling.rules import Place, Rules
-from slideseg.result.arrays import read_around, run_errors, write_shard
-from slideseg.result.layout import OBJECTS, ArrayPlan
-from slideseg.storage.place import delete_folder, delete_key, list_keys, open_store, read_key, write_key
+from slideseg.result.layout import OBJECTS
+from slideseg.storage.place import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

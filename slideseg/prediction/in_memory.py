@@ -9,7 +9,8 @@ import numpy as np
 from slideseg.machine import usable_cores
 from slideseg.model.bundled import load_model
 from slideseg.model.file import LoadedModel
-from slideseg.prediction.engine import Job, Segmenter, Source
+from slideseg.prediction.job import Job, Source
+from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.grid import ShardGrid

@@ -17,14 +17,14 @@ from slideseg.machine import usable_cores
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
 from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
-from slideseg.prediction.engine import Job, Precision, Source
+from slideseg.prediction.job import Job, Precision, Source
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.inputs import absolute
 from slideseg.slide.open import open_slide
 from slideseg.slide.resampled import choose_level
 from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
+from slideseg.storage.place import absolute
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,23 +15,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slideseg.arrays.pyramid import write_pyramid
 from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
 from slideseg.instances.options import ASKED
 from slideseg.instances.run import ObjectsReport, Target, Watch, executor_for, write_objects
-from slideseg.prediction.engine import Engine, ShardDone, measure_tiling_error
+from slideseg.options import take_options
 from slideseg.prediction.plan import PredictOptions, PredictPlan, make_plan, record_of
+from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
+from slideseg.prediction.trial import measure_tiling_error
+from slideseg.prediction.worker import Engine, ShardDone
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.layout import ResultLayout
 from slideseg.result.overview import write_overview
-from slideseg.result.pyramid import write_label_pyramid, write_probability_pyramid
 from slideseg.result.shards import ShardStore
 from slideseg.slide.chunk import chunk_slide
-from slideseg.slide.inputs import find_inputs, name_outputs, take_options
+from slideseg.slide.inputs import find_inputs, name_outputs
 from slideseg.slide.open import open_slide
 from slideseg.storage.lease import Lease
 from slideseg.tasks.base import Done, Executor, Failed
-from slideseg.tasks.report import PeakMemory, Progress, Report, ShardCounts, SlideReport, Watcher, WorkerSeconds
+from slideseg.tasks.progress import Progress, Watcher
 from slideseg.tasks.serial import SerialExecutor
 from slideseg.version import __version__
 
@@ -228,9 +231,9 @@ class _Run:
         """Build the pyramids and the overview from the shards and the slide."""
         self._tell("finishing", self.tally.done)
         output = self.plan.job.output
-        write_label_pyramid(output, self.layout)
+        write_pyramid(output, self.layout.segmentation(), "mode", self.layout.levels)
         if self.plan.job.probabilities:
-            write_probability_pyramid(output, self.layout)
+            write_pyramid(output, self.layout.probability(), "mean", self.layout.levels)
         if self.plan.image != "none":
             with closing(self.plan.job.source.open()) as slide:
                 write_overview(output, slide, self.layout, full=self.plan.image == "full")

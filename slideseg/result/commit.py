@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.errors import ResultError, explain
-from slideseg.result.arrays import array_attributes, plan_of, run_errors
 from slideseg.result.create import write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION
 from slideseg.result.ngff import (
@@ -17,7 +17,7 @@ from slideseg.result.ngff import (
     omero_metadata,
 )
 from slideseg.result.table import SHA256, has_table, table_hash
-from slideseg.storage.place import delete_key, list_keys, open_store, read_key, write_key
+from slideseg.storage.place import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from slideseg.arrays.shards import create_array
 from slideseg.errors import ResultError, explain
-from slideseg.result.arrays import create_array
 from slideseg.storage.place import (
     anything_at,
     check_parent,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.result.arrays import create_array, finished_shards, write_shard
-from slideseg.result.layout import ArrayPlan, image_axes
-from slideseg.result.pyramid import write_pyramid
-from slideseg.result.tasks import run_tasks
+from slideseg.arrays.plan import ArrayPlan, image_axes
+from slideseg.arrays.pyramid import write_pyramid
+from slideseg.arrays.shards import create_array, finished_shards, write_shard
+from slideseg.arrays.tasks import run_tasks
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.resampled import block_mean
+from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import shard_side
 from slideseg.storage.place import open_store
@@ -21,21 +22,12 @@ from slideseg.storage.place import open_store
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.slide.base import Slide
+    from slideseg.slide.window import Window
 
 LONG_SIDE = 8192
 """Longest side of an overview in pixels."""
 READ_SIDE = 2048
 """Longest side of a box that is read at once."""
-SAMPLE_SIDE = 512
-"""Side of the boxes that a display window is measured on, `SAMPLE_BOXES` along each axis."""
-SAMPLE_BOXES = 4
-SAMPLE_PLANES = 8
-"""Planes of a stack that a display window is measured on."""
-PERCENTILES = (0.1, 99.9)
-"""Of a channel's values: shown as black and as white."""
-
-Window = tuple[tuple[float, float], ...]
-"""The values of black and white, for every channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +82,6 @@ def plan_overview(slide: Slide, layout: ResultLayout, *, full: bool = False, lon
     return Overview(level, factor, plan, (factor * working[0] / height, factor * working[1] / width))
 
 
-def display_window(slide: Slide) -> Window:
-    """Measure the values of black and white of every channel on a small part of the whole slide; never on a tile."""
-    level = len(slide.levels) - 1
-    whole = Box.of_shape(slide.levels[level].shape)
-    planes = planes_of(slide)
-    chosen = sorted({planes * n // min(planes, SAMPLE_PLANES) for n in range(min(planes, SAMPLE_PLANES))})
-    values = [slide.read(box, level, plane).reshape(-1, channels_of(slide)) for plane in chosen for box in _samples(whole)]
-    sample = np.concatenate(values).astype(np.float64)
-    return tuple(_window(channel[np.isfinite(channel)]) for channel in sample.T)
-
-
-def to_uint8(image: np.ndarray, window: Window) -> np.ndarray:
-    """Return (y, x, c) in 8 bits: each channel's black at 0, its white at 255; what is no number is black."""
-    low, high = np.array(window, np.float64).T
-    scaled = (image.astype(np.float64) - low) * (255.0 / (high - low))
-    shown: np.ndarray = np.nan_to_num(np.clip(np.rint(scaled), 0, 255), nan=0.0)
-    return shown.astype(np.uint8)
-
-
 def _write_shard(url: str, slide: Slide, overview: Overview, window: Window | None, index: int) -> None:
     shard = overview.plan.grid[index]
     values = np.empty(overview.plan.values_shape(shard), np.uint8)
@@ -124,21 +97,3 @@ def _source_box(slide: Slide, overview: Overview, piece: Box) -> Box:
     k = overview.factor
     scaled = Box(piece.y0 * k, piece.x0 * k, piece.y1 * k, piece.x1 * k)
     return scaled.intersect(Box.of_shape(slide.levels[overview.level].shape))
-
-
-def _samples(whole: Box) -> list[Box]:
-    """Return boxes spread evenly over ``whole``, all of it where it is small."""
-    height, width = (min(SAMPLE_SIDE, -(-side // SAMPLE_BOXES)) for side in whole.shape)
-    rows, columns = (_spread(side, part) for side, part in zip(whole.shape, (height, width), strict=True))
-    return [Box(y, x, y + height, x + width) for y in rows for x in columns]
-
-
-def _spread(length: int, part: int) -> list[int]:
-    return sorted({(length - part) * n // (SAMPLE_BOXES - 1) for n in range(SAMPLE_BOXES)})
-
-
-def _window(values: np.ndarray) -> tuple[float, float]:
-    if not values.size:
-        return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
-    return (low, high) if high > low else (low, low + 1.0)

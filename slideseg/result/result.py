@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from slideseg.arrays.lazy import lazy_array
+from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.errors import ConfigError, ResultError, explain
-from slideseg.result.arrays import array_attributes, plan_of, read_shard
 from slideseg.result.create import ROOT, read_attributes
-from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ArrayPlan, ResultLayout
+from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
 from slideseg.result.table import check_table, read_table, sum_table
 from slideseg.storage.place import locate, open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
-    import dask.array
     import pyarrow
     from zarr.abc.store import Store
+
+    from slideseg.arrays.lazy import Array
+    from slideseg.arrays.plan import ArrayPlan
 
 
 class Result:
@@ -41,17 +41,17 @@ class Result:
         return self.url
 
     @property
-    def segmentation(self) -> dask.array.Array:
+    def segmentation(self) -> Array:
         """Class ids, uint8 (y, x), with a leading z or t for a stack; 0 is background."""
         return lazy_array(self._store, f"{SEGMENTATION}/0")
 
     @property
-    def probabilities(self) -> dask.array.Array | None:
+    def probabilities(self) -> Array | None:
         """Class probabilities times 255, uint8 (c, y, x), (t, c, y, x) or (c, z, y, x); None where they were not kept."""
         return self._optional(f"{PROBABILITIES}/0")
 
     @property
-    def objects(self) -> dask.array.Array | None:
+    def objects(self) -> Array | None:
         """Instance ids (y, x), with a leading z or t for a stack; None where they were not asked for."""
         finished = "ome" in array_attributes(self._store, OBJECTS)
         return lazy_array(self._store, f"{OBJECTS}/0") if finished else None
@@ -107,7 +107,7 @@ class Result:
         return None if self.mpp is None else round(count / (area * self.mpp**2 / 1e6), 3)
 
     @property
-    def image(self) -> list[dask.array.Array]:
+    def image(self) -> list[Array]:
         """Levels of the image for viewing, the largest first; empty where the result carries none."""
         paths = [dataset["path"] for dataset in self._ome["multiscales"][0]["datasets"]]
         return [lazy_array(self._store, path) for path in paths if "/" not in path]
@@ -158,36 +158,12 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Show a small picture and the facts in a notebook."""
-        from slideseg.pictures.notebook import result_html  # noqa: PLC0415 - it looks at results itself
+        from slideseg.result.notebook import result_html  # noqa: PLC0415 - it looks at results itself
 
         return result_html(self)
 
-    def _optional(self, path: str) -> dask.array.Array | None:
+    def _optional(self, path: str) -> Array | None:
         return lazy_array(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
-
-
-def lazy_array(store: Store, path: str) -> dask.array.Array:
-    """Return an array of a store as a Dask array, one chunk a shard, whose missing and damaged shards are errors."""
-    import dask.array  # noqa: PLC0415 - a second to import
-
-    plan = plan_of(store, path)
-    chunks = tuple(
-        tuple(min(part, size - start) for start in range(0, size, part))
-        for part, size in zip(plan.shard, plan.shape, strict=True)
-    )
-    lazy: dask.array.Array = dask.array.map_blocks(  # type: ignore[no-untyped-call]
-        partial(_read_block, store, plan), chunks=chunks, dtype=plan.dtype, meta=np.empty((0,) * len(plan.shape), plan.dtype)
-    )
-    return lazy
-
-
-def _read_block(store: Store, plan: ArrayPlan, block_id: tuple[int, ...]) -> np.ndarray:
-    place = dict(zip(plan.axes, block_id, strict=True))
-    rows, columns = plan.grid.per_plane_yx
-    plane = place.get("z", place.get("t", 0))
-    values = read_shard(store, plan, (plane * rows + place["y"]) * columns + place["x"])
-    planes_at = next((n for n, axis in enumerate(plan.axes) if axis in "zt"), None)
-    return values if planes_at is None else np.expand_dims(values, planes_at)
 
 
 def is_result(url: str | os.PathLike[str]) -> bool:

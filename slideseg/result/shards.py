@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slideseg.result.arrays import finished_shards, write_shard
+from slideseg.arrays.shards import finished_shards, write_shard
 from slideseg.storage.place import open_store
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from zarr.storage import LocalStore
 
+from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
-from slideseg.result.arrays import array_attributes
 from slideseg.result.layout import OBJECTS, TABLE
 from slideseg.storage.place import list_keys, read_key, reason, storage_errors
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, SlideError, explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-Options = TypeVar("Options")
 
 SUFFIXES = (
     *(".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".tf8", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu"),
@@ -54,27 +51,6 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
         if Path(slide).absolute() == Path(result).absolute():
             raise ConfigError(explain("the result would replace its own slide", got=result, try_="--output"))
     return outputs
-
-
-def take_options(kind: type[Options], values: dict[str, Any]) -> Options:
-    """Turn keyword arguments into the options of a command, a dataclass.
-
-    Raises:
-        ConfigError: if a name is unknown.
-    """
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known))))
-    return kind(**values)
-
-
-def absolute(path: str) -> str:
-    """Return a path from the root, so that a worker elsewhere on a cluster means the same; addresses stay as they are.
-
-    >>> absolute("s3://bucket/x.zarr")
-    's3://bucket/x.zarr'
-    """
-    return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
 def stem(slide: str) -> str:

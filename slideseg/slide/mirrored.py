@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from slideseg.space.box import Box
+from slideseg.space.mirror_index import mirror_index
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from slideseg.slide.base import Slide
 
 
@@ -36,16 +37,3 @@ def read_mirrored(slide: Slide, box: Box, level: int = 0, plane: int = 0) -> np.
     if box.x0 < 0 or box.x1 > columns:
         pixels = pixels.take(xs - inside.x0, axis=1)
     return pixels
-
-
-def mirror_index(start: int, stop: int, size: int) -> np.ndarray:
-    """Return, for each position in ``start .. stop - 1``, the position 0 .. ``size - 1`` whose pixel is mirrored there.
-
-    >>> mirror_index(-3, 6, 4).tolist()
-    [3, 2, 1, 0, 1, 2, 3, 2, 1]
-    """
-    if size == 1:
-        return np.zeros(stop - start, np.int64)
-    period = 2 * (size - 1)
-    phase = np.arange(start, stop) % period
-    return np.minimum(phase, period - phase)

@@ -20,7 +20,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, ObjectStore
 
-from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.errors import ConfigError, ResultError, RunError, explain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -73,6 +73,15 @@ def locate(url: str | os.PathLike[str]) -> Location:
     return Location(bucket, prefix.strip("/"))
 
 
+def absolute(path: str) -> str:
+    """Return a path from the root, so that a worker elsewhere on a cluster means the same; addresses stay as they are.
+
+    >>> absolute("s3://bucket/x.zarr")
+    's3://bucket/x.zarr'
+    """
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
 def open_store(url: str | os.PathLike[str], *, read_only: bool = False) -> Store:
     """Open ``url`` as a zarr store; nothing is created before the first write.
 
@@ -107,6 +116,15 @@ def reason(error: Exception) -> str:
     """
     said = re.split(r"Debug source:|<\?xml", str(error), maxsplit=1)[0]
     return " ".join(said.split())[:MOST_CHARACTERS].rstrip(" :")
+
+
+@contextlib.contextmanager
+def run_errors(what: str) -> Iterator[None]:
+    """Turn a failure of the storage into a `RunError` that says ``what`` failed."""
+    try:
+        yield
+    except storage_errors() as error:
+        raise RunError(explain(what, got=reason(error), try_="the same command again; what is done stays")) from error
 
 
 def read_key(store: Store, key: str) -> bytes | None:

@@ -17,8 +17,9 @@ import torch
 
 from slideseg.errors import ConfigError, ResultInUseError, explain
 from slideseg.machine import usable_cores
-from slideseg.slide.inputs import absolute, take_options
+from slideseg.options import take_options
 from slideseg.storage.lease import Lease
+from slideseg.storage.place import absolute
 from slideseg.training.data.sources import fingerprints
 from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit

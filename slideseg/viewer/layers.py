@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from slideseg.pictures.overlay import MANY, MANY_COLORS
-from slideseg.result.boxes import levels_of
+from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS, SEGMENTATION
+from slideseg.result.overlay import MANY, MANY_COLORS
 from slideseg.space.box import Box
 from slideseg.viewer.grid import TileGrid
 from slideseg.viewer.shards import CachedReader
@@ -19,7 +19,7 @@ from slideseg.viewer.shards import CachedReader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slideseg.result.boxes import BoxReader
+    from slideseg.arrays.boxes import BoxReader
     from slideseg.result.result import Result
     from slideseg.viewer.shards import ShardCache
 

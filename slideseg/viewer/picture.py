@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
+from slideseg.arrays.boxes import levels_of
+from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, SlideError, explain
-from slideseg.result.arrays import array_attributes
-from slideseg.result.boxes import levels_of
 from slideseg.result.layout import SEGMENTATION
 from slideseg.result.level_0 import level_0_scale
 from slideseg.result.ngff import omero_metadata
-from slideseg.result.overview import display_window, to_uint8
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
+from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.storage.place import open_store
 from slideseg.viewer.grid import TILE, TileGrid
@@ -27,10 +27,10 @@ from slideseg.viewer.shards import CachedReader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slideseg.result.boxes import BoxReader
-    from slideseg.result.overview import Window
+    from slideseg.arrays.boxes import BoxReader
     from slideseg.result.result import Result
     from slideseg.slide.base import Slide
+    from slideseg.slide.window import Window
     from slideseg.viewer.shards import ShardCache
 
 MOST_SIDE = 8 * TILE

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from slideseg.result.boxes import BoxReader
+from slideseg.arrays.boxes import BoxReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from zarr.abc.store import Store
 
-    from slideseg.result.layout import ArrayPlan
+    from slideseg.arrays.plan import ArrayPlan
 
 CACHE_BYTES = 256 * 2**20
 """Of decoded shards."""

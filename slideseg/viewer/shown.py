@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slideseg.result.boxes import levels_of
+from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
 from slideseg.result.level_0 import level_0_scale
 from slideseg.viewer.grid import TILE

@@ -12,7 +12,7 @@ from PIL import Image
 
 import slideseg
 from tests.integration.conftest import class_map, pixels_of, run_slideseg, whole_class_map
-from tests.unit.test_importer import PublicUNet
+from tests.unit.model.test_importer import PublicUNet
 
 
 @pytest.fixture(scope="module")

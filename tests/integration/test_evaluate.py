@@ -11,13 +11,14 @@ import zarr
 from PIL import Image
 
 import slideseg
+from slideseg.arrays.plan import ArrayPlan
+from slideseg.arrays.shards import create_array, write_shard
 from slideseg.evaluation import run
 from slideseg.evaluation.metrics.instances import instance_scores
 from slideseg.evaluation.metrics.overlap import OverlapTable
 from slideseg.model.unet import UNetConfig
-from slideseg.result.arrays import create_array, write_shard
 from slideseg.result.commit import commit_objects
-from slideseg.result.layout import OBJECTS, ArrayPlan
+from slideseg.result.layout import OBJECTS
 from slideseg.storage.place import open_store
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg

@@ -13,12 +13,12 @@ import zarr
 from jsonschema import Draft202012Validator
 from referencing.jsonschema import DRAFT202012
 
+from slideseg.arrays.pyramid import write_pyramid
 from slideseg.conversion import convert
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.layout import ResultLayout
 from slideseg.result.overview import write_overview
-from slideseg.result.pyramid import write_label_pyramid, write_probability_pyramid
 from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
@@ -54,9 +54,9 @@ def make(path: Path, axis: str | None, mpp: float | None, *, image: bool = True,
     for shard in layout.grid:
         values = (np.add.outer(*(np.arange(side) for side in shard.write_box.shape)) // 50 % 3).astype(np.uint8)
         shards.write(shard, values, np.stack([values] * probabilities) if probabilities else None)
-    write_label_pyramid(url, layout)
+    write_pyramid(url, layout.segmentation(), "mode", layout.levels)
     if probabilities:
-        write_probability_pyramid(url, layout)
+        write_pyramid(url, layout.probability(), "mean", layout.levels)
     if image:
         slide = (Stack if axis == "t" else ArraySlide)(image_of(planes), mpp)
         write_overview(url, slide, layout, long_side=600)

@@ -13,11 +13,11 @@ import pytest
 import zarr
 
 import slideseg
+from slideseg.arrays.pyramid import write_pyramid
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.layout import ResultLayout
 from slideseg.result.overview import write_overview
-from slideseg.result.pyramid import write_label_pyramid, write_probability_pyramid
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
@@ -40,8 +40,8 @@ def result(request, tmp_path_factory):
     for shard in layout.grid:
         box = shard.write_box
         shards.write(shard, class_map[shard.plane][box.slices], random.integers(0, 256, (3, *box.shape)).astype(np.uint8))
-    write_label_pyramid(url, layout)
-    write_probability_pyramid(url, layout)
+    write_pyramid(url, layout.segmentation(), "mode", layout.levels)
+    write_pyramid(url, layout.probability(), "mean", layout.levels)
     if axis is None:
         write_overview(url, ArraySlide(random.integers(0, 256, (*SHAPE, 3)).astype(np.uint8)), layout)
     commit(url, layout, record)

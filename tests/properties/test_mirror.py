@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slideseg.slide.array import ArraySlide
-from slideseg.slide.mirrored import mirror_index, read_mirrored
+from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box
+from slideseg.space.mirror_index import mirror_index
 
 SIDES = st.integers(1, 12)
 MARGINS = st.integers(0, 40)

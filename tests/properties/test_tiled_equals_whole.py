@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slideseg.model.unet import UNetConfig
-from slideseg.prediction.engine import Job, Segmenter, Source
 from slideseg.prediction.in_memory import segment
+from slideseg.prediction.job import Job, Source
+from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box

@@ -6,10 +6,10 @@ import zarr
 from PIL import Image
 
 from slideseg import conversion
+from slideseg.arrays import shards as arrays
+from slideseg.arrays.pyramid import mean_2x2
 from slideseg.conversion import convert
 from slideseg.errors import ResultError, RunError, SlideError
-from slideseg.result import arrays
-from slideseg.result.pyramid import mean_2x2
 from slideseg.slide.open import open_slide
 
 IMAGE = np.random.default_rng(0).integers(0, 60_000, (1300, 1100, 2)).astype(np.uint16)

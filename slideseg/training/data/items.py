@@ -10,8 +10,9 @@ import numpy as np
 
 from slideseg.model.file import FULL_SCALE
 from slideseg.slide.base import channels_of
-from slideseg.slide.mirrored import mirror_index, read_mirrored
+from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box
+from slideseg.space.mirror_index import mirror_index
 from slideseg.training.data.labels import instances_in
 
 if TYPE_CHECKING:

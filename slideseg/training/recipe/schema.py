@@ -19,7 +19,7 @@ from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.model.file import ModelClass, ModelInput, ModelObjects
 from slideseg.model.unet import Init, UNetConfig
-from slideseg.slide.inputs import absolute
+from slideseg.storage.place import absolute
 from slideseg.training.data.dataset import DataConfig
 from slideseg.training.data.labels import IGNORED
 from slideseg.training.learning.loss import LossConfig

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from slideseg.errors import ResultError, explain
-from slideseg.result.arrays import run_errors
-from slideseg.storage.place import delete_key, list_keys, open_store, read_key, write_key
+from slideseg.storage.place import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     import os

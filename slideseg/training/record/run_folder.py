@@ -32,7 +32,6 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.file import model_bytes
-from slideseg.result.arrays import run_errors
 from slideseg.storage.place import (
     check_parent,
     delete_key,
@@ -40,6 +39,7 @@ from slideseg.storage.place import (
     locate,
     open_store,
     read_key,
+    run_errors,
     sweep_partial,
     write_key,
 )

@@ -1,0 +1,1 @@
+"""Sharded arrays in a store: how they are cut, their bytes, and their pyramids."""

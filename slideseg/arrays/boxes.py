@@ -1,0 +1,72 @@
+"""Read any box of an array of a result from its shards, without Dask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.arrays.shards import array_attributes, plan_of, read_shard
+from slideseg.storage.place import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from zarr.abc.store import Store
+
+    from slideseg.arrays.plan import ArrayPlan
+    from slideseg.space.box import Box
+
+
+class BoxReader:
+    """Reads boxes of one array. Memory: the box, and one shard at a time."""
+
+    def __init__(self, store: Store, plan: ArrayPlan) -> None:
+        self.plan = plan
+        """How the array is cut."""
+        self._store = store
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        return self.plan.grid.shape_yx
+
+    def read(self, box: Box, plane: int = 0) -> np.ndarray:
+        """Return the pixels (y, x) or (c, y, x) of a box inside the array.
+
+        Raises:
+            ResultError: if a shard is missing or damaged.
+        """
+        channels = () if self.plan.channels is None else (self.plan.channels,)
+        values = np.empty((*channels, *box.shape), np.dtype(self.plan.dtype))
+        for index in self._shards(box, plane):
+            owned = self.plan.grid[index].write_box
+            shared = box.intersect(owned)
+            pixels = self.shard(index)
+            values[(..., *shared.relative_to(box).slices)] = pixels[(..., *shared.relative_to(owned).slices)]
+        return values
+
+    def shard(self, index: int) -> np.ndarray:
+        """Return the pixels of a shard."""
+        return read_shard(self._store, self.plan, index)
+
+    def _shards(self, box: Box, plane: int) -> Iterator[int]:
+        side = self.plan.side
+        rows, columns = self.plan.grid.per_plane_yx
+        if not box.area:
+            return
+        for row in range(box.y0 // side, (box.y1 - 1) // side + 1):
+            for column in range(box.x0 // side, (box.x1 - 1) // side + 1):
+                yield (plane * rows + row) * columns + column
+
+
+def levels_of(url: str, group: str, reader: Callable[[Store, ArrayPlan], BoxReader] = BoxReader) -> list[BoxReader]:
+    """Return the levels of a pyramid of a finished result, the largest first; ``group`` is empty for the image.
+
+    There are none where the result has no such pyramid. ``reader`` makes what reads a level.
+    """
+    store = open_store(url, read_only=True)
+    multiscales = array_attributes(store, group).get("ome", {}).get("multiscales", [])
+    paths = [dataset["path"] for dataset in multiscales[0]["datasets"]] if multiscales else []
+    inside = [path for path in paths if "/" not in path]  # a result without image shows its class map in its place
+    return [reader(store, plan_of(store, f"{group}/{path}".lstrip("/"))) for path in inside]

@@ -1,0 +1,181 @@
+"""The arrays of a store: create them, write and read whole shards of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+from slideseg.arrays.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, encode_shard
+from slideseg.arrays.plan import ArrayPlan
+from slideseg.errors import ResultError, explain
+from slideseg.space.box import Box
+from slideseg.storage.place import list_keys, read_key, reason, run_errors, storage_errors, write_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zarr.abc.store import Store
+
+
+def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None = None) -> None:
+    """Create an array unless it is there already.
+
+    Raises:
+        ResultError: if another array is there under its name.
+        RunError: if the storage fails.
+    """
+    with run_errors(f"array {plan.path} can't be created"):
+        if read_key(store, f"{plan.path}/zarr.json") is None:
+            _create(store, plan, attributes)
+            return
+        got = plan_of(store, plan.path)
+    if got != plan:
+        raise ResultError(explain(f"array {plan.path} is not this result's", got=got, want=plan, try_="--overwrite"))
+
+
+def _create(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None) -> None:
+    zarr.create_array(
+        store,
+        name=plan.path,
+        shape=plan.shape,
+        dtype=plan.dtype,
+        chunks=plan.chunk,
+        shards=plan.shard,
+        compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
+        fill_value=0,
+        dimension_names=list(plan.axes),
+        attributes=attributes,
+        config={"write_empty_chunks": True},
+    )
+
+
+def plan_of(store: Store, path: str) -> ArrayPlan:
+    """Read back how an array is cut.
+
+    Raises:
+        ResultError: if it is missing, damaged, or not written by slideseg.
+    """
+    raw = read_key(store, f"{path}/zarr.json")
+    if raw is None:
+        raise ResultError(explain(f"array {path} is missing", try_="slideseg verify"))
+    try:
+        meta = json.loads(raw)
+        side = int(meta["chunk_grid"]["configuration"]["chunk_shape"][-1])
+        axes = "".join(meta["dimension_names"])
+        plan = ArrayPlan(path, axes, tuple(meta["shape"]), side, meta["data_type"])
+        fits = meta["codecs"] == _codecs(plan) and tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]) == plan.shard
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ResultError(explain(f"the description of array {path} is damaged", got=repr(error))) from error
+    if not fits:
+        raise ResultError(explain(f"array {path} is not in slideseg's form", try_="slideseg verify"))
+    return plan
+
+
+def _codecs(plan: ArrayPlan) -> list[dict[str, Any]]:
+    endian = {} if plan.dtype in ("uint8", "int8", "bool") else {"configuration": {"endian": "little"}}
+    inner = [{"name": "bytes", **endian}, {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": True}}]
+    index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    configuration = {"chunk_shape": list(plan.chunk), "codecs": inner, "index_codecs": index, "index_location": "end"}
+    return [{"name": "sharding_indexed", "configuration": configuration}]
+
+
+def array_attributes(store: Store, path: str) -> dict[str, Any]:
+    """Return the attributes of an array or a group; empty where there is none.
+
+    Raises:
+        ResultError: if its description is damaged.
+    """
+    key = f"{path}/zarr.json".lstrip("/")
+    raw = read_key(store, key)
+    try:
+        return {} if raw is None else dict(json.loads(raw).get("attributes", {}))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ResultError(explain(f"{key} is damaged", got=repr(error), try_="slideseg verify --repair")) from error
+
+
+def write_shard(store: Store, plan: ArrayPlan, index: int, values: np.ndarray) -> None:
+    """Write a whole shard, (y, x) or (c, y, x), atomically; the same values give the same bytes.
+
+    Raises:
+        RunError: if the storage fails.
+        ValueError: if shape or type are not the shard's.
+    """
+    want = plan.values_shape(plan.grid[index])
+    if values.shape != want or values.dtype.name != plan.dtype:
+        msg = f"shard {index} of {plan.path} holds {want} {plan.dtype}, not {values.shape} {values.dtype}"
+        raise ValueError(msg)
+    with run_errors(f"shard {plan.key(index)} can't be written"):
+        write_key(store, plan.key(index), encode_shard(values, plan.side))
+
+
+def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
+    """Read a whole shard, (y, x) or (c, y, x).
+
+    Raises:
+        ResultError: if it is missing or damaged.
+    """
+    key = plan.key(index)
+    try:
+        data = read_key(store, key)
+        if data is None:
+            raise ResultError(explain(f"shard {key} is missing", try_="slideseg verify --repair"))
+        return decode_shard(data, plan.values_shape(plan.grid[index]), plan.side, plan.dtype)
+    except DamagedShardError as error:
+        raise ResultError(explain(f"shard {key} is damaged", got=error, try_="slideseg verify --repair")) from error
+    except storage_errors() as error:
+        raise ResultError(explain(f"shard {key} can't be read", got=reason(error))) from error
+
+
+def read_around(store: Store, plan: ArrayPlan, index: int, margin: int) -> tuple[np.ndarray, Box]:
+    """Read a shard (y, x) of a label array and what there is within ``margin`` pixels around it; return also the box of it all.
+
+    Raises:
+        ResultError: if the shard is missing or damaged, or what lies around it can't be read.
+    """
+    shard = plan.grid[index]
+    inner = shard.write_box
+    outer = inner.grow(margin).intersect(Box.of_shape(plan.grid.shape_yx))
+    values = np.empty(outer.shape, plan.dtype)
+    values[inner.relative_to(outer).slices] = read_shard(store, plan, index)
+    try:
+        array = zarr.open_array(store, path=plan.path, mode="r") if outer != inner else None
+        for box in _frame(outer, inner):
+            place = (*((shard.plane,) if len(plan.axes) > len("yx") else ()), *box.slices)
+            values[box.relative_to(outer).slices] = array[place]  # type: ignore[index]
+    except (ValueError, RuntimeError) as error:
+        raise _unreadable_around(plan, index, error) from error
+    except storage_errors() as error:
+        raise _unreadable_around(plan, index, error) from error
+    return values, outer
+
+
+def _unreadable_around(plan: ArrayPlan, index: int, error: Exception) -> ResultError:
+    what = f"the pixels around shard {plan.key(index)} can't be read"
+    return ResultError(explain(what, got=reason(error), try_="slideseg verify --repair"))
+
+
+def _frame(outer: Box, inner: Box) -> Iterator[Box]:
+    """Yield boxes that hold what is in ``outer`` and not in ``inner``, each pixel once."""
+    for box in (
+        Box(outer.y0, outer.x0, inner.y0, outer.x1),
+        Box(inner.y1, outer.x0, outer.y1, outer.x1),
+        Box(inner.y0, outer.x0, inner.y1, inner.x0),
+        Box(inner.y0, inner.x1, inner.y1, outer.x1),
+    ):
+        if box.area:
+            yield box
+
+
+def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:
+    """Return the indices of the shards that are there, by one listing.
+
+    Raises:
+        RunError: if the storage fails.
+    """
+    with run_errors(f"the shards of {plan.path} can't be listed"):
+        there = set(list_keys(store, f"{plan.path}/c/"))
+    return {index for index, key in enumerate(plan.shard_keys()) if key in there}

@@ -1,0 +1,109 @@
+"""What a run tells at its end."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+PARTIAL_EXIT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    """Shards of one slide's class map."""
+
+    total: int = 0
+    """In the result."""
+    computed: int = 0
+    """Computed by this run."""
+    kept: int = 0
+    """Finished by an earlier run and kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """Most bytes of RAM a process held."""
+
+    driver: int = 0
+    """The process that was started."""
+    worker: int = 0
+    """The largest worker; the driver itself where it is the only worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeconds:
+    """Where the workers' time went, added up over all shards; the three overlap within a worker."""
+
+    read: float = 0.0
+    """Reading the slide."""
+    compute: float = 0.0
+    """In the network."""
+    write: float = 0.0
+    """Writing shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideReport:
+    """What became of one slide."""
+
+    input: str
+    """The slide."""
+    output: str
+    """Its result."""
+    status: Literal["ok", "failed"]
+    """Whether the result is complete."""
+    seconds: float = 0.0
+    """Wall time of this run."""
+    pixels: int = 0
+    """Pixels of the class map."""
+    skipped_pixels: int = 0
+    """Pixels without tissue: not computed."""
+    reused_pixels: int = 0
+    """Pixels in tiles of one colour, taken from an earlier such tile."""
+    objects: int | None = None
+    """How many objects the result has; None where they were not asked for."""
+    across_seams: int | None = None
+    """How many of them lie in several shards; None where they were not asked for."""
+    notes: tuple[str, ...] = ()
+    """What the table of objects lacks, and why; and which objects stayed because nothing was said of others."""
+    shards: ShardCounts = ShardCounts()
+    """Shards in all, computed and kept."""
+    peak_memory: PeakMemory = PeakMemory()
+    """Most RAM used."""
+    worker_seconds: WorkerSeconds = WorkerSeconds()
+    """Where the workers' time went."""
+    error: str | None = None
+    """Why it failed, in one line."""
+    exit_code: int = 0
+    """What the failure means to the shell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a run."""
+
+    slides: tuple[SlideReport, ...]
+    """One a slide, in the order they were given."""
+
+    @property
+    def status(self) -> Literal["ok", "partial", "failed"]:
+        """``ok`` if every slide is done, ``failed`` if none is."""
+        done = sum(slide.status == "ok" for slide in self.slides)
+        return "ok" if done == len(self.slides) else "partial" if done else "failed"
+
+    @property
+    def error(self) -> str | None:
+        """The first failure."""
+        return next((slide.error for slide in self.slides if slide.error), None)
+
+    @property
+    def exit_code(self) -> int:
+        """What the shell is told: a single slide's own code; 1 where some of several failed."""
+        if self.status == "ok":
+            return 0
+        return self.slides[0].exit_code if len(self.slides) == 1 else PARTIAL_EXIT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as ``--json`` prints it."""
+        slides = [{name: value for name, value in asdict(slide).items() if name != "exit_code"} for slide in self.slides]
+        return {"status": self.status, "error": self.error, "slides": slides}

@@ -1,0 +1,129 @@
+"""One worker's work: from a shard's number to its class map in the store.
+
+A shard is read grown by the network's reach, cut into tiles on the pooling grid, run through the network in valid form and
+written whole. Several shards may be under way in one worker: while one is computed (one thread does all computing, so the
+cores are not fought over), another is read and a third is written.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from slideseg.prediction.job import load_model_of
+from slideseg.prediction.segmenter import Segmented, Segmenter
+from slideseg.result.shards import ShardStore
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.slide.tissue import BLOCK, TissueMap
+
+if TYPE_CHECKING:
+    from slideseg.prediction.job import Job
+    from slideseg.result.layout import ResultLayout
+    from slideseg.space.box import Box
+    from slideseg.space.grid import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ShardDone:
+    """What a worker says of a finished shard."""
+
+    index: int
+    """Which shard."""
+    pixels: int
+    """Pixels it owns."""
+    skipped: int
+    """Pixels of them without tissue: not computed."""
+    reused: int
+    """Pixels of them in tiles of one constant colour, whose result was computed before."""
+    seconds_read: float
+    """Time spent reading."""
+    seconds_computed: float
+    """Time spent in the network."""
+    seconds_written: float
+    """Time spent writing."""
+    peak_memory: int
+    """Most bytes of RAM the worker's process has held so far."""
+
+
+class Engine:
+    """A worker: opens slide, model and store once, then does shards by number. Called from several threads at once."""
+
+    def __init__(self, job: Job, layout: ResultLayout) -> None:
+        torch.set_num_threads(job.threads)
+        self._job = job
+        self._layout = layout
+        self._slide = job.source.open()
+        self._store = ShardStore(job.output, layout)
+        self._segmenter = Segmenter(load_model_of(job), job)
+        self._computing = ThreadPoolExecutor(1, "compute")
+
+    def __call__(self, index: int) -> ShardDone:
+        """Do one shard: read, compute, write.
+
+        Raises:
+            SlideError: if the slide's pixels there can't be read.
+            RunError: if the result can't be written or the device's memory does not hold one tile.
+        """
+        started = time.perf_counter()
+        shard = self._job.grid[index]
+        busy = self._busy_box(shard)
+        region = None if busy is None else read_mirrored(self._slide, self._segmenter.read_box(busy), plane=shard.plane)
+        read = time.perf_counter()
+        seconds, result = self._computing.submit(self._segment, shard, busy, region).result()
+        computed = time.perf_counter()
+        self._store.write(shard, result.class_map, result.probabilities)
+        return ShardDone(
+            index=index,
+            pixels=shard.write_box.area,
+            skipped=0 if self._job.tissue is None else self._job.tissue.empty_pixels(shard.write_box),
+            reused=result.reused,
+            seconds_read=read - started,
+            seconds_computed=seconds,
+            seconds_written=time.perf_counter() - computed,
+            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+    def close(self) -> None:
+        """Stop what is under way at the next tile and release the slide."""
+        self._segmenter.stop.set()
+        self._computing.shutdown(wait=False, cancel_futures=True)
+
+    def _busy_box(self, shard: Shard) -> Box | None:
+        """Return the part of a shard that is computed: the box around its blocks with tissue; None if there are none."""
+        return shard.write_box if self._job.tissue is None else self._job.tissue.bounding_box(shard.write_box)
+
+    def _segment(self, shard: Shard, busy: Box | None, region: np.ndarray | None) -> tuple[float, Segmented]:
+        started = time.perf_counter()
+        if busy is None or region is None:
+            return 0.0, self._background(shard)
+        result = self._segmenter(region, busy)
+        if self._job.tissue is not None:
+            result = self._only_tissue(shard, busy, result, self._job.tissue)
+        return time.perf_counter() - started, result
+
+    def _background(self, shard: Shard) -> Segmented:
+        """Return a shard of background: class 0, with certainty."""
+        height, width = shard.write_box.shape
+        probabilities = None
+        if self._layout.probabilities:
+            probabilities = np.zeros((self._layout.probabilities, height, width), np.uint8)
+            if self._layout.probabilities > 1:
+                probabilities[0] = 255
+        return Segmented(np.zeros((height, width), np.uint8), probabilities, 0)
+
+    def _only_tissue(self, shard: Shard, busy: Box, computed: Segmented, tissue: TissueMap) -> Segmented:
+        """Keep what was computed in blocks with tissue; blocks without are background whatever tile they fell into."""
+        whole = self._background(shard)
+        for block in busy.split(BLOCK, BLOCK):
+            if tissue.holds(block):
+                source, target = block.relative_to(busy).slices, block.relative_to(shard.write_box).slices
+                whole.class_map[target] = computed.class_map[source]
+                if whole.probabilities is not None and computed.probabilities is not None:
+                    whole.probabilities[:, *target] = computed.probabilities[:, *source]
+        return Segmented(whole.class_map, whole.probabilities, computed.reused)

@@ -1,0 +1,26 @@
+"""What a run tells while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a slide is."""
+
+    slide: str
+    """Which slide."""
+    phase: str
+    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them."""
+    done: int
+    """Pixels done, those of an earlier run included; rows of a table that is exported."""
+    total: int
+    """Pixels, or rows, in all."""
+    kept: int = 0
+    """Pixels of `done` that an earlier run had finished."""
+
+
+Watcher = Callable[[Progress], None]
+"""Called with the state of things, in the driver, now and then."""
