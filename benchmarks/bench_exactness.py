@@ -14,8 +14,9 @@ import torch
 from common import hardware, write_result
 
 from slideseg.model import convolve
+from slideseg.model.config import UNetConfig
 from slideseg.model.fold import fold
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.unet import UNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

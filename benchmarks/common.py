@@ -10,8 +10,10 @@ from pathlib import Path
 
 import torch
 
-from slideseg.model.file import ModelClass, ModelInfo, ModelInput, save_model
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.config import UNetConfig
+from slideseg.model.file import save_model
+from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.unet import UNet
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("SLIDESEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -26,9 +26,8 @@ from slideseg.storage.lease import Lease
 from slideseg.storage.place import anything_at, check_parent, delete, open_store, reason, storage_errors, sweep_partial
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
-
     from slideseg.slide.base import Slide
+    from slideseg.storage.place import Store
 
 
 def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], workers: int | None = None) -> None:

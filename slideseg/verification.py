@@ -25,9 +25,8 @@ from slideseg.storage.place import delete_key, list_keys, locate, open_store, re
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zarr.abc.store import Store
-
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.storage.place import Store
 
 BATCH = 256
 """Shards that wait for a thread at a time."""

@@ -12,10 +12,9 @@ from slideseg.storage.place import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from zarr.abc.store import Store
-
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.space.box import Box
+    from slideseg.storage.place import Store
 
 
 class BoxReader:

@@ -11,9 +11,9 @@ from slideseg.arrays.shards import plan_of, read_shard
 
 if TYPE_CHECKING:
     from dask.array import Array as Array  # what others annotate with
-    from zarr.abc.store import Store
 
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.storage.place import Store
 
 
 def lazy_array(store: Store, path: str) -> Array:

@@ -18,7 +18,7 @@ from slideseg.storage.place import list_keys, read_key, reason, run_errors, stor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zarr.abc.store import Store
+    from slideseg.storage.place import Store
 
 
 def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None = None) -> None:

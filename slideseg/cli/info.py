@@ -44,7 +44,7 @@ def facts_of(path: str) -> dict[str, Any]:
     from slideseg.result.result import is_result
 
     if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
-        from slideseg.model.file import read_info
+        from slideseg.model.info import read_info
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
     if is_result(path):

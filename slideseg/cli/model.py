@@ -19,7 +19,7 @@ def model() -> None:
 def list_() -> None:
     """List the bundled models."""
     from slideseg.model.bundled import bundled_models
-    from slideseg.model.file import read_info
+    from slideseg.model.info import read_info
 
     for name, path in bundled_models().items():
         about = read_info(path)
@@ -35,7 +35,7 @@ def list_() -> None:
 def show(name_or_path: str, as_json: bool) -> None:
     """Show a model: what it wants, what it tells apart, how it was trained and how good it is."""
     from slideseg.model.bundled import find_model
-    from slideseg.model.file import read_info
+    from slideseg.model.info import read_info
 
     path = find_model(name_or_path)
     facts = json.loads(read_info(path).to_json())

@@ -15,12 +15,11 @@ from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.resampled import open_working
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
-
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.result.layout import ResultLayout
     from slideseg.slide.base import Slide
     from slideseg.space.grid import Shard
+    from slideseg.storage.place import Store
 
 RGB = ("red", "green", "blue")
 """Names of the channels of a colour image; others are numbered."""

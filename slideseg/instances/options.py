@@ -8,7 +8,7 @@ from typing import Any
 
 from slideseg.errors import ConfigError, ModelError, explain
 from slideseg.instances.labelling.rules import Rules
-from slideseg.model.file import ModelObjects
+from slideseg.model.info import ModelObjects
 
 BORDER = "border"
 """Name of the class that objects grow into, unless another is named."""

@@ -50,9 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from zarr.abc.store import Store
-
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.storage.place import Store
 
 
 @dataclass(frozen=True, slots=True)

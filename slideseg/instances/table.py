@@ -22,10 +22,9 @@ from slideseg.storage.place import list_keys, open_store, read_key, run_errors, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zarr.abc.store import Store
-
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.instances.image import Image
+    from slideseg.storage.place import Store
 
 ROWS = 16_384
 """Rows of a row group at most; so many objects are added up and described at once."""

@@ -25,7 +25,7 @@ from slideseg.storage.place import delete_folder, delete_key, list_keys, open_st
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zarr.abc.store import Store
+    from slideseg.storage.place import Store
 
 WORK = f"{OBJECTS}/work"
 """Folder of what is needed only until the objects are complete."""

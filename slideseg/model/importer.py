@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from slideseg.errors import ModelError, explain
-from slideseg.model.file import ModelClass, ModelInfo, ModelInput, save_model
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.config import UNetConfig
+from slideseg.model.file import save_model
+from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.unet import UNet
 from slideseg.version import __version__
 
 if TYPE_CHECKING:

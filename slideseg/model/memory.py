@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from slideseg.model import halo
 
 if TYPE_CHECKING:
-    from slideseg.model.unet import UNetConfig
+    from slideseg.model.config import UNetConfig
 
 
 def weight_count(config: UNetConfig) -> int:

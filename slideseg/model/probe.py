@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from slideseg.model.fold import fold
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.unet import UNet
+
+if TYPE_CHECKING:
+    from slideseg.model.config import UNetConfig
 
 DISTURBANCE = 1e4
 """Far above every feature, so that it wins every max-pooling it meets."""

@@ -13,7 +13,7 @@ from slideseg.model.memory import peak_values, weight_count
 from slideseg.slide.base import channels_of
 
 if TYPE_CHECKING:
-    from slideseg.model.file import ModelInfo
+    from slideseg.model.info import ModelInfo
     from slideseg.prediction.plan import PredictOptions
     from slideseg.slide.base import Slide
     from slideseg.space.grid import ShardGrid

@@ -15,7 +15,7 @@ from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import ASKED, ObjectOptions, model_objects, rules_of
 from slideseg.machine import usable_cores
 from slideseg.model.bundled import bundled_models, find_model
-from slideseg.model.file import FULL_SCALE, ModelInfo, read_info
+from slideseg.model.info import FULL_SCALE, ModelInfo, read_info
 from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.job import Job, Precision, Source
 from slideseg.slide.base import channels_of, planes_of

@@ -20,9 +20,8 @@ from slideseg.result.table import SHA256, has_table, table_hash
 from slideseg.storage.place import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
-
     from slideseg.result.layout import ResultLayout
+    from slideseg.storage.place import Store
 
 IMAGE_SOURCE = "../../"
 """Where a label image finds the image it belongs to."""

@@ -21,9 +21,8 @@ from slideseg.storage.place import (
 )
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
-
     from slideseg.result.layout import ResultLayout
+    from slideseg.storage.place import Store
 
 ROOT = "zarr.json"
 """Key of the root group."""

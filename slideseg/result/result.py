@@ -16,10 +16,10 @@ from slideseg.storage.place import locate, open_store, read_key, reason, storage
 
 if TYPE_CHECKING:
     import pyarrow
-    from zarr.abc.store import Store
 
     from slideseg.arrays.lazy import Array
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.storage.place import Store
 
 
 class Result:

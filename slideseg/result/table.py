@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow
-    from zarr.abc.store import Store
+
+    from slideseg.storage.place import Store
 
 SHA256 = "table_sha256"
 """Where the objects' group says which table is theirs."""

@@ -29,7 +29,7 @@ from slideseg.storage.place import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from zarr.abc.store import Store
+    from slideseg.storage.place import Store
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from slideseg.errors import ConfigError, ResultError, RunError, explain
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from zarr.abc.store import Store
+    from zarr.abc.store import Store as Store  # what others annotate with
 
 PARTIAL = ".partial"
 """How the name of a file ends that zarr has not finished writing."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from slideseg.model.file import LoadedModel, ModelClass, ModelInfo, ModelInput, load_model_file, save_model
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.file import LoadedModel, load_model_file, save_model
+from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.unet import UNet
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from slideseg.model.config import UNetConfig
 
 COLOURS = ("#000000", "#e6550d", "#3182bd", "#31a354", "#756bb1")
 

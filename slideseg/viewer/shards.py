@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    from zarr.abc.store import Store
 
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.storage.place import Store
 
 CACHE_BYTES = 256 * 2**20
 """Of decoded shards."""

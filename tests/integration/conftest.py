@@ -17,7 +17,7 @@ import torch
 import zarr
 
 import slideseg
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 

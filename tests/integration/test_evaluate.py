@@ -16,7 +16,7 @@ from slideseg.arrays.shards import create_array, write_shard
 from slideseg.evaluation import run
 from slideseg.evaluation.metrics.instances import instance_scores
 from slideseg.evaluation.metrics.overlap import OverlapTable
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.result.commit import commit_objects
 from slideseg.result.layout import OBJECTS
 from slideseg.storage.place import open_store

@@ -15,8 +15,9 @@ from PIL import Image
 import slideseg
 from slideseg.instances.labelling.paint import label_image
 from slideseg.instances.labelling.rules import Rules
-from slideseg.model.file import ModelClass, save_model
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
+from slideseg.model.file import save_model
+from slideseg.model.info import ModelClass
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg

@@ -10,7 +10,7 @@ import zarr
 from PIL import Image
 
 import slideseg
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.slide.resampled import ResampledSlide
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.integration.conftest import run_slideseg

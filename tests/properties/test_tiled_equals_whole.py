@@ -11,7 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.prediction.in_memory import segment
 from slideseg.prediction.job import Job, Source
 from slideseg.prediction.segmenter import Segmenter

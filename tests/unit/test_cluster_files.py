@@ -28,7 +28,7 @@ import yaml
 from PIL import Image
 
 from slideseg.cli import cli
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.storage.lease import EXPIRE_SECONDS
 from slideseg.testing.models import random_model
 

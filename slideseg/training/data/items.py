@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.model.file import FULL_SCALE
+from slideseg.model.info import FULL_SCALE
 from slideseg.slide.base import channels_of
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from slideseg.errors import ResultError, RunError, explain
-from slideseg.model.file import ModelInfo
+from slideseg.model.info import ModelInfo
 from slideseg.training.learning.learner import Learner, judged_of
 from slideseg.training.learning.start import read_start
 from slideseg.training.learning.validate import draw_samples, validate

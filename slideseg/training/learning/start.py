@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
-from slideseg.model.file import ModelInfo, read_network
+from slideseg.model.file import read_network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from slideseg.model.info import ModelInfo
     from slideseg.training.recipe.schema import TrainConfig
 
 HEAD = "head."

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import bundled_models
-from slideseg.model.file import ModelClass, ModelInput, ModelObjects
-from slideseg.model.unet import Init, UNetConfig
+from slideseg.model.config import Init, UNetConfig
+from slideseg.model.info import ModelClass, ModelInput, ModelObjects
 from slideseg.storage.place import absolute
 from slideseg.training.data.dataset import DataConfig
 from slideseg.training.data.labels import IGNORED

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from slideseg.model.file import ModelInfo
+    from slideseg.model.info import ModelInfo
     from slideseg.model.unet import UNet
     from slideseg.storage.lease import Claim
 

@@ -24,7 +24,7 @@ from slideseg.instances import workers as reassembled
 from slideseg.instances.labelling.paint import label_image
 from slideseg.instances.labelling.rules import Rules
 from slideseg.instances.options import ObjectOptions, difference, model_objects, rules_of
-from slideseg.model.file import ModelObjects
+from slideseg.model.info import ModelObjects
 from slideseg.result import commit as commits
 from slideseg.result import result as results
 from slideseg.result.commit import commit

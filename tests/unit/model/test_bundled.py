@@ -9,8 +9,10 @@ import torch
 from slideseg.errors import ModelError
 from slideseg.model import bundled
 from slideseg.model.bundled import bundled_models, find_model, load_model
-from slideseg.model.file import ModelClass, ModelInfo, ModelInput, save_model
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.config import UNetConfig
+from slideseg.model.file import save_model
+from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.unet import UNet
 
 CLASSES = (ModelClass(0, "background", "#000000"), ModelClass(1, "cell", "#ff0000"))
 

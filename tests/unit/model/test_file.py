@@ -14,8 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from slideseg.errors import ModelError
-from slideseg.model.file import FORMAT, ModelClass, ModelInfo, ModelInput, ModelObjects, load_model_file, read_info, save_model
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.config import UNetConfig
+from slideseg.model.file import load_model_file, save_model
+from slideseg.model.info import FORMAT, ModelClass, ModelInfo, ModelInput, ModelObjects, read_info
+from slideseg.model.unet import UNet
 
 CONFIG = UNetConfig(in_channels=3, out_channels=2, base_channels=2, depth=2)
 CLASSES = (ModelClass(0, "background", "#000000"), ModelClass(1, "cell", "#00ff00"))

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from slideseg.model.config import UNetConfig
 from slideseg.model.fold import WholeImage, fold
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.unet import UNet
 
 
 def made(**kwargs):

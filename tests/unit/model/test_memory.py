@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
+from slideseg.model.config import UNetConfig
 from slideseg.model.fold import fold
 from slideseg.model.memory import peak_values, weight_count
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.unet import UNet
 
 configs = st.builds(
     UNetConfig,

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from slideseg.model.config import UNetConfig
 from slideseg.model.convolve import convolve, up_convolve
 from slideseg.model.fold import fold
-from slideseg.model.unet import UNet, UNetConfig, bilinear_twice
+from slideseg.model.unet import UNet, bilinear_twice
 
 EXACT = ("conv", "bilinear")
 

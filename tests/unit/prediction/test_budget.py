@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slideseg.errors import ConfigError
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.prediction.budget import check_disk, fit_tile
 from slideseg.prediction.plan import PredictOptions
 from slideseg.slide.array import ArraySlide

@@ -8,7 +8,7 @@ import torch
 
 from slideseg.errors import ConfigError, ModelError
 from slideseg.machine import usable_cores
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.prediction.plan import PredictOptions, make_plan
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid

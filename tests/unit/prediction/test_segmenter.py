@@ -8,7 +8,7 @@ import torch
 
 import slideseg
 from slideseg.errors import ModelError, RunError
-from slideseg.model.unet import UNetConfig
+from slideseg.model.config import UNetConfig
 from slideseg.prediction.job import Job, Source, load_model_of
 from slideseg.prediction.segmenter import Segmenter, StoppedError
 from slideseg.prediction.trial import measure_rate, measure_tiling_error

@@ -11,7 +11,8 @@ import tifffile
 import torch
 
 from slideseg.errors import ModelError
-from slideseg.model.file import ModelInfo, save_model
+from slideseg.model.file import save_model
+from slideseg.model.info import ModelInfo
 from slideseg.model.unet import UNet
 from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit

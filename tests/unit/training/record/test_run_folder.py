@@ -16,8 +16,10 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from slideseg.errors import ConfigError, ResultError, ResultInUseError, RunError
-from slideseg.model.file import ModelClass, ModelInfo, ModelInput, load_model_file
-from slideseg.model.unet import UNet, UNetConfig
+from slideseg.model.config import UNetConfig
+from slideseg.model.file import load_model_file
+from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.unet import UNet
 from slideseg.storage.lease import Holder, Lease
 from slideseg.storage.place import list_keys, write_key
 from slideseg.training.record import run_folder as module
