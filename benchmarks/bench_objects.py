@@ -38,14 +38,15 @@ import slideseg
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, plan_of
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import Rules
 from slideseg.instances.workers import LabelsWorker, ObjectsJob, PartsWorker, clear_work, number_objects
+from slideseg.model.objects import ObjectRules
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.layout import SEGMENTATION, ResultLayout
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.place import open_store
+from slideseg.testing.records import made_classes, made_record, made_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +57,8 @@ PERIOD = 2003
 SIDE, PIECE = 2048, 512
 PER_PIXEL = 5000 / SIDE**2
 """Discs a pixel; a few touch and become one object."""
-CLASSES = ({"id": 0, "name": "background", "color": "#000000"}, {"id": 1, "name": "nucleus", "color": "#ff8000"})
-RULES = Rules((1,))
+CLASSES = made_classes("background", "nucleus")
+RULES = ObjectRules((1,))
 
 
 def torus(seed: int = 0) -> np.ndarray:
@@ -79,7 +80,7 @@ def torus(seed: int = 0) -> np.ndarray:
 def write_mask(url: str, side: int, shard_side: int) -> None:
     """Write a finished result whose class map is the torus repeated, shard by shard."""
     layout = ResultLayout(ShardGrid((side, side), 1, shard_side), None, CLASSES, 0, 0.25, "a mask")
-    record = {"status": "running", "run": {}, "slide": {"path": "mask", "shape": [side, side, 3], "level": 0, "mpp": 0.25}}
+    record = made_record(slide=made_slide("mask", shape=(side, side, 3), mpp=0.25), classes=CLASSES)
     create_result(url, layout, record, overwrite=True)
     store, mask = ShardStore(url, layout), torus()
     for shard in layout.grid:

@@ -21,7 +21,8 @@ from make_tiff import make
 
 import slideseg
 from slideseg.model.bundled import load_model
-from slideseg.prediction.plan import PredictOptions, make_plan
+from slideseg.prediction.options import PredictOptions
+from slideseg.prediction.plan import make_plan
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.grid import tiles_of
 

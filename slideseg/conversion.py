@@ -5,29 +5,32 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slideseg.arrays.plan import ArrayPlan, image_axes, level_shapes
 from slideseg.arrays.pyramid import write_pyramid
-from slideseg.arrays.shards import create_array, finished_shards, write_shard
-from slideseg.arrays.tasks import run_tasks
+from slideseg.arrays.shards import create_array, missing_shards, write_shard
 from slideseg.errors import ResultError, explain
 from slideseg.result.commit import describe_image
-from slideseg.result.create import read_record, write_root
+from slideseg.result.create import read_attributes, write_root
+from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
-from slideseg.slide.chunk import chunk_slide
+from slideseg.slide.chunk import discard_copy, readable
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
+from slideseg.slide.resampled import Source
 from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import anything_at, check_parent, delete, open_store, reason, storage_errors, sweep_partial
+from slideseg.storage.place import anything_at, check_parent, open_store, reason, storage_errors, sweep_partial
+from slideseg.tasks.in_process import InProcessExecutor
+from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
-    from slideseg.storage.place import Store
+    from slideseg.tasks.base import Executor
 
 
 def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], workers: int | None = None) -> None:
@@ -43,37 +46,38 @@ def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], worke
     path, url = os.fspath(slide), os.fspath(output)
     check_parent(url)
     with closing(open_slide(path)) as opened, Lease(url):
-        record = {"status": "running", "run": {"conversion of": path, "fingerprint": fingerprint(path)}}
         try:
-            _begin(url, record)
-            _convert(opened, url, workers)
+            _begin(url, path)
+            _convert(opened, url, InProcessExecutor(workers))
         except storage_errors() as error:
             raise ResultError(explain("the output can't be written", got=reason(error), try_="another place")) from error
 
 
-def _begin(url: str, record: dict[str, Any]) -> None:
-    """Create the root group, unless this conversion has begun before."""
+def _begin(url: str, path: str) -> None:
+    """Create the root group, unless the conversion of this very slide has begun before."""
     store = open_store(url)
-    there = read_record(store)
+    about = {"status": "running", "run": {"conversion of": path, "fingerprint": fingerprint(path)}}
+    there = read_attributes(store).get("slideseg")
     if there is None and not anything_at(url):
-        write_root(store, {"slideseg": record})
-    elif there is None or there.get("run") != record["run"]:
+        write_root(store, {"slideseg": about})
+    elif there != about:
         raise ResultError(explain("the output exists", got=url, try_="another place"))
 
 
-def _convert(slide: Slide, url: str, workers: int | None) -> None:
+def _convert(slide: Slide, url: str, executor: Executor) -> None:
     store = open_store(url)
     sweep_partial(store)
     plan = _plan(slide)
     window = None if slide.dtype == np.uint8 else display_window(slide)
-    about = {"pixel_yx": [1.0, 1.0], "rgb": slide.is_rgb and channels_of(slide) == len("rgb"), "window": window}
-    create_array(store, plan, {"slideseg": about})
-    if slide.direct:
-        _copy(slide, store, plan, workers)
-    else:
-        _copy_by_chunks(slide, store, plan, f"{url.rstrip('/')}.source.zarr", workers)
+    record = ImageRecord((1.0, 1.0), slide.is_rgb and channels_of(slide) == len("rgb"), window)
+    create_array(store, plan, {"slideseg": record.to_json()})
+    missing = missing_shards(store, plan)
+    if missing:
+        with readable(Source(slide.path), url, executor) as source:
+            run_shards(partial(ShardCopier, source.path, url, plan), missing, executor, light=True)
+    discard_copy(url)
     levels = len(level_shapes(plan.grid.shape_yx))
-    write_pyramid(url, plan, "mean", levels, workers)
+    write_pyramid(url, plan, "mean", levels, executor)
     name = slide.path.rstrip("/").rpartition("/")[2]
     write_root(store, {"ome": describe_image(store, name, slide.mpp, levels)})
 
@@ -86,22 +90,23 @@ def _plan(slide: Slide) -> ArrayPlan:
     return ArrayPlan("0", axes, shape, shard_side(shape_yx), slide.dtype.name)
 
 
-def _copy(slide: Slide, store: Store, plan: ArrayPlan, workers: int | None) -> None:
-    done = finished_shards(store, plan)
-    pending = (index for index in range(len(plan.grid)) if index not in done)
-    run_tasks(partial(_copy_shard, slide, store, plan), pending, workers, scheduler="threads")
+class ShardCopier:
+    """Copies shards of a slide, by number."""
 
+    def __init__(self, path: str, url: str, plan: ArrayPlan) -> None:
+        self._slide, self._store, self._plan = open_slide(path), open_store(url), plan
 
-def _copy_by_chunks(slide: Slide, store: Store, plan: ArrayPlan, copy: str, workers: int | None) -> None:
-    """Copy a slide that can't be read box by box: once into chunks, from there into shards."""
-    if len(finished_shards(store, plan)) < len(plan.grid):
-        chunk_slide(slide, copy, workers or 1)
-        with closing(open_slide(copy)) as chunked:
-            _copy(chunked, store, plan, workers)
-    delete(copy)
+    def __call__(self, index: int) -> None:
+        """Copy one.
 
+        Raises:
+            SlideError: if the slide can't be read there.
+            RunError: if the storage fails.
+        """
+        shard = self._plan.grid[index]
+        pixels = self._slide.read(shard.write_box, 0, shard.plane)
+        write_shard(self._store, self._plan, index, np.moveaxis(pixels, -1, 0))
 
-def _copy_shard(slide: Slide, store: Store, plan: ArrayPlan, index: int) -> None:
-    shard = plan.grid[index]
-    pixels = slide.read(shard.write_box, 0, shard.plane)
-    write_shard(store, plan, index, np.moveaxis(pixels, -1, 0))
+    def close(self) -> None:
+        """Release the slide."""
+        self._slide.close()

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-
+from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.shards import array_attributes, plan_of, read_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.check import compare_window
-from slideseg.instances.labelling.rules import Rules
+from slideseg.instances.labelling.rules import halo_of
 from slideseg.result.commit import unname_objects, withdraw_objects
 from slideseg.result.create import read_attributes, write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
+from slideseg.result.record import read_objects_record
 from slideseg.result.table import what_is_wrong
 from slideseg.space.box import Box
 from slideseg.storage.place import delete_key, list_keys, locate, open_store, reason, storage_errors
+from slideseg.tasks.in_process import InProcessExecutor
+from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.model.objects import ObjectRules
     from slideseg.storage.place import Store
+    from slideseg.tasks.base import Executor
 
-BATCH = 256
-"""Shards that wait for a thread at a time."""
 WINDOW = 1024
 """Side of the windows whose objects are found again, in pixels."""
 SEAMS = 4
@@ -120,9 +120,9 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
         if "slideseg" not in attributes:
             raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
         paths = sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes)))
-        with ThreadPoolExecutor(workers) as pool:
-            reports = (*(_check_array(store, path, keys, pool) for path in paths), *_damaged_groups(store))
-            objects = _check_objects(store, reports)
+        executor = InProcessExecutor(workers)
+        reports = (*(_check_array(store, path, keys, executor) for path in paths), *_damaged_groups(store))
+        objects = _check_objects(store, reports)
     except storage_errors() as error:
         raise ResultError(explain("the result can't be read", got=reason(error))) from error
     return VerifyReport(os.fspath(url), "ome" in attributes, reports, objects)
@@ -194,25 +194,24 @@ def _datasets(group: str, ome: dict[str, Any]) -> Iterator[str]:
 def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsCheck | None:
     """Check the table of finished objects, and their seams where all pixels are good."""
     try:
-        if "ome" not in array_attributes(store, OBJECTS):
-            return None
-        about = array_attributes(store, f"{OBJECTS}/0").get("slideseg", {})
+        named = "ome" in array_attributes(store, OBJECTS)
+        array_attributes(store, f"{OBJECTS}/0")
     except ResultError:
         return None  # reported as damaged
-    if not {"rules", "number", "sample"} <= set(about):
+    record = read_objects_record(store) if named else None
+    if record is None:
         return None
-    wrong = what_is_wrong(store, about["number"])
+    wrong = what_is_wrong(store, record.number)
     needed = (f"{OBJECTS}/0", f"{SEGMENTATION}/0")
     if not all(array.ok for array in arrays if array.path in needed):
         return ObjectsCheck(wrong, 0, 0, 0)
-    rules = Rules.of_record(about["rules"])
     plan = plan_of(store, f"{OBJECTS}/0")
-    windows = sorted({_window(plan, rules, place) for place in _places(plan, about["sample"])})
-    found = [_compare(store, plan, rules, *one) for one in windows]
+    windows = sorted({_window(plan, record.rules, place) for place in _places(plan, record.sample)})
+    found = [_compare(store, plan, record.rules, plane, box) for plane, box in windows]
     return ObjectsCheck(wrong, len(found), sum(whole for whole, _ in found), sum(other for _, other in found))
 
 
-def _places(plan: ArrayPlan, sample: list[list[int]]) -> list[Place]:
+def _places(plan: ArrayPlan, sample: Iterable[Place]) -> list[Place]:
     """Return the middles of the windows: at objects across seams, and where shards meet, spread evenly."""
     grid = plan.grid
     shards = [grid[len(grid) * (2 * n + 1) // (2 * SEAMS)] for n in range(SEAMS)]
@@ -220,40 +219,49 @@ def _places(plan: ArrayPlan, sample: list[list[int]]) -> list[Place]:
     return sorted(corners | {(plane, y, x) for plane, y, x in sample})
 
 
-def _window(plan: ArrayPlan, rules: Rules, place: Place) -> tuple[int, Box]:
+def _window(plan: ArrayPlan, rules: ObjectRules, place: Place) -> tuple[int, Box]:
     """Return plane and box of the window around a place; near the image's edges those of several places are the same."""
     plane, y, x = place
     image = Box.of_shape(plan.grid.shape_yx)
-    side = WINDOW + 4 * rules.halo
+    side = WINDOW + 4 * halo_of(rules)
     y0, x0 = (max(0, min(at - side // 2, length - side)) for at, length in zip((y, x), image.shape, strict=True))
     return plane, Box(y0, x0, y0 + side, x0 + side).intersect(image)
 
 
-def _compare(store: Store, plan: ArrayPlan, rules: Rules, plane: int, window: Box) -> tuple[int, int]:
+def _compare(store: Store, plan: ArrayPlan, rules: ObjectRules, plane: int, window: Box) -> tuple[int, int]:
     """Find the objects of a window again; return how many whole ones it has, and how many are different."""
     image = Box.of_shape(plan.grid.shape_yx)
-    where = (*((plane,) if len(plan.axes) > len("yx") else ()), *window.slices)
-    labels, class_map = (zarr.open_array(store, path=path, mode="r")[where] for path in (plan.path, f"{SEGMENTATION}/0"))
-    return compare_window(np.asarray(class_map), np.asarray(labels), rules, window, image)
+    class_map = BoxReader(store, plan_of(store, f"{SEGMENTATION}/0")).read(window, plane)
+    return compare_window(class_map, BoxReader(store, plan).read(window, plane), rules, window, image)
 
 
-def _check_array(store: Store, path: str, keys: set[str], pool: ThreadPoolExecutor) -> ArrayReport:
+def _check_array(store: Store, path: str, keys: set[str], executor: Executor) -> ArrayReport:
     try:
         plan = plan_of(store, path)
     except ResultError:
         there = tuple(key for key in keys if key.startswith(f"{path}/c/"))
         return ArrayReport(path, len(there), len(there), (), (f"{path}/zarr.json",))
     missing = tuple(key for key in plan.shard_keys() if key not in keys)
-    damaged: list[str] = []
-    present = (index for index in range(len(plan.grid)) if plan.key(index) in keys)
-    while batch := list(islice(present, BATCH)):
-        damaged += [key for key in pool.map(lambda index: _damaged(store, plan, index), batch) if key is not None]
-    return ArrayReport(path, len(plan.grid), len(plan.grid) - len(missing), missing, tuple(damaged))
+    present = [index for index in range(len(plan.grid)) if plan.key(index) in keys]
+    damaged: set[int] = set()
+    run_shards(partial(ShardChecker, store, plan), present, executor, watch=damaged.update, light=True)
+    named = tuple(plan.key(index) for index in sorted(damaged))
+    return ArrayReport(path, len(plan.grid), len(plan.grid) - len(missing), missing, named)
 
 
-def _damaged(store: Store, plan: ArrayPlan, index: int) -> str | None:
-    try:
-        read_shard(store, plan, index)
-    except ResultError:
-        return plan.key(index)
-    return None
+class ShardChecker:
+    """Reads shards, by number, and tells which are damaged."""
+
+    def __init__(self, store: Store, plan: ArrayPlan) -> None:
+        self._store, self._plan = store, plan
+
+    def __call__(self, index: int) -> tuple[int, ...]:
+        """Return the shard's number if it is damaged."""
+        try:
+            read_shard(self._store, self._plan, index)
+        except ResultError:
+            return (index,)
+        return ()
+
+    def close(self) -> None:
+        """Do nothing: a shard takes less than a second."""

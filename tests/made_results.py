@@ -1,23 +1,30 @@
 """Small finished results for tests, made without a network."""
 
+from dataclasses import replace
+
 import numpy as np
 from skimage.measure import label
 
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, write_shard
+from slideseg.model.info import ModelClass
+from slideseg.model.objects import ObjectRules
 from slideseg.result.commit import commit, commit_objects
 from slideseg.result.create import create_result
 from slideseg.result.layout import OBJECTS, ResultLayout
 from slideseg.result.overview import write_overview
+from slideseg.result.record import ObjectsRecord
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.place import open_store
+from slideseg.testing.records import made_record, made_slide
+from slideseg.testing.slides import Opened
 
 CLASSES = (
-    {"id": 0, "name": "background", "color": "#000000"},
-    {"id": 1, "name": "nucleus", "color": "#ff8000"},
-    {"id": 2, "name": "stroma & more", "color": "#0000ff"},
+    ModelClass(0, "background", "#000000"),
+    ModelClass(1, "nucleus", "#ff8000"),
+    ModelClass(2, "stroma & more", "#0000ff"),
 )
 
 
@@ -38,8 +45,8 @@ def make_result(
     """Write a result with ``class_map`` (y, x), or (planes, y, x) with a ``plane_axis``; return the instances."""
     planes = class_map if plane_axis else class_map[None]
     layout = ResultLayout(ShardGrid(planes.shape[1:], len(planes), side), plane_axis, CLASSES, 0, mpp, "a slide")
-    facts = slide or {"path": "a slide.tif", "shape": [*class_map.shape, 3], "level": 0}
-    record = {"status": "running", "run": {"factor": factor}, "slide": facts, "model": {"name": "made"}, "seconds": 1.5}
+    facts = {"path": "a slide.tif", "shape": (*class_map.shape, 3), **(slide or {})}
+    record = replace(made_record(slide=made_slide(**facts), classes=CLASSES, factor=factor), seconds=1.5)
     create_result(str(url), layout, record, overwrite=False)
     shards = ShardStore(str(url), layout)
     for shard in layout.grid:
@@ -48,7 +55,7 @@ def make_result(
         return None
     write_pyramid(str(url), layout.segmentation(), "mode", layout.levels)
     if image is not None:
-        write_overview(str(url), ArraySlide(image), layout)
+        write_overview(str(url), Opened(ArraySlide(image)), layout)
     commit(str(url), layout, record)
     return write_objects(str(url), layout, planes) if objects else None
 
@@ -57,7 +64,8 @@ def write_objects(url, layout, planes):
     """Write the instances of class 1, as ids from 1."""
     ids = np.stack([label(plane == 1, connectivity=1).astype(np.uint32) for plane in planes])
     store, plan = open_store(url), layout.labels(OBJECTS, "uint32")
-    create_array(store, plan, {"slideseg": {"rules": {"classes": [1]}}})
+    record = ObjectsRecord(ObjectRules((1,)), int(ids.max()), 0, ())
+    create_array(store, plan, {"slideseg": record.to_json()})
     for shard in plan.grid:
         write_shard(store, plan, shard.index, ids[shard.plane][shard.write_box.slices])
     write_pyramid(url, plan, "mode", layout.levels)

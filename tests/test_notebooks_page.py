@@ -65,7 +65,7 @@ def page(tmp_path_factory):
 
 def test_the_result_shows_itself(page):
     assert "data:image/png;base64" in page["result"]._repr_html_()
-    assert page["result"].classes[1]["name"] == "nucleus"
+    assert page["result"].classes[1].name == "nucleus"
 
 
 def test_arrays_are_the_class_map(page):

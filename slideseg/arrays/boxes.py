@@ -1,4 +1,7 @@
-"""Read any box of an array of a result from its shards, without Dask."""
+"""Read any box of an array of a result from its shards: the one way, and one that fails where a chunk is missing.
+
+A Zarr reader takes a missing chunk for background, and pixels that are not there for pixels without a class.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.arrays.shards import array_attributes, plan_of, read_shard
+from slideseg.arrays.shards import array_attributes, plan_of, read_part
+from slideseg.space.box import Box
 from slideseg.storage.place import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.space.box import Box
     from slideseg.storage.place import Store
 
 
 class BoxReader:
-    """Reads boxes of one array. Memory: the box, and one shard at a time."""
+    """Reads boxes of one array. Memory: the box, and the chunks of one shard that it touches."""
 
     def __init__(self, store: Store, plan: ArrayPlan) -> None:
         self.plan = plan
@@ -34,20 +37,29 @@ class BoxReader:
         """Return the pixels (y, x) or (c, y, x) of a box inside the array.
 
         Raises:
-            ResultError: if a shard is missing or damaged.
+            ResultError: if a chunk that it touches is missing or damaged.
         """
         channels = () if self.plan.channels is None else (self.plan.channels,)
         values = np.empty((*channels, *box.shape), np.dtype(self.plan.dtype))
         for index in self._shards(box, plane):
             owned = self.plan.grid[index].write_box
             shared = box.intersect(owned)
-            pixels = self.shard(index)
-            values[(..., *shared.relative_to(box).slices)] = pixels[(..., *shared.relative_to(owned).slices)]
+            values[(..., *shared.relative_to(box).slices)] = self.part(index, shared.relative_to(owned))
         return values
 
-    def shard(self, index: int) -> np.ndarray:
-        """Return the pixels of a shard."""
-        return read_shard(self._store, self.plan, index)
+    def around(self, index: int, margin: int) -> tuple[np.ndarray, Box]:
+        """Return the pixels of a shard and what there is within ``margin`` pixels around it, and the box of it all.
+
+        Raises:
+            ResultError: if a chunk of it is missing or damaged.
+        """
+        shard = self.plan.grid[index]
+        outer = shard.write_box.grow(margin).intersect(Box.of_shape(self.shape_yx))
+        return self.read(outer, shard.plane), outer
+
+    def part(self, index: int, box: Box) -> np.ndarray:
+        """Return the pixels of a box of a shard, in pixels from the shard's first one."""
+        return read_part(self._store, self.plan, index, box)
 
     def _shards(self, box: Box, plane: int) -> Iterator[int]:
         side = self.plan.side

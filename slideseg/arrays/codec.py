@@ -6,16 +6,19 @@ every missing chunk and every damaged bit, where a Zarr reader fills a missing c
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
 from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
 
+from slideseg.space.box import Box
 from slideseg.space.grid import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ZSTD_LEVEL = 1
 """Class maps shrink about as well at any level; this one is the fastest."""
@@ -41,9 +44,9 @@ def encode_shard(values: np.ndarray, side: int) -> bytes:
     index = _empty_index(len(stacked), side)
     zstd = Zstd(level=ZSTD_LEVEL, checksum=True)
     parts, offset = [], 0
-    for place, box in _chunks(stacked.shape):
-        parts.append(zstd.encode(_whole_chunk(stacked[box])))
-        index[place] = offset, len(parts[-1])
+    for channel, box in chunks_in(Box.of_shape(stacked.shape[1:]), len(stacked)):
+        parts.append(zstd.encode(_whole_chunk(stacked[(channel, *box.slices)])))
+        index[channel, box.y0 // CHUNK, box.x0 // CHUNK] = offset, len(parts[-1])
         offset += len(parts[-1])
     table = index.tobytes()
     return b"".join([*parts, table, _crc(table)])
@@ -55,24 +58,79 @@ def decode_shard(data: bytes, shape: tuple[int, ...], side: int, dtype: str) -> 
     Raises:
         DamagedShardError: if a chunk is missing, or any byte is not what was written.
     """
-    values = np.empty(shape, np.dtype(dtype))
-    stacked = values.reshape(-1, *shape[-2:])
-    index = _read_index(data, len(stacked), side)
-    chunk = np.empty((CHUNK, CHUNK), _stored(values.dtype))
-    for place, box in _chunks(stacked.shape):
-        _decode_chunk(data, index[place], chunk)
-        height, width = stacked[box].shape
-        stacked[box] = chunk[:height, :width]
-    return values
+    index = ShardIndex.of_tail(data, math.prod(shape[:-2]), side)
+    chunks = (index.place(channel, box) for channel, box in chunks_in(Box.of_shape((shape[-2], shape[-1])), index.channels))
+    frames = (data[offset : offset + length] for offset, length in chunks)
+    return decode_box(Box.of_shape((shape[-2], shape[-1])), shape[:-2], frames, dtype)
 
 
-def _chunks(shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, int, int], tuple[int, slice, slice]]]:
-    """Yield (place in the index, box) of the chunks that hold pixels, row by row."""
-    channels, height, width = shape
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """Where the chunks of a shard lie in its bytes."""
+
+    table: np.ndarray
+    """Offset and length of every chunk, (c, y, x, 2) uint64."""
+
+    @staticmethod
+    def length(channels: int, side: int) -> int:
+        """Return how many bytes it takes, at the end of a shard."""
+        return _empty_index(channels, side).nbytes + CRC_BYTES
+
+    @classmethod
+    def of_tail(cls, data: bytes, channels: int, side: int) -> ShardIndex:
+        """Read the index at the end of ``data``: a whole shard or its last bytes.
+
+        Raises:
+            DamagedShardError: if it is not what was written.
+        """
+        empty = _empty_index(channels, side)
+        if len(data) < empty.nbytes + CRC_BYTES:
+            raise DamagedShardError("it is too short for its index")
+        table, crc = data[-empty.nbytes - CRC_BYTES : -CRC_BYTES], data[-CRC_BYTES:]
+        if _crc(table) != crc:
+            raise DamagedShardError("its index does not fit its checksum")
+        return cls(np.frombuffer(table, "<u8").reshape(empty.shape))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.table)
+
+    def place(self, channel: int, box: Box) -> tuple[int, int]:
+        """Return offset and length of the chunk that holds ``box``.
+
+        Raises:
+            DamagedShardError: if the shard has no such chunk.
+        """
+        offset, length = (int(number) for number in self.table[channel, box.y0 // CHUNK, box.x0 // CHUNK])
+        if ABSENT in (offset, length):
+            raise DamagedShardError("a chunk is missing")
+        return offset, length
+
+
+def chunks_in(box: Box, channels: int) -> Iterator[tuple[int, Box]]:
+    """Yield channel and box of the chunks of a shard that ``box`` touches, cut to it, row by row."""
     for channel in range(channels):
-        for y in range(0, height, CHUNK):
-            for x in range(0, width, CHUNK):
-                yield (channel, y // CHUNK, x // CHUNK), (channel, slice(y, y + CHUNK), slice(x, x + CHUNK))
+        for outer in box.round_out(CHUNK).split(CHUNK, CHUNK):
+            yield channel, outer.intersect(box)
+
+
+def decode_box(box: Box, channels: tuple[int, ...], frames: Iterable[bytes], dtype: str) -> np.ndarray:
+    """Return the pixels (y, x) or (c, y, x) of a box of a shard from its chunks' bytes, in the order of `chunks_in`.
+
+    ``channels`` is empty, or their number.
+
+    Raises:
+        DamagedShardError: if any byte is not what was written.
+    """
+    values = np.empty((*channels, *box.shape), np.dtype(dtype))
+    stacked = values.reshape(-1, *box.shape)
+    chunk = np.empty((CHUNK, CHUNK), _stored(values.dtype))
+    for (channel, part), frame in zip(chunks_in(box, len(stacked)), frames, strict=True):
+        _decode_chunk(frame, chunk)
+        inside = part.shift(-(part.y0 // CHUNK * CHUNK), -(part.x0 // CHUNK * CHUNK))
+        stacked[(channel, *part.relative_to(box).slices)] = chunk[inside.slices]
+    return values
 
 
 def _stored(dtype: np.dtype) -> np.dtype:
@@ -96,21 +154,7 @@ def _crc(data: bytes) -> bytes:
     return int(google_crc32c.value(data)).to_bytes(CRC_BYTES, "little")
 
 
-def _read_index(data: bytes, channels: int, side: int) -> np.ndarray:
-    empty = _empty_index(channels, side)
-    if len(data) < empty.nbytes + CRC_BYTES:
-        raise DamagedShardError("it is too short for its index")
-    table, crc = data[-empty.nbytes - CRC_BYTES : -CRC_BYTES], data[-CRC_BYTES:]
-    if _crc(table) != crc:
-        raise DamagedShardError("its index does not fit its checksum")
-    return np.frombuffer(table, "<u8").reshape(empty.shape)
-
-
-def _decode_chunk(data: bytes, place: np.ndarray, chunk: np.ndarray) -> None:
-    offset, length = (int(number) for number in place)
-    if offset + length > len(data):
-        raise DamagedShardError("a chunk is missing")
-    frame = data[offset : offset + length]
+def _decode_chunk(frame: bytes, chunk: np.ndarray) -> None:
     if len(frame) <= FLAGS_AT or frame[FLAGS_AT] & FLAGS_MASK != FLAGS_WANTED:
         raise DamagedShardError("a chunk's head is damaged")
     try:

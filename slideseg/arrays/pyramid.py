@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from slideseg.arrays.graphs import GraphExecutor
 from slideseg.arrays.plan import ArrayPlan
-from slideseg.arrays.shards import create_array, finished_shards, read_shard, write_shard
-from slideseg.arrays.tasks import run_tasks
+from slideseg.arrays.shards import create_array, missing_shards, read_shard, write_shard
 from slideseg.storage.place import open_store
+from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slideseg.space.grid import Shard, ShardGrid
+    from slideseg.tasks.base import Executor
 
 Reduction = Literal["mode", "mean"]
 """How four pixels become one."""
@@ -29,10 +32,10 @@ BAND = 64
 """Rows of the smaller level that are computed at once."""
 
 
-def write_pyramid(url: str, source: ArrayPlan, reduction: Reduction, levels: int, workers: int | None = None) -> int:
+def write_pyramid(url: str, source: ArrayPlan, reduction: Reduction, levels: int, executor: Executor = IN_PROCESS) -> int:
     """Write the levels behind the complete level 0 ``source``, ``levels`` with it; return how many shards were computed.
 
-    Shards that are there are kept. Memory: about 8 shards a running task; ``workers`` bounds their number.
+    Shards that are there are kept. Memory: about 8 shards a running task.
 
     Raises:
         ResultError: if a shard of the level before is missing or damaged.
@@ -43,9 +46,9 @@ def write_pyramid(url: str, source: ArrayPlan, reduction: Reduction, levels: int
     for _ in range(1, levels):
         target = halved(source)
         create_array(store, target)
-        done = finished_shards(store, target)
-        pending = (index for index in range(len(target.grid)) if index not in done)
-        computed += run_tasks(partial(reduce_shard, url, source, target, reduction), pending, workers)
+        missing = missing_shards(store, target)
+        run_shards(partial(LevelWorker, url, source, target, reduction), missing, GraphExecutor(executor), light=True)
+        computed += len(missing)
         source = target
     return computed
 
@@ -59,16 +62,32 @@ def halved(plan: ArrayPlan) -> ArrayPlan:
     return ArrayPlan(path, plan.axes, shape, plan.side, plan.dtype)
 
 
-def reduce_shard(url: str, source: ArrayPlan, target: ArrayPlan, reduction: Reduction, index: int) -> None:
-    """Compute and write one shard of ``target`` from up to four of ``source``."""
-    store, shard = open_store(url), target.grid[index]
-    values = np.empty(target.values_shape(shard), np.dtype(target.dtype))
-    for part in _parts(source.grid, target.grid, shard):
-        box = source.grid[part].write_box
-        y, x = box.y0 // 2 - shard.write_box.y0, box.x0 // 2 - shard.write_box.x0
-        height, width = -(-(box.y1 - box.y0) // 2), -(-(box.x1 - box.x0) // 2)
-        _reduce_into(values[..., y : y + height, x : x + width], read_shard(store, source, part), REDUCTIONS[reduction])
-    write_shard(store, target, index, values)
+class LevelWorker:
+    """Computes shards of a level, by number, each from up to four of the level before."""
+
+    def __init__(self, url: str, source: ArrayPlan, target: ArrayPlan, reduction: Reduction) -> None:
+        self._store = open_store(url)
+        self._source, self._target, self._reduce = source, target, REDUCTIONS[reduction]
+
+    def __call__(self, index: int) -> None:
+        """Do one shard.
+
+        Raises:
+            ResultError: if one of the level before is missing or damaged.
+            RunError: if the storage fails.
+        """
+        source, target = self._source, self._target
+        shard = target.grid[index]
+        values = np.empty(target.values_shape(shard), np.dtype(target.dtype))
+        for part in _parts(source.grid, target.grid, shard):
+            box = source.grid[part].write_box
+            y, x = box.y0 // 2 - shard.write_box.y0, box.x0 // 2 - shard.write_box.x0
+            height, width = -(-(box.y1 - box.y0) // 2), -(-(box.x1 - box.x0) // 2)
+            _reduce_into(values[..., y : y + height, x : x + width], read_shard(self._store, source, part), self._reduce)
+        write_shard(self._store, target, index, values)
+
+    def close(self) -> None:
+        """Do nothing: a shard takes less than a second."""
 
 
 def _reduce_into(target: np.ndarray, source: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from slideseg.arrays.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, encode_shard
+from slideseg.arrays.codec import (
+    ZSTD_LEVEL,
+    DamagedShardError,
+    ShardIndex,
+    chunks_in,
+    decode_box,
+    decode_shard,
+    encode_shard,
+)
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.errors import ResultError, explain
-from slideseg.space.box import Box
-from slideseg.storage.place import list_keys, read_key, reason, run_errors, storage_errors, write_key
+from slideseg.storage.place import (
+    list_keys,
+    read_key,
+    read_ranges,
+    read_tail,
+    reason,
+    run_errors,
+    storage_errors,
+    write_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
+    from slideseg.space.box import Box
     from slideseg.storage.place import Store
 
 
@@ -119,55 +138,43 @@ def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
         ResultError: if it is missing or damaged.
     """
     key = plan.key(index)
-    try:
+    with _shard_errors(key):
         data = read_key(store, key)
         if data is None:
-            raise ResultError(explain(f"shard {key} is missing", try_="slideseg verify --repair"))
+            raise _missing(key)
         return decode_shard(data, plan.values_shape(plan.grid[index]), plan.side, plan.dtype)
+
+
+def read_part(store: Store, plan: ArrayPlan, index: int, box: Box) -> np.ndarray:
+    """Read a box (y, x) or (c, y, x) of a shard, in pixels from its first one; only the chunks that it touches are read.
+
+    Raises:
+        ResultError: if the shard, or one of these chunks, is missing or damaged.
+    """
+    key, channels = plan.key(index), plan.channels or 1
+    if box.shape == plan.grid[index].write_box.shape:
+        return read_shard(store, plan, index)
+    with _shard_errors(key):
+        tail = read_tail(store, key, ShardIndex.length(channels, plan.side))
+        if tail is None:
+            raise _missing(key)
+        there = ShardIndex.of_tail(tail, channels, plan.side)
+        frames = read_ranges(store, key, [there.place(*chunk) for chunk in chunks_in(box, channels)])
+        return decode_box(box, () if plan.channels is None else (channels,), frames, plan.dtype)
+
+
+@contextmanager
+def _shard_errors(key: str) -> Iterator[None]:
+    try:
+        yield
     except DamagedShardError as error:
         raise ResultError(explain(f"shard {key} is damaged", got=error, try_="slideseg verify --repair")) from error
     except storage_errors() as error:
         raise ResultError(explain(f"shard {key} can't be read", got=reason(error))) from error
 
 
-def read_around(store: Store, plan: ArrayPlan, index: int, margin: int) -> tuple[np.ndarray, Box]:
-    """Read a shard (y, x) of a label array and what there is within ``margin`` pixels around it; return also the box of it all.
-
-    Raises:
-        ResultError: if the shard is missing or damaged, or what lies around it can't be read.
-    """
-    shard = plan.grid[index]
-    inner = shard.write_box
-    outer = inner.grow(margin).intersect(Box.of_shape(plan.grid.shape_yx))
-    values = np.empty(outer.shape, plan.dtype)
-    values[inner.relative_to(outer).slices] = read_shard(store, plan, index)
-    try:
-        array = zarr.open_array(store, path=plan.path, mode="r") if outer != inner else None
-        for box in _frame(outer, inner):
-            place = (*((shard.plane,) if len(plan.axes) > len("yx") else ()), *box.slices)
-            values[box.relative_to(outer).slices] = array[place]  # type: ignore[index]
-    except (ValueError, RuntimeError) as error:
-        raise _unreadable_around(plan, index, error) from error
-    except storage_errors() as error:
-        raise _unreadable_around(plan, index, error) from error
-    return values, outer
-
-
-def _unreadable_around(plan: ArrayPlan, index: int, error: Exception) -> ResultError:
-    what = f"the pixels around shard {plan.key(index)} can't be read"
-    return ResultError(explain(what, got=reason(error), try_="slideseg verify --repair"))
-
-
-def _frame(outer: Box, inner: Box) -> Iterator[Box]:
-    """Yield boxes that hold what is in ``outer`` and not in ``inner``, each pixel once."""
-    for box in (
-        Box(outer.y0, outer.x0, inner.y0, outer.x1),
-        Box(inner.y1, outer.x0, outer.y1, outer.x1),
-        Box(inner.y0, outer.x0, inner.y1, inner.x0),
-        Box(inner.y0, inner.x1, inner.y1, outer.x1),
-    ):
-        if box.area:
-            yield box
+def _missing(key: str) -> ResultError:
+    return ResultError(explain(f"shard {key} is missing", try_="slideseg verify --repair"))
 
 
 def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:
@@ -179,3 +186,13 @@ def finished_shards(store: Store, plan: ArrayPlan) -> set[int]:
     with run_errors(f"the shards of {plan.path} can't be listed"):
         there = set(list_keys(store, f"{plan.path}/c/"))
     return {index for index, key in enumerate(plan.shard_keys()) if key in there}
+
+
+def missing_shards(store: Store, plan: ArrayPlan) -> list[int]:
+    """Return the indices of the shards that are not there, by one listing.
+
+    Raises:
+        RunError: if the storage fails.
+    """
+    done = finished_shards(store, plan)
+    return [index for index in range(len(plan.grid)) if index not in done]

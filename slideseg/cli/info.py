@@ -48,10 +48,10 @@ def facts_of(path: str) -> dict[str, Any]:
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
     if is_result(path):
-        from slideseg.result.create import read_record
+        from slideseg.result.create import read_attributes
         from slideseg.storage.place import open_store
 
-        return {"kind": "result", **(read_record(open_store(path, read_only=True)) or {}), **_object_facts(path)}
+        return {"kind": "result", **read_attributes(open_store(path, read_only=True))["slideseg"], **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
         raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
     return {"kind": "slide", **_slide_facts(path)}
@@ -70,10 +70,10 @@ def _object_facts(path: str) -> dict[str, Any]:
         return {}
     try:
         result = open_result(path)
-        counts, facts = result.object_counts(), result.object_facts
+        counts, record = result.object_counts(), result.objects_record
     except ResultError as error:
         return {"error": str(error)}
-    return {} if counts is None else {"objects": counts, "across_seams": (facts or {}).get("across_seams")}
+    return {} if record is None else {"objects": counts, "across_seams": record.across_seams}
 
 
 def _slide_facts(path: str) -> dict[str, Any]:

@@ -78,3 +78,55 @@ def config_option() -> Callable[[Any], Any]:
         callback=read_config,
         help="YAML with the same names; flags win over it.",
     )
+
+
+SIZES = ("split", "min_area", "fill_holes")
+"""Options of what an object is that are in microns."""
+
+
+def object_options(*names: str, prefix: str = "") -> Callable[[Any], Any]:
+    """Return the options that say what an object is, those of ``names`` or all; ``prefix`` comes before their help."""
+
+    def option(*flags: str, help: str, **settings: Any) -> Callable[[Any], Any]:
+        said = f"{prefix}{help[0].lower()}{help[1:]}" if prefix else help
+        return click.option(*flags, help=said, **settings)
+
+    options = {
+        "classes": option(
+            "--class", "classes", multiple=True, metavar="NAME", help="A class that makes objects; once for each. [all]"
+        ),
+        "border": option(
+            "--border", metavar="auto|none|NAME",
+            help="Class between touching objects, that they grow into; auto: the one called border. [auto]",
+        ),
+        "grow": option(
+            "--grow", type=click.IntRange(min=0), help="Pixels that objects grow into the border at most. [the model's]"
+        ),
+        "split": option(
+            "--split", type=click.FloatRange(min=0), metavar="MICRONS",
+            help="Part objects whose middles are more than MICRONS apart; 0: don't. [the model's]",
+        ),
+        "connectivity": option(
+            "--connectivity", type=click.Choice(["4", "8"]), callback=_as_int,
+            help="Neighbours that belong together; 8: also those at the corners. [4]",
+        ),
+        "min_area": option(
+            "--min-area", type=click.FloatRange(min=0), metavar="UM2",
+            help="Square microns of the smallest object. [the model's]",
+        ),
+        "fill_holes": option(
+            "--fill-holes", type=click.FloatRange(min=0), metavar="UM2",
+            help="Square microns of the largest hole to fill. [the model's]",
+        ),
+    }  # fmt: skip
+
+    def decorate(command: Any) -> Any:
+        for name in reversed(names or tuple(options)):
+            command = options[name](command)
+        return command
+
+    return decorate
+
+
+def _as_int(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else int(value)

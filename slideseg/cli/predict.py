@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import DEBUG, IntOrAuto, config_option, debug_option, json_option
+from slideseg.cli.options import DEBUG, SIZES, IntOrAuto, config_option, debug_option, json_option, object_options
 
 if TYPE_CHECKING:
-    from slideseg.prediction.plan import PredictOptions
+    from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.report import Report
-
-MIB = 2**20
 
 
 @click.command()
@@ -37,18 +35,7 @@ MIB = 2**20
     help="Number format of the network; auto: bf16 on a GPU that has it, else fp32.",
 )  # fmt: skip
 @click.option("--objects/--no-objects", default=False, help="Also write instance labels and the object table.  [default: no]")
-@click.option(
-    "--split", type=click.FloatRange(min=0), metavar="MICRONS",
-    help="With --objects: part those whose middles are more than MICRONS apart; 0: don't. [the model's]",
-)  # fmt: skip
-@click.option(
-    "--min-area", type=click.FloatRange(min=0), metavar="UM2",
-    help="With --objects: square microns of the smallest. [the model's]",
-)  # fmt: skip
-@click.option(
-    "--fill-holes", type=click.FloatRange(min=0), metavar="UM2",
-    help="With --objects: square microns of the largest hole to fill. [the model's]",
-)  # fmt: skip
+@object_options(*SIZES, prefix="With --objects: ")
 @click.option("--save-probabilities", is_flag=True, help="Also write class probabilities.")
 @click.option(
     "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,
@@ -63,7 +50,7 @@ def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
     from slideseg.cli.progress import shown
     from slideseg.options import take_options
-    from slideseg.prediction.plan import PredictOptions
+    from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.run import predict as predict_or_raise
     from slideseg.prediction.run import predict_slides
     from slideseg.slide.inputs import find_inputs
@@ -102,29 +89,15 @@ def _print_report(report: Report, *, as_json: bool) -> None:
 
 def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
     from slideseg.prediction.plan import make_plan
-    from slideseg.prediction.trial import measure_rate
+    from slideseg.prediction.trial import measure_seconds
     from slideseg.slide.inputs import name_outputs
 
     plans = [make_plan(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]
-    described = []
-    for plan in plans:
-        seconds = (plan.pixels - plan.skipped_pixels) / (measure_rate(plan.job) * plan.workers)
-        described.append({"output": plan.output, **plan.describe(), "seconds": round(seconds, 1)})
+    seconds = [measure_seconds(plan) for plan in plans]
     if as_json:
+        described = [{**plan.describe(), "seconds": needed} for plan, needed in zip(plans, seconds, strict=True)]
         click.echo(json.dumps({"status": "ok", "error": None, "plans": described}))
         return 0
-    for one in described:
-        for name, value in one.items():
-            click.echo(f"{name.replace('_', ' '):18}{_readable(name, value)}")
-        click.echo()
+    for plan, needed in zip(plans, seconds, strict=True):
+        click.echo(f"{plan}\n{'seconds':18}about {needed} s\n")
     return 0
-
-
-def _readable(name: str, value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {one}" for key, one in value.items())
-    if name in ("memory_per_worker", "disk"):
-        return f"{value / MIB:.0f} MiB"
-    if isinstance(value, list):
-        return " x ".join(map(str, value))
-    return f"about {value} s" if name == "seconds" else "-" if value is None else str(value)

@@ -230,16 +230,16 @@ def _open_file(path: str) -> Slide:
 
 
 def _result_side(result: Result) -> Side:
-    slide = result.info["slide"]
-    mpp, full = result.mpp, slide.get("mpp")
-    rows, columns = slide["shape"][-3:-1]
+    slide, objects = result.record.slide, result.objects_record
+    mpp, full = result.mpp, slide.mpp
+    rows, columns = slide.shape[-3:-1]
     return Side(
         name=result.url,
         labels=_grid_of(result.segmentation),
         objects=None if result.objects is None else _grid_of(result.objects),
-        across_seams=(result.object_facts or {}).get("across_seams"),
+        across_seams=None if objects is None else objects.across_seams,
         probability=_foreground(result),
-        classes=tuple((one["id"], one["name"]) for one in result.classes),
+        classes=tuple((known.id, known.name) for known in result.classes),
         full_shape=(rows, columns),
         scale=full / mpp if full and mpp else None,
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slideseg.exports.trace import Regions
+    from slideseg.model.info import ModelClass
 
     Ring = list[list[float]]
     Polygon = list[Ring]
@@ -33,8 +34,8 @@ class Style:
     """Side of a pixel of the label image in pixels of the slide's level 0."""
     object_type: str
     """What QuPath makes of them: ``detection`` or ``annotation``."""
-    classes: tuple[dict[str, Any], ...]
-    """Classes with id, name and color."""
+    classes: tuple[ModelClass, ...]
+    """All classes."""
     simplify: float = 0.0
     """Level-0 pixels by which an outline may be off; 0 keeps every corner."""
     plane_axis: str | None = None
@@ -80,18 +81,14 @@ def _properties(value: int, counts: np.ndarray, style: Style) -> dict[str, Any]:
     if style.of_objects is not None:
         class_id = max(style.of_objects, key=lambda one: (counts[one], -one))
         measured = {"measurements": {"Object ID": value}}
-    found = next((one for one in style.classes if one["id"] == class_id), None)
-    named = {} if found is None else {"classification": {"name": found["name"], "color": color_of(found)}}
+    found = next((known for known in style.classes if known.id == class_id), None)
+    named = {} if found is None else {"classification": {"name": found.name, "color": color_of(found)}}
     return {"objectType": style.object_type, **named, **measured}
 
 
-def color_of(one: dict[str, Any]) -> list[int]:
-    """Return a class's colour as red, green and blue.
-
-    >>> color_of({"color": "#ff8000"})
-    [255, 128, 0]
-    """
-    return list(bytes.fromhex(one["color"].removeprefix("#")))
+def color_of(known: ModelClass) -> list[int]:
+    """Return a class's colour as red, green and blue."""
+    return list(bytes.fromhex(known.color.removeprefix("#")))
 
 
 def _polygons(regions: Regions, scale: float) -> list[list[Polygon]]:

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
 from slideseg.exports.table import facts_of
-from slideseg.result.level_0 import level_0_scale
 from slideseg.result.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slideseg.exports.table import ObjectTable
+    from slideseg.model.info import ModelClass
     from slideseg.result.result import Result
 
 SPATIAL = "spatial"
@@ -73,22 +73,22 @@ def _observations(rows: pa.Table, result: Result) -> Any:
     """Return the rows as a data frame named by id; texts are categories, classes in their own order."""
     frame = rows.to_pandas(strings_to_categorical=True)
     frame.index = frame["id"].astype(str).to_numpy()
-    frame["class_name"] = frame["class_name"].cat.set_categories([one["name"] for one in _classes(rows, result)])
+    frame["class_name"] = frame["class_name"].cat.set_categories([known.name for known in _classes(rows, result)])
     frame["region"] = REGION
     frame["region"] = frame["region"].astype("category")
     return frame
 
 
-def _classes(rows: pa.Table, result: Result) -> list[dict[str, Any]]:
+def _classes(rows: pa.Table, result: Result) -> list[ModelClass]:
     there = set(rows["class_name"].unique().to_pylist())
-    return [one for one in result.classes if one["name"] in there]
+    return [known for known in result.classes if known.name in there]
 
 
 def _about(rows: pa.Table, result: Result) -> dict[str, Any]:
     about = {
         "slideseg": facts_of(result),
         "spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "id"},
-        "class_name_colors": np.array([one["color"] for one in _classes(rows, result)], object),
+        "class_name_colors": np.array([known.color for known in _classes(rows, result)], object),
     }
     if result.image and result.segmentation.ndim == 2:
         about[SPATIAL] = {"slide": _picture(rows, result)}
@@ -99,7 +99,7 @@ def _picture(rows: pa.Table, result: Result) -> dict[str, Any]:
     """Return the image without colours of classes, how much smaller than level 0 it is, and how large an object is."""
     overlay = Overlay(result, min(PICTURE, max(result.segmentation.shape)), opacity=0.0)
     area = float(np.median(rows["area_px"].to_numpy())) if len(rows) else 1.0
-    scale = overlay.shape_yx[1] / (result.segmentation.shape[1] * level_0_scale(result.info, result.layout))
+    scale = overlay.shape_yx[1] / (result.segmentation.shape[1] * result.level_0_scale)
     return {
         "images": {"hires": overlay.picture()},
         "scalefactors": {"tissue_hires_scalef": scale, "spot_diameter_fullres": 2 * float(np.sqrt(area / np.pi))},

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.arrays.boxes import levels_of
-from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.exports.geojson import Style, write_geojson
 from slideseg.exports.h5ad import write_h5ad
@@ -22,11 +21,9 @@ from slideseg.exports.table import checked_table, write_csv, write_parquet
 from slideseg.exports.trace import trace, trace_with
 from slideseg.options import take_options
 from slideseg.result.layout import OBJECTS, SEGMENTATION
-from slideseg.result.level_0 import level_0_scale
 from slideseg.result.overlay import Overlay
 from slideseg.result.result import open_result
 from slideseg.slide.inputs import stem
-from slideseg.storage.place import open_store
 from slideseg.storage.whole_file import check_target, whole
 from slideseg.tasks.progress import Progress, Watcher
 
@@ -222,9 +219,9 @@ class _Job:
         of_objects = self.labels == "objects"
         plan = self.levels[0].plan
         style = Style(
-            scale=level_0_scale(self.result.info, self.result.layout),
+            scale=self.result.level_0_scale,
             object_type=self.options.object_type or ("detection" if of_objects else "annotation"),
-            classes=tuple(self.result.classes),
+            classes=self.result.classes,
             simplify=self.options.simplify or 0.0,
             plane_axis=None if plan.axes == "yx" else plan.axes[0],
             of_objects=self._object_classes() if of_objects else None,
@@ -232,15 +229,14 @@ class _Job:
         return write_geojson(partial, self._regions(of_objects=of_objects), style, compressed=name.endswith(".gz"))
 
     def _object_classes(self) -> tuple[int, ...]:
-        """Return the classes that objects were made of, or all where the result does not say."""
-        store = open_store(self.result.url, read_only=True)
-        rules = array_attributes(store, f"{OBJECTS}/0").get("slideseg", {}).get("rules", {})
-        return tuple(rules.get("classes", [one["id"] for one in self.result.classes if one["id"]]))
+        """Return the classes that objects were made of."""
+        record = self.result.objects_record
+        return () if record is None else record.rules.classes
 
     def _regions(self, *, of_objects: bool) -> Iterator[tuple[int, Regions]]:
         labels = self.levels[0]
         classes = levels_of(self.result.url, SEGMENTATION)[0]
-        most = 1 + max(one["id"] for one in self.result.classes)
+        most = 1 + max(known.id for known in self.result.classes)
         watch = self._watch(labels.plan.grid.planes * math.prod(labels.shape_yx))
         for plane in range(self._planes):
 
@@ -262,10 +258,10 @@ class _Job:
         write_ome_tiff(partial, self.levels, self.result.mpp, self._about(), self._watch(total))
 
     def _about(self) -> dict[str, str]:
-        model = self.result.info.get("model", {}).get("name", "")
+        model = self.result.record.model.name
         if self.labels == "objects":
             return {"labels": "objects", "model": model}
-        named = {f"class {one['id']}": f"{one['name']} {one['color']}" for one in self.result.classes}
+        named = {f"class {known.id}": f"{known.name} {known.color}" for known in self.result.classes}
         return {"labels": "classes", "model": model, **named}
 
     def png(self, partial: Path) -> None:

@@ -73,14 +73,14 @@ def checked_table(result: Result) -> Iterator[ObjectTable]:
 
 def facts_of(result: Result) -> dict[str, Any]:
     """Return in a few words what the objects were found in and by; what is not known is left out."""
-    slide, model = result.info.get("slide", {}), result.info.get("model", {})
+    record = result.record
     facts = {
-        "slide": slide.get("path"),
-        "slide_mpp": slide.get("mpp"),
-        "model": model.get("name"),
-        "model_sha256": model.get("sha256"),
+        "slide": record.slide.path,
+        "slide_mpp": record.slide.mpp,
+        "model": record.model.name,
+        "model_sha256": record.model.sha256,
         "mpp": result.mpp,
-        "version": result.info.get("version"),
+        "version": record.version,
     }
     return {name: value for name, value in facts.items() if value is not None}
 

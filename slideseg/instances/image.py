@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.arrays.shards import array_attributes, finished_shards, plan_of, read_shard
+from slideseg.arrays.shards import missing_shards, plan_of, read_shard
 from slideseg.errors import SlidesegError
+from slideseg.result.record import read_image_record
 from slideseg.slide.base import channels_of
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.resampled import open_working
+from slideseg.slide.resampled import Source
 
 if TYPE_CHECKING:
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.result.layout import ResultLayout
+    from slideseg.result.record import RunRecord
     from slideseg.slide.base import Slide
     from slideseg.space.grid import Shard
     from slideseg.storage.place import Store
@@ -31,14 +33,12 @@ class Image:
 
     channels: tuple[str, ...]
     """Names of its channels."""
-    path: str | None = None
+    source: Source | None = None
     """The slide; None for the image in the result."""
-    level: int = 0
-    """Pyramid level of the slide that is read."""
-    factor: float = 1.0
-    """Pixels of that level a working pixel."""
-    direct: bool = True
-    """Whether a part of it can be read without the rest."""
+
+    def at(self, path: str) -> Image:
+        """Return the image with its slide read from another place, such as a temporary copy."""
+        return self if self.source is None else replace(self, source=replace(self.source, path=path))
 
     def open(self, store: Store) -> ImageReader:
         """Open it; ``store`` is the result's.
@@ -46,33 +46,56 @@ class Image:
         Raises:
             SlideError: if the slide can't be opened.
         """
-        if self.path is None:
-            return ImageReader(store, plan_of(store, "0"), None)
-        return ImageReader(store, None, open_working(self.path, self.level, self.factor))
+        if self.source is None:
+            return CarriedReader(store, plan_of(store, "0"))
+        return SlideReader(self.source.open())
 
 
-class ImageReader:
-    """Reads shards of an image."""
+@dataclass(frozen=True, slots=True)
+class CarriedReader:
+    """Reads shards of the image in the result."""
 
-    def __init__(self, store: Store, plan: ArrayPlan | None, slide: Slide | None) -> None:
-        self._store, self._plan, self._slide = store, plan, slide
+    store: Store
+    """The result's."""
+    plan: ArrayPlan
+    """Level 0 of the image."""
+
+    def read(self, shard: Shard) -> np.ndarray:
+        """Return the pixels (y, x, c) of a shard of the labels.
+
+        Raises:
+            ResultError: if the image is damaged there.
+        """
+        return np.moveaxis(read_shard(self.store, self.plan, shard.index), 0, -1)
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideReader:
+    """Reads shards of the slide itself."""
+
+    slide: Slide
+    """Its level 0 is the working resolution."""
 
     def read(self, shard: Shard) -> np.ndarray:
         """Return the pixels (y, x, c) of a shard of the labels.
 
         Raises:
             SlideError: if the slide can't be read there.
-            ResultError: if the result's image is damaged there.
         """
-        if self._slide is not None:
-            return self._slide.read(shard.write_box, 0, shard.plane)
-        if self._plan is None:
-            msg = "an image is in the result or a slide"
-            raise ValueError(msg)
-        return np.moveaxis(read_shard(self._store, self._plan, shard.index), 0, -1)
+        return self.slide.read(shard.write_box, 0, shard.plane)
+
+    def close(self) -> None:
+        """Release the slide."""
+        self.slide.close()
 
 
-def find_image(store: Store, record: dict[str, Any], layout: ResultLayout, path: str | None = None) -> Image | str:
+ImageReader = CarriedReader | SlideReader
+
+
+def find_image(store: Store, record: RunRecord, layout: ResultLayout, path: str | None = None) -> Image | str:
     """Return the image that a result was made from, or why it can't be had.
 
     Args:
@@ -87,29 +110,26 @@ def find_image(store: Store, record: dict[str, Any], layout: ResultLayout, path:
 
 def _in_result(store: Store, layout: ResultLayout) -> Image | None:
     """Return the result's own image if it has the slide's own values at the working resolution."""
-    about = array_attributes(store, "0").get("slideseg", {})
-    if about.get("pixel_yx") != [1.0, 1.0] or about.get("window") is not None:
+    image = read_image_record(store)
+    if image is None or image.pixel_yx != (1.0, 1.0) or image.window is not None:
         return None
     plan = plan_of(store, "0")
-    if plan.grid != layout.grid or len(finished_shards(store, plan)) != len(plan.grid):
+    if plan.grid != layout.grid or missing_shards(store, plan):
         return None
-    return Image(RGB if about.get("rgb") else _numbers(plan.channels or 1))
+    return Image(RGB if image.rgb else _numbers(plan.channels or 1))
 
 
-def _of_slide(record: dict[str, Any], layout: ResultLayout, path: str | None) -> Image | str:
-    facts, run = record.get("slide", {}), record.get("run", {})
-    if "factor" not in run or "level" not in run:
-        return "the result does not tell how the slide was read"
-    where = path or facts["path"]
+def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Image | str:
+    where = path or record.slide.path
+    source = Source(where, record.run.level, record.run.factor)
     try:
-        if path is None and fingerprint(where) != facts["fingerprint"]:
+        if path is None and fingerprint(where) != record.slide.fingerprint:
             return f"{where} is not the slide any more that the result was made from"
-        with closing(open_working(where, run["level"], run["factor"])) as slide:
+        with closing(source.open()) as slide:
             rgb = slide.is_rgb and channels_of(slide) == len(RGB)
-            names = RGB if rgb else _numbers(channels_of(slide))
             if slide.levels[0].shape != layout.grid.shape_yx:
                 return f"{where} has another shape than the result"
-            return Image(names, where, run["level"], run["factor"], slide.direct or run["level"] > 0)
+            return Image(RGB if rgb else _numbers(channels_of(slide)), source)
     except SlidesegError as error:
         return str(error)
 

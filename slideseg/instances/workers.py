@@ -12,19 +12,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.plan import ArrayPlan
-from slideseg.arrays.shards import read_around, write_shard
+from slideseg.arrays.shards import write_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.join import Assignment, Joined, Strip, join_strips
 from slideseg.instances.labelling.paint import id_type, paint_labels
 from slideseg.instances.labelling.parts import LocalParts, ShardParts, find_parts
-from slideseg.instances.labelling.rules import Place, Rules
+from slideseg.instances.labelling.rules import Place, halo_of
 from slideseg.result.layout import OBJECTS
+from slideseg.result.record import ObjectsRecord
 from slideseg.storage.place import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from slideseg.model.objects import ObjectRules
     from slideseg.storage.place import Store
 
 WORK = f"{OBJECTS}/work"
@@ -41,7 +44,7 @@ class ObjectsJob:
     """The result."""
     class_map: ArrayPlan
     """Level 0 of its class map."""
-    rules: Rules
+    rules: ObjectRules
     """What an object is."""
 
     def parts_key(self, index: int) -> str:
@@ -125,7 +128,7 @@ def local_parts(store: Store, job: ObjectsJob, index: int) -> LocalParts:
     Raises:
         ResultError: if the class map can't be read there.
     """
-    values, outer = read_around(store, job.class_map, index, job.rules.halo)
+    values, outer = BoxReader(store, job.class_map).around(index, halo_of(job.rules))
     place = job.place(index)
     return find_parts(values, place.box.relative_to(outer), place, job.rules)
 
@@ -134,29 +137,17 @@ SAMPLE = 12
 """Objects across seams whose places are kept, so that `slideseg verify` can look at them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
-    """What is known of all objects."""
-
-    number: int
-    """How many there are."""
-    across_seams: int
-    """How many of them lie in several shards."""
-    sample: tuple[tuple[int, int, int], ...]
-    """Plane, y and x of the first pixels of some of those, spread evenly."""
-
-    @classmethod
-    def of(cls, joined: Joined, job: ObjectsJob) -> Numbered:
-        """Sum up what was joined."""
-        rows, columns = job.class_map.grid.shape_yx
-        count = joined.across.size
-        chosen = [int(joined.across[count * n // SAMPLE]) for n in range(SAMPLE) if count]
-        places = sorted({(pixel // (rows * columns), pixel // columns % rows, pixel % columns) for pixel in chosen})
-        return cls(joined.number, count, tuple(places))
+def _record_of(joined: Joined, job: ObjectsJob) -> ObjectsRecord:
+    """Sum up what was joined."""
+    rows, columns = job.class_map.grid.shape_yx
+    count = joined.across.size
+    chosen = [int(joined.across[count * n // SAMPLE]) for n in range(SAMPLE) if count]
+    places = sorted({(pixel // (rows * columns), pixel // columns % rows, pixel % columns) for pixel in chosen})
+    return ObjectsRecord(job.rules, joined.number, count, tuple(places))
 
 
-def number_objects(job: ObjectsJob) -> Numbered:
-    """Join the parts of all shards, write down what each shard must know, and return how many objects there are.
+def number_objects(job: ObjectsJob) -> ObjectsRecord:
+    """Join the parts of all shards, write down what each shard must know, and return what is known of all objects.
 
     Memory: the parts at the sides of all shards, and all parts of one row of shards.
 
@@ -168,7 +159,7 @@ def number_objects(job: ObjectsJob) -> Numbered:
     with run_errors("the numbers of the objects can't be written"):
         for index, assignment in enumerate(joined.assign(_strips(store, job))):
             write_key(store, job.assignment_key(index), assignment.to_bytes())
-    return Numbered.of(joined, job)
+    return _record_of(joined, job)
 
 
 def _strips(store: Store, job: ObjectsJob) -> Iterator[Strip]:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
+from slideseg.model.objects import ObjectRules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,20 +59,6 @@ class ModelInput:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelObjects:
-    """How objects are best made of its class maps, in pixels at its resolution; what ``slideseg objects`` does unless told."""
-
-    grow: int = 4
-    """Pixels that objects grow into the border class at most."""
-    split: int = 0
-    """Pixels around an object's middle in which it has no other; 0 parts nothing."""
-    min_area: int = 0
-    """Pixels of the smallest object."""
-    fill_holes: int = 0
-    """Pixels of the largest hole that is filled."""
-
-
-@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a model file says about itself."""
 
@@ -85,7 +72,7 @@ class ModelInfo:
     """What it wants to see."""
     training: dict[str, Any] = field(default_factory=dict)
     """Data, licence, metrics, seed and slideseg version of its training."""
-    objects: ModelObjects = ModelObjects()
+    objects: ObjectRules = field(default_factory=ObjectRules)
     """How objects are best made of its class maps."""
 
     def __post_init__(self) -> None:
@@ -93,7 +80,7 @@ class ModelInfo:
 
     def to_json(self) -> str:
         """Return the ``slideseg`` metadata entry of the model file; ``objects`` only where there is something to say."""
-        objects = {"objects": asdict(self.objects)} if self.objects != ModelObjects() else {}
+        objects = {"objects": _object_entries(self.objects)} if self.objects != ObjectRules() else {}
         return json.dumps(
             {
                 "format": FORMAT,
@@ -135,7 +122,7 @@ class ModelInfo:
                     std=tuple(float(v) for v in normalisation["std"]),
                 ),
                 training=dict(raw.get("training", {})),
-                objects=ModelObjects(**raw.get("objects", {})),
+                objects=_objects_of(raw),
             )
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ModelError):
@@ -183,6 +170,23 @@ def _check_format(raw: Any) -> None:
         raise ModelError(explain("unknown architecture", got=raw.get("architecture"), want="unet"))
 
 
+def _objects_of(raw: dict[str, Any]) -> ObjectRules:
+    try:
+        return ObjectRules.from_json(raw.get("objects", {}))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(explain("the model's objects can't be used", got=raw["objects"], want="whole pixels")) from error
+
+
+def _object_entries(rules: ObjectRules) -> dict[str, Any]:
+    """Return the sizes, and of the other rules those that are not left open."""
+    usual = ObjectRules().to_json()
+    return {name: value for name, value in rules.to_json().items() if name in SIZES or value != usual[name]}
+
+
+SIZES = ("grow", "split", "min_area", "fill_holes")
+"""Rules that a model file tells whatever they are."""
+
+
 def _check_consistency(info: ModelInfo) -> None:
     outputs = info.config.out_channels
     ids = [c.id for c in info.classes]
@@ -192,9 +196,6 @@ def _check_consistency(info: ModelInfo) -> None:
         texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
         if not (all(isinstance(text, str) for text in texts) and COLOR.fullmatch(c.color)):
             raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
-    numbers = list(asdict(info.objects).values())
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ModelError(explain("the model's objects can't be used", got=asdict(info.objects), want="whole numbers of pixels"))
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):
         raise ModelError(explain("the input's channels don't fit the network", got=info.input, want=f"{channels} channels"))

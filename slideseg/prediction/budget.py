@@ -14,7 +14,7 @@ from slideseg.slide.base import channels_of
 
 if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo
-    from slideseg.prediction.plan import PredictOptions
+    from slideseg.prediction.options import PredictOptions
     from slideseg.slide.base import Slide
     from slideseg.space.grid import ShardGrid
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.machine import usable_cores
 from slideseg.model.bundled import load_model
 from slideseg.model.file import LoadedModel
-from slideseg.prediction.job import Job, Source
+from slideseg.prediction.job import Tiling
 from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
-from slideseg.space.grid import ShardGrid
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     import os
@@ -35,20 +34,8 @@ def segment(array: np.ndarray, model: str | os.PathLike[str] | LoadedModel = "nu
     """
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     slide = ArraySlide(array)
-    shape_yx = slide.levels[0].shape
-    job = Job(
-        source=Source(slide.path, 0, 1.0),
-        model="",
-        output="",
-        grid=ShardGrid(shape_yx, 1, CORE),
-        core=CORE,
-        batch=1,
-        tissue=None,
-        threads=usable_cores(),
-    )
-    segmenter = Segmenter(loaded, job)
-    out = np.empty(shape_yx, np.uint8)
-    for shard in job.grid:
-        box = shard.write_box
+    segmenter = Segmenter(loaded, Tiling(CORE))
+    out = np.empty(slide.levels[0].shape, np.uint8)
+    for box in Box.of_shape(out.shape).split(CORE, CORE):
         out[box.slices] = segmenter(read_mirrored(slide, segmenter.read_box(box)), box).class_map
     return out

@@ -3,67 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
-
-import torch
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
-from slideseg.instances.options import ASKED, ObjectOptions, model_objects, rules_of
-from slideseg.machine import usable_cores
+from slideseg.instances.options import option_of, rules_for
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.info import FULL_SCALE, ModelInfo, read_info
+from slideseg.options import take_options
 from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
-from slideseg.prediction.job import Job, Precision, Source
+from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
+from slideseg.prediction.job import Job, ModelFile, Tiling
+from slideseg.prediction.options import PredictOptions
+from slideseg.result.layout import ResultLayout
+from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
+from slideseg.slide.chunk import is_readable
 from slideseg.slide.fingerprint import fingerprint
+from slideseg.slide.inputs import name_outputs
 from slideseg.slide.open import open_slide
-from slideseg.slide.resampled import choose_level
+from slideseg.slide.resampled import Source, choose_level
 from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute
+from slideseg.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slideseg.instances.labelling.rules import Rules
+    from slideseg.model.objects import ObjectRules
     from slideseg.slide.base import Slide
 
 AUTO_TISSUE_SIDE = 4096
 """RGB slides with a longer side get tissue detection by default."""
-FORMAT = "slideseg-result/1"
-
-
-@dataclass(frozen=True, slots=True)
-class PredictOptions:
-    """What the user asked for; the names and meanings of ``slideseg predict``'s options."""
-
-    model: str = "nuclei"
-    workers: int | Literal["auto"] = "auto"
-    address: str | None = None
-    level: int | None = None
-    mpp: float | None = None
-    tissue: str = ""
-    """``auto``, ``none`` or a mask's path; empty: auto for large RGB slides, else none."""
-    tile: int | Literal["auto"] = "auto"
-    batch: int | Literal["auto"] = "auto"
-    memory: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    objects: bool = False
-    """Whether objects and their table are written too."""
-    split: float | None = None
-    """Microns around an object's middle in which it has no other; None: as the model's recipe says, as in what follows."""
-    min_area: float | None = None
-    """Square microns of the smallest object that stays."""
-    fill_holes: float | None = None
-    """Square microns of the largest hole in an object that is filled."""
-    save_probabilities: bool = False
-    image: str = "overview"
-    overwrite: bool = False
+MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +53,8 @@ class PredictPlan:
     """What every worker gets."""
     model: ModelInfo
     """The model's description."""
-    slide: dict[str, Any]
-    """``path``, ``fingerprint``, ``shape``, ``mpp`` and ``level`` of the slide."""
+    slide: SlideRecord
+    """Which slide it is."""
     axes: str
     """Axes of the slide."""
     mpp: float | None
@@ -88,7 +63,7 @@ class PredictPlan:
     """``none``, ``auto`` or the mask's path."""
     image: str
     """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
-    objects: Rules | None
+    objects: ObjectRules | None
     """What an object is; None if none are written."""
     workers: int
     """Worker processes."""
@@ -102,46 +77,74 @@ class PredictPlan:
     """Bytes of disk the result is projected to need at most."""
 
     @property
-    def run(self) -> dict[str, Any]:
-        """Everything that decides the bytes of the result: two runs with the same can resume each other."""
-        config = self.model.config
-        return {
-            "format": FORMAT,
-            "slide": self.slide["fingerprint"],
-            "level": self.job.source.level,
-            "factor": self.job.source.factor,
-            "model": self.job.model_sha256,
-            "precision": self.job.precision,
-            "device": self.job.device,
-            "core": None if config.exact else self.job.core,
-            "shard": self.job.grid.side,
-            "tissue": None if self.job.tissue is None else self.job.tissue.digest(),
-            "probabilities": self.job.probabilities,
-            "image": self.image,
-        }
+    def layout(self) -> ResultLayout:
+        """The arrays of the result."""
+        return ResultLayout(
+            grid=self.job.grid,
+            plane_axis=self.axes[0] if len(self.axes) == len("zyxc") else None,  # type: ignore[arg-type]
+            classes=self.model.classes,
+            probabilities=self.model.config.out_channels if self.job.tiling.probabilities else 0,
+            mpp=self.mpp,
+            name=self.slide.path.rstrip("/").rpartition("/")[2],
+        )
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
+        """What the unfinished result says about itself."""
+        config = self.model.config
+        return RunRecord(
+            version=__version__,
+            status="running",
+            slide=self.slide,
+            model=_model_record(self.model, self.job.model.sha256),
+            settings=self.settings,
+            tiling=TilingRecord(config.stride, config.halo, self.tile, config.exact),
+            pixels=self.pixels,
+            skipped_pixels=self.skipped_pixels,
+            run=self.identity,
+        )
+
+    @property
+    def identity(self) -> RunIdentity:
+        """Everything that decides the bytes of the result."""
+        tiling, tissue = self.job.tiling, self.job.tissue
+        return RunIdentity(
+            slide=self.slide.fingerprint,
+            level=self.job.source.level,
+            factor=self.job.source.factor,
+            model=self.job.model.sha256,
+            precision=tiling.precision,
+            device=tiling.device,
+            core=None if self.model.config.exact else tiling.core,
+            shard=self.job.grid.side,
+            tissue=None if tissue is None else tissue.digest(),
+            probabilities=tiling.probabilities,
+            image=self.image,
+        )
+
+    @property
+    def settings(self) -> SettingsRecord:
         """All settings, resolved."""
-        return {
-            "workers": self.workers,
-            "address": self.address,
-            "level": self.job.source.level,
-            "mpp": self.mpp,
-            "tissue": self.tissue,
-            "tile": self.tile,
-            "batch": self.job.batch,
-            "device": self.job.device,
-            "precision": self.job.precision,
-            "objects": None if self.objects is None else asdict(self.objects),
-            "save_probabilities": self.job.probabilities,
-            "image": self.image,
-        }
+        tiling = self.job.tiling
+        return SettingsRecord(
+            workers=self.workers,
+            address=self.address,
+            level=self.job.source.level,
+            mpp=self.mpp,
+            tissue=self.tissue,
+            tile=self.tile,
+            batch=tiling.batch,
+            device=tiling.device,
+            precision=tiling.precision,
+            objects=self.objects,
+            save_probabilities=tiling.probabilities,
+            image=self.image,
+        )
 
     @property
     def tile(self) -> int:
         """Side of the largest network input in pixels."""
-        return self.job.core + 2 * self.model.config.margin
+        return self.job.tiling.core + 2 * self.model.config.margin
 
     @property
     def pixels(self) -> int:
@@ -161,24 +164,22 @@ class PredictPlan:
         """Forward passes of one tile at most (tiles of one colour are not computed again)."""
         boxes = (s.write_box if self.job.tissue is None else self.job.tissue.bounding_box(s.write_box) for s in self.job.grid)
         stride = self.model.config.stride
-        return sum(1 for box in boxes if box is not None for _ in tiles_of(box, self.job.core, stride, 0))
-
-    def with_source(self, path: str) -> PredictPlan:
-        """Return the plan with the slide read from another place, such as its temporary chunked copy."""
-        return replace(self, job=replace(self.job, source=replace(self.job.source, path=path)))
+        return sum(1 for box in boxes if box is not None for _ in tiles_of(box, self.job.tiling.core, stride, 0))
 
     def describe(self) -> dict[str, Any]:
-        """Return the plan as ``--dry-run`` prints it."""
+        """Return the plan as ``--dry-run --json`` prints it."""
         rows, columns = self.job.grid.shape_yx
+        config = self.model.config
         return {
-            "slide": {**self.slide, "axes": self.axes},
-            "model": {"name": self.model.name, "sha256": self.job.model_sha256},
+            "output": self.output,
+            "slide": {**asdict(self.slide), "shape": list(self.slide.shape), "axes": self.axes},
+            "model": {"name": self.model.name, "sha256": self.job.model.sha256},
             "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],
-            **self.settings,
-            "core": self.job.core,
-            "stride": self.model.config.stride,
-            "halo": self.model.config.halo,
-            "exact": self.model.config.exact,
+            **asdict(self.settings),
+            "core": self.job.tiling.core,
+            "stride": config.stride,
+            "halo": config.halo,
+            "exact": config.exact,
             "shards": len(self.job.grid),
             "shard": self.job.grid.side,
             "tiles": self.tiles,
@@ -189,6 +190,38 @@ class PredictPlan:
             "disk": self.disk,
         }
 
+    def __str__(self) -> str:
+        """Return the plan as ``--dry-run`` prints it."""
+        return "\n".join(f"{name.replace('_', ' '):18}{_in_words(name, value)}" for name, value in self.describe().items())
+
+
+def _in_words(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    if name in ("memory_per_worker", "disk"):
+        return f"{value / MIB:.0f} MiB"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    return "-" if value is None else str(value)
+
+
+def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> PredictPlan:
+    """Plan a run of `slideseg.predict` on one slide: what it will do, and what it needs. Nothing is written.
+
+    Args:
+        slide: the slide.
+        output: the result store; None for ``<stem>.zarr`` here.
+        **options: as for `slideseg.predict`.
+
+    Returns:
+        The plan; ``print(plan)`` shows it, its `describe` gives it as a dictionary.
+
+    Raises:
+        SlidesegError: if the slide, the model or the options can't be used.
+    """
+    path = os.fspath(slide)
+    return make_plan(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
+
 
 def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictPlan:
     """Decide everything about one slide's run.
@@ -198,91 +231,60 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         ModelError: if the model can't be used, or not on this slide.
         ConfigError: if the options contradict each other, the slide or the machine.
     """
-    model, model_path = _model(options)
-    info = read_info(model_path)
+    model, info = _model(options)
+    device = choose_device(options)
     with closing(open_slide(absolute(input_path))) as slide:
         _check_fit(slide, info)
         source, mpp = _choose_source(slide, info, options)
-        tissue_name, tissue = _tissue_map(slide, _working_shape(slide, source), options)
-        job, workers, memory = _job(slide, info, source, options)
-        plan = PredictPlan(
+        shape_yx = _working_shape(slide, source)
+        grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
+        tissue_name, tissue = _tissue_map(slide, shape_yx, options)
+        workers = choose_workers(options, device, len(grid))
+        core, batch, memory = fit_tile(slide, info, grid, options, workers)
+        tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities)
+        made = PredictPlan(
             input=input_path,
             output=output,
-            job=replace(
-                job,
-                model=model,
-                model_sha256=hashlib.sha256(model_path.read_bytes()).hexdigest(),
-                output=absolute(output),
-                tissue=tissue,
-            ),
+            job=Job(source, model, absolute(output), grid, tiling, tissue, threads_of(options, workers)),
             model=info,
-            slide={
-                "path": slide.path,
-                "fingerprint": fingerprint(slide.path),
-                "shape": list(slide.shape),
-                "mpp": slide.mpp,
-                "level": source.level,
-            },
+            slide=SlideRecord(slide.path, fingerprint(slide.path), slide.shape, slide.mpp, source.level),
             axes=slide.axes,
             mpp=mpp,
             tissue=tissue_name,
             image=options.image,
-            objects=_objects(info, mpp, options),
+            objects=_objects(_model_record(info, model.sha256), mpp, options),
             workers=workers,
             address=options.address,
-            chunk_first=not slide.direct and source.level == 0,
+            chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
-            disk=disk_needed(slide, job.grid, info, options),
+            disk=disk_needed(slide, grid, info, options),
         )
-    check_disk(plan.job.output, plan.disk)
-    return plan
+    check_disk(made.job.output, made.disk)
+    return made
 
 
-def _model(options: PredictOptions) -> tuple[str, Path]:
-    """Return the model's name for the workers, who have the bundled ones in a place of their own, and its file here."""
+def _model(options: PredictOptions) -> tuple[ModelFile, ModelInfo]:
+    """Return the model as the workers find it, and what its file says about itself."""
     name, path = os.fspath(options.model), find_model(options.model)
-    return (name if name in bundled_models() else absolute(str(path))), path
+    info = read_info(path)
+    return ModelFile(name if name in bundled_models() else absolute(str(path)), _sha256(path)), info
 
 
-def _job(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[Job, int, int]:
-    """Return what the workers do (but for model, output and tissue), how many there are, and the RAM in bytes one may need."""
-    shape_yx = _working_shape(slide, source)
-    grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
-    device = _device(options)
-    workers = _workers(options, device, len(grid))
-    core, batch, memory = fit_tile(slide, info, grid, options, workers)
-    job = Job(
-        source=source,
-        model="",
-        output="",
-        grid=grid,
-        core=core,
-        batch=batch,
-        tissue=None,
-        device=device,
-        precision=_precision(options),
-        threads=_threads(options, workers),
-        probabilities=options.save_probabilities,
-    )
-    return job, workers, memory
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _objects(info: ModelInfo, mpp: float | None, options: PredictOptions) -> Rules | None:
+def _model_record(info: ModelInfo, sha256: str) -> ModelRecord:
+    return ModelRecord(info.name, sha256, info.input.mpp, info.classes, info.objects)
+
+
+def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> ObjectRules | None:
     """Return what an object is; None if none are wanted."""
     if options.objects:
-        wanted = ObjectOptions(split=options.split, min_area=options.min_area, fill_holes=options.fill_holes)
-        model = _model_record(info)
-        return rules_of(model["classes"], mpp, wanted, model_objects(model, mpp))
-    for name in ASKED:
-        if getattr(options, name, None) is not None:
-            raise ConfigError(explain(f"--{name.replace('_', '-')} is of objects, which are not asked for", try_="--objects"))
+        return rules_for(model.classes, mpp, options, model.rules_at(mpp))
+    if options.said:
+        raise ConfigError(explain(f"{option_of(options.said[0])} is of objects, which are not asked for", try_="--objects"))
     return None
-
-
-def _model_record(info: ModelInfo) -> dict[str, Any]:
-    """Return what a result says of its model."""
-    classes = [asdict(one) for one in info.classes]
-    return {"name": info.name, "mpp": info.input.mpp, "classes": classes, "objects": asdict(info.objects)}
 
 
 def _check_fit(slide: Slide, info: ModelInfo) -> None:
@@ -332,50 +334,3 @@ def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions
         return wanted, detect_tissue(slide, shape_yx)
     with closing(open_slide(wanted)) as mask:
         return wanted, map_of_mask_slide(mask, shape_yx)
-
-
-def _device(options: PredictOptions) -> str:
-    available = torch.cuda.is_available()
-    if options.device == "auto":
-        return "cuda" if available else "cpu"
-    if options.device == "cuda" and not available and options.address is None:
-        raise ConfigError(explain("no GPU is usable here", got="--device cuda", try_="--device cpu"))
-    return options.device
-
-
-def _precision(options: PredictOptions) -> Precision:
-    if options.precision == "int8":
-        raise ConfigError(explain("int8 is not available yet", try_="--precision auto"))
-    if options.precision != "auto":
-        return options.precision  # type: ignore[return-value]
-    return "bf16" if _device(options) == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
-
-
-def _workers(options: PredictOptions, device: str, shards: int) -> int:
-    if options.workers != "auto":
-        if options.workers < 1:
-            raise ConfigError(explain("there must be a worker", got=f"--workers {options.workers}", want="1 or more"))
-        return options.workers
-    units = torch.cuda.device_count() if device == "cuda" else usable_cores()
-    return max(1, min(units, shards))
-
-
-def _threads(options: PredictOptions, workers: int) -> int:
-    """One thread a process with several workers (they would fight for the cores); what PyTorch would take for a single one."""
-    return torch.get_num_threads() if workers == 1 and options.address is None else 1
-
-
-def record_of(plan: PredictPlan, version: str) -> dict[str, Any]:
-    """Return the ``slideseg`` attributes of an unfinished result."""
-    config = plan.model.config
-    return {
-        "version": version,
-        "status": "running",
-        "slide": plan.slide,
-        "model": {**_model_record(plan.model), "sha256": plan.job.model_sha256},
-        "settings": plan.settings,
-        "tiling": {"stride": config.stride, "halo": config.halo, "tile": plan.tile, "exact": config.exact},
-        "pixels": plan.pixels,
-        "skipped_pixels": plan.skipped_pixels,
-        "run": json.loads(json.dumps(plan.run)),
-    }

@@ -14,7 +14,7 @@ from slideseg.space.grid import Tile, tiles_of
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
-    from slideseg.prediction.job import Job
+    from slideseg.prediction.job import Tiling
     from slideseg.space.box import Box
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,11 +44,11 @@ class Segmenter:
     Not safe for several threads at once.
     """
 
-    def __init__(self, model: LoadedModel, job: Job) -> None:
+    def __init__(self, model: LoadedModel, tiling: Tiling) -> None:
         self._model = model
-        self._job = job
-        self._dtype = DTYPES[job.precision]
-        self._net = model.net.to(device=job.device, dtype=self._dtype)
+        self._tiling = tiling
+        self._dtype = DTYPES[tiling.precision]
+        self._net = model.net.to(device=tiling.device, dtype=self._dtype)
         config = model.info.config
         self._exact = config.exact
         self.margin = config.margin
@@ -68,17 +68,17 @@ class Segmenter:
         """
         channels = self._model.info.config.out_channels
         out = np.empty(box.shape, np.uint8)
-        probabilities = np.empty((channels, *box.shape), np.uint8) if self._job.probabilities else None
+        probabilities = np.empty((channels, *box.shape), np.uint8) if self._tiling.probabilities else None
         waiting: list[tuple[Tile, np.ndarray]] = []
         reused = 0
         region_box = self.read_box(box)
-        for tile in tiles_of(box, self._job.core, self._model.stride, self.margin):
+        for tile in tiles_of(box, self._tiling.core, self._model.stride, self.margin):
             pixels = region[tile.read_box.relative_to(region_box).slices]
             if self._exact and _is_constant(pixels):
                 _place(tile, box, self._constant_result(pixels[0, 0], tile), out, probabilities)
                 reused += tile.write_box.intersect(box).area
                 continue
-            if waiting and (len(waiting) == self._job.batch or waiting[0][1].shape != pixels.shape):
+            if waiting and (len(waiting) == self._tiling.batch or waiting[0][1].shape != pixels.shape):
                 self._flush(waiting, box, out, probabilities)
             waiting.append((tile, pixels))
         if waiting:
@@ -108,7 +108,7 @@ class Segmenter:
 
     def _logits(self, tiles: list[np.ndarray]) -> torch.Tensor:
         x_NCHW = torch.cat([self._model.preprocess(tile) for tile in tiles])
-        x_NCHW = x_NCHW.to(device=self._job.device, dtype=self._dtype, memory_format=torch.channels_last)
+        x_NCHW = x_NCHW.to(device=self._tiling.device, dtype=self._dtype, memory_format=torch.channels_last)
         if self._exact:
             return self._net.forward_valid(x_NCHW)
         margin = self.margin
@@ -118,7 +118,7 @@ class Segmenter:
         sigmoid = logits_NKHW.shape[1] == 1
         ids_NHW = logits_NKHW[:, 0] > 0 if sigmoid else logits_NKHW.argmax(1)
         ids = ids_NHW.to(torch.uint8).cpu().numpy()
-        if not self._job.probabilities:
+        if not self._tiling.probabilities:
             return [(one, None) for one in ids]
         # In double precision the last bit, which depends on a pixel's place in the array, does not reach the rounded byte.
         exact_NKHW = logits_NKHW.double()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from slideseg.prediction.job import load_model_of
 from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from slideseg.prediction.job import Job
+    from slideseg.prediction.plan import PredictPlan
 
 RATE_CORE = 256
 """Side of the tile that `measure_rate` times, in pixels."""
@@ -27,32 +28,34 @@ def measure_tiling_error(job: Job) -> float:
     Compares one tile in the middle of the slide with the same pixels computed as tiles of half its side, and returns the
     largest difference of any probability (0 to 1, in steps of 1/255).
     """
-    slide = job.source.open()
-    try:
-        model = load_model_of(job)
+    with closing(job.source.open()) as slide:
+        model = job.model.load()
         rows, columns = job.grid.shape_yx
         stride = model.stride
-        side = min(job.core, max(stride, min(rows, columns) // stride * stride))
+        side = min(job.tiling.core, max(stride, min(rows, columns) // stride * stride))
         y, x = ((length - side) // 2 // stride * stride if length > side else 0 for length in (rows, columns))
         box = Box(y, x, min(y + side, rows), min(x + side, columns))
         half = max(stride, side // 2 // stride * stride)
         results = []
         for core in (side, half):
-            segmenter = Segmenter(model, replace(job, core=core, probabilities=True, tissue=None))
+            segmenter = Segmenter(model, replace(job.tiling, core=core, probabilities=True))
             pixels = read_mirrored(slide, segmenter.read_box(box), plane=job.grid.planes // 2)
             results.append(segmenter(pixels, box).probabilities)
-    finally:
-        slide.close()
     difference = np.abs(np.subtract(*results, dtype=np.int16)).max()  # type: ignore[arg-type]
     return round(float(difference) / 255, 4)
+
+
+def measure_seconds(plan: PredictPlan) -> float:
+    """Return about how many seconds the workers of a plan need, if each is as fast as this machine."""
+    return round((plan.pixels - plan.skipped_pixels) / (measure_rate(plan.job) * plan.workers), 1)
 
 
 def measure_rate(job: Job) -> float:
     """Return about how many pixels a second one worker segments on this machine, from one small tile."""
     torch.set_num_threads(job.threads)
-    model = load_model_of(job)
-    core = max(model.stride, min(job.core, RATE_CORE) // model.stride * model.stride)
-    segmenter = Segmenter(model, replace(job, core=core))
+    model = job.model.load()
+    core = max(model.stride, min(job.tiling.core, RATE_CORE) // model.stride * model.stride)
+    segmenter = Segmenter(model, replace(job.tiling, core=core))
     box = Box(0, 0, core, core)
     noise = np.random.default_rng(0).random((*segmenter.read_box(box).shape, model.info.input.channels), np.float32)
     segmenter(noise, box)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from slideseg.prediction.job import load_model_of
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.result.shards import ShardStore
 from slideseg.slide.mirrored import read_mirrored
@@ -51,8 +50,8 @@ class ShardDone:
     """Most bytes of RAM the worker's process has held so far."""
 
 
-class Engine:
-    """A worker: opens slide, model and store once, then does shards by number. Called from several threads at once."""
+class SegmentWorker:
+    """Segments shards, by number: opens slide, model and store once. Called from several threads at once."""
 
     def __init__(self, job: Job, layout: ResultLayout) -> None:
         torch.set_num_threads(job.threads)
@@ -60,7 +59,7 @@ class Engine:
         self._layout = layout
         self._slide = job.source.open()
         self._store = ShardStore(job.output, layout)
-        self._segmenter = Segmenter(load_model_of(job), job)
+        self._segmenter = Segmenter(job.model.load(), job.tiling)
         self._computing = ThreadPoolExecutor(1, "compute")
 
     def __call__(self, index: int) -> ShardDone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.shards import array_attributes, plan_of
@@ -16,18 +17,20 @@ from slideseg.result.ngff import (
     multiscales,
     omero_metadata,
 )
+from slideseg.result.record import read_image_record
 from slideseg.result.table import SHA256, has_table, table_hash
 from slideseg.storage.place import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
+    from slideseg.result.record import RunRecord
     from slideseg.storage.place import Store
 
 IMAGE_SOURCE = "../../"
 """Where a label image finds the image it belongs to."""
 
 
-def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
+def commit(url: str, layout: ResultLayout, record: RunRecord) -> None:
     """Write all metadata, then the root group with ``record`` (status "complete") and ``ome`` in one last write.
 
     All pyramids have the layout's number of levels; the image and finished instance labels take part where they are there.
@@ -43,14 +46,14 @@ def commit(url: str, layout: ResultLayout, record: dict[str, Any]) -> None:
             scales = _levels(store, layout, PROBABILITIES, "mean")
             channels = omero_metadata(layout.probabilities, rgb=False)
             _write_group(store, PROBABILITIES, image_metadata(scales, _named(channels, layout)))
-        root = {"ome": _root_metadata(store, layout), "slideseg": {**record, "status": "complete"}}
+        root = {"ome": _root_metadata(store, layout), "slideseg": replace(record, status="complete").to_json()}
         write_root(store, root)
 
 
 def _commit_labels(store: Store, layout: ResultLayout) -> None:
     source = IMAGE_SOURCE if _has(store, "0") else None
     scales = _levels(store, layout, SEGMENTATION, "mode")
-    _write_group(store, SEGMENTATION, label_metadata(scales, layout.class_dicts(), source))
+    _write_group(store, SEGMENTATION, label_metadata(scales, layout.classes, source))
     _name_labels(store, objects="ome" in array_attributes(store, OBJECTS))
 
 
@@ -63,8 +66,8 @@ def commit_objects(store: Store, layout: ResultLayout) -> None:
     """
     with run_errors("the objects can't be finished"):
         source = IMAGE_SOURCE if _has(store, "0") else None
-        about = {"slideseg": {SHA256: table_hash(store)}} if has_table(store) else {}
-        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source), about)
+        digest = {"slideseg": {SHA256: table_hash(store)}} if has_table(store) else {}
+        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source), digest)
         _commit_labels(store, layout)
 
 
@@ -98,14 +101,16 @@ def describe_image(store: Store, name: str, mpp: float | None, levels: int) -> d
         ResultError: if a level is missing.
     """
     plan = plan_of(store, "0")
-    about = array_attributes(store, "0")["slideseg"]
-    rows, columns = about["pixel_yx"]
+    image = read_image_record(store)
+    if image is None:
+        raise ResultError(explain("the description of array 0 is damaged", try_="slideseg verify --repair"))
+    rows, columns = image.pixel_yx
     datasets = []
     for level in range(levels):
         _require(store, str(level))
         datasets.append((str(level), (rows * 2.0**level, columns * 2.0**level)))
-    windows = about["window"] if plan.dtype != "uint8" else None
-    omero = omero_metadata(plan.channels or 1, rgb=about["rgb"], windows=windows)
+    windows = image.window if plan.dtype != "uint8" else None
+    omero = omero_metadata(plan.channels or 1, rgb=image.rgb, windows=windows)
     return image_metadata(multiscales(name, plan.axes, datasets, mpp, "mean"), omero)
 
 
@@ -126,10 +131,10 @@ def _levels(store: Store, layout: ResultLayout, group: str, method: str, below: 
 
 def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:
     """Name the channels of the probabilities after the classes: all, or the foreground's where there is one channel."""
-    classes = layout.class_dicts()
+    classes = layout.classes
     named = classes if len(classes) == layout.probabilities else classes[-layout.probabilities :]
-    for channel, c in zip(omero["channels"], named, strict=True):
-        channel.update(label=c["name"], color=c["color"].removeprefix("#").upper())
+    for channel, known in zip(omero["channels"], named, strict=True):
+        channel.update(label=known.name, color=known.color.removeprefix("#").upper())
     return omero
 
 

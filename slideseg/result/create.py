@@ -22,6 +22,7 @@ from slideseg.storage.place import (
 
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
+    from slideseg.result.record import RunRecord
     from slideseg.storage.place import Store
 
 ROOT = "zarr.json"
@@ -30,10 +31,10 @@ Found = Literal["new", "resumed", "complete"]
 """What `create_result` found under the url: nothing, the same run unfinished, or the same run finished."""
 
 
-def create_result(url: str, layout: ResultLayout, record: dict[str, Any], *, overwrite: bool) -> Found:
+def create_result(url: str, layout: ResultLayout, record: RunRecord, *, overwrite: bool) -> Found:
     """Create a result under ``url``, or leave the one of the same run as it is, ready to be resumed.
 
-    ``record`` goes to the root group's ``attributes.slideseg``; its entry ``run`` holds everything that decides the bytes.
+    ``record`` goes to the root group's ``attributes.slideseg``; its `run` holds everything that decides the bytes.
     Hold the `Lease` of the url before.
 
     Raises:
@@ -44,7 +45,7 @@ def create_result(url: str, layout: ResultLayout, record: dict[str, Any], *, ove
         found = make_room(url, record, overwrite=overwrite)
         store = open_store(url)
         if found == "new":
-            write_root(store, {"slideseg": record})
+            write_root(store, {"slideseg": record.to_json()})
         else:
             sweep_partial(store)
         for plan in layout.arrays():
@@ -60,12 +61,6 @@ def write_root(store: Store, attributes: dict[str, Any]) -> None:
     write_key(store, ROOT, json.dumps(group, indent=2).encode())
 
 
-def read_record(store: Store) -> dict[str, Any] | None:
-    """Return the root group's ``attributes.slideseg``; None if this is no slideseg result."""
-    record = read_attributes(store).get("slideseg")
-    return record if isinstance(record, dict) else None
-
-
 def read_attributes(store: Store) -> dict[str, Any]:
     """Return the root group's attributes; empty if there is no such group."""
     raw = read_key(store, ROOT)
@@ -76,7 +71,7 @@ def read_attributes(store: Store) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
-def make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
+def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
     """Find out what is under ``url``; with ``overwrite``, remove a result that is there.
 
     Raises:
@@ -86,19 +81,19 @@ def make_room(url: str, record: dict[str, Any], *, overwrite: bool) -> Found:
     if not anything_at(url):
         return "new"
     store = open_store(url)
-    there = read_record(store)
-    if there is None:
+    there = read_attributes(store).get("slideseg")
+    if not isinstance(there, dict):
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
     if overwrite or there.get("status") == "deleting":  # by a run with --overwrite that was killed at it
         write_root(store, {"slideseg": {"status": "deleting", "run": None}})
         delete(url, last=ROOT)
         return "new"
-    _check_same_run(url, there.get("run"), record.get("run"))
+    _check_same_run(url, there.get("run"), record.to_json()["run"])
     return "complete" if there.get("status") == "complete" else "resumed"
 
 
 def _check_same_run(url: str, got: object, want: object) -> None:
-    difference = first_difference(got if isinstance(got, dict) else {}, json.loads(json.dumps(want)))
+    difference = first_difference(got if isinstance(got, dict) else {}, want)
     if difference is not None:
         key, there, here = difference
         raise ResultError(explain(f"{url} holds another run's result: {key} differs", got=there, want=here, try_="--overwrite"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from slideseg.arrays.plan import ArrayPlan, image_axes, level_shapes
 
 if TYPE_CHECKING:
+    from slideseg.model.info import ModelClass
     from slideseg.space.grid import ShardGrid
 
 SEGMENTATION = "labels/segmentation"
@@ -28,8 +29,8 @@ class ResultLayout:
     """Shards of the class map at the working resolution."""
     plane_axis: Literal["z", "t"] | None
     """Name of a stack's planes; None for a single image."""
-    classes: tuple[Any, ...]
-    """All classes, background first: `ModelClass` or dictionaries with id, name and color."""
+    classes: tuple[ModelClass, ...]
+    """All classes, background first."""
     probabilities: int
     """Channels of the probabilities; 0 if they are not kept."""
     mpp: float | None
@@ -58,10 +59,6 @@ class ResultLayout:
     def arrays(self) -> tuple[ArrayPlan, ...]:
         """Return the arrays that the network's shards go to, the class map last."""
         return (*((self.probability(),) if self.probabilities else ()), self.segmentation())
-
-    def class_dicts(self) -> list[dict[str, Any]]:
-        """Return the classes as dictionaries with id, name and color."""
-        return [asdict(c) if is_dataclass(c) and not isinstance(c, type) else dict(c) for c in self.classes]
 
     def _plan(self, path: str, axes: str, level: int, dtype: str) -> ArrayPlan:
         height, width = level_shapes(self.grid.shape_yx)[level]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slideseg.model.info import ModelClass
+
 VERSION = "0.5"
 """Version of the specification."""
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -48,12 +50,12 @@ def labels_metadata(names: Sequence[str]) -> dict[str, Any]:
     return {"version": VERSION, "labels": list(names)}
 
 
-def label_metadata(multiscale: dict[str, Any], classes: Sequence[dict[str, Any]], source: str | None) -> dict[str, Any]:
-    """Return ``attributes.ome`` of one label image; ``classes`` have id, name and color (``#rrggbb``), none for instances."""
+def label_metadata(multiscale: dict[str, Any], classes: Sequence[ModelClass], source: str | None) -> dict[str, Any]:
+    """Return ``attributes.ome`` of one label image; ``classes`` are none for instances."""
     label: dict[str, Any] = {}
     if classes:
-        label["colors"] = [{"label-value": c["id"], "rgba": _rgba(c["id"], c["color"])} for c in classes]
-        label["properties"] = [{"label-value": c["id"], "name": c["name"]} for c in classes]
+        label["colors"] = [{"label-value": known.id, "rgba": _rgba(known.id, known.color)} for known in classes]
+        label["properties"] = [{"label-value": known.id, "name": known.name} for known in classes]
     if source is not None:
         label["source"] = {"image": source}
     return {**image_metadata(multiscale), "image-label": label}

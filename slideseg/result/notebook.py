@@ -42,20 +42,19 @@ def _picture(result: Result) -> str:
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:
     """Yield names and values; values are HTML."""
-    info = result.info
+    record, objects = result.record, result.objects_record
     shape = " x ".join(f"{side:,}" for side in result.segmentation.shape)
     yield "result", html.escape(result.url)
-    yield "slide", html.escape(str(info.get("slide", {}).get("path", "unknown")))
-    yield "model", html.escape(str(info.get("model", {}).get("name", "unknown")))
+    yield "slide", html.escape(record.slide.path)
+    yield "model", html.escape(record.model.name)
     yield "class map", f"{shape} px" + ("" if result.mpp is None else f", {result.mpp:g} µm a pixel")
-    yield "classes", ", ".join(_class(one["name"], one["color"]) for one in result.classes if one["id"] > 0)
-    number = (result.object_facts or {}).get("number")
-    if number is not None:
-        yield "objects", f"{number:,}"
+    yield "classes", ", ".join(_class(known.name, known.color) for known in result.classes if known.id > 0)
+    if objects is not None:
+        yield "objects", f"{objects.number:,}"
     there = [name for name in ("probabilities", "objects") if getattr(result, name) is not None]
     yield "also there", ", ".join([*there, *(["image"] if result.image else [])]) or "nothing"
-    if "seconds" in info:
-        yield "computed in", f"{info['seconds']:,.1f} s"
+    if record.seconds is not None:
+        yield "computed in", f"{record.seconds:,.1f} s"
 
 
 def _class(name: str, color: str) -> str:

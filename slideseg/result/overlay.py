@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slideseg.arrays.boxes import BoxReader, levels_of
-from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.layout import OBJECTS, SEGMENTATION
+from slideseg.result.record import read_image_record
 from slideseg.slide.resampled import weights
 from slideseg.space.box import Box
 from slideseg.storage.place import open_store
@@ -18,6 +18,7 @@ from slideseg.storage.place import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slideseg.model.info import ModelClass
     from slideseg.result.result import Result
 
 BAND_BYTES = 128 * 2**20
@@ -180,15 +181,17 @@ def _many_colors() -> np.ndarray:
 MANY_COLORS = _many_colors()
 
 
-def _color_table(classes: list[dict[str, Any]]) -> np.ndarray:
+def _color_table(classes: tuple[ModelClass, ...]) -> np.ndarray:
     """Return the colour of every id, (256, 3) float32."""
     table = np.zeros((256, RGB), np.float32)
-    for one in classes:
-        table[one["id"]] = list(bytes.fromhex(one["color"].removeprefix("#")))
+    for known in classes:
+        table[known.id] = list(bytes.fromhex(known.color.removeprefix("#")))
     return table
 
 
 def _image_extent(result: Result, shape_yx: tuple[int, int]) -> tuple[float, float]:
     """Return the rows and columns of the image's level 0 that the class map covers."""
-    rows, columns = array_attributes(open_store(result.url, read_only=True), "0")["slideseg"]["pixel_yx"]
-    return shape_yx[0] / rows, shape_yx[1] / columns
+    image = read_image_record(open_store(result.url, read_only=True))
+    if image is None:
+        raise ResultError(explain("the description of array 0 is damaged", try_="slideseg verify --repair"))
+    return shape_yx[0] / image.pixel_yx[0], shape_yx[1] / image.pixel_yx[1]

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from slideseg.arrays.plan import ArrayPlan, image_axes
 from slideseg.arrays.pyramid import write_pyramid
-from slideseg.arrays.shards import create_array, finished_shards, write_shard
-from slideseg.arrays.tasks import run_tasks
+from slideseg.arrays.shards import create_array, missing_shards, write_shard
+from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.resampled import block_mean
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import shard_side
 from slideseg.storage.place import open_store
+from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.slide.base import Slide
     from slideseg.slide.window import Window
+    from slideseg.tasks.base import Executor
 
 LONG_SIDE = 8192
 """Longest side of an overview in pixels."""
 READ_SIDE = 2048
 """Longest side of a box that is read at once."""
+
+
+class Opens(Protocol):
+    """Something that opens a slide, such as a `Source`."""
+
+    def open(self) -> Slide:
+        """Open it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +57,33 @@ class Overview:
 
 
 def write_overview(
-    url: str, slide: Slide, layout: ResultLayout, *, full: bool = False, long_side: int = LONG_SIDE, workers: int | None = None
+    url: str,
+    source: Opens,
+    layout: ResultLayout,
+    executor: Executor = IN_PROCESS,
+    *,
+    full: bool = False,
+    long_side: int = LONG_SIDE,
 ) -> int:
     """Write the image pyramid of a result, uint8; return how many shards were computed. Shards that are there are kept.
 
     An overview has at most ``long_side`` pixels a side; ``full`` keeps every pixel of the working resolution. Other types
-    than uint8 are shown through one window for the whole slide. Memory: for each running task (``workers`` bounds them) a
-    shard and a box of `READ_SIDE` pixels a side of the slide.
+    than uint8 are shown through one window for the whole slide. Every worker opens the slide, ``source``, itself. Memory: for
+    each running task a shard and a box of `READ_SIDE` pixels a side of the slide.
 
     Raises:
         SlideError: if the slide can't be read.
         RunError: if the storage fails.
     """
-    overview = plan_overview(slide, layout, full=full, long_side=long_side)
-    window = None if slide.dtype == np.uint8 else display_window(slide)
+    with closing(source.open()) as slide:
+        overview = plan_overview(slide, layout, full=full, long_side=long_side)
+        window = None if slide.dtype == np.uint8 else display_window(slide)
+        rgb = slide.is_rgb and channels_of(slide) == len("rgb")
     store = open_store(url)
-    about = {"pixel_yx": list(overview.pixel_yx), "rgb": slide.is_rgb and channels_of(slide) == len("rgb"), "window": window}
-    create_array(store, overview.plan, {"slideseg": about})
-    done = finished_shards(store, overview.plan)
-    pending = (index for index in range(len(overview.plan.grid)) if index not in done)
-    computed = run_tasks(partial(_write_shard, url, slide, overview, window), pending, workers, scheduler="threads")
-    return computed + write_pyramid(url, overview.plan, "mean", layout.levels, workers)
+    create_array(store, overview.plan, {"slideseg": ImageRecord(overview.pixel_yx, rgb, window).to_json()})
+    missing = missing_shards(store, overview.plan)
+    run_shards(partial(OverviewWorker, url, source, overview, window), missing, executor, light=True)
+    return len(missing) + write_pyramid(url, overview.plan, "mean", layout.levels, executor)
 
 
 def plan_overview(slide: Slide, layout: ResultLayout, *, full: bool = False, long_side: int = LONG_SIDE) -> Overview:
@@ -82,15 +100,34 @@ def plan_overview(slide: Slide, layout: ResultLayout, *, full: bool = False, lon
     return Overview(level, factor, plan, (factor * working[0] / height, factor * working[1] / width))
 
 
-def _write_shard(url: str, slide: Slide, overview: Overview, window: Window | None, index: int) -> None:
-    shard = overview.plan.grid[index]
-    values = np.empty(overview.plan.values_shape(shard), np.uint8)
-    side = max(1, READ_SIDE // overview.factor)
-    for piece in shard.write_box.split(side, side):
-        pixels = block_mean(slide.read(_source_box(slide, overview, piece), overview.level, shard.plane), overview.factor)
-        shown = pixels if window is None else to_uint8(pixels, window)
-        values[(slice(None), *piece.relative_to(shard.write_box).slices)] = np.moveaxis(shown, -1, 0)
-    write_shard(open_store(url), overview.plan, index, values)
+class OverviewWorker:
+    """Makes shards of the image, by number, from the slide."""
+
+    def __init__(self, url: str, source: Opens, overview: Overview, window: Window | None) -> None:
+        self._store, self._slide = open_store(url), source.open()
+        self._overview, self._window = overview, window
+
+    def __call__(self, index: int) -> None:
+        """Do one shard.
+
+        Raises:
+            SlideError: if the slide can't be read there.
+            RunError: if the storage fails.
+        """
+        overview = self._overview
+        shard = overview.plan.grid[index]
+        values = np.empty(overview.plan.values_shape(shard), np.uint8)
+        side = max(1, READ_SIDE // overview.factor)
+        for piece in shard.write_box.split(side, side):
+            source = self._slide.read(_source_box(self._slide, overview, piece), overview.level, shard.plane)
+            pixels = block_mean(source, overview.factor)
+            shown = pixels if self._window is None else to_uint8(pixels, self._window)
+            values[(slice(None), *piece.relative_to(shard.write_box).slices)] = np.moveaxis(shown, -1, 0)
+        write_shard(self._store, overview.plan, index, values)
+
+    def close(self) -> None:
+        """Release the slide."""
+        self._slide.close()
 
 
 def _source_box(slide: Slide, overview: Overview, piece: Box) -> Box:

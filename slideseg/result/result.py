@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from slideseg.arrays.lazy import lazy_array
 from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.model.info import ModelClass
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
+from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
 from slideseg.result.table import check_table, read_table, sum_table
 from slideseg.storage.place import locate, open_store, read_key, reason, storage_errors
 
@@ -32,7 +35,9 @@ class Result:
         self.url = url
         """Where it lies."""
         self.info: dict[str, Any] = attributes["slideseg"]
-        """What the run wrote about itself: slide, model, settings, tiling, seconds."""
+        """What the run wrote about itself, as it stands in the metadata: slide, model, settings, tiling, seconds."""
+        self.record = RunRecord.from_json(self.info)
+        """The same as a value."""
         self._store = store
         self._ome: dict[str, Any] = attributes["ome"]
 
@@ -68,11 +73,18 @@ class Result:
         return read_table(self._store)
 
     @property
-    def object_facts(self) -> dict[str, Any] | None:
-        """What was found: ``rules``, ``number``, ``across_seams`` (objects in several shards); None without objects."""
+    def objects_record(self) -> ObjectsRecord | None:
+        """What was found: by which rules, how many, how many across seams of shards; None without objects.
+
+        Raises:
+            ResultError: if it is missing or damaged.
+        """
         if "ome" not in array_attributes(self._store, OBJECTS):
             return None
-        return dict(array_attributes(self._store, f"{OBJECTS}/0").get("slideseg", {}))
+        record = read_objects_record(self._store)
+        if record is None:
+            raise ResultError(explain(f"{OBJECTS}/0/zarr.json is missing or damaged", try_="slideseg verify --repair"))
+        return record
 
     def object_counts(self) -> list[dict[str, Any]] | None:
         """Return for each class how many objects there are, their share of the area and how many a square millimetre.
@@ -86,21 +98,19 @@ class Result:
         if "ome" not in array_attributes(self._store, OBJECTS):
             return None
         check_table(self._store)
-        area = max(1, self.segmentation.size - self.info.get("skipped_pixels", 0))
         counts, pixels = sum_table(self._store)
-        about = array_attributes(self._store, f"{OBJECTS}/0")
-        if "slideseg" not in about:
-            raise ResultError(explain(f"{OBJECTS}/0/zarr.json is missing or damaged", try_="slideseg verify --repair"))
-        counted = about["slideseg"]["rules"]["classes"]
+        record = self.objects_record
+        counted = () if record is None else record.rules.classes
+        area = max(1, math.prod(self.layout.segmentation().shape) - self.record.skipped_pixels)
         return [
             {
-                "class": one["name"],
-                "count": int(counts[one["id"]]),
-                "area_fraction": round(float(pixels[one["id"]] / area), 6),
-                "per_mm2": self._per_mm2(int(counts[one["id"]]), area),
+                "class": known.name,
+                "count": int(counts[known.id]),
+                "area_fraction": round(float(pixels[known.id] / area), 6),
+                "per_mm2": self._per_mm2(int(counts[known.id]), area),
             }
-            for one in self.classes
-            if one["id"] in counted
+            for known in self.classes
+            if known.id in counted
         ]
 
     def _per_mm2(self, count: int, area: int) -> float | None:
@@ -120,7 +130,7 @@ class Result:
         return ResultLayout(
             grid=plan.grid,
             plane_axis=None if plan.axes == "yx" else plan.axes[0],  # type: ignore[arg-type]
-            classes=tuple(self.classes),
+            classes=self.classes,
             probabilities=0 if kept is None else kept.channels or 0,
             mpp=self.mpp,
             name=self._ome["multiscales"][0]["name"],
@@ -135,11 +145,18 @@ class Result:
         return float(group["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
 
     @property
-    def classes(self) -> list[dict[str, Any]]:
-        """All classes, background first: id, name and color (``#rrggbb``)."""
+    def classes(self) -> tuple[ModelClass, ...]:
+        """All classes, background first: each has ``id``, ``name`` and ``color`` (``#rrggbb``)."""
         label = array_attributes(self._store, SEGMENTATION)["ome"]["image-label"]
-        colors = {c["label-value"]: "#" + bytes(c["rgba"][:3]).hex() for c in label["colors"]}
-        return [{"id": p["label-value"], "name": p["name"], "color": colors[p["label-value"]]} for p in label["properties"]]
+        colors = {entry["label-value"]: "#" + bytes(entry["rgba"][:3]).hex() for entry in label["colors"]}
+        return tuple(
+            ModelClass(entry["label-value"], entry["name"], colors[entry["label-value"]]) for entry in label["properties"]
+        )
+
+    @property
+    def level_0_scale(self) -> float:
+        """Side of a pixel of the class map in pixels of the slide's level 0."""
+        return self.record.level_0_scale(self.layout)
 
     def _optional_plan(self, path: str) -> ArrayPlan | None:
         return plan_of(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
@@ -149,11 +166,11 @@ class Result:
         failures: tuple[type[Exception], ...] = (ResultError, LookupError, *storage_errors())
         try:
             shape = " x ".join(f"{side:,}" for side in plan_of(self._store, f"{SEGMENTATION}/0").shape)
-            number = (self.object_facts or {}).get("number")
-            names = ", ".join(one["name"] for one in self.classes if one["id"] > 0)
+            objects = self.objects_record
+            names = ", ".join(known.name for known in self.classes if known.id > 0)
         except failures:
             return f"<Result {self.url}: can't be read>"
-        found = "" if number is None else f"; objects: {number:,}"
+        found = "" if objects is None else f"; objects: {objects.number:,}"
         return f"<Result {self.url}: {shape} px; {names}{found}>"
 
     def _repr_html_(self) -> str:

@@ -1,9 +1,13 @@
-"""Copy a slide that can't be read in part into a zarr array that can: a PNG, a JPEG, a TIFF of one large strip."""
+"""Copy a slide that can't be read in part into a zarr array that can: a PNG, a JPEG, a TIFF of one large strip.
+
+Decoding such a slide needs all of it at once, so one worker makes the copy, and all read from there.
+"""
 
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +18,18 @@ from zarr.codecs import ZstdCodec
 from slideseg.errors import SlideError, SlidesegError, explain
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
+from slideseg.slide.open import open_slide
 from slideseg.slide.zarr import CHUNKED
 from slideseg.space.box import Box
+from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slideseg.slide.base import Slide
+    from slideseg.slide.resampled import Source
+    from slideseg.tasks.base import Executor, Failed
 
 _SIDE = 1024
 """Side of a chunk."""
@@ -26,13 +37,66 @@ _BAND = 8 * _SIDE
 """Columns that are copied at once: bounds the memory of a thread, whatever the slide's width."""
 
 
-def chunk_slide(slide: Slide, store_path: str, workers: int = 1) -> str:
+@contextmanager
+def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source]:
+    """Give a slide that can be read box by box: as it is, or from a temporary copy ``BESIDE.source.zarr`` of its level 0.
+
+    The copy is made by a worker of ``executor``. It is removed when the block ends well, and kept for another try when not.
+
+    Raises:
+        SlideError: if the slide can't be read, or something else than a copy of a slide is in the way.
+    """
+    with closing(open_slide(source.path)) as slide:
+        as_it_is = is_readable(slide, source.level)
+    if as_it_is:
+        yield source
+        return
+    copy = _place_of_copy(beside)
+    run_shards(partial(CopyWorker, source.path, copy), [0], executor, on_failure=_refuse)
+    yield replace(source, path=copy)
+    shutil.rmtree(copy)
+
+
+def is_readable(slide: Slide, level: int) -> bool:
+    """Tell whether a level can be read box by box; of a pyramid that holds for all but the largest."""
+    return slide.direct or level > 0
+
+
+def discard_copy(beside: str) -> None:
+    """Remove a temporary copy that a run left behind which was killed at its very end."""
+    shutil.rmtree(_place_of_copy(beside), ignore_errors=True)
+
+
+def _place_of_copy(beside: str) -> str:
+    return f"{beside.rstrip('/')}.source.zarr"
+
+
+class CopyWorker:
+    """Copies a whole slide; its only task is 0."""
+
+    def __init__(self, path: str, copy: str) -> None:
+        self._path, self._copy = path, copy
+
+    def __call__(self, _: int) -> None:
+        """Copy it.
+
+        Raises:
+            SlideError: if its pixels can't be decoded, or something else is in the way.
+        """
+        with closing(open_slide(self._path)) as slide:
+            chunk_slide(slide, self._copy)
+
+    def close(self) -> None:
+        """Do nothing: what a copy lacks is copied by the next one."""
+
+
+def chunk_slide(slide: Slide, store_path: str, executor: Executor = IN_PROCESS) -> str:
     """Copy level 0 of ``slide`` into a zarr array at ``store_path`` (a folder) and return that path.
 
     `open_slide` opens the copy with the slide's axes, dtype, microns per pixel and kind of colours. Memory is a few chunks
-    a thread, besides what one decoding of the slide itself takes: a picture or a strip that is compressed as one piece has
-    to be decoded in one piece, here for once. A copy that was interrupted goes on where it stopped; until it is finished,
-    `open_slide` refuses it. A finished copy of the same slide is used again, one of another slide replaced.
+    for each running task, besides what one decoding of the slide itself takes: a picture or a strip that is compressed as
+    one piece has to be decoded in one piece, here for once. A copy that was interrupted goes on where it stopped; until it
+    is finished, `open_slide` refuses it. A finished copy of the same slide is used again, one of another slide replaced.
 
     Raises:
         SlideError: if the slide's pixels can't be decoded, or something else than a copy of a slide is at ``store_path``.
@@ -50,13 +114,14 @@ def chunk_slide(slide: Slide, store_path: str, workers: int = 1) -> str:
         array = _create(slide, store_path, facts)
     elif _facts_of(array)["complete"]:
         return store_path
-    whole = Box.of_shape(slide.levels[0].shape)
-    boxes = [(plane, box) for plane in range(planes_of(slide)) for box in whole.split(_SIDE, _BAND)]
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for _ in pool.map(partial(_copy, slide, array, store_path), boxes):
-            pass
+    worker = _ChunkWorker(slide, array, store_path)
+    run_shards(lambda: worker, range(len(worker.boxes)), executor, on_failure=_refuse, light=True)
     array.attrs[CHUNKED] = {**facts, "complete": True}
     return store_path
+
+
+def _refuse(failed: Failed) -> None:
+    raise SlideError(failed.error)
 
 
 def _source(slide: Slide) -> str | None:
@@ -105,10 +170,30 @@ def _create(slide: Slide, store_path: str, facts: dict[str, Any]) -> zarr.Array[
     )
 
 
-def _copy(slide: Slide, array: zarr.Array[Any], store_path: str, plane_and_box: tuple[int, Box]) -> None:
-    plane, box = plane_and_box
-    index = (plane,) if array.ndim == len("zyxc") else ()
-    chunks = [(*index, y // _SIDE, x // _SIDE, 0) for y in range(box.y0, box.y1, _SIDE) for x in range(box.x0, box.x1, _SIDE)]
-    if all((Path(store_path) / array.metadata.encode_chunk_key(chunk)).is_file() for chunk in chunks):
-        return  # written whole by a copy that was interrupted later: a chunk appears by renaming
-    array[(*index, *box.slices)] = slide.read(box, 0, plane)
+class _ChunkWorker:
+    """Copies bands of a slide, by number."""
+
+    def __init__(self, slide: Slide, array: zarr.Array[Any], store_path: str) -> None:
+        self._slide, self._array, self._folder = slide, array, Path(store_path)
+        whole = Box.of_shape(slide.levels[0].shape)
+        self.boxes = [(plane, box) for plane in range(planes_of(slide)) for box in whole.split(_SIDE, _BAND)]
+        """Plane and box of every band."""
+
+    def __call__(self, number: int) -> None:
+        """Copy one."""
+        plane, box = self.boxes[number]
+        index = (plane,) if self._array.ndim == len("zyxc") else ()
+        if all(self._is_there((*index, *corner, 0)) for corner in _chunks_of(box)):
+            return  # written whole by a copy that was interrupted later: a chunk appears by renaming
+        self._array[(*index, *box.slices)] = self._slide.read(box, 0, plane)
+
+    def _is_there(self, chunk: tuple[int, ...]) -> bool:
+        return (self._folder / self._array.metadata.encode_chunk_key(chunk)).is_file()
+
+    def close(self) -> None:
+        """Do nothing: a band takes less than a second."""
+
+
+def _chunks_of(box: Box) -> Iterator[tuple[int, int]]:
+    """Yield row and column of the chunks of a band."""
+    return ((y // _SIDE, x // _SIDE) for y in range(box.y0, box.y1, _SIDE) for x in range(box.x0, box.x1, _SIDE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,14 +100,26 @@ class ResampledSlide(Reader):
         return _to_type(wide.reshape(-1, box.shape[0], channels).transpose(1, 0, 2), self.dtype)
 
 
-def open_working(path: str, level: int, factor: float) -> Slide:
-    """Open a slide as one whose level 0 is the working resolution: a level, shrunk by ``factor``.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A slide at the working resolution, as a value that travels to workers."""
 
-    Raises:
-        SlideError: if it can't be opened, or has no such level.
-    """
-    slide = open_slide(path)
-    return slide if level == 0 and factor == 1.0 else ResampledSlide(slide, level, factor)
+    path: str
+    """What `open_slide` takes."""
+    level: int = 0
+    """Pyramid level that is read."""
+    factor: float = 1.0
+    """Pixels of that level a working pixel; 1.0 reads it as it is."""
+
+    def open(self) -> Slide:
+        """Open the slide as one whose level 0 is the working resolution.
+
+        Raises:
+            SlideError: if it can't be opened, or has no such level.
+        """
+        slide = open_slide(self.path)
+        as_it_is = self.level == 0 and self.factor == 1.0
+        return slide if as_it_is else ResampledSlide(slide, self.level, self.factor)
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:

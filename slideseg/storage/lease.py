@@ -117,6 +117,15 @@ class Lease:
         """What the run's other processes need to see whether it still holds the lease."""
         return Claim(self._url, self._holder.nonce)
 
+    def check(self) -> None:
+        """See whether the run still holds it, as far as this process knows.
+
+        Raises:
+            ResultInUseError: if another run has taken over.
+        """
+        if self.lost:
+            raise ResultInUseError(explain("another run has taken over the output", got=self._url))
+
     def __enter__(self) -> Self:
         """Take the lease.
 

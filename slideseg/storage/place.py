@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, ObjectStore
@@ -23,7 +24,7 @@ from zarr.storage import LocalStore, ObjectStore
 from slideseg.errors import ConfigError, ResultError, RunError, explain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from zarr.abc.store import Store as Store  # what others annotate with
 
@@ -133,6 +134,19 @@ def read_key(store: Store, key: str) -> bytes | None:
         return None
     buffer = sync(store.get(key, default_buffer_prototype()))
     return None if buffer is None else buffer.to_bytes()
+
+
+def read_tail(store: Store, key: str, length: int) -> bytes | None:
+    """Return the last ``length`` bytes under ``key``, all where there are fewer; None where there is no such key."""
+    buffer = sync(store.get(key, default_buffer_prototype(), SuffixByteRequest(length)))
+    return None if buffer is None else buffer.to_bytes()
+
+
+def read_ranges(store: Store, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Return the bytes of some ranges (start, length) under ``key``."""
+    requests = [(key, RangeByteRequest(start, start + length)) for start, length in ranges]
+    found = sync(store.get_partial_values(default_buffer_prototype(), requests))
+    return [buffer.to_bytes() for buffer in found if buffer is not None]
 
 
 def write_key(store: Store, key: str, data: bytes) -> None:

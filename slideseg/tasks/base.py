@@ -7,13 +7,14 @@ of each, in whatever order they end. Contract (``tests/contracts/test_executors.
 * a task that its worker refuses with a `SlideError` fails alone, the rest goes on;
 * any other error ends the run and is raised as it was;
 * a task whose worker died three times is given up (`Failed`), so one bad task can't take the run with it;
-* leaving the loop early (an exception, Ctrl-C, ``close()``) stops the workers.
+* leaving the loop early (an exception, Ctrl-C, ``close()``) stops the workers;
+* what it starts lives until its own ``with`` block ends: one Ray for all passes over a slide.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -25,7 +26,7 @@ STRIKES = 3
 
 
 class Worker(Protocol):
-    """One process's tool: made once, called with a task's number from up to `IN_FLIGHT` threads at once."""
+    """One process's tool: made once, called with a task's number from several threads at once."""
 
     def __call__(self, task: int, /) -> Any:
         """Do a task and return what is to be said of it; must not matter if done twice."""
@@ -57,9 +58,9 @@ class Failed:
 
 
 class Executor(Protocol):
-    """Runs tasks on workers."""
+    """Runs tasks on workers, for as long as its ``with`` block lasts."""
 
-    def check(self) -> None:
+    def __enter__(self) -> Self:
         """See whether workers can be had at all, before anything is written.
 
         Raises:
@@ -67,6 +68,17 @@ class Executor(Protocol):
         """
         ...
 
-    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
-        """Yield one event a task, as they end."""
+    def __exit__(self, *_: object) -> None:
+        """End what was started."""
+        ...
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
+        """Yield one event a task, as they end.
+
+        ``light`` work is reading and writing: it needs no GPU, and more of it goes on at a time in one process.
+        """
+        ...
+
+    def dask_scheduler(self) -> Any:
+        """Return what computes Dask's graphs where this executor's tasks run."""
         ...

@@ -24,3 +24,21 @@ class Progress:
 
 Watcher = Callable[[Progress], None]
 """Called with the state of things, in the driver, now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Tells a watcher how far the work on one slide is, after a look whether it may go on."""
+
+    name: str
+    """Which slide, or result."""
+    watcher: Watcher | None
+    """Who is told; None for nobody."""
+    check: Callable[[], None]
+    """Raises where the work must end, because another run has taken over for example."""
+
+    def __call__(self, phase: str, done: int, total: int, kept: int = 0) -> None:
+        """Look and tell."""
+        self.check()
+        if self.watcher is not None:
+            self.watcher(Progress(self.name, phase, done, total, kept))

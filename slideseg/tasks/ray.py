@@ -20,7 +20,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -43,43 +43,69 @@ QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 """Settings that keep Ray's own messages off the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
 class RayExecutor:
     """Runs tasks on Ray actors."""
 
-    workers: int
-    """Number of actors."""
-    address: str | None = None
-    """A running cluster (``auto``, ``host:port``, ``ray://...``); None starts Ray on this machine for the run."""
-    gpus_per_worker: float = 0
-    """GPUs that Ray reserves for an actor."""
+    def __init__(self, workers: int, address: str | None = None, gpus_per_worker: int = 0) -> None:
+        """Take so many actors.
 
-    def check(self) -> None:
+        Args:
+            workers: number of actors.
+            address: a running cluster (``auto``, ``host:port``, ``ray://...``); None starts Ray on this machine when the
+                first task is there to be run.
+            gpus_per_worker: GPUs that Ray reserves for an actor whose work is not light.
+        """
+        self._workers, self._address, self._gpus = workers, address, gpus_per_worker
+        self._started = contextlib.ExitStack()
+        self._is_connected = False
+
+    def __enter__(self) -> Self:
         """See whether a cluster that was named answers and has the cores or GPUs for at least one worker.
 
         Raises:
             ClusterError: if not.
         """
-        if self.address is None:
-            return
-        with connected(self.workers, self.address):
-            there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self.gpus_per_worker:
-                want = f"1 core and {self.gpus_per_worker:g} GPUs a worker"
-                raise ClusterError(explain(f"the cluster at {self.address} has no room for a worker", got=there, want=want))
+        if self._address is not None:
+            with contextlib.ExitStack() as unless_there_is_room:
+                self._connect()
+                unless_there_is_room.callback(self.__exit__)
+                self._check_room()
+                unless_there_is_room.pop_all()
+        return self
 
-    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
+    def __exit__(self, *_: object) -> None:
+        """Leave the cluster, or end the Ray that was started."""
+        self._is_connected = False
+        self._started.close()
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
         """Yield one event a task, as they end.
 
         Raises:
-            ClusterError: if the cluster can't be reached, or its workers don't start.
+            ClusterError: if the workers don't start.
         """
-        with connected(self.workers, self.address):
-            crew = _Crew(self, ray.put(make_worker), deque(tasks))
-            try:
-                yield from crew.work()
-            finally:
-                crew.dismiss()
+        self._connect()
+        crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, 0 if light else self._gpus)
+        try:
+            yield from crew.work()
+        finally:
+            crew.dismiss()
+
+    def dask_scheduler(self) -> Any:
+        """Return the function that computes Dask's graphs as tasks of this Ray."""
+        self._connect()
+        return _compute_graph
+
+    def _connect(self) -> None:
+        if not self._is_connected:
+            self._started.enter_context(connected(self._workers, self._address))
+            self._is_connected = True
+
+    def _check_room(self) -> None:
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self._gpus:
+            want = f"1 core and {self._gpus:g} GPUs a worker"
+            raise ClusterError(explain(f"the cluster at {self._address} has no room for a worker", got=there, want=want))
 
 
 class _Actor:
@@ -116,13 +142,14 @@ class _Member:
 class _Crew:
     """The actors of one run, and what each has in hand."""
 
-    def __init__(self, executor: RayExecutor, make_worker: Any, waiting: deque[int]) -> None:
-        self._executor = executor
+    def __init__(self, make_worker: Any, waiting: deque[int], most: int, gpus: float) -> None:
+        """Hire as many actors as there is work for, ``most`` at most, each with so many GPUs."""
         self._make_worker = make_worker
         self._waiting = waiting
+        self._gpus = gpus
         self._strikes: Counter[int] = Counter()
         self._failed_starts = 0
-        self._members = [self._hire() for _ in range(min(executor.workers, len(waiting)))]
+        self._members = [self._hire() for _ in range(min(most, len(waiting)))]
 
     def work(self) -> Iterator[Done | Failed]:
         """Yield what became of the tasks until none is left."""
@@ -141,7 +168,7 @@ class _Crew:
     def _hire(self) -> _Member:
         actor_class = ray.remote(_Actor).options(
             num_cpus=1,
-            num_gpus=self._executor.gpus_per_worker,
+            num_gpus=self._gpus,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=IN_FLIGHT + 1,
@@ -196,6 +223,16 @@ class _Crew:
         with contextlib.suppress(RayError):
             ray.kill(member.actor)
         self._members[self._members.index(member)] = self._hire()
+
+
+def _compute_graph(*arguments: Any, **settings: Any) -> Any:
+    """Compute a graph of Dask's as tasks of Ray; what a task raised is raised as it was."""
+    from ray.util.dask import ray_dask_get  # noqa: PLC0415 - it imports Dask
+
+    try:
+        return ray_dask_get(*arguments, **settings)
+    except RayTaskError as error:
+        raise _cause(error) from None
 
 
 def _some(ref: Any) -> list[Any]:

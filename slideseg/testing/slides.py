@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,3 +156,15 @@ class FailingSlide(_Wrapper):
             msg = f"{self.path}: damaged on purpose in {self.bad}"
             raise SlideError(msg)
         return super()._read(box, level, plane)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A slide that is open already, where one that can be opened is wanted."""
+
+    slide: Slide
+    """What is opened every time."""
+
+    def open(self) -> Slide:
+        """Return it."""
+        return self.slide

@@ -55,8 +55,8 @@ class ClassLayer:
         self.grid = _grid_of(self._levels)
         """Its tiles."""
         self._palette = bytearray(3 * 256)
-        for one in result.classes:
-            self._palette[3 * one["id"] : 3 * one["id"] + 3] = bytes.fromhex(one["color"].removeprefix("#"))
+        for known in result.classes:
+            self._palette[3 * known.id : 3 * known.id + 3] = bytes.fromhex(known.color.removeprefix("#"))
 
     @property
     def planes(self) -> int:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
 
 from slideseg.arrays.boxes import levels_of
-from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, SlideError, explain
 from slideseg.result.layout import SEGMENTATION
-from slideseg.result.level_0 import level_0_scale
 from slideseg.result.ngff import omero_metadata
+from slideseg.result.record import read_image_record
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
 from slideseg.slide.window import display_window, to_uint8
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slideseg.arrays.boxes import BoxReader
+    from slideseg.result.record import ImageRecord
     from slideseg.result.result import Result
     from slideseg.slide.base import Slide
     from slideseg.slide.window import Window
@@ -202,32 +202,32 @@ def picture_of(result: Result, cache: ShardCache) -> Picture:
         ResultError: if the result's own image is damaged.
     """
     class_map_yx = levels_of(result.url, SEGMENTATION)[0].shape_yx
-    about = array_attributes(open_store(result.url, read_only=True), "0").get("slideseg", {})
-    sources: list[Source] = list(_carried(result, cache, about))
+    image = read_image_record(open_store(result.url, read_only=True))
+    sources: list[Source] = list(_carried(result, cache, image))
     slide, notice = None, None
     if not sources or max(sources[0].pixel_yx) > FULL:
         slide, notice = _slide_of(result)
     if slide is not None:
-        sources += _of_slide(slide, result, about)
+        sources += _of_slide(slide, result, image)
     return Picture(PictureLayer(sources, class_map_yx) if sources else None, notice, slide)
 
 
-def _carried(result: Result, cache: ShardCache, about: dict[str, Any]) -> list[CarriedSource]:
+def _carried(result: Result, cache: ShardCache, image: ImageRecord | None) -> list[CarriedSource]:
     levels = levels_of(result.url, "", partial(CachedReader, cache))
     if not levels:
         return []
-    try:
-        height, width = about["pixel_yx"]
-        colors = _colors(levels[0].plan.channels or 1, rgb=about["rgb"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(explain("the description of array 0 is damaged", got=repr(error))) from error
+    if image is None:
+        raise ResultError(explain("the description of array 0 is damaged", try_="slideseg verify --repair"))
+    height, width = image.pixel_yx
+    colors = _colors(levels[0].plan.channels or 1, rgb=image.rgb)
     return [CarriedSource(one, (height * 2**n, width * 2**n), colors) for n, one in enumerate(levels)]
 
 
-def _of_slide(slide: Slide, result: Result, about: dict[str, Any]) -> list[SlideSource]:
-    scale = level_0_scale(result.info, result.layout)
+def _of_slide(slide: Slide, result: Result, image: ImageRecord | None) -> list[SlideSource]:
+    scale = result.level_0_scale
     height, width = slide.levels[0].shape
-    window = None if slide.dtype == np.uint8 else about.get("window") or display_window(slide)
+    kept = None if image is None else image.window
+    window = None if slide.dtype == np.uint8 else kept or display_window(slide)
     colors = _colors(slide.shape[-1], rgb=slide.is_rgb and slide.shape[-1] == RGB)
     return [
         SlideSource(slide, n, (height / level.shape[0] / scale, width / level.shape[1] / scale), colors, window)
@@ -237,10 +237,9 @@ def _of_slide(slide: Slide, result: Result, about: dict[str, Any]) -> list[Slide
 
 def _slide_of(result: Result) -> tuple[Slide | None, str | None]:
     """Open the slide that the result was made of; where that can't be, say why."""
-    facts = result.info.get("slide", {})
-    path = str(facts.get("path", ""))
+    path = result.record.slide.path
     try:
-        if facts.get("fingerprint") != fingerprint(path):
+        if result.record.slide.fingerprint != fingerprint(path):
             return None, f"{path} is another file than the one that was segmented"
         slide = open_slide(path)
     except SlideError as error:

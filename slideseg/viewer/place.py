@@ -17,8 +17,8 @@ NUMERAL = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECA
 EXAMPLE = "object=12, or x=4000&y=2500&zoom=2"
 
 
-def check_place(at: str, planes: int, objects: int | None) -> str:
-    """Return what stands behind the ``#`` of the address, of a result of so many planes and objects (None if not known).
+def check_place(at: str, planes: int, objects: int) -> str:
+    """Return what stands behind the ``#`` of the address, of a result of so many planes and objects.
 
     Raises:
         ConfigError: if it has words that the page does not know, or values that it can't use.
@@ -37,28 +37,25 @@ def check_place(at: str, planes: int, objects: int | None) -> str:
     return at
 
 
-def objects_there(number: int | None) -> str:
+def objects_there(number: int) -> str:
     """Return which numbers objects have, in words.
 
     >>> objects_there(28678), objects_there(0)
     ('1 to 28678', 'none: the result has no objects')
     """
-    if number is None:
-        return "an object's number"
     return f"1 to {number}" if number else "none: the result has no objects"
 
 
-def _rules(planes: int, objects: int | None) -> dict[str, tuple[str, Callable[[str], bool]]]:
+def _rules(planes: int, objects: int) -> dict[str, tuple[str, Callable[[str], bool]]]:
     """Return what each word must be, in words and as a test."""
     number = ("a number", lambda value: _is_number(value, -math.inf))
-    last = math.inf if objects is None else objects
     share = ("a number from 0 to 1", lambda value: _is_number(value, -math.ulp(0), 1 + math.ulp(1)))
     return {
         "x": number,
         "y": number,
         "zoom": ("a number above 0", lambda value: _is_number(value, 0)),
         "plane": (f"0 to {planes - 1}", lambda value: _is_whole(value) and int(value) < planes),
-        "object": (objects_there(objects), lambda value: _is_whole(value) and 0 < int(value) <= last),
+        "object": (objects_there(objects), lambda value: _is_whole(value) and 0 < int(value) <= objects),
         "image": share,
         "classes": share,
         "objects": share,

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from slideseg.arrays.boxes import BoxReader
+from slideseg.arrays.shards import read_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.space.box import Box
     from slideseg.storage.place import Store
 
 CACHE_BYTES = 256 * 2**20
@@ -69,6 +71,7 @@ class CachedReader(BoxReader):
         super().__init__(store, plan)
         self._cache = cache
 
-    def shard(self, index: int) -> np.ndarray:
-        """Return the pixels of a shard."""
-        return self._cache.get((self.plan.path, index), lambda: super(CachedReader, self).shard(index))
+    def part(self, index: int, box: Box) -> np.ndarray:
+        """Return the pixels of a box of a shard."""
+        whole = self._cache.get((self.plan.path, index), lambda: read_shard(self._store, self.plan, index))
+        return whole[(..., *box.slices)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
-from slideseg.result.level_0 import level_0_scale
 from slideseg.viewer.grid import TILE
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.picture import picture_of
@@ -14,7 +14,7 @@ from slideseg.viewer.shards import ShardCache
 from slideseg.viewer.table import TableReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from slideseg.result.result import Result
     from slideseg.viewer.layers import Layer
@@ -36,11 +36,12 @@ class Shown:
         """The class map."""
         self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS) else None
         """The objects, where there are any."""
-        self.number: int | None = (result.object_facts or {"number": 0}).get("number")
-        """How many objects there are; None where they don't tell."""
+        objects = result.objects_record
+        self.number = 0 if objects is None else objects.number
+        """How many objects there are."""
         self._table = TableReader(result.url)
         self._picture = picture_of(result, cache)
-        self._scale = level_0_scale(result.info, result.layout)
+        self._scale = result.level_0_scale
         self._sums: list[dict[str, Any]] | None = None
 
     @property
@@ -67,7 +68,7 @@ class Shown:
         """Return what the page needs to build itself."""
         result, picture = self.result, self._picture.layer
         return {
-            "title": _name(str(result.info.get("slide", {}).get("path", result.url))),
+            "title": _name(result.record.slide.path),
             "rows": self.classes.grid.shape_yx[0],
             "columns": self.classes.grid.shape_yx[1],
             "planes": self.classes.planes,
@@ -81,22 +82,22 @@ class Shown:
             },
             "image_coarsest": None if picture is None else picture.coarsest,
             "notice": self._picture.notice,
-            "classes": result.classes,
+            "classes": [asdict(known) for known in result.classes],
             "facts": list(self._run_facts()),
         }
 
     def _run_facts(self) -> list[tuple[str, str]]:
-        info, mpp, planes = self.result.info, self.result.mpp, self.classes.planes
-        slide, number = info.get("slide", {}), None if self.objects is None else self.number
+        record, mpp, planes = self.result.record, self.result.mpp, self.classes.planes
+        slide, number = record.slide, None if self.objects is None else self.number
         facts = [
             ("result", self.result.url),
-            ("slide", slide.get("path")),
-            ("slide size", _size(slide.get("shape"))),
+            ("slide", slide.path),
+            ("slide size", _size(slide.shape)),
             ("class map", _size([*([planes] if planes > 1 else []), *self.classes.grid.shape_yx, 1])),
             ("pixel", None if mpp is None else f"{mpp:.4g} µm"),
-            ("model", info.get("model", {}).get("name")),
-            ("computed in", f"{info['seconds']:,.1f} s" if "seconds" in info else None),
-            ("slideseg", info.get("version")),
+            ("model", record.model.name),
+            ("computed in", None if record.seconds is None else f"{record.seconds:,.1f} s"),
+            ("slideseg", record.version),
             ("objects", None if number is None else f"{number:,}"),
         ]
         return [(name, str(value)) for name, value in facts if value]
@@ -108,7 +109,7 @@ class Shown:
             ResultError: if the table is missing or damaged.
         """
         if self._sums is None:
-            ids = {one["name"]: one["id"] for one in self.result.classes}
+            ids = {known.name: known.id for known in self.result.classes}
             self._sums = [{"id": ids[one["class"]], **one} for one in self.result.object_counts() or []]
         return self._sums
 
@@ -141,5 +142,5 @@ def _name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _size(shape: list[int] | None) -> str | None:
-    return None if shape is None else " x ".join(f"{side:,}" for side in shape[:-1]) + " px"
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(f"{side:,}" for side in shape[:-1]) + " px"

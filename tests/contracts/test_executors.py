@@ -1,4 +1,4 @@
-"""The contract that every executor keeps (slideseg/executors/base.py), in this process and on Ray."""
+"""The contract that every executor keeps (slideseg/tasks/base.py), in this process and on Ray."""
 
 import functools
 import socket
@@ -6,23 +6,25 @@ import threading
 
 import pytest
 
+from slideseg.arrays.graphs import GraphExecutor
 from slideseg.errors import ClusterError, RunError
 from slideseg.tasks.base import STRIKES, Done, Failed
-from slideseg.tasks.ray import RayExecutor, check_address, connected
-from slideseg.tasks.serial import SerialExecutor
+from slideseg.tasks.in_process import InProcessExecutor
+from slideseg.tasks.ray import RayExecutor, check_address
+from slideseg.tasks.run_shards import run_shards
 from slideseg.testing.workers import ScriptedWorker
 
 
 @pytest.fixture(scope="module")
 def ray_executor():
     """An executor that finds Ray started: each run would start its own, for seconds."""
-    with connected(2, None):
-        yield RayExecutor(2)
+    with RayExecutor(2) as started:
+        yield started
 
 
 @pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def executor(request):
-    return SerialExecutor() if request.param == "serial" else request.getfixturevalue("ray_executor")
+    return InProcessExecutor() if request.param == "serial" else request.getfixturevalue("ray_executor")
 
 
 def attempts(folder, task):
@@ -70,7 +72,7 @@ def test_leaving_early_stops_the_work(executor, tmp_path):
 def test_the_serial_executor_works_in_this_process_without_spare_threads(tmp_path):
     before = threading.active_count()
     worker = functools.partial(ScriptedWorker, str(tmp_path), seconds=0.01)
-    for _ in SerialExecutor().run(worker, range(6)):
+    for _ in InProcessExecutor().run(worker, range(6)):
         assert threading.active_count() - before <= 2
     assert (tmp_path / "closed").exists()
 
@@ -108,3 +110,54 @@ def test_an_address_where_nothing_listens_is_refused():
         port = free.getsockname()[1]
     with pytest.raises(ClusterError, match="no Ray cluster answers"):
         check_address(f"127.0.0.1:{port}")
+
+
+def test_light_work_is_done_like_any_other(executor, tmp_path):
+    worker = functools.partial(ScriptedWorker, str(tmp_path), bad=(3,))
+
+    events = {event.task: event for event in executor.run(worker, range(20), light=True)}
+
+    assert set(events) == set(range(20))
+    assert events[3] == Failed(3, "tile 3 is damaged")
+
+
+def test_every_result_is_watched_and_the_first_failure_ends_the_loop(executor, tmp_path):
+    watched = []
+    run_shards(functools.partial(ScriptedWorker, str(tmp_path)), [3, 4, 8], executor, watch=watched.append)
+    assert sorted(watched) == [30, 40, 80]
+
+    worker = functools.partial(ScriptedWorker, str(tmp_path), bad=(2,))
+    with pytest.raises(RunError, match=r"shard 2 failed: tile 2 is damaged .*the same command again"):
+        run_shards(worker, range(200), executor)
+    assert attempts(tmp_path, 199) == 0
+
+
+def test_failures_may_be_collected_and_what_a_watcher_raises_ends_the_loop(executor, tmp_path):
+    failed = []
+    run_shards(functools.partial(ScriptedWorker, str(tmp_path), bad=(2, 5)), range(9), executor, on_failure=failed.append)
+    assert sorted(failure.task for failure in failed) == [2, 5]
+
+    def refuse(result):
+        raise RunError(f"told of {result}")
+
+    with pytest.raises(RunError, match="told of"):
+        run_shards(functools.partial(ScriptedWorker, str(tmp_path)), range(10, 300), executor, watch=refuse)
+    assert attempts(tmp_path, 299) == 0
+
+
+def test_no_shards_start_nothing(monkeypatch):
+    monkeypatch.setattr("slideseg.tasks.ray.connected", None)
+    with RayExecutor(2) as executor:
+        run_shards(None, [], executor)
+
+
+@pytest.mark.parametrize("broken", [(), (7,)])
+def test_graphs_run_where_the_executor_does_and_raise_what_a_task_raised(executor, tmp_path, broken):
+    graphs, worker = GraphExecutor(executor), functools.partial(ScriptedWorker, str(tmp_path), broken=broken)
+    if broken:
+        with pytest.raises(RunError, match=r"^the disk is full at 7$"):
+            run_shards(worker, range(12), graphs, light=True)
+        return
+    watched = []
+    run_shards(worker, range(12), graphs, watch=watched.append, light=True)
+    assert watched == [10 * task for task in range(12)]

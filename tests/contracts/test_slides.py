@@ -105,7 +105,7 @@ MADE = {
     "array": lambda _: ArraySlide(RGB, mpp=0.25),
     "pattern": lambda _: PatternSlide((300, 200)),
     "resampled": lambda _: ResampledSlide(ArraySlide(RGB, mpp=0.25), 0, 1.7),
-    "chunked": lambda t: open_slide(chunk_slide(open_slide(picture(t, "image.png")), str(t / "copy.zarr"), 2)),
+    "chunked": lambda t: open_slide(chunk_slide(open_slide(picture(t, "image.png")), str(t / "copy.zarr"))),
 }
 REAL = [
     "wsi/aperio/CMU-1-Small-Region.svs",

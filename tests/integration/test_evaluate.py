@@ -62,7 +62,7 @@ def test_a_result_is_brought_to_the_truths_resolution(coarse, truth_of):
     assert list(done.report) == ["status", "error", "metrics", "images", "notes", "unmatched"]
     semantic = done.report["metrics"]["semantic"]
     assert semantic["pixel_accuracy"] == semantic["dice"] == semantic["iou_pooled"] == 1
-    assert [one["name"] for one in semantic["classes"]] == [one["name"] for one in slideseg.open_result(coarse).classes]
+    assert [one["name"] for one in semantic["classes"]] == [known.name for known in slideseg.open_result(coarse).classes]
     assert set(done.report["metrics"]["isbi"]) == {"pixel_error", "rand_error", "warping_error", "v_rand", "v_info"}
     assert set(done.report["metrics"]["instances"]) == {"f1", "ap", "aji", "pq", "sq", "rq", "predicted", "truth"}
     assert done.report["images"] == [{"name": "a", **{k: v for k, v in done.report["images"][0].items() if k != "name"}}]

@@ -24,13 +24,11 @@ from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
+from slideseg.testing.records import made_classes, made_record
+from slideseg.testing.slides import Opened
 
-CLASSES = (
-    {"id": 0, "name": "background", "color": "#000000"},
-    {"id": 1, "name": "nucleus", "color": "#ff8000"},
-    {"id": 2, "name": "stroma", "color": "#0080ff"},
-)
-RECORD = {"status": "running", "run": {"a": 1}}
+CLASSES = made_classes("background", "nucleus", "stroma")
+RECORD = made_record(classes=CLASSES)
 
 
 class Stack(ArraySlide):
@@ -59,7 +57,7 @@ def make(path: Path, axis: str | None, mpp: float | None, *, image: bool = True,
         write_pyramid(url, layout.probability(), "mean", layout.levels)
     if image:
         slide = (Stack if axis == "t" else ArraySlide)(image_of(planes), mpp)
-        write_overview(url, slide, layout, long_side=600)
+        write_overview(url, Opened(slide), layout, long_side=600)
     commit(url, layout, RECORD)
     return url
 
@@ -134,7 +132,7 @@ def test_the_result_knows_itself(case):
     url, axis, mpp = case
     result = open_result(url)
     assert result.mpp == mpp
-    assert result.classes == list(CLASSES)
+    assert result.classes == CLASSES
     assert result.info["status"] == "complete"
     assert (result.objects, result.table) == (None, None)
     assert [level.shape[-2:] for level in result.image] == [(350, 550), (175, 275), (88, 138)]

@@ -14,10 +14,10 @@ from PIL import Image
 
 import slideseg
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import Rules
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass
+from slideseg.model.objects import ObjectRules
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
@@ -135,7 +135,7 @@ def test_objects_by_other_rules_are_refused_before_any_work(image, grey_model, t
     )
     assert contents(out) == before
     replaced = run_slideseg(*arguments(image, grey_model, out, "--objects", "--overwrite"))
-    assert replaced.slide["objects"] == label_image(class_map(out), Rules((1,))).max()
+    assert replaced.slide["objects"] == label_image(class_map(out), ObjectRules((1,))).max()
 
 
 def test_what_can_not_be_done_is_refused_before_anything_is_written(image, grey_model, tmp_path):
@@ -159,9 +159,9 @@ def test_what_can_not_be_done_is_refused_before_anything_is_written(image, grey_
 def test_the_plan_tells_of_objects(image, grey_model, tmp_path):
     words = arguments(image, grey_model, tmp_path / "x.zarr", "--objects", "--fill-holes", 1, "--dry-run")
     (plan,) = run_slideseg(*words).report["plans"]
-    assert plan["objects"].items() >= {"classes": [1], "border": None, "max_hole": 4, "min_area": 0}.items()
+    assert plan["objects"].items() >= {"classes": [1], "border": None, "fill_holes": 4, "min_area": 0}.items()
     text = run_slideseg(*(word for word in words if word != "--json")).out
-    assert "reach 0, connectivity 4, max_hole 4, min_area 0" in text
+    assert "reach 0, connectivity 4, fill_holes 4, min_area 0" in text
     (plan,) = run_slideseg(*arguments(image, grey_model, tmp_path / "x.zarr", "--dry-run")).report["plans"]
     assert plan["objects"] is None
 
@@ -216,5 +216,5 @@ def test_tiles_and_workers_change_no_nucleus(tissue, tmp_path):
     np.testing.assert_array_equal(objects_of(second), labels)
     assert contents(first) == contents(second)
     # The piece says no resolution, so the pixels are those of the model's own advice.
-    advised = Rules((1,), split=10, border=2, reach=6, max_hole=100, min_area=60)
+    advised = ObjectRules((1,), split=10, border=2, grow=6, fill_holes=100, min_area=60)
     np.testing.assert_array_equal(label_image(class_map(first), advised), labels)

@@ -21,6 +21,8 @@ from slideseg.result.overview import write_overview
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
+from slideseg.testing.records import made_record, made_slide
+from slideseg.testing.slides import Opened
 from tests.made_results import CLASSES, blobs
 
 SHAPE = (700, 1100)
@@ -33,7 +35,7 @@ def result(request, tmp_path_factory):
     url = str(tmp_path_factory.mktemp("readers") / "x.zarr")
     planes, axis = (1, None) if request.param == "image" else (2, "z")
     layout = ResultLayout(ShardGrid(SHAPE, planes, 512), axis, CLASSES, 3, 0.5, "a slide")
-    record = {"status": "running", "run": {}, "slide": {"path": "a slide.tif", "shape": [*SHAPE, 3], "level": 0}}
+    record = made_record(slide=made_slide("a slide.tif", shape=(*SHAPE, 3)), classes=CLASSES)
     create_result(url, layout, record, overwrite=False)
     shards, class_map = ShardStore(url, layout), np.stack([blobs(SHAPE, seed) for seed in range(planes)])
     random = np.random.default_rng(0)
@@ -43,7 +45,7 @@ def result(request, tmp_path_factory):
     write_pyramid(url, layout.segmentation(), "mode", layout.levels)
     write_pyramid(url, layout.probability(), "mean", layout.levels)
     if axis is None:
-        write_overview(url, ArraySlide(random.integers(0, 256, (*SHAPE, 3)).astype(np.uint8)), layout)
+        write_overview(url, Opened(ArraySlide(random.integers(0, 256, (*SHAPE, 3)).astype(np.uint8))), layout)
     commit(url, layout, record)
     slideseg.objects(url)
     return url, class_map if axis else class_map[0]

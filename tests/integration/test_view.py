@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not any(map(shutil.which, NAMES)), reason="no Ch
 SIZE = (900, 700)
 SHAPE = (600, 900)
 LOADED_S = 120
-ORANGE, BLUE = (tuple(bytes.fromhex(one["color"][1:])) for one in CLASSES[1:])
+ORANGE, BLUE = (tuple(bytes.fromhex(known.color[1:])) for known in CLASSES[1:])
 GREY = 200
 NEAR = 4
 SETTLED = "window.slideseg && window.slideseg.settled()"

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from slideseg.instances.labelling.paint import id_type, label_image
-from slideseg.instances.labelling.rules import Rules
+from slideseg.model.objects import ObjectRules
 
 UNSEEN = 10**9
 SIDES = (1, 2, 3, 5, 8, 64)
@@ -30,7 +30,7 @@ def in_raster_order(labels: np.ndarray) -> np.ndarray:
     return lookup[labels]
 
 
-def whole(class_map: np.ndarray, rules: Rules) -> np.ndarray:
+def whole(class_map: np.ndarray, rules: ObjectRules) -> np.ndarray:
     """Return the objects of a whole image, by scipy and by windows around its pixels."""
     labels, seeds = np.zeros(class_map.shape, np.int64), numbers(class_map.shape)
     for class_id in rules.classes:
@@ -41,8 +41,8 @@ def whole(class_map: np.ndarray, rules: Rules) -> np.ndarray:
             seeds[mask] = own[mask]
         labels[found > 0] = found[found > 0] + labels.max()
     if rules.border is not None:
-        labels, _ = grown(labels, seeds, class_map == rules.border, rules.reach, rules.connectivity)
-    if rules.max_hole:
+        labels, _ = grown(labels, seeds, class_map == rules.border, rules.grow, rules.connectivity)
+    if rules.fill_holes:
         labels = filled(labels, rules)
     areas = np.bincount(labels.ravel())
     labels[areas[labels] < rules.min_area] = 0
@@ -53,7 +53,7 @@ def numbers(shape: tuple[int, int]) -> np.ndarray:
     return np.arange(shape[0] * shape[1]).reshape(shape)
 
 
-def parted(mask: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+def parted(mask: np.ndarray, rules: ObjectRules) -> tuple[np.ndarray, np.ndarray]:
     """Return the objects of a class (its peaks, what grows to them, and what is far from all) and each pixel's seed."""
     around = structure(rules.connectivity)
     middles, number = ndimage.label(peaks_of(mask, rules.split), around)
@@ -92,7 +92,7 @@ def grown(
     return np.where(seeds < UNSEEN, labels.ravel()[np.minimum(seeds, labels.size - 1)], 0), seeds
 
 
-def filled(labels: np.ndarray, rules: Rules) -> np.ndarray:
+def filled(labels: np.ndarray, rules: ObjectRules) -> np.ndarray:
     around = structure(12 - rules.connectivity)
     holes, number = ndimage.label(labels == 0, around)
     at_edge = {*holes[0], *holes[-1], *holes[:, 0], *holes[:, -1]}
@@ -100,7 +100,7 @@ def filled(labels: np.ndarray, rules: Rules) -> np.ndarray:
     for hole in set(range(1, number + 1)) - at_edge:
         inside = holes == hole
         owners = set(labels[ndimage.binary_dilation(inside, around) & ~inside])
-        if inside.sum() <= rules.max_hole and len(owners) == 1:
+        if inside.sum() <= rules.fill_holes and len(owners) == 1:
             out[inside] = owners.pop()
     return out
 
@@ -151,24 +151,24 @@ masks = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from([0, 0, 1, 1, 2, 3])
 )
 connectivities = st.sampled_from([4, 8])
-plain = st.builds(Rules, st.sampled_from([(1,), (1, 2, 3)]), connectivity=connectivities)
+plain = st.builds(ObjectRules, st.sampled_from([(1,), (1, 2, 3)]), connectivity=connectivities)
 rules_of_all_kinds = st.builds(
-    Rules,
+    ObjectRules,
     classes=st.sampled_from([(1,), (1, 3)]),
     split=st.sampled_from([0, 0, 1, 2]),
     border=st.sampled_from([None, 2]),
-    reach=st.integers(0, 4),
+    grow=st.integers(0, 4),
     connectivity=connectivities,
-    max_hole=st.sampled_from([0, 1, 2, 6, 100]),
+    fill_holes=st.sampled_from([0, 1, 2, 6, 100]),
     min_area=st.sampled_from([0, 2, 6]),
 )
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("connectivity", [4, 8])
-@pytest.mark.parametrize("max_hole", [0, 50])
-def test_shapes_that_wind_through_shards(name, connectivity, max_hole):
-    rules = Rules((1, 2, 3), connectivity=connectivity, max_hole=max_hole)
+@pytest.mark.parametrize("fill_holes", [0, 50])
+def test_shapes_that_wind_through_shards(name, connectivity, fill_holes):
+    rules = ObjectRules((1, 2, 3), connectivity=connectivity, fill_holes=fill_holes)
     want = whole(SHAPES[name], rules)
     for side in (*SIDES, 7, 16):
         np.testing.assert_array_equal(label_image(SHAPES[name], rules, side), want)
@@ -182,10 +182,10 @@ def test_objects_of_any_mask_are_those_of_the_whole_image(class_map, rules, side
 
 @settings(max_examples=120, deadline=None)
 @given(masks, rules_of_all_kinds, st.sampled_from(SIDES))
-@example(np.array([[1, 0], [0, 1]], np.uint8), Rules((1,), connectivity=8), 1)
-@example(np.array([[0, 1], [1, 0]], np.uint8), Rules((1,), connectivity=8), 1)
-@example(np.array([[1, 2, 2, 2, 2, 1]], np.uint8), Rules((1,), border=2, reach=4), 2)
-@example(np.array([[0] * 4] * 3 + [[2, 0, 0, 1], [1, 0, 0, 1]], np.uint8), Rules((1,), border=2, reach=1), 4)
+@example(np.array([[1, 0], [0, 1]], np.uint8), ObjectRules((1,), connectivity=8), 1)
+@example(np.array([[0, 1], [1, 0]], np.uint8), ObjectRules((1,), connectivity=8), 1)
+@example(np.array([[1, 2, 2, 2, 2, 1]], np.uint8), ObjectRules((1,), border=2, grow=4), 2)
+@example(np.array([[0] * 4] * 3 + [[2, 0, 0, 1], [1, 0, 0, 1]], np.uint8), ObjectRules((1,), border=2, grow=1), 4)
 def test_growing_filling_and_removing_too(class_map, rules, side):
     np.testing.assert_array_equal(label_image(class_map, rules, side), whole(class_map, rules))
 
@@ -214,8 +214,8 @@ def test_touching_disks_are_parted_at_their_necks_for_any_shards():
     disks = [(20, 12, 11), (20, 32, 11), (20, 52, 11), (20, 90, 17)]
     class_map = np.max([(y - j) ** 2 + (x - i) ** 2 < r * r for j, i, r in disks], axis=0).astype(np.uint8)
     class_map[19:22, 60:110] = 1  # a bridge
-    assert label_image(class_map, Rules((1,))).max() == 1
-    rules = Rules((1,), split=6)
+    assert label_image(class_map, ObjectRules((1,))).max() == 1
+    rules = ObjectRules((1,), split=6)
     labels = label_image(class_map, rules)
     assert len({labels[j, i] for j, i, _ in disks}) == 4
     assert set(np.unique(labels[class_map > 0])) == set(range(1, labels.max() + 1)), "every pixel stays in an object"
@@ -226,39 +226,39 @@ def test_touching_disks_are_parted_at_their_necks_for_any_shards():
 def test_what_no_peak_reaches_is_an_object_of_its_own():
     y, x = np.indices((41, 400))
     cone = (np.abs(y - 20) <= x / 20).astype(np.uint8)
-    labels = label_image(cone, Rules((1,), split=2))
+    labels = label_image(cone, ObjectRules((1,), split=2))
     assert labels[20, 399] != labels[20, 0] != 0
     for side in (9, 40):
-        np.testing.assert_array_equal(label_image(cone, Rules((1,), split=2), side), labels)
+        np.testing.assert_array_equal(label_image(cone, ObjectRules((1,), split=2), side), labels)
 
 
 def test_parting_never_joins_classes():
     class_map = np.ones((20, 30), np.uint8)
     class_map[:, 15:] = 3
-    labels = label_image(class_map, Rules((1, 3), split=3), 7)
+    labels = label_image(class_map, ObjectRules((1, 3), split=3), 7)
     assert labels.max() == 2
     np.testing.assert_array_equal(labels == 2, class_map == 3)
 
 
 def test_ids_have_64_bits_where_32_are_too_few():
-    assert label_image(checkerboard(4), Rules((1,))).dtype == np.uint32
+    assert label_image(checkerboard(4), ObjectRules((1,))).dtype == np.uint32
     assert (id_type(0), id_type(2**32 - 1), id_type(2**32)) == ("uint32", "uint32", "uint64")
 
 
 def test_an_object_grows_no_farther_than_its_reach_and_never_across_background():
     class_map = np.array([[1, 2, 2, 2, 0, 2, 1]], np.uint8)
-    assert label_image(class_map, Rules((1,), border=2, reach=2)).tolist() == [[1, 1, 1, 0, 0, 2, 2]]
+    assert label_image(class_map, ObjectRules((1,), border=2, grow=2)).tolist() == [[1, 1, 1, 0, 0, 2, 2]]
 
 
 def test_between_two_objects_as_near_the_first_in_raster_order_gets_the_pixel():
     class_map = np.array([[0, 1, 0], [1, 2, 0]], np.uint8)
-    assert label_image(class_map, Rules((1,), border=2, reach=1)).tolist() == [[0, 1, 0], [2, 1, 0]]
-    assert label_image(np.array([[1, 2, 1]], np.uint8), Rules((1,), border=2, reach=9), 1).tolist() == [[1, 1, 2]]
+    assert label_image(class_map, ObjectRules((1,), border=2, grow=1)).tolist() == [[0, 1, 0], [2, 1, 0]]
+    assert label_image(np.array([[1, 2, 1]], np.uint8), ObjectRules((1,), border=2, grow=9), 1).tolist() == [[1, 1, 2]]
 
 
 def test_a_hole_between_several_objects_or_at_the_edge_stays():
     ring = np.pad(np.zeros((1, 1), np.uint8), 1, constant_values=1)
-    rules = Rules((1, 3), max_hole=5)
+    rules = ObjectRules((1, 3), fill_holes=5)
     assert label_image(ring, rules, 1).tolist() == [[1, 1, 1]] * 3
     shared = ring.copy()
     shared[:, 2] = 3

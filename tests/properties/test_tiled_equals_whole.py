@@ -3,8 +3,6 @@
 The reference is the one that users can compute themselves: ``module(preprocess(numpy.pad(image, P, "reflect")))``, cropped.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,11 @@ from hypothesis import strategies as st
 
 from slideseg.model.config import UNetConfig
 from slideseg.prediction.in_memory import segment
-from slideseg.prediction.job import Job, Source
+from slideseg.prediction.job import Tiling
 from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box
-from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
 
 CONFIGS = {
@@ -56,15 +53,13 @@ def whole(model, image):
     return logits.argmax(0).numpy().astype(np.uint8), torch.softmax(logits, 0).numpy()
 
 
-def job_of(model, shape_yx, core, **changes):
-    grid = ShardGrid(shape_yx, 1, 1024)
-    job = Job(Source("", 0, 1.0), "", "", grid, core * model.stride, 1, None, probabilities=True)
-    return replace(job, **changes)
+def tiling_of(model, core, batch=1):
+    return Tiling(core * model.stride, batch, probabilities=True)
 
 
-def tiled(model, image, job, origin=0):
+def tiled(model, image, tiling, origin=0):
     """Segment an image in shards of a few strides, so that seams are everywhere."""
-    slide, segmenter = ArraySlide(image), Segmenter(model, job)
+    slide, segmenter = ArraySlide(image), Segmenter(model, tiling)
     ids = np.zeros(image.shape[:2], np.uint8)
     probabilities = np.zeros((model.info.config.out_channels, *image.shape[:2]), np.uint8)
     shards = Box.of_shape(image.shape[:2]).split(24 * model.stride, 24 * model.stride)
@@ -93,7 +88,7 @@ def test_tiles_equal_the_whole_image(model, shape_yx, core, batch, threads, flat
     ids, probabilities = whole(model, image)
     torch.set_num_threads(threads)
 
-    got_ids, got_probabilities = tiled(model, image, job_of(model, shape_yx, core, batch=batch))
+    got_ids, got_probabilities = tiled(model, image, tiling_of(model, core, batch=batch))
 
     np.testing.assert_array_equal(got_ids, ids)
     assert np.abs(got_probabilities - 255 * probabilities).max() <= 0.5 + 255e-5
@@ -103,7 +98,7 @@ def test_tiles_equal_the_whole_image(model, shape_yx, core, batch, threads, flat
 @given(shape_yx=st.tuples(st.integers(1, 120), st.integers(1, 120)), cores=st.tuples(st.integers(1, 9), st.integers(10, 20)))
 def test_probabilities_are_the_same_bytes_for_any_tile(model, shape_yx, cores):
     image = picture(shape_yx, model.info.input.channels, 5)
-    results = [tiled(model, image, job_of(model, shape_yx, core))[1] for core in cores]
+    results = [tiled(model, image, tiling_of(model, core))[1] for core in cores]
 
     np.testing.assert_array_equal(*results)
 
@@ -119,8 +114,8 @@ def test_segment_in_memory_equals_the_whole_image_for_other_dtypes(model, dtype)
 def test_a_halo_one_stride_too_small_is_noticed(model):
     """Cut one stride off every tile's margin and put the edge's pixels there instead: the result changes."""
     image = picture((100, 100), model.info.input.channels, 7)
-    job = job_of(model, (100, 100), 3)
-    segmenter = Segmenter(model, job)
+    tiling = tiling_of(model, 3)
+    segmenter = Segmenter(model, tiling)
     cut = segmenter.margin - (model.halo - model.stride)
     forward = segmenter._logits
     segmenter._logits = lambda tiles: forward(
@@ -130,15 +125,15 @@ def test_a_halo_one_stride_too_small_is_noticed(model):
     got = segmenter(read_mirrored(ArraySlide(image), segmenter.read_box(box)), box)
 
     assert 0 < cut <= model.stride
-    assert (got.probabilities != tiled(model, image, job)[1]).any()
+    assert (got.probabilities != tiled(model, image, tiling)[1]).any()
 
 
 def test_an_origin_off_the_pooling_grid_is_noticed(model):
     image = picture((130, 130), model.info.input.channels, 8)
     off = model.stride // 2
-    segmenter = Segmenter(model, job_of(model, (130, 130), 4))
+    segmenter = Segmenter(model, tiling_of(model, 4))
     box = Box(off, off, off + 4 * model.stride, off + 4 * model.stride)
     pixels = read_mirrored(ArraySlide(image), box.grow(segmenter.margin))
     ids = segmenter._forward([pixels])[0][1]
 
-    assert (ids != tiled(model, image, job_of(model, (130, 130), 4))[1][:, *box.slices]).any()
+    assert (ids != tiled(model, image, tiling_of(model, 4))[1][:, *box.slices]).any()

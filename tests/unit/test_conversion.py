@@ -80,8 +80,8 @@ def test_an_interrupted_conversion_goes_on(slide, tmp_path, monkeypatch):
     assert "ome" not in zarr.open_group(str(tmp_path / "x.zarr"), mode="r").attrs
     monkeypatch.setattr(arrays, "write_key", arrays_write)
     copied = []
-    original = conversion._copy_shard
-    monkeypatch.setattr(conversion, "_copy_shard", lambda *args: (copied.append(args[-1]), original(*args)))
+    original = conversion.ShardCopier.__call__
+    monkeypatch.setattr(conversion.ShardCopier, "__call__", lambda *args: (copied.append(args[-1]), original(*args)))
     convert(slide, tmp_path / "x.zarr", workers=1)
     assert len(copied) == 3
     group = zarr.open_group(str(tmp_path / "x.zarr"), mode="r")

@@ -16,11 +16,13 @@ from slideseg.result.result import is_result, open_result
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
+from slideseg.testing.records import made_classes, made_record
+from slideseg.testing.slides import Opened
 from slideseg.verification import discard_damage, verify
 
-CLASSES = ({"id": 0, "name": "background", "color": "#000000"}, {"id": 1, "name": "nucleus", "color": "#ff8000"})
+CLASSES = made_classes("background", "nucleus")
 LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, 0.5, "a slide")
-RECORD = {"status": "running", "run": {"a": 1}}
+RECORD = made_record(classes=CLASSES)
 LABELS = np.random.default_rng(0).integers(0, 2, (600, 900)).astype(np.uint8)
 
 
@@ -35,7 +37,7 @@ def compute(url: str, *, finish: bool = True) -> None:
     if finish:
         write_pyramid(url, LAYOUT.segmentation(), "mode", LAYOUT.levels)
         write_pyramid(url, LAYOUT.probability(), "mean", LAYOUT.levels)
-        write_overview(url, ArraySlide(np.stack([LABELS] * 3, axis=-1)), LAYOUT)
+        write_overview(url, Opened(ArraySlide(np.stack([LABELS] * 3, axis=-1))), LAYOUT)
         commit(url, LAYOUT, RECORD)
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.instances.labelling.paint import label_image
+from slideseg.instances.labelling.rules import halo_of
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
-    from slideseg.instances.labelling.rules import Rules
+    from slideseg.model.objects import ObjectRules
 
 
-def compare_window(class_map: np.ndarray, labels: np.ndarray, rules: Rules, window: Box, image: Box) -> tuple[int, int]:
+def compare_window(class_map: np.ndarray, labels: np.ndarray, rules: ObjectRules, window: Box, image: Box) -> tuple[int, int]:
     """Return how many whole objects a window has, and how many of them, found or stored, have no equal on the other side.
 
     An object is whole where it stays clear of the window's edge, unless that is the image's, by so much that nothing behind
@@ -26,7 +27,7 @@ def compare_window(class_map: np.ndarray, labels: np.ndarray, rules: Rules, wind
         window: where it lies.
         image: the whole image.
     """
-    clear = _clear(window, image, 2 * rules.halo + 1)
+    clear = _clear(window, image, 2 * halo_of(rules) + 1)
     stored, found = _whole(labels, clear), _whole(label_image(class_map, rules), clear)
     both = np.unique(np.stack([stored[(stored > 0) | (found > 0)], found[(stored > 0) | (found > 0)]]), axis=1)
     alone = [np.unique(side, return_counts=True) for side in both]

@@ -12,8 +12,8 @@ from slideseg.instances.labelling.split import STEPS, find_peaks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from slideseg.instances.labelling.rules import Rules
     from slideseg.instances.labelling.runs import Ints
+    from slideseg.model.objects import ObjectRules
 
 NONE = np.iinfo(np.int64).max
 """More than any number of a pixel."""
@@ -35,12 +35,12 @@ class Seeded:
     """For each of them the pixel of the core that it belongs to."""
 
 
-def seed_objects(class_map: np.ndarray, rules: Rules) -> Seeded:
+def seed_objects(class_map: np.ndarray, rules: ObjectRules) -> Seeded:
     """Return where objects start and where they grow to.
 
     A pixel belongs to the nearest pixel of the core, by steps from pixel to pixel; of several as near to the first in raster
-    order. With `Rules.split` the core is the peaks and they grow within their class first. Then all grow into the border.
-    Right for pixels that are `Rules.halo` away from the edge of ``class_map`` (or where that is the image's own).
+    order. With `ObjectRules.split` the core is the peaks and they grow within their class first. Then all grow into the border.
+    Right for pixels that are `halo_of` away from the edge of ``class_map`` (or where that is the image's own).
     """
     inside = of_classes(class_map, rules.classes)
     if not rules.split and rules.border is None:
@@ -54,7 +54,7 @@ def seed_objects(class_map: np.ndarray, rules: Rules) -> Seeded:
         core = np.where(peaks | ~field.seen, inside, np.uint8(0))
     if rules.border is not None:
         field.start((inside > 0) & ~field.seen)
-        field.grow(class_map == rules.border, rules.reach)
+        field.grow(class_map == rules.border, rules.grow)
     return Seeded(core, *field.grown())
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from slideseg.instances.labelling.parts import Line, ShardParts
-    from slideseg.instances.labelling.rules import Place, Rules
+    from slideseg.instances.labelling.rules import Place
+    from slideseg.model.objects import ObjectRules
 
 Strip = list[tuple["Place", "ShardParts"]]
 """A row of shards, left to right."""
@@ -94,7 +95,7 @@ class _SeamLine:
 class Join:
     """Gathers the parts of all shards, strip by strip."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: ObjectRules) -> None:
         self._rules = rules
         self._first: list[Ints] = []
         self._area: list[Ints] = []
@@ -161,7 +162,7 @@ class Join:
             same = (one.key == other.key) | (one.key == other.pixel) | (one.pixel == other.key)
             same &= (one.part > 0) & (other.part > 0)
             self._same.add(one.part[same], other.part[same])
-        if self._rules.max_hole and (not aslant or DUAL[self._rules.connectivity] == 8):
+        if self._rules.fill_holes and (not aslant or DUAL[self._rules.connectivity] == 8):
             same = (one.part < 0) & (other.part < 0)
             self._same_hole.add(-one.part[same], -other.part[same])
             for hole, part in ((one.part, other.part), (other.part, one.part)):
@@ -192,7 +193,7 @@ class Join:
         area = _concatenated(self._hole_area)
         number, of_hole = components(area.size, *(pairs - 1 for pairs in self._same_hole.arrays))
         size = np.bincount(of_hole, area, number).astype(np.int64)
-        is_open = size > self._rules.max_hole
+        is_open = size > self._rules.fill_holes
         is_open[of_hole[_concatenated(self._open) - 1]] = True
         hole, part = (pairs - 1 for pairs in self._touching.arrays)
         owner = np.where(is_open, -1, _only(of_hole[hole], of_part[part], number))
@@ -287,7 +288,7 @@ def _rank_in(rows: Ints) -> Ints:
     return np.arange(rows.size) - np.searchsorted(rows, rows)
 
 
-def join_strips(strips: Callable[[], Iterable[Strip]], rules: Rules) -> Joined:
+def join_strips(strips: Callable[[], Iterable[Strip]], rules: ObjectRules) -> Joined:
     """Join the parts of all strips."""
     join = Join(rules)
     for strip in strips():

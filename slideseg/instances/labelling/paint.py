@@ -8,15 +8,15 @@ import numpy as np
 
 from slideseg.instances.labelling.join import join_strips
 from slideseg.instances.labelling.parts import OPEN, find_parts
-from slideseg.instances.labelling.rules import Place
+from slideseg.instances.labelling.rules import Place, halo_of
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 
 if TYPE_CHECKING:
     from slideseg.instances.labelling.join import Assignment
     from slideseg.instances.labelling.parts import Holes, LocalParts
-    from slideseg.instances.labelling.rules import Rules
     from slideseg.instances.labelling.runs import Ints
+    from slideseg.model.objects import ObjectRules
 
 MOST_IN_32 = 2**32 - 1
 """The largest id that a uint32 holds."""
@@ -67,7 +67,7 @@ def _fill_of(holes: Holes, ids: Ints, assignment: Assignment) -> Ints:
     return fill
 
 
-def label_image(class_map: np.ndarray, rules: Rules, side: int | None = None) -> np.ndarray:
+def label_image(class_map: np.ndarray, rules: ObjectRules, side: int | None = None) -> np.ndarray:
     """Return the labels of an image (y, x) or a stack (z, y, x) in memory, computed in shards of ``side`` pixels.
 
     Objects have the ids 1, 2, ... in raster order of their first pixels; 0 is none. The shards don't change the labels.
@@ -87,6 +87,6 @@ def label_image(class_map: np.ndarray, rules: Rules, side: int | None = None) ->
     return labels.reshape(class_map.shape)
 
 
-def _parts_of(stack: np.ndarray, place: Place, rules: Rules) -> LocalParts:
-    seen = place.box.grow(rules.halo).intersect(Box.of_shape(place.shape_yx))
+def _parts_of(stack: np.ndarray, place: Place, rules: ObjectRules) -> LocalParts:
+    seen = place.box.grow(halo_of(rules)).intersect(Box.of_shape(place.shape_yx))
     return find_parts(stack[place.plane][seen.slices], place.box.relative_to(seen), place, rules)

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.instances.labelling.growth import NONE, seed_objects
-from slideseg.instances.labelling.rules import DUAL, Place, Rules
+from slideseg.instances.labelling.rules import DUAL, Place
 from slideseg.instances.labelling.runs import Ints, Runs, join_runs, pairs_below, runs_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from slideseg.instances.labelling.growth import Seeded
+    from slideseg.model.objects import ObjectRules
     from slideseg.space.box import Box
 
 OPEN = 1
@@ -171,11 +172,11 @@ EMPTY: Ints = np.empty(0, np.int64)
 """No numbers."""
 
 
-def find_parts(class_map: np.ndarray, inner: Box, place: Place, rules: Rules) -> LocalParts:
+def find_parts(class_map: np.ndarray, inner: Box, place: Place, rules: ObjectRules) -> LocalParts:
     """Find the parts of a shard.
 
     Args:
-        class_map: class ids (y, x) of the shard and what there is of the image within `Rules.halo` around it.
+        class_map: class ids (y, x) of the shard and what there is of the image within `halo_of` around it.
         inner: the shard's box in ``class_map``.
         place: where the shard lies.
         rules: what an object is.
@@ -228,7 +229,7 @@ def _add_grown(labels: np.ndarray, number: int, keys: list[Ints], grown: tuple[I
     return int(foreign.size)
 
 
-def _described(runs: Runs, number: int, part: Ints, keys: list[Ints], place: Place, rules: Rules) -> LocalParts:
+def _described(runs: Runs, number: int, part: Ints, keys: list[Ints], place: Place, rules: ObjectRules) -> LocalParts:
     """Say of every part where it starts, how large it is and whether it reaches a side."""
     area = np.bincount(part, runs.length, number + 1).astype(np.int64)
     first_run = np.zeros(number + 1, np.int64)
@@ -237,7 +238,7 @@ def _described(runs: Runs, number: int, part: Ints, keys: list[Ints], place: Pla
     first = place.first + y * place.shape_yx[1] + x
     at_side = _touches_side(runs, part, number, place.inner_sides)
     side = np.where(at_side, np.cumsum(at_side), 0)
-    holes = _find_holes(runs, part, side, place, rules) if rules.max_hole else None
+    holes = _find_holes(runs, part, side, place, rules) if rules.fill_holes else None
     if holes is not None:
         area += np.bincount(holes.owner, holes.area, number + 1).astype(np.int64)
     kept = (side == 0) & (area >= rules.min_area)
@@ -257,14 +258,14 @@ def _touches_side(runs: Runs, part: Ints, number: int, sides: tuple[bool, bool, 
     return touches
 
 
-def _find_holes(runs: Runs, part: Ints, side: Ints, place: Place, rules: Rules) -> Holes:
+def _find_holes(runs: Runs, part: Ints, side: Ints, place: Place, rules: ObjectRules) -> Holes:
     number, hole = join_runs(Runs(runs.begin, (part > 0).astype(np.int64), runs.shape), part == 0, DUAL[rules.connectivity])
     area = np.bincount(hole, runs.length, number + 1).astype(np.int64)
     area[0] = 0
     inner = place.inner_sides
     at_side = _touches_side(runs, hole, number, inner)
     outer = not inner[0], not inner[1], not inner[2], not inner[3]
-    is_open = _touches_side(runs, hole, number, outer) | (area > rules.max_hole)
+    is_open = _touches_side(runs, hole, number, outer) | (area > rules.fill_holes)
     pairs = _touching(runs, part, hole, DUAL[rules.connectivity])
     low, high = _extremes(*pairs, number + 1)
     whole = np.zeros(number + 1, np.bool_)

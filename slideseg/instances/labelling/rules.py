@@ -1,64 +1,23 @@
-"""What an object is: the rules that decide the labels, and the place of a shard in the image."""
+"""How far an object's rules reach, and where a shard lies in its image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.split import reach_of
 
 if TYPE_CHECKING:
+    from slideseg.model.objects import ObjectRules
     from slideseg.space.box import Box
 
 DUAL = {4: 8, 8: 4}
 """How background is connected where objects are connected by so many neighbours: a line that parts one joins the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an object is, in pixels of the class map.
-
-    It is made in this order:
-
-    1. pixels of the same class in `classes` that touch are one object; with `split` it is parted at its necks;
-    2. pixels of the class `border` go to the nearest object, at most `reach` steps away;
-    3. holes of at most `max_hole` pixels that lie in one object are filled;
-    4. objects of less than `min_area` pixels are removed.
-    """
-
-    classes: tuple[int, ...]
-    """Ids of the classes whose pixels make objects."""
-    split: int = 0
-    """Pixels around an object's middle in which it has no other; 0 parts nothing."""
-    border: int | None = None
-    """Id of the class that objects grow into; None if they don't."""
-    reach: int = 0
-    """Steps that objects grow at most."""
-    connectivity: int = 4
-    """Neighbours that touch: 4, or 8 with those at the corners."""
-    max_hole: int = 0
-    """Pixels of the largest hole that is filled; 0 fills none."""
-    min_area: int = 0
-    """Pixels of the smallest object that stays."""
-
-    @classmethod
-    def of_record(cls, record: dict[str, Any]) -> Self:
-        """Return the rules that objects in a result say they follow.
-
-        Raises:
-            ResultError: if they are not such rules.
-        """
-        try:
-            return cls(**{**record, "classes": tuple(record["classes"])})
-        except (KeyError, TypeError) as error:
-            what = "the objects that are there follow rules that are not known here"
-            raise ResultError(explain(what, got=", ".join(record), try_="slideseg objects --overwrite")) from error
-
-    @property
-    def halo(self) -> int:
-        """Pixels around a shard that decide its labels."""
-        return reach_of(self.split) + (0 if self.border is None else self.reach)
+def halo_of(rules: ObjectRules) -> int:
+    """Return how many pixels around a shard decide its labels."""
+    return reach_of(rules.split) + (0 if rules.border is None else rules.grow)
 
 
 @dataclass(frozen=True, slots=True)

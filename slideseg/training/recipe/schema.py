@@ -18,7 +18,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.model.config import Init, UNetConfig
-from slideseg.model.info import ModelClass, ModelInput, ModelObjects
+from slideseg.model.info import ModelClass, ModelInput
+from slideseg.model.objects import ObjectRules
 from slideseg.storage.place import absolute
 from slideseg.training.data.dataset import DataConfig
 from slideseg.training.data.labels import IGNORED
@@ -244,9 +245,9 @@ class TrainConfig(Settings):
         return UNetConfig(in_channels=self.input.channels, out_channels=outputs, **fields)
 
     @property
-    def model_objects(self) -> ModelObjects:
+    def model_objects(self) -> ObjectRules:
         """How objects are best made of the model's class maps."""
-        return ModelObjects(**self.objects.model_dump())
+        return ObjectRules(**self.objects.model_dump())
 
     def model_input(self, mean: tuple[float, ...], std: tuple[float, ...]) -> ModelInput:
         """Return what the model wants to see."""

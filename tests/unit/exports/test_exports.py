@@ -23,7 +23,6 @@ from slideseg.exports.geojson import Style, features_of
 from slideseg.exports.ome_tiff import write_ome_tiff
 from slideseg.exports.run import export
 from slideseg.exports.trace import trace
-from slideseg.result.level_0 import level_0_scale
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.place import open_store
@@ -103,7 +102,7 @@ def test_one_feature_a_region_of_a_class(result, class_map, tmp_path):
     export(path, "geojson", tmp_path / "x.geojson", labels="segmentation")
     features = collection(tmp_path / "x.geojson")
     again = np.zeros(SHAPE, np.uint8)
-    names = {one["name"]: one["id"] for one in CLASSES}
+    names = {known.name: known.id for known in CLASSES}
     for feature in features:
         assert feature["properties"]["objectType"] == "annotation"
         box, inside = filled(feature, SHAPE)
@@ -133,7 +132,7 @@ def test_polygons_lie_where_the_table_says_though_the_number_of_pixels_was_round
     make_result(tmp_path / "x.zarr", blobs((292, 220)), factor=1.37, mpp=0.25 * scale, slide=slide)
     slideseg.objects(tmp_path / "x.zarr")
     opened = slideseg.open_result(tmp_path / "x.zarr")
-    assert level_0_scale(opened.info, opened.layout) == pytest.approx(scale, rel=1e-12)
+    assert opened.level_0_scale == pytest.approx(scale, rel=1e-12)
     with closing(Shown(opened)) as shown:
         assert shown.facts()["scale"] == pytest.approx(scale, rel=1e-12)
     export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")

@@ -50,7 +50,7 @@ def test_parquet_holds_the_rows_and_tells_where_they_are_from(result, rows, tmp_
     assert report.rows == len(rows) > 100
     assert (report.labels, report.features, report.bytes) == ("objects", None, (tmp_path / "x.parquet").stat().st_size)
     facts = json.loads(written.schema.metadata[b"slideseg"])
-    assert facts == {"slide": "a slide.tif", "model": "made", "mpp": 0.5}
+    assert facts == {"slide": "a slide.tif", "model": "made", "model_sha256": "", "mpp": 0.5, "version": slideseg.__version__}
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,12 @@ import slideseg
 from slideseg import verification
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.cli.info import facts_of
-from slideseg.errors import ConfigError, ModelError, ResultError
+from slideseg.errors import ConfigError, ResultError
 from slideseg.instances import run as instances
 from slideseg.instances import workers as reassembled
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import Rules
-from slideseg.instances.options import ObjectOptions, difference, model_objects, rules_of
-from slideseg.model.info import ModelObjects
+from slideseg.instances.options import ObjectOptions, first_difference, rules_for
+from slideseg.model.objects import ObjectRules
 from slideseg.result import commit as commits
 from slideseg.result import result as results
 from slideseg.result.commit import commit
@@ -33,11 +33,12 @@ from slideseg.result.layout import ResultLayout
 from slideseg.result.shards import ShardStore
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.space.grid import ShardGrid
+from slideseg.testing.records import made_classes, made_record, made_slide
 from slideseg.verification import discard_damage, verify
 from tests.integration.conftest import run_slideseg
 
 NAMES = ("background", "nucleus", "border")
-CLASSES = tuple({"id": n, "name": name, "color": "#336699"} for n, name in enumerate(NAMES))
+CLASSES = made_classes(*NAMES)
 
 
 @functools.cache
@@ -54,10 +55,10 @@ def a_class_map(shape=(700, 600), seed=0) -> np.ndarray:
     return out
 
 
-def write_result(path: Path, class_map: np.ndarray, mpp=0.5, classes=CLASSES, **facts) -> str:
+def write_result(path: Path, class_map: np.ndarray, mpp=0.5, classes=CLASSES, facts=None) -> str:
     planes, axis = (1, None) if class_map.ndim == 2 else (len(class_map), "z")
     layout = ResultLayout(ShardGrid(class_map.shape[-2:], planes, 256), axis, classes, 0, mpp, "a slide")
-    record = {"status": "running", "run": {}, **facts}
+    record = made_record(classes=classes, slide=made_slide(**(facts or {})))
     create_result(str(path), layout, record, overwrite=False)
     shards = ShardStore(str(path), layout)
     for shard in layout.grid:
@@ -87,7 +88,7 @@ def test_the_labels_are_those_of_the_whole_image(tmp_path, options):
 
     report = slideseg.objects(url, **options)
 
-    want = label_image(class_map, rules_of(list(CLASSES), 0.5, ObjectOptions(**options)))
+    want = label_image(class_map, rules_for(CLASSES, 0.5, ObjectOptions(**options)))
     np.testing.assert_array_equal(labels_of(url), want)
     assert report.number == want.max() > 20
     assert (report.computed, report.kept) == (9, 0)
@@ -113,7 +114,7 @@ def test_only_what_stays_and_lies_in_several_shards_is_across_seams(tmp_path):
     url = write_result(tmp_path / "x.zarr", class_map)
     report = slideseg.objects(url, min_area=1)
     assert (report.number, report.across_seams) == (4, 2)
-    assert slideseg.open_result(url).object_facts["sample"] == [[0, 250, 50], [0, 250, 250]]
+    assert slideseg.open_result(url).objects_record.sample == ((0, 250, 50), (0, 250, 250))
 
 
 def test_objects_that_wind_around_the_corners_of_shards_have_one_row(tmp_path):
@@ -145,7 +146,7 @@ def test_planes_of_a_stack_have_objects_of_their_own(tmp_path):
     stack = np.stack([a_class_map((300, 280), seed) for seed in range(3)])
     url = write_result(tmp_path / "x.zarr", stack)
     slideseg.objects(url)
-    np.testing.assert_array_equal(labels_of(url), label_image(stack, Rules((1,), border=2, reach=4)))
+    np.testing.assert_array_equal(labels_of(url), label_image(stack, ObjectRules((1,), border=2, grow=4)))
     found = verify(url).objects
     assert (found.different, found.table) == (0, None)
     assert found.windows == 3, "a plane is smaller than a window, and is looked at once"
@@ -226,31 +227,16 @@ def test_what_is_there_stays_where_nothing_is_said_of_others(tmp_path):
             slideseg.objects(url, **options)
     about = Path(url, "labels/objects/0/zarr.json")
     about.write_text(about.read_text().replace('"split"', '"splint"'))
-    with pytest.raises(ResultError, match=r"rules that are not known here .*--overwrite"):
+    with pytest.raises(ResultError, match=r"objects' description can't be used \(got rules\.spl.*--overwrite"):
         slideseg.objects(url)
 
 
 def test_rules_are_compared_as_the_user_says_them():
-    rules, classes = Rules((1,), border=2, reach=4), list(CLASSES)
-    assert difference({"classes": [1], "border": 2, "reach": 4}, rules, classes) is None, "what an older version didn't say"
-    there = {"classes": [1], "border": None, "reach": 4}
-    assert difference(there, rules, classes) == ("--border", "none", "border")
-    assert difference({**there, "border": 2, "max_hole": 12}, rules, classes) == ("--fill-holes", "12 pixels", "0 pixels")
-
-
-@pytest.mark.parametrize(
-    ("model", "complaint"),
-    [
-        ({"objects": {"grow": 3, "glow": 1}}, r"got glow 1, want whole pixels for grow, split, min_area, fill_holes"),
-        ({"objects": {"grow": "3"}}, "got grow '3'"),
-        ({"objects": {"split": -1}}, "got split -1"),
-        ({"objects": [1]}, "says of objects"),
-        ({"mpp": "0.5"}, "the model's microns per pixel can't be used"),
-    ],
-)
-def test_what_a_model_says_wrongly_is_one_clear_line(model, complaint):
-    with pytest.raises(ModelError, match=complaint):
-        model_objects(model, 0.5)
+    rules = ObjectRules((1,), border=2)
+    assert first_difference(rules, rules, CLASSES) is None
+    assert first_difference(replace(rules, border=None), rules, CLASSES) == ("--border", "none", "border")
+    assert first_difference(replace(rules, fill_holes=12), rules, CLASSES) == ("--fill-holes", "12 pixels", "0 pixels")
+    assert first_difference(replace(rules, classes=(1, 2)), rules, CLASSES) == ("--class", "nucleus and border", "nucleus")
 
 
 def test_objects_are_replaced_only_when_the_class_map_could_be_read(tmp_path):
@@ -302,7 +288,7 @@ def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
     assert report.bad_keys == ("labels/objects/0/c/1/1",)
     discard_damage(url, report)
     layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, 0.5, "a slide")
-    commit(url, layout, {"run": {}})
+    commit(url, layout, made_record(classes=CLASSES))
     assert names_in(url) == ["segmentation"]
     assert slideseg.objects(url).computed == 1
     assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
@@ -440,7 +426,7 @@ def test_a_damaged_description_of_objects_is_found_and_written_again(tmp_path, k
     assert report.bad_keys == (key,)
     discard_damage(url, report)
     if key == "labels/zarr.json":
-        commit(url, ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, 0.5, "a slide"), {"run": {}})
+        commit(url, ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, 0.5, "a slide"), made_record(classes=CLASSES))
     slideseg.objects(url)
     assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
 
@@ -479,12 +465,12 @@ def test_an_unfinished_result_is_refused(tmp_path):
 )
 def test_options_that_do_not_fit_are_refused(options, complaint):
     with pytest.raises(ConfigError, match=complaint):
-        rules_of(list(CLASSES), 0.5, ObjectOptions(**options))
+        rules_for(CLASSES, 0.5, ObjectOptions(**options))
 
 
 def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
     class_map = a_class_map()
-    url = write_result(tmp_path / "x.zarr", class_map, mpp=0.5, slide={"mpp": 0.25, "level": 0, "shape": [1400, 1200, 3]})
+    url = write_result(tmp_path / "x.zarr", class_map, mpp=0.5, facts={"mpp": 0.25, "shape": (1400, 1200, 3)})
     slideseg.objects(url)
     result = slideseg.open_result(url)
     table, want = result.table, regionprops(labels_of(url).astype(np.int64))
@@ -509,7 +495,7 @@ def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
 
 def test_of_a_lower_level_without_microns_lengths_are_told_in_pixels_of_level_0(tmp_path):
     slide = {"level": 1, "shape": [600, 560, 3]}
-    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)), mpp=None, slide=slide)
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)), mpp=None, facts=slide)
     slideseg.objects(url)
     table, want = slideseg.open_result(url).table, regionprops(labels_of(url).astype(np.int64))
     assert table["area_px"].to_pylist() == [one.area * 4 for one in want]
@@ -522,8 +508,7 @@ def a_slide(path: Path, shape=(700, 600, 3), dtype=np.uint8) -> tuple[np.ndarray
     image = np.random.default_rng(3).integers(0, 250, shape).astype(dtype)
     rgb = shape[-1] == 3
     tifffile.imwrite(path, image if rgb else image[..., 0], tile=(128, 128), photometric="rgb" if rgb else "minisblack")
-    facts = {"path": str(path), "fingerprint": fingerprint(path), "level": 0, "shape": list(shape)}
-    return image, {"slide": facts, "run": {"level": 0, "factor": 1.0}}
+    return image, {"path": str(path), "fingerprint": fingerprint(path), "shape": shape}
 
 
 @pytest.mark.parametrize(
@@ -532,7 +517,7 @@ def a_slide(path: Path, shape=(700, 600, 3), dtype=np.uint8) -> tuple[np.ndarray
 )
 def test_the_table_has_the_means_of_the_slides_channels(tmp_path, shape, dtype, names):
     image, facts = a_slide(tmp_path / "slide.tif", shape, dtype)
-    url = write_result(tmp_path / "x.zarr", a_class_map(), **facts)
+    url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
     assert slideseg.objects(url).notes == ()
     want = regionprops(labels_of(url).astype(np.int64), image)
     table = slideseg.open_result(url).table
@@ -541,7 +526,7 @@ def test_the_table_has_the_means_of_the_slides_channels(tmp_path, shape, dtype, 
         np.testing.assert_allclose(table[f"mean_{name}"], [np.atleast_1d(one.intensity_mean)[n] for one in want], rtol=1e-12)
 
 
-@pytest.mark.parametrize("what", ["gone", "changed", "of another shape", "untold"])
+@pytest.mark.parametrize("what", ["gone", "changed", "of another shape"])
 def test_without_its_slide_a_table_has_no_means_and_it_is_said(tmp_path, what):
     _, facts = a_slide(tmp_path / "slide.tif", (500, 600, 3) if what == "of another shape" else (700, 600, 3))
     match what:
@@ -549,9 +534,7 @@ def test_without_its_slide_a_table_has_no_means_and_it_is_said(tmp_path, what):
             (tmp_path / "slide.tif").unlink()
         case "changed":
             tifffile.imwrite(tmp_path / "slide.tif", np.zeros((700, 600, 3), np.uint8))
-        case "untold":
-            facts["run"] = {}
-    url = write_result(tmp_path / "x.zarr", a_class_map(), **facts)
+    url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
     (note,) = slideseg.objects(url).notes
     assert note.startswith("the table has no intensities: ")
     assert not [name for name in slideseg.open_result(url).table.column_names if name.startswith("mean_")]
@@ -559,7 +542,7 @@ def test_without_its_slide_a_table_has_no_means_and_it_is_said(tmp_path, what):
 
 def test_a_slide_that_goes_while_objects_are_measured_is_no_trouble(tmp_path, monkeypatch):
     _, facts = a_slide(tmp_path / "slide.tif")
-    url, other = (write_result(tmp_path / name, a_class_map(), **facts) for name in ("x.zarr", "y.zarr"))
+    url, other = (write_result(tmp_path / name, a_class_map(), facts=facts) for name in ("x.zarr", "y.zarr"))
     with monkeypatch.context() as patch:
         patch.setattr(instances, "write_table", raises_interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -601,7 +584,7 @@ def run_cli(*arguments) -> str:
 def test_the_command_does_the_same_and_tells_what_it_found(tmp_path):
     url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
     report = json.loads(run_cli("objects", url, "--min-area", "30", "--connectivity", "8", "--json"))
-    want = label_image(a_class_map((300, 280)), Rules((1,), border=2, reach=4, connectivity=8, min_area=120))
+    want = label_image(a_class_map((300, 280)), ObjectRules((1,), border=2, grow=4, connectivity=8, min_area=120))
     np.testing.assert_array_equal(labels_of(url), want)
     assert (report["status"], report["number"], report["computed"]) == ("ok", want.max(), 4)
     assert len(report["notes"]) == 1
@@ -610,37 +593,40 @@ def test_the_command_does_the_same_and_tells_what_it_found(tmp_path):
 
 
 def test_what_is_not_asked_for_is_as_the_model_says_at_the_results_resolution():
-    model = {"mpp": 0.25, "objects": {"grow": 6, "split": 10, "min_area": 120, "fill_holes": 100}}
-    everything = list(CLASSES)
-    at_half = model_objects(model, 0.5)
-    assert at_half == ModelObjects(grow=3, split=5, min_area=30, fill_holes=25)
-    assert rules_of(everything, 0.5, ObjectOptions(), at_half) == Rules(
-        (1,), split=5, border=2, reach=3, max_hole=25, min_area=30
+    rules = ObjectRules(grow=6, split=10, min_area=120, fill_holes=100)
+    model = replace(made_record().model, mpp=0.25, objects=rules)
+    at_half = model.rules_at(0.5)
+    assert at_half == ObjectRules(grow=3, split=5, min_area=30, fill_holes=25)
+    assert rules_for(CLASSES, 0.5, ObjectOptions(), at_half) == ObjectRules(
+        (1,), split=5, border=2, grow=3, fill_holes=25, min_area=30
     )
-    assert rules_of(everything, 0.5, ObjectOptions(grow=4, split=0, min_area=0, fill_holes=0), at_half) == Rules(
-        (1,), border=2, reach=4
-    )
-    assert model_objects(model, None) == ModelObjects(**model["objects"]), "a slide without mpp is read as it is"
-    assert model_objects({"name": "before"}, 0.5) == ModelObjects()
-    assert model_objects({"mpp": 1.0, "objects": {"grow": 200, "split": 60}}, 0.1) == ModelObjects(grow=256, split=64)
+    nothing = ObjectOptions(grow=4, split=0, min_area=0, fill_holes=0)
+    assert rules_for(CLASSES, 0.5, nothing, at_half) == ObjectRules((1,), border=2, grow=4)
+    assert model.rules_at(None) == rules, "a slide without mpp is read as it is"
+    large = replace(model, mpp=1.0, objects=ObjectRules(grow=200, split=60))
+    assert large.rules_at(0.1) == ObjectRules(grow=256, split=64)
+    open_to_all = ObjectRules(classes=(2,), border=1, connectivity=8)
+    assert rules_for(CLASSES, 0.5, ObjectOptions(), open_to_all) == open_to_all, "a model may say which classes"
 
 
 def test_rules_follow_from_names_and_microns():
-    plain = list(CLASSES[:2])
-    assert rules_of(list(CLASSES), 0.5, ObjectOptions()) == Rules((1,), border=2, reach=4)
-    assert rules_of(plain, None, ObjectOptions()) == Rules((1,))
-    assert rules_of(list(CLASSES), 0.5, ObjectOptions(border="none")) == Rules((1, 2))
-    assert rules_of(list(CLASSES), 0.5, ObjectOptions(min_area=1.1, fill_holes=1.1)) == Rules(
-        (1,), border=2, reach=4, max_hole=4, min_area=5
+    plain = CLASSES[:2]
+    assert rules_for(CLASSES, 0.5, ObjectOptions()) == ObjectRules((1,), border=2, grow=4)
+    assert rules_for(plain, None, ObjectOptions()) == ObjectRules((1,), grow=0)
+    assert rules_for(CLASSES, 0.5, ObjectOptions(border="none")) == ObjectRules((1, 2), grow=0)
+    assert rules_for(CLASSES, 0.5, ObjectOptions(min_area=1.1, fill_holes=1.1)) == ObjectRules(
+        (1,), border=2, grow=4, fill_holes=4, min_area=5
     )
-    assert rules_of(plain, 0.1, ObjectOptions(min_area=0.3, fill_holes=0.3)) == Rules((1,), max_hole=30, min_area=30)
-    assert rules_of(plain, 0.25, ObjectOptions(split=2.5)) == Rules((1,), split=10)
+    assert rules_for(plain, 0.1, ObjectOptions(min_area=0.3, fill_holes=0.3)) == ObjectRules(
+        (1,), grow=0, fill_holes=30, min_area=30
+    )
+    assert rules_for(plain, 0.25, ObjectOptions(split=2.5)) == ObjectRules((1,), grow=0, split=10)
     with pytest.raises(ConfigError, match="microns per pixel"):
-        rules_of(plain, None, ObjectOptions(min_area=1))
+        rules_for(plain, None, ObjectOptions(min_area=1))
     with pytest.raises(ConfigError, match=r"microns per pixel \(got --split; try none of them: the model's values are"):
-        rules_of(plain, None, ObjectOptions(split=1))
+        rules_for(plain, None, ObjectOptions(split=1))
     with pytest.raises(ConfigError, match="no class that could make objects"):
-        rules_of(list(CLASSES[:1]), 1, ObjectOptions())
+        rules_for(CLASSES[:1], 1, ObjectOptions())
 
 
 def test_an_opened_result_stands_for_its_path(tmp_path):
@@ -658,5 +644,5 @@ def test_rules_of_a_newer_version_are_one_line_when_objects_are_verified(tmp_pat
     described = json.loads(path.read_text())
     described["attributes"]["slideseg"]["rules"]["shape"] = "round"
     path.write_text(json.dumps(described))
-    with pytest.raises(ResultError, match="follow rules that are not known here"):
+    with pytest.raises(ResultError, match=r"objects' description can't be used \(got rules\.shape"):
         verify(url)

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from slideseg.errors import ModelError
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import load_model_file, save_model
-from slideseg.model.info import FORMAT, ModelClass, ModelInfo, ModelInput, ModelObjects, read_info
+from slideseg.model.info import FORMAT, ModelClass, ModelInfo, ModelInput, read_info
+from slideseg.model.objects import ObjectRules
 from slideseg.model.unet import UNet
 
 CONFIG = UNetConfig(in_channels=3, out_channels=2, base_channels=2, depth=2)
@@ -67,7 +68,7 @@ def test_what_is_written_is_read_back(tmp_path):
 
 
 def test_how_objects_are_best_made_is_told_only_where_it_is_known(tmp_path):
-    info = replace(INFO, objects=ModelObjects(grow=6, split=10))
+    info = replace(INFO, objects=ObjectRules(grow=6, split=10))
     save_model(tmp_path / "m.safetensors", UNet(CONFIG), info)
     assert read_info(tmp_path / "m.safetensors") == info
     assert json.loads(info.to_json())["objects"] == {"grow": 6, "split": 10, "min_area": 0, "fill_holes": 0}
@@ -174,8 +175,8 @@ DESCRIPTION_DAMAGE = {
     "mpp": (put("input", "mpp", -1), "mpp can't be used"),
     "no input": (lambda d: d.pop("input"), "description is damaged"),
     "input is no object": (put("input", 5), "description is damaged"),
-    "objects are no object": (put("objects", 5), "description is damaged"),
-    "objects of another kind": (put("objects", {"shape": 1}), "description is damaged"),
+    "objects are no object": (put("objects", 5), "model's objects can't be used"),
+    "objects of another kind": (put("objects", {"shape": 1}), "model's objects can't be used"),
     "objects of half a pixel": (put("objects", {"grow": 1.5}), "model's objects can't be used"),
     "objects of less than none": (put("objects", {"split": -1}), "model's objects can't be used"),
     "training is no object": (put("training", 5), "description is damaged"),

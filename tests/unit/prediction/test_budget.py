@@ -8,7 +8,7 @@ import pytest
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction.budget import check_disk, fit_tile
-from slideseg.prediction.plan import PredictOptions
+from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model

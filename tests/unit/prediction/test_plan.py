@@ -9,7 +9,8 @@ import torch
 from slideseg.errors import ConfigError, ModelError
 from slideseg.machine import usable_cores
 from slideseg.model.config import UNetConfig
-from slideseg.prediction.plan import PredictOptions, make_plan
+from slideseg.prediction.options import PredictOptions
+from slideseg.prediction.plan import make_plan
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
@@ -68,32 +69,32 @@ def test_a_tile_is_a_core_with_its_reach_on_the_grid(folder, tile):
     one = plan(folder, tile=tile)
 
     assert one.tile <= tile
-    assert one.job.core % 8 == 0
-    assert one.job.core <= one.job.grid.side
+    assert one.job.tiling.core % 8 == 0
+    assert one.job.tiling.core <= one.job.grid.side
 
 
 def test_less_memory_makes_smaller_tiles_that_fit_it(folder):
     sizes = [plan(folder, memory=memory, workers=1) for memory in ("4GiB", "700MiB", "600MiB")]
 
     assert [one.worker_memory <= limit * 2**20 for one, limit in zip(sizes, (4096, 700, 600), strict=True)] == [True] * 3
-    assert sizes[0].job.core > sizes[2].job.core
+    assert sizes[0].job.tiling.core > sizes[2].job.tiling.core
 
 
 def test_what_decides_the_bytes_is_the_run(folder):
     base = plan(folder, tissue="none", workers=1)
 
     for same in ({"workers": 2}, {"tile": 400}, {"batch": 2}, {"memory": "700MiB"}):
-        assert plan(folder, **{"tissue": "none", "workers": 1, **same}).run == base.run
+        assert plan(folder, **{"tissue": "none", "workers": 1, **same}).identity == base.identity
     for other in ({"level": 1}, {"mpp": 0.4}, {"save_probabilities": True}, {"image": "none"}, {"tissue": "auto"}):
-        assert plan(folder, **{"tissue": "none", "workers": 1, **other}).run != base.run
-    assert plan(folder, tissue="none", model=str(folder / "half.safetensors"), level=0).run != base.run
+        assert plan(folder, **{"tissue": "none", "workers": 1, **other}).identity != base.identity
+    assert plan(folder, tissue="none", model=str(folder / "half.safetensors"), level=0).identity != base.identity
 
 
 def test_a_network_that_can_not_be_tiled_exactly_has_its_tile_in_the_run(folder):
     corners = str(folder / "corners.safetensors")
 
-    assert plan(folder, model=corners, workers=1).run == plan(folder, model=corners, workers=4).run
-    assert plan(folder, model=corners, tile=400).run != plan(folder, model=corners).run
+    assert plan(folder, model=corners, workers=1).identity == plan(folder, model=corners, workers=4).identity
+    assert plan(folder, model=corners, tile=400).identity != plan(folder, model=corners).identity
 
 
 def test_a_plan_describes_itself_in_json_s_types(folder):

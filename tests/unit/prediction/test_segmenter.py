@@ -9,11 +9,12 @@ import torch
 import slideseg
 from slideseg.errors import ModelError, RunError
 from slideseg.model.config import UNetConfig
-from slideseg.prediction.job import Job, Source, load_model_of
+from slideseg.prediction.job import Job, ModelFile, Tiling
 from slideseg.prediction.segmenter import Segmenter, StoppedError
 from slideseg.prediction.trial import measure_rate, measure_tiling_error
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
+from slideseg.slide.resampled import Source
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
@@ -32,8 +33,7 @@ def model(path):
 
 
 def segmenter_of(model, **changes):
-    job = Job(Source("", 0, 1.0), "", "", ShardGrid(BOX.shape, 1, 1024), 16, 4, None)
-    return Segmenter(model, replace(job, **changes))
+    return Segmenter(model, replace(Tiling(16, batch=4), **changes))
 
 
 def region(segmenter, image):
@@ -100,21 +100,20 @@ def test_half_precision_agrees_but_for_few_pixels(path, model, precision):
 
 
 def test_another_model_under_the_same_name_is_refused(path, model):
-    job = Job(Source("", 0, 1.0), str(path), "", ShardGrid(BOX.shape, 1, 1024), 16, 1, None, model_sha256=model.sha256)
-
-    assert load_model_of(job).sha256 == model.sha256
+    assert ModelFile(str(path), model.sha256).load().sha256 == model.sha256
     with pytest.raises(ModelError, match="another one on the worker's machine"):
-        load_model_of(replace(job, model_sha256="0" * 64))
+        ModelFile(str(path), "0" * 64).load()
 
 
 def test_rates_and_tiling_errors_are_measured(path, model, tmp_path, caplog):
     np.save(tmp_path / "x.npy", noise())
-    job = Job(Source(str(tmp_path / "x.npy"), 0, 1.0), str(path), "", ShardGrid(BOX.shape, 1, 1024), 32, 1, None)
+    exact = ModelFile(str(path), model.sha256)
+    job = Job(Source(str(tmp_path / "x.npy")), exact, "", ShardGrid(BOX.shape, 1, 1024), Tiling(32), None, threads=1)
     corners = tmp_path / "corners.safetensors"
-    random_model(corners, UNetConfig(1, 2, 4, 2, "bilinear-corners"))
+    inexact = random_model(corners, UNetConfig(1, 2, 4, 2, "bilinear-corners"))
 
     assert measure_rate(job) > 0
     assert measure_tiling_error(job) == 0
-    assert measure_tiling_error(replace(job, model=str(corners))) > 0
+    assert measure_tiling_error(replace(job, model=ModelFile(str(corners), inexact.sha256))) > 0
     assert slideseg.load_model(corners).info.config.exact is False
     assert "can't be tiled exactly" in caplog.text

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,23 @@ from slideseg.arrays import shards as arrays
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.result.create import create_result, first_difference
 from slideseg.result.layout import ResultLayout
+from slideseg.result.record import RunRecord
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
 from slideseg.storage import place as location
+from slideseg.testing.records import made_classes, made_record
 
 ROOT = Path(__file__).parents[3]
-CLASSES = ({"id": 0, "name": "background", "color": "#000000"}, {"id": 1, "name": "nucleus", "color": "#ff8000"})
-RUN = {"slide": {"fingerprint": "f"}, "settings": {"tile": 256, "sizes": (1, 2)}}
+CLASSES = made_classes("background", "nucleus")
 
 
 def layout(shape=(300, 600), planes=1, axis=None, probabilities=0, side=256, mpp=0.5) -> ResultLayout:
     return ResultLayout(ShardGrid(shape, planes, side), axis, CLASSES, probabilities, mpp, "a slide")
 
 
-def record(**run) -> dict:
-    return {"status": "running", "run": {**RUN, **run}}
+def record(**run) -> RunRecord:
+    made = made_record(classes=CLASSES)
+    return replace(made, run=replace(made.run, **run))
 
 
 def create(path, a_layout=None, *, overwrite=False, **run) -> str:
@@ -121,15 +124,15 @@ def test_a_killed_creation_is_resumed(tmp_path, monkeypatch):
 def test_a_different_run_is_refused_by_name(tmp_path):
     path = tmp_path / "x.zarr"
     create(path)
-    with pytest.raises(ResultError, match=r"settings\.tile differs \(got 256, want 512; try --overwrite\)"):
-        create(path, settings={"tile": 512, "sizes": (1, 2)})
+    with pytest.raises(ResultError, match=r"precision differs \(got fp32, want bf16; try --overwrite\)"):
+        create(path, precision="bf16")
 
 
 def test_overwrite_replaces_a_result(tmp_path):
     path, lay = tmp_path / "x.zarr", layout()
     create(path)
     fill(path, lay)
-    assert create(path, overwrite=True, seed=2) == "new"
+    assert create(path, overwrite=True, level=2) == "new"
     assert ShardStore(str(path), lay).finished() == set()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zarr"]
 
@@ -292,9 +295,9 @@ def test_a_bucket_works_like_a_folder(tmp_path, monkeypatch):
     fill(url, lay)
     assert ShardStore(url, lay).finished() == set(range(len(lay.grid)))
     assert create_result(url, lay, record(), overwrite=False) == "resumed"
-    with pytest.raises(ResultError, match="a differs"):
-        create_result(url, lay, record(a=1), overwrite=False)
-    assert create_result(url, lay, record(a=1), overwrite=True) == "new"
+    with pytest.raises(ResultError, match="level differs"):
+        create_result(url, lay, record(level=1), overwrite=False)
+    assert create_result(url, lay, record(level=1), overwrite=True) == "new"
     assert ShardStore(url, lay).finished() == set()
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slideseg.model.info import ModelClass
 from slideseg.result.ngff import label_metadata, labels_metadata, multiscales, omero_metadata
 
 
@@ -42,7 +43,7 @@ def test_units_are_micrometres_only_where_the_slide_says():
 
 
 def test_labels_carry_names_colours_and_their_image():
-    classes = [{"id": 0, "name": "background", "color": "#102030"}, {"id": 1, "name": "nucleus", "color": "#FF8000"}]
+    classes = [ModelClass(0, "background", "#102030"), ModelClass(1, "nucleus", "#FF8000")]
     label = label_metadata(multiscales("n", "yx", [("0", (1, 1))], None, "mode"), classes, "../../")["image-label"]
     assert label["colors"] == [{"label-value": 0, "rgba": [16, 32, 48, 0]}, {"label-value": 1, "rgba": [255, 128, 0, 255]}]
     assert [entry["name"] for entry in label["properties"]] == ["background", "nucleus"]

@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slideseg.result.layout import ResultLayout
-from slideseg.result.overview import block_mean, plan_overview, write_overview
+from slideseg.result.overview import plan_overview, write_overview
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.base import Level
 from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.slide.resampled import block_mean
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
+from slideseg.testing.slides import Opened
 
 
 class Pyramid(Reader):
@@ -76,24 +78,24 @@ def test_the_nearest_finer_level_is_read(shapes, working, full, expected):
 def test_pixels_are_the_mean_of_the_slide_s(tmp_path):
     slide = Pyramid([(3000, 2500)], channels=3)
     url = str(tmp_path / "x.zarr")
-    computed = write_overview(url, slide, layout((3000, 2500)), long_side=1000, workers=2)
+    computed = write_overview(url, Opened(slide), layout((3000, 2500)), long_side=1000)
     group = zarr.open_group(url, mode="r")
     want = block_mean(slide.read(Box(0, 0, 3000, 2500)), 3)
     np.testing.assert_array_equal(np.moveaxis(group["0"][:], 0, -1), want)
     assert len(list(group.array_keys())) == layout((3000, 2500)).levels
     assert computed == 4
-    assert write_overview(url, slide, layout((3000, 2500)), long_side=1000) == 0
+    assert write_overview(url, Opened(slide), layout((3000, 2500)), long_side=1000) == 0
 
 
 def test_reads_are_bounded_whatever_the_slide(tmp_path):
     slide = Pyramid([(30_000, 700)])
-    write_overview(str(tmp_path / "x.zarr"), slide, layout((30_000, 700)), long_side=3000, workers=1)
+    write_overview(str(tmp_path / "x.zarr"), Opened(slide), layout((30_000, 700)), long_side=3000)
     assert slide.largest <= 2048
 
 
 def test_all_planes_of_a_stack(tmp_path):
     slide = Pyramid([(300, 200)], planes=3, channels=2)
-    write_overview(str(tmp_path / "x.zarr"), slide, layout((300, 200), "z", 3))
+    write_overview(str(tmp_path / "x.zarr"), Opened(slide), layout((300, 200), "z", 3))
     image = zarr.open_array(str(tmp_path / "x.zarr"), path="0", mode="r")
     assert image.shape == (2, 3, 300, 200)
     for plane in range(3):
@@ -106,7 +108,7 @@ def test_other_types_go_through_one_window_for_all(tmp_path, dtype):
     image = np.stack([y + x, 1000 - y / 2], axis=-1).astype(dtype)
     slide = ArraySlide(image)
     window = display_window(slide)
-    write_overview(str(tmp_path / "x.zarr"), slide, layout((1500, 1300)))
+    write_overview(str(tmp_path / "x.zarr"), Opened(slide), layout((1500, 1300)))
     stored = zarr.open_array(str(tmp_path / "x.zarr"), path="0", mode="r")
     np.testing.assert_array_equal(np.moveaxis(stored[:], 0, -1), to_uint8(image, window))
     assert stored.dtype == np.uint8

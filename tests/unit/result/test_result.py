@@ -9,6 +9,7 @@ import pytest
 import slideseg
 from slideseg.cli.info import facts_of
 from slideseg.errors import ResultError
+from slideseg.verification import verify
 from tests.made_results import make_result
 
 
@@ -47,9 +48,26 @@ def test_a_result_is_named_in_a_line(made, tmp_path):
     assert repr(slideseg.open_result(tmp_path / "y.zarr")).endswith("y.zarr: 2 x 30 x 40 px; nucleus, stroma & more>")
 
 
-def test_a_result_without_the_number_of_its_objects_is_named_all_the_same(made):
+def test_objects_of_another_version_are_refused_in_one_line(made):
     file = Path(made, "labels/objects/0/zarr.json")
     said = json.loads(file.read_text())
     del said["attributes"]["slideseg"]["number"]
     file.write_text(json.dumps(said))
-    assert repr(slideseg.open_result(made)).endswith("nucleus, stroma & more>")
+    result = slideseg.open_result(made)
+    assert repr(result) == f"<Result {made}: can't be read>"
+    message = r"objects' description can't be used \(got number: .*slideseg objects --overwrite"
+    for look in (lambda: result.objects_record, result.object_counts, lambda: slideseg.objects(made), lambda: verify(made)):
+        with pytest.raises(ResultError, match=message):
+            look()
+    assert slideseg.objects(made, overwrite=True).number == 2
+    assert verify(made).ok
+
+
+def test_a_result_of_another_version_is_refused_in_one_line(made):
+    file = Path(made, "zarr.json")
+    file.write_text(file.read_text().replace("slideseg-result/2", "slideseg-result/1"))
+    with pytest.raises(
+        ResultError, match=r"of another version of slideseg \(got slideseg-result/1, want slideseg-result/2; try .*--overwrite"
+    ):
+        slideseg.open_result(made)
+    assert facts_of(made)["error"].startswith("the result is of another version of slideseg")

@@ -11,6 +11,7 @@ from slideseg.slide.array import ArraySlide
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
+from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.testing.slides import FailingSlide, SlowSlide
 
 GREY = np.random.default_rng(6).integers(0, 60000, (2500, 1300), dtype=np.uint16)
@@ -27,7 +28,7 @@ def source(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_copy_is_the_slide(source, tmp_path, workers):
-    path = chunk_slide(source, str(tmp_path / "copy.zarr"), workers)
+    path = chunk_slide(source, str(tmp_path / "copy.zarr"), InProcessExecutor(workers))
     with open_slide(path) as copy:
         assert (copy.shape, copy.axes, copy.dtype, copy.mpp, copy.is_rgb) == (
             source.shape,
@@ -44,7 +45,7 @@ def test_time_and_channels_are_kept(tmp_path):
     path = tmp_path / "x.tif"
     stack = GREY[:40, :60].reshape(2, 2, 10, 60)
     tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TCYX"})
-    with open_slide(chunk_slide(open_slide(path), str(tmp_path / "copy.zarr"), 2)) as copy:
+    with open_slide(chunk_slide(open_slide(path), str(tmp_path / "copy.zarr"))) as copy:
         assert (copy.axes, copy.shape) == ("tyxc", (2, 10, 60, 2))
         np.testing.assert_array_equal(copy.read((0, 0, 10, 60), plane=1), stack[1].transpose(1, 2, 0))
 
@@ -52,29 +53,29 @@ def test_time_and_channels_are_kept(tmp_path):
 def test_an_interrupted_copy_is_refused_and_goes_on(source, tmp_path):
     store = str(tmp_path / "copy.zarr")
     with pytest.raises(SlideError, match="on purpose"):
-        chunk_slide(FailingSlide(source, Box(2200, 0, 2201, 1)), store, 1)
+        chunk_slide(FailingSlide(source, Box(2200, 0, 2201, 1)), store)
     with pytest.raises(SlideError, match="unfinished copy"):
         open_slide(store)
     written = {path: path.stat().st_mtime_ns for path in Path(store, "c").rglob("0")}
     assert written
     slow = SlowSlide(source, 0)
-    chunk_slide(slow, store, 1)
+    chunk_slide(slow, store)
     assert slow.reads == 1  # only the band that failed
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
     np.testing.assert_array_equal(open_slide(store).read((0, 0, *GREY.shape))[..., 0], GREY)
 
 
 def test_a_finished_copy_is_used_again(source, tmp_path):
-    store = chunk_slide(source, str(tmp_path / "copy.zarr"), 1)
+    store = chunk_slide(source, str(tmp_path / "copy.zarr"))
     slow = SlowSlide(source, 0)
-    assert chunk_slide(slow, store, 1) == store
+    assert chunk_slide(slow, store) == store
     assert slow.reads == 0
 
 
 def test_a_copy_of_another_slide_is_replaced(source, tmp_path):
     store = str(tmp_path / "copy.zarr")
-    chunk_slide(ArraySlide(np.zeros((5, 5, 3), np.uint8)), store, 1)
-    chunk_slide(source, store, 1)
+    chunk_slide(ArraySlide(np.zeros((5, 5, 3), np.uint8)), store)
+    chunk_slide(source, store)
     assert open_slide(store).shape == source.shape
 
 
@@ -82,5 +83,5 @@ def test_nothing_but_a_copy_is_ever_removed(source, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("x")
     with pytest.raises(SlideError, match="in the way"):
-        chunk_slide(source, str(tmp_path / "precious"), 1)
+        chunk_slide(source, str(tmp_path / "precious"))
     assert (tmp_path / "precious" / "thesis.txt").exists()

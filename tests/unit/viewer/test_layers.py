@@ -15,7 +15,7 @@ from slideseg.viewer.shards import ShardCache
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (600, 700)
-COLORS = {one["id"]: tuple(bytes.fromhex(one["color"][1:])) for one in CLASSES}
+COLORS = {known.id: tuple(bytes.fromhex(known.color[1:])) for known in CLASSES}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_facts_name_layers_classes_and_the_run(made):
     facts = json.loads(ask(view.address + "facts")[2])
     assert list(facts["layers"]) == ["image", "classes", "objects"]
     assert facts["layers"]["classes"] == {"rows": 600, "columns": 700, "levels": 2}
-    assert facts["classes"] == list(CLASSES)
+    assert facts["classes"] == [asdict(known) for known in CLASSES]
     assert (facts["title"], facts["mpp"], facts["planes"]) == ("a slide.tif", 0.5, 1)
     told = dict(facts["facts"])
     assert (told["model"], told["computed in"]) == ("made", "1.5 s")
@@ -82,7 +83,7 @@ def test_facts_name_layers_classes_and_the_run(made):
 def test_sums_are_those_of_slideseg_info(made):
     view, _ = made
     wanted = slideseg.open_result(view._shown.result.url).object_counts()
-    ids = {one["name"]: one["id"] for one in CLASSES}
+    ids = {known.name: known.id for known in CLASSES}
     assert json.loads(ask(view.address + "sums")[2]) == [{"id": ids[one["class"]], **one} for one in wanted]
     assert any(one["count"] for one in wanted)
 
@@ -109,7 +110,7 @@ def test_what_is_not_there_is_404(made, path):
 
 def test_an_object_that_is_not_there_is_told_with_those_that_are(made):
     view, _ = made
-    number = slideseg.open_result(view._shown.result.url).object_facts["number"]
+    number = slideseg.open_result(view._shown.result.url).objects_record.number
     wanted = f"error: no such object (got {number + 1}, want 1 to {number})\n"
     assert ask(view.address + f"objects/{number + 1}")[2].decode() == wanted
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from slideseg.instances.labelling.check import compare_window
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import Rules
+from slideseg.model.objects import ObjectRules
 from slideseg.space.box import Box
 from tests.properties.test_objects_equal_whole import blobs, rules_of_all_kinds
 
-RULES = Rules((1,), border=2, reach=2)
+RULES = ObjectRules((1,), border=2, grow=2)
 
 
-def compared(class_map: np.ndarray, labels: np.ndarray, rules: Rules, window: Box) -> tuple[int, int]:
+def compared(class_map: np.ndarray, labels: np.ndarray, rules: ObjectRules, window: Box) -> tuple[int, int]:
     return compare_window(class_map[window.slices], labels[window.slices], rules, window, Box.of_shape(class_map.shape))
 
 

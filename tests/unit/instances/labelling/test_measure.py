@@ -10,7 +10,8 @@ from skimage.measure import regionprops
 
 from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import Place, Rules
+from slideseg.instances.labelling.rules import Place
+from slideseg.model.objects import ObjectRules
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 from tests.properties.test_objects_equal_whole import blobs, comb, spiral
@@ -29,7 +30,7 @@ def in_shards(labels: np.ndarray, class_map: np.ndarray, foreground, side: int, 
 
 
 def check(class_map: np.ndarray, side: int) -> None:
-    labels = label_image(class_map, Rules((1, 2), connectivity=8)).astype(np.int64)
+    labels = label_image(class_map, ObjectRules((1, 2), connectivity=8)).astype(np.int64)
     foreground = np.random.default_rng(0).integers(0, 256, labels.shape).astype(np.uint8)
     got = in_shards(labels, class_map, foreground, side)
     want = regionprops(labels, foreground)
@@ -80,7 +81,7 @@ def measure_of(box: Box, shape: tuple[int, int]) -> Measures:
 @pytest.mark.parametrize("side", [3, 16, 100])
 def test_intensities_are_the_means_of_regionprops(dtype, side):
     class_map = SHAPES["blobs"]
-    labels = label_image(class_map, Rules((1, 2))).astype(np.int64)
+    labels = label_image(class_map, ObjectRules((1, 2))).astype(np.int64)
     image = (np.random.default_rng(1).random((*labels.shape, 3)) * (1 if dtype == "float32" else 250)).astype(dtype)
     got = in_shards(labels, class_map, np.zeros(labels.shape, np.uint8), side, image)
     want = np.array([one.intensity_mean for one in regionprops(labels, image)])

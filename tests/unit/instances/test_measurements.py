@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import slideseg
-from slideseg.instances import table
+from slideseg.instances import measurements as table
 from tests.made_results import make_result
 
 

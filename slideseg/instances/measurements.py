@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slideseg.arrays.shards import read_around, read_shard
+from slideseg.arrays.boxes import BoxReader
+from slideseg.arrays.shards import read_shard
 from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.instances.labelling.rules import Place
 from slideseg.instances.workers import WORK
@@ -118,7 +119,7 @@ class MeasureWorker:
             RunError: if the storage fails.
         """
         job, shard = self._job, self._job.labels.grid[index]
-        labels, _ = read_around(self._store, job.labels, index, HALO)
+        labels, _ = BoxReader(self._store, job.labels).around(index, HALO)
         image = None if self._image is None else self._image.read(shard)
         pixels = Pixels(read_shard(self._store, job.class_map, index), self._foreground(index), image)
         place = Place(shard.write_box, shard.plane, job.labels.grid.shape_yx)
@@ -128,7 +129,9 @@ class MeasureWorker:
         return shard.write_box.area
 
     def close(self) -> None:
-        """Do nothing: a shard takes less than a second."""
+        """Release the image."""
+        if self._image is not None:
+            self._image.close()
 
     def _foreground(self, index: int) -> np.ndarray | None:
         if self._job.probabilities is None:

@@ -1,0 +1,82 @@
+"""What an object is: one value for the recipe that learns a model, the model file, the result, and all that makes objects."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_GROWTH = 256
+"""Pixels that objects grow at most: a chunk's side, since what lies around a shard is read with it."""
+MOST_SPLIT = 64
+"""Pixels of the largest split: its reach is 13 times as much, so shards read half as much again around them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRules:
+    """What an object is, in pixels: of a model's resolution in a recipe and a model file, else of the class map's.
+
+    It is made in this order:
+
+    1. pixels of the same class in `classes` that touch are one object; with `split` it is parted at its necks;
+    2. pixels of the class `border` go to the nearest object, at most `grow` steps away;
+    3. holes of at most `fill_holes` pixels that lie in one object are filled;
+    4. objects of less than `min_area` pixels are removed.
+
+    Raises:
+        ValueError: if a number can't be used.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - where recipes and records are read, an unknown rule is an error
+
+    classes: tuple[int, ...] = ()
+    """Ids of the classes whose pixels make objects; empty leaves open which: all but background and border."""
+    border: int | None = None
+    """Id of the class that objects grow into; None leaves it open where they grow: the one called border, if there is one."""
+    grow: int = 4
+    """Pixels that objects grow into the border class at most."""
+    split: int = 0
+    """Pixels around an object's middle in which it has no other; 0 parts nothing."""
+    connectivity: int = 4
+    """Neighbours that touch: 4, or 8 with those at the corners."""
+    min_area: int = 0
+    """Pixels of the smallest object."""
+    fill_holes: int = 0
+    """Pixels of the largest hole that is filled."""
+
+    def __post_init__(self) -> None:
+        sizes = (self.grow, self.split, self.min_area, self.fill_holes)
+        ids = (*self.classes, 0 if self.border is None else self.border)
+        if not all(type(number) is int and number >= 0 for number in (*sizes, *ids)):
+            msg = f"objects' rules are whole numbers from 0 (got {asdict(self)})"
+            raise ValueError(msg)
+        if self.connectivity not in (4, 8):
+            msg = f"objects are connected by 4 or 8 neighbours (got {self.connectivity})"
+            raise ValueError(msg)
+
+    def scaled(self, factor: float) -> ObjectRules:
+        """Return the rules in pixels that are smaller by ``factor``, to the nearest whole ones that can be used."""
+        return replace(
+            self,
+            grow=min(round(self.grow * factor), MOST_GROWTH),
+            split=min(round(self.split * factor), MOST_SPLIT),
+            min_area=round(self.min_area * factor**2),
+            fill_holes=round(self.fill_holes * factor**2),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rules as JSON has them."""
+        return {**asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> ObjectRules:
+        """Return the rules that `to_json` gave.
+
+        Raises:
+            TypeError: if there is a rule that is not known.
+            ValueError: if one can't be used.
+        """
+        rules: dict[str, Any] = {name: tuple(value) if name == "classes" else value for name, value in said.items()}
+        return cls(**rules)

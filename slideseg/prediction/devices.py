@@ -1,0 +1,63 @@
+"""Where the network runs, in which number format, and on how many workers: what the user says, or what this machine has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from slideseg.errors import ConfigError, explain
+from slideseg.machine import usable_cores
+
+if TYPE_CHECKING:
+    from slideseg.prediction.job import Precision
+    from slideseg.prediction.options import PredictOptions
+
+
+def choose_device(options: PredictOptions) -> str:
+    """Return ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: if a GPU is wanted and this machine, which is to work, has none.
+    """
+    available = torch.cuda.is_available()
+    if options.device == "auto":
+        return "cuda" if available else "cpu"
+    if options.device == "cuda" and not available and options.address is None:
+        raise ConfigError(explain("no GPU is usable here", got="--device cuda", try_="--device cpu"))
+    return options.device
+
+
+def choose_precision(options: PredictOptions, device: str) -> Precision:
+    """Return the number format: bf16 on a GPU that has it, else fp32, unless another is named.
+
+    Raises:
+        ConfigError: if it is not available.
+    """
+    if options.precision == "int8":
+        raise ConfigError(explain("int8 is not available yet", try_="--precision auto"))
+    if options.precision != "auto":
+        return options.precision  # type: ignore[return-value]
+    return "bf16" if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def choose_workers(options: PredictOptions, device: str, shards: int) -> int:
+    """Return the number of worker processes: one a GPU or a core, and not more than there are shards, unless it is named.
+
+    Raises:
+        ConfigError: if it is less than 1.
+    """
+    if options.workers != "auto":
+        if options.workers < 1:
+            raise ConfigError(explain("there must be a worker", got=f"--workers {options.workers}", want="1 or more"))
+        return options.workers
+    units = torch.cuda.device_count() if device == "cuda" else usable_cores()
+    return max(1, min(units, shards))
+
+
+def threads_of(options: PredictOptions, workers: int) -> int:
+    """Return the threads of a forward pass: one a process with several workers, else what PyTorch takes.
+
+    Several workers would fight for the cores.
+    """
+    return torch.get_num_threads() if workers == 1 and options.address is None else 1

@@ -1,0 +1,44 @@
+"""What the user asked for, before anything is known of the slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from slideseg.instances.options import ObjectOptions
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions(ObjectOptions):
+    """The names and meanings of ``slideseg predict``'s options; with ``objects`` also what makes an object."""
+
+    model: str = "nuclei"
+    """A bundled model's name, a model file, or a training run's folder."""
+    workers: int | Literal["auto"] = "auto"
+    """Worker processes; 1 runs in this process, without Ray. ``auto``: one a GPU, else one a core."""
+    address: str | None = None
+    """A running Ray cluster; None for this machine."""
+    level: int | None = None
+    """Pyramid level to work at."""
+    mpp: float | None = None
+    """Microns per pixel to work at; None for the model's."""
+    tissue: str = ""
+    """``auto``, ``none`` or a mask's path; empty: auto for large RGB slides, else none."""
+    tile: int | Literal["auto"] = "auto"
+    """Pixels a side of the network's input."""
+    batch: int | Literal["auto"] = "auto"
+    """Tiles a forward pass."""
+    memory: str = "auto"
+    """RAM budget a worker, such as ``2GiB``."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    precision: str = "auto"
+    """``auto``, ``fp32``, ``bf16`` or ``fp16``."""
+    objects: bool = False
+    """Whether objects and their table are written too."""
+    save_probabilities: bool = False
+    """Whether class probabilities are written too."""
+    image: str = "overview"
+    """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
+    overwrite: bool = False
+    """Replace a result that is there; else the same run is resumed, and another one refused."""

@@ -1,0 +1,284 @@
+"""What a result says about itself in its metadata: of the run that made it, of its objects, and of the image it carries.
+
+They are values with a form in JSON (``attributes.slideseg``). Reading one back checks every name and type: what another
+version wrote, or what is damaged, is refused in one line.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from slideseg.arrays.shards import array_attributes
+from slideseg.errors import ResultError, explain
+from slideseg.model.info import ModelClass
+from slideseg.model.objects import ObjectRules
+from slideseg.result.layout import OBJECTS
+
+if TYPE_CHECKING:
+    from slideseg.result.layout import ResultLayout
+    from slideseg.storage.place import Store
+
+FORMAT = "slideseg-result/2"
+"""Version of these records and of the arrays' form."""
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRecord:
+    """The slide that was segmented."""
+
+    path: str
+    """Where it was."""
+    fingerprint: str
+    """What tells whether it is still the same file."""
+    shape: tuple[int, ...]
+    """Size along its axes."""
+    mpp: float | None
+    """Microns per pixel of its level 0; None if it does not say."""
+    level: int
+    """Pyramid level that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """The model that segmented it."""
+
+    name: str
+    """Its short name."""
+    sha256: str
+    """Hash of its file."""
+    mpp: float | None
+    """Microns per pixel it was trained at; None if unknown."""
+    classes: tuple[ModelClass, ...]
+    """All classes, background first."""
+    objects: ObjectRules
+    """How objects are best made of its class maps, in its pixels."""
+
+    def rules_at(self, mpp: float | None) -> ObjectRules:
+        """Return its rules of objects in pixels of ``mpp`` microns, or in its own where either is not known."""
+        return self.objects.scaled(self.mpp / mpp) if mpp and self.mpp else self.objects
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRecord:
+    """All settings of the run, resolved."""
+
+    workers: int
+    address: str | None
+    level: int
+    mpp: float | None
+    tissue: str
+    tile: int
+    batch: int
+    device: str
+    precision: str
+    objects: ObjectRules | None
+    save_probabilities: bool
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class TilingRecord:
+    """How the slide was cut into inputs of the network."""
+
+    stride: int
+    """Side of the pooling grid's cell in pixels."""
+    halo: int
+    """Pixels around an aligned core that can change it, on the grid."""
+    tile: int
+    """Side of the largest input in pixels."""
+    exact: bool
+    """Whether tiles equal the whole image."""
+    max_error: float | None = None
+    """By how much probabilities may differ from the whole image's; None before it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Everything that decides the bytes of a result: runs with the same can resume each other."""
+
+    slide: str
+    """Fingerprint of the slide."""
+    level: int
+    """Pyramid level that is read."""
+    factor: float
+    """Pixels of that level a working pixel."""
+    model: str
+    """Hash of the model's file."""
+    precision: str
+    """Number format of the network."""
+    device: str
+    """Where it runs."""
+    core: int | None
+    """Side of a tile's core, where the result depends on it."""
+    shard: int
+    """Side of a shard."""
+    tissue: str | None
+    """Digest of the map of tissue."""
+    probabilities: bool
+    """Whether they are kept."""
+    image: str
+    """How much of the slide is carried."""
+    format: str = FORMAT
+    """Version of the result's form."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run says about itself, in the root group of its result."""
+
+    version: str
+    """Version of slideseg."""
+    status: Literal["running", "complete"]
+    """Whether it is done."""
+    slide: SlideRecord
+    """What was segmented."""
+    model: ModelRecord
+    """By which model."""
+    settings: SettingsRecord
+    """How."""
+    tiling: TilingRecord
+    """In which pieces."""
+    pixels: int
+    """Pixels of the class map."""
+    skipped_pixels: int
+    """Pixels without tissue, which were not computed."""
+    run: RunIdentity
+    """What decides the bytes."""
+    seconds: float | None = None
+    """Time the run took that finished it."""
+    reused_pixels: int | None = None
+    """Pixels in tiles of one colour, taken from an earlier such tile by that run."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the metadata; what is not known yet is left out."""
+        said = asdict(self)
+        said = {name: value for name, value in said.items() if value is not None}
+        if self.tiling.max_error is None:
+            del said["tiling"]["max_error"]
+        plain: dict[str, Any] = json.loads(json.dumps(said))
+        return plain
+
+    @classmethod
+    def from_json(cls, said: object) -> RunRecord:
+        """Return the record that `to_json` gave.
+
+        Raises:
+            ResultError: if it is damaged, or another version wrote it.
+        """
+        _check_format(said)
+        return _read(_RUN, said, "the result's description")
+
+    def level_0_scale(self, layout: ResultLayout) -> float:
+        """Return the side of a pixel of the class map in pixels of the slide's level 0.
+
+        The images share their upper left corner. The number of rows and columns was rounded, so it does not tell the scale
+        where anything else does: a run by another resolution than a level's knows microns.
+        """
+        if layout.mpp is not None and self.slide.mpp:
+            return layout.mpp / self.slide.mpp
+        if not self.slide.level:
+            return self.run.factor
+        rows, columns = layout.grid.shape_yx
+        height, width = self.slide.shape[-3:-1]
+        return (height / rows + width / columns) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsRecord:
+    """What is known of all objects; it stands with their labels."""
+
+    rules: ObjectRules
+    """What an object is."""
+    number: int
+    """How many there are."""
+    across_seams: int
+    """How many of them lie in several shards."""
+    sample: tuple[tuple[int, int, int], ...]
+    """Plane, y and x of the first pixels of some of those, spread evenly, so that `slideseg verify` can look at them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the metadata."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, said: object) -> ObjectsRecord:
+        """Return the record that `to_json` gave.
+
+        Raises:
+            ResultError: if it is damaged, or another version wrote it.
+        """
+        return _read(_OBJECTS, said, "the objects' description", "slideseg objects --overwrite")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What a result's own image shows; it stands with its level 0."""
+
+    pixel_yx: tuple[float, float]
+    """Sides of a pixel, in pixels of the class map."""
+    rgb: bool
+    """Whether its channels are red, green and blue."""
+    window: tuple[tuple[float, float], ...] | None
+    """The slide's values of black and white, for every channel; None where they are the image's own."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of the metadata."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, said: object) -> ImageRecord:
+        """Return the record that `to_json` gave.
+
+        Raises:
+            ResultError: if it is damaged.
+        """
+        return _read(_IMAGE, said, "the description of array 0")
+
+
+def read_objects_record(store: Store) -> ObjectsRecord | None:
+    """Return what the objects of a result say of themselves, once their labels have been begun; None before.
+
+    Raises:
+        ResultError: if it is damaged, or another version wrote it.
+    """
+    said = array_attributes(store, f"{OBJECTS}/0").get("slideseg")
+    return None if said is None else ObjectsRecord.from_json(said)
+
+
+def read_image_record(store: Store) -> ImageRecord | None:
+    """Return what a result's own image says of itself; None where there is none.
+
+    Raises:
+        ResultError: if it is damaged.
+    """
+    said = array_attributes(store, "0").get("slideseg")
+    return None if said is None else ImageRecord.from_json(said)
+
+
+_RUN = TypeAdapter(RunRecord)
+_OBJECTS = TypeAdapter(ObjectsRecord)
+_IMAGE = TypeAdapter(ImageRecord)
+
+
+def _check_format(said: object) -> None:
+    run = said.get("run") if isinstance(said, dict) else None
+    got = run.get("format") if isinstance(run, dict) else None
+    if got != FORMAT:
+        what = "the result is of another version of slideseg"
+        raise ResultError(explain(what, got=got or "no format", want=FORMAT, try_="slideseg predict --overwrite"))
+
+
+def _read(adapter: TypeAdapter[Record], said: object, what: str, try_: str = "slideseg verify --repair") -> Record:
+    try:
+        return adapter.validate_json(json.dumps(said), strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        got = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        raise ResultError(explain(f"{what} can't be used", got=got, try_=try_)) from error

@@ -1,0 +1,68 @@
+"""Run the tasks in this process: one worker, a few threads so that reading and writing overlap with computing."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+from slideseg.errors import SlideError
+from slideseg.machine import usable_cores
+from slideseg.tasks.base import IN_FLIGHT, Done, Failed, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+MOST_THREADS = 8
+"""Light tasks that run at once at most: reading and writing gain nothing from more, and each holds its shards in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class InProcessExecutor:
+    """The reference executor."""
+
+    threads: int | None = None
+    """Light tasks that run at once; None for one a core, up to `MOST_THREADS`."""
+
+    def __enter__(self) -> Self:
+        """Do nothing: this process is there."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: no thread outlives `run`."""
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
+        """Yield one event a task, as they end."""
+        worker, waiting = make_worker(), iter(tasks)
+        at_once = self.light_threads if light else IN_FLIGHT
+        pool = ThreadPoolExecutor(at_once, "shard")
+        try:
+            running = {pool.submit(worker, task): task for task in islice(waiting, at_once)}
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield _event(running.pop(future), future)
+                    running |= {pool.submit(worker, task): task for task in islice(waiting, 1)}
+        finally:
+            worker.close()
+            pool.shutdown(wait=light, cancel_futures=True)  # a forward pass that nobody needs is not waited for
+
+    @property
+    def light_threads(self) -> int:
+        """How many light tasks run at once."""
+        return self.threads or min(MOST_THREADS, usable_cores())
+
+    def dask_scheduler(self) -> str:
+        """Return Dask's name for the threads of this process."""
+        return "threads"
+
+
+IN_PROCESS = InProcessExecutor()
+"""It has no state, so one will do."""
+
+
+def _event(task: int, future: Future[Any]) -> Done | Failed:
+    try:
+        return Done(task, future.result())
+    except SlideError as error:
+        return Failed(task, str(error))

@@ -1,0 +1,65 @@
+"""The one loop over shards, and the one choice of what runs them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import RunError, explain
+from slideseg.tasks.base import Done, Executor, Failed, Worker
+from slideseg.tasks.in_process import InProcessExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0) -> Executor:
+    """Return what runs a run's tasks: this process for one worker, Ray for more or on a cluster."""
+    if workers == 1 and address is None:
+        return InProcessExecutor()
+    from slideseg.tasks.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
+
+    return RayExecutor(workers, address, gpus_per_worker)
+
+
+def stop(failed: Failed) -> None:
+    """End the run at the first shard that fails.
+
+    Raises:
+        RunError: always.
+    """
+    raise RunError(explain(f"shard {failed.task} failed: {failed.error}", try_="the same command again"))
+
+
+def run_shards(
+    work: Callable[[], Worker],
+    shards: Sequence[int],
+    executor: Executor,
+    *,
+    watch: Callable[[Any], None] | None = None,
+    on_failure: Callable[[Failed], None] = stop,
+    light: bool = False,
+) -> None:
+    """Have workers do every one of ``shards``, in whatever order.
+
+    Args:
+        work: makes a worker; called once in every process that works.
+        shards: their numbers: those that are not done yet.
+        executor: runs them; inside its ``with`` block.
+        watch: told here what the worker said of each shard, as they end; what it raises ends the run.
+        on_failure: told here of a shard that could not be done; what it raises ends the run.
+        light: whether the work is reading and writing, without the network.
+
+    Raises:
+        SlidesegError: what a worker raised, but for a slide that can't be read, which is a failure of one shard.
+    """
+    if not shards:
+        return
+    with closing(executor.run(work, shards, light=light)) as events:
+        for event in events:
+            match event:
+                case Done(result=result):
+                    if watch is not None:
+                        watch(result)
+                case Failed():
+                    on_failure(event)

@@ -1,0 +1,52 @@
+"""Records of runs that never were, for results that tests make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slideseg.model.info import ModelClass
+from slideseg.model.objects import ObjectRules
+from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
+from slideseg.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COLOR = "#336699"
+
+
+def made_classes(*names: str) -> tuple[ModelClass, ...]:
+    """Return classes of these names, background first."""
+    return tuple(ModelClass(number, name, COLOR) for number, name in enumerate(names))
+
+
+def made_slide(
+    path: str = "made.tif", fingerprint: str = "", shape: Sequence[int] = (1, 1, 3), mpp: float | None = None, level: int = 0
+) -> SlideRecord:
+    """Return what a run says of a slide."""
+    return SlideRecord(path, fingerprint, tuple(shape), mpp, level)
+
+
+def made_record(
+    *,
+    slide: SlideRecord | None = None,
+    classes: tuple[ModelClass, ...] = (),
+    mpp: float | None = None,
+    objects: ObjectRules | None = None,
+    factor: float = 1.0,
+) -> RunRecord:
+    """Return what an unfinished run says of itself; ``mpp`` and ``objects`` are the model's."""
+    source = slide or made_slide()
+    return RunRecord(
+        version=__version__,
+        status="running",
+        slide=source,
+        model=ModelRecord("made", "", mpp, classes or made_classes("background", "object"), objects or ObjectRules()),
+        settings=SettingsRecord(1, None, source.level, None, "none", 512, 1, "cpu", "fp32", None, False, "none"),
+        tiling=TilingRecord(16, 96, 512, exact=True),
+        pixels=1,
+        skipped_pixels=0,
+        run=RunIdentity(
+            source.fingerprint, source.level, factor, "", "fp32", "cpu", None, 1024, None, probabilities=False, image="none"
+        ),
+    )
