@@ -23,11 +23,12 @@ from slideseg.slide.open import open_slide
 from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import anything_at, check_parent, delete, open_store, reason, storage_errors, sweep_partial
+from slideseg.storage.place import check_parent
+from slideseg.storage.store import anything_at, delete, open_store, reason, storage_errors, sweep_partial
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], workers: int | None = None) -> None:

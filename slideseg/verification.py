@@ -20,13 +20,14 @@ from slideseg.result.create import read_attributes, write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
 from slideseg.result.table import what_is_wrong
 from slideseg.space.box import Box
-from slideseg.storage.place import delete_key, list_keys, locate, open_store, reason, storage_errors
+from slideseg.storage.place import locate
+from slideseg.storage.store import delete_key, list_keys, open_store, reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 BATCH = 256
 """Shards that wait for a thread at a time."""

@@ -12,7 +12,7 @@ from slideseg.result.overview import write_overview
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 CLASSES = (
     {"id": 0, "name": "background", "color": "#000000"},

@@ -16,7 +16,7 @@ import numpy as np
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, finished_shards, read_shard, write_shard
 from slideseg.arrays.tasks import run_tasks
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

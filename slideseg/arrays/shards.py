@@ -13,12 +13,12 @@ from slideseg.arrays.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, e
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.errors import ResultError, explain
 from slideseg.space.box import Box
-from slideseg.storage.place import list_keys, read_key, reason, run_errors, storage_errors, write_key
+from slideseg.storage.store import list_keys, read_key, reason, run_errors, storage_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None = None) -> None:

@@ -26,7 +26,7 @@ from slideseg.result.level_0 import level_0_scale
 from slideseg.result.overlay import Overlay
 from slideseg.result.result import open_result
 from slideseg.slide.inputs import stem
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.storage.whole_file import check_target, whole
 from slideseg.tasks.progress import Progress, Watcher
 

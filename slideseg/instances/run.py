@@ -40,7 +40,8 @@ from slideseg.result.table import check_table, has_table
 from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import absolute, open_store, read_key, run_errors, sweep_partial, write_key
+from slideseg.storage.place import absolute
+from slideseg.storage.store import open_store, read_key, run_errors, sweep_partial, write_key
 from slideseg.tasks.base import Done, Executor, Failed, Worker
 from slideseg.tasks.progress import Progress, Watcher
 from slideseg.tasks.serial import SerialExecutor
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from slideseg.instances.labelling.paint import id_type, paint_labels
 from slideseg.instances.labelling.parts import LocalParts, ShardParts, find_parts
 from slideseg.instances.labelling.rules import Place, Rules
 from slideseg.result.layout import OBJECTS
-from slideseg.storage.place import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
+from slideseg.storage.store import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 WORK = f"{OBJECTS}/work"
 """Folder of what is needed only until the objects are complete."""

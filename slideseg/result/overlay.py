@@ -13,7 +13,7 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.slide.resampled import weights
 from slideseg.space.box import Box
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from slideseg.slide.resampled import block_mean
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import shard_side
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout

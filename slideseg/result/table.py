@@ -13,14 +13,14 @@ from zarr.storage import LocalStore
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import OBJECTS, TABLE
-from slideseg.storage.place import list_keys, read_key, reason, storage_errors
+from slideseg.storage.store import list_keys, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow
 
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 SHA256 = "table_sha256"
 """Where the objects' group says which table is theirs."""

@@ -14,22 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from slideseg.errors import ResultError, ResultInUseError, RunError, explain
-from slideseg.storage.place import (
-    check_parent,
-    delete_key,
-    locate,
-    open_store,
-    read_key,
-    reason,
-    storage_errors,
-    write_key,
-    write_new_key,
-)
+from slideseg.storage.place import check_parent, locate
+from slideseg.storage.store import delete_key, open_store, read_key, reason, storage_errors, write_key, write_new_key
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 log = logging.getLogger(__name__)
 

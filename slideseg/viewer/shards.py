@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 CACHE_BYTES = 256 * 2**20
 """Of decoded shards."""

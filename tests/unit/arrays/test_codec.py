@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slideseg.arrays.codec import DamagedShardError, decode_shard, encode_shard
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, finished_shards, read_shard, write_shard
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 PLANS = [
     ArrayPlan("a/0", "yx", (1, 1), 512),

@@ -22,7 +22,7 @@ from slideseg.exports.h5ad import write_h5ad
 from slideseg.exports.run import export
 from slideseg.exports.table import ObjectTable, write_csv, write_parquet
 from slideseg.result.layout import TABLE
-from slideseg.storage.place import local_copy
+from slideseg.storage.store import local_copy
 from tests.made_results import blobs, make_result
 
 SHAPE = (700, 1100)

@@ -19,7 +19,7 @@ from slideseg.result.create import create_result, first_difference
 from slideseg.result.layout import ResultLayout
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
-from slideseg.storage import place as location
+from slideseg.storage import store as location
 
 ROOT = Path(__file__).parents[3]
 CLASSES = ({"id": 0, "name": "background", "color": "#000000"}, {"id": 1, "name": "nucleus", "color": "#ff8000"})
@@ -240,7 +240,7 @@ KILLED = """
     import numpy as np
     from slideseg.arrays.shards import write_shard
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import open_store
+    from slideseg.storage.store import open_store
     store = open_store(sys.argv[1])
     plan = ArrayPlan("labels/segmentation/0", "yx", (2048, 2048), 2048)
     value = np.random.default_rng(0).integers(0, 255, (2048, 2048)).astype(np.uint8)

@@ -12,7 +12,7 @@ from zarr.storage import ObjectStore
 from slideseg.errors import ResultError
 from slideseg.result.layout import TABLE
 from slideseg.result.table import InBucket, open_table, sum_table, table_hash
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 ROWS = 400_000
 

@@ -164,7 +164,7 @@ def test_a_folder_that_is_missing_is_one_line(tmp_path):
 def test_a_bucket_works_like_a_folder(monkeypatch):
     obstore = pytest.importorskip("obstore.store")
     bucket = obstore.MemoryStore()
-    monkeypatch.setattr("slideseg.storage.place._open_bucket", lambda *_, **__: module_store(bucket))
+    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda *_, **__: module_store(bucket))
     with Lease("s3://bucket/x.zarr"), pytest.raises(ResultInUseError), Lease("s3://bucket/x.zarr"):
         pass
     with Lease("s3://bucket/x.zarr"):

@@ -15,7 +15,7 @@ from slideseg.instances.run import objects
 from slideseg.result.layout import TABLE
 from slideseg.result.result import open_result
 from slideseg.result.table import InBucket, sum_table
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.viewer.table import TableReader
 from tests.made_results import blobs, make_result
 

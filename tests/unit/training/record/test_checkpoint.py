@@ -250,7 +250,7 @@ def test_a_bucket_works_like_a_folder(monkeypatch):
     from zarr.storage import ObjectStore  # noqa: PLC0415
 
     bucket = obstore.MemoryStore()
-    monkeypatch.setattr("slideseg.storage.place._open_bucket", lambda *_, **__: ObjectStore(bucket))
+    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda *_, **__: ObjectStore(bucket))
     for epoch in (1, 2, 3):
         Checkpoints("s3://bucket/run").save(small(epoch))
     assert Checkpoints("s3://bucket/run").epochs() == [2, 3]

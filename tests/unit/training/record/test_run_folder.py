@@ -21,7 +21,7 @@ from slideseg.model.file import load_model_file
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.unet import UNet
 from slideseg.storage.lease import Holder, Lease
-from slideseg.storage.place import list_keys, write_key
+from slideseg.storage.store import list_keys, write_key
 from slideseg.training.record import run_folder as module
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.pictures import picture
@@ -49,7 +49,7 @@ def folder(request, path, monkeypatch):
     from zarr.storage import ObjectStore  # noqa: PLC0415
 
     bucket = obstore.MemoryStore()
-    monkeypatch.setattr("slideseg.storage.place._open_bucket", lambda *_, **__: ObjectStore(bucket))
+    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda *_, **__: ObjectStore(bucket))
     return RunFolder("s3://bucket/run")
 
 
