@@ -21,7 +21,7 @@ from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
 from slideseg.result.table import what_is_wrong
 from slideseg.space.box import Box
 from slideseg.storage.place import locate
-from slideseg.storage.store import delete_key, list_keys, open_store, reason, storage_errors
+from slideseg.storage.store import delete_key, list_keys, open_store, reason, storage_errors, zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,7 +234,9 @@ def _compare(store: Store, plan: ArrayPlan, rules: Rules, plane: int, window: Bo
     """Find the objects of a window again; return how many whole ones it has, and how many are different."""
     image = Box.of_shape(plan.grid.shape_yx)
     where = (*((plane,) if len(plan.axes) > len("yx") else ()), *window.slices)
-    labels, class_map = (zarr.open_array(store, path=path, mode="r")[where] for path in (plan.path, f"{SEGMENTATION}/0"))
+    labels, class_map = (
+        zarr.open_array(zarr_store(store), path=path, mode="r")[where] for path in (plan.path, f"{SEGMENTATION}/0")
+    )
     return compare_window(np.asarray(class_map), np.asarray(labels), rules, window, image)
 
 

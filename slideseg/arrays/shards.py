@@ -13,7 +13,7 @@ from slideseg.arrays.codec import ZSTD_LEVEL, DamagedShardError, decode_shard, e
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.errors import ResultError, explain
 from slideseg.space.box import Box
-from slideseg.storage.store import list_keys, read_key, reason, run_errors, storage_errors, write_key
+from slideseg.storage.store import list_keys, read_key, reason, run_errors, storage_errors, write_key, zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | Non
 
 def _create(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None) -> None:
     zarr.create_array(
-        store,
+        zarr_store(store),
         name=plan.path,
         shape=plan.shape,
         dtype=plan.dtype,
@@ -142,7 +142,7 @@ def read_around(store: Store, plan: ArrayPlan, index: int, margin: int) -> tuple
     values = np.empty(outer.shape, plan.dtype)
     values[inner.relative_to(outer).slices] = read_shard(store, plan, index)
     try:
-        array = zarr.open_array(store, path=plan.path, mode="r") if outer != inner else None
+        array = zarr.open_array(zarr_store(store), path=plan.path, mode="r") if outer != inner else None
         for box in _frame(outer, inner):
             place = (*((shard.plane,) if len(plan.axes) > len("yx") else ()), *box.slices)
             values[box.relative_to(outer).slices] = array[place]  # type: ignore[index]
