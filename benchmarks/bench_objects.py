@@ -45,7 +45,7 @@ from slideseg.result.create import create_result
 from slideseg.result.layout import SEGMENTATION, ResultLayout
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.testing.records import made_classes, made_record, made_slide
 
 if TYPE_CHECKING:

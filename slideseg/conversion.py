@@ -24,7 +24,8 @@ from slideseg.slide.resampled import Source
 from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import anything_at, check_parent, open_store, reason, storage_errors, sweep_partial
+from slideseg.storage.place import check_parent
+from slideseg.storage.store import anything_at, open_store, reason, storage_errors, sweep_partial
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.run_shards import run_shards
 

@@ -18,7 +18,8 @@ from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
 from slideseg.result.record import read_objects_record
 from slideseg.result.table import what_is_wrong
 from slideseg.space.box import Box
-from slideseg.storage.place import delete_key, list_keys, locate, open_store, reason, storage_errors
+from slideseg.storage.place import locate
+from slideseg.storage.store import delete_key, list_keys, open_store, reason, storage_errors
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.run_shards import run_shards
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.model.objects import ObjectRules
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
     from slideseg.tasks.base import Executor
 
 WINDOW = 1024

@@ -17,7 +17,7 @@ from slideseg.result.record import ObjectsRecord
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.testing.records import made_record, made_slide
 from slideseg.testing.slides import Opened
 

@@ -32,6 +32,7 @@ HOMES = {
     "click": ("cli",),
     "rich": ("cli",),
     "dask": ("arrays",),
+    "obstore": ("storage",),
     "openslide": ("slide.openslide",),
     "ray": ("tasks.ray", "training.ray"),
     "tifffile": ("slide.tiff", "slide.preflight", "exports.ome_tiff", "testing"),
@@ -46,6 +47,9 @@ HOMES = {
     "uvicorn": ("viewer.run",),
 }
 """The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
+
+PRIVATE = ("zarr.core",)
+"""What a dependency keeps for itself and may change any day."""
 
 BANNED_CALLS = {"print", "eval", "exec"}
 UNPICKLERS = {"load", "loads", "Unpickler"}
@@ -91,6 +95,8 @@ def wrong_imports(module: str, tree: ast.Module) -> Iterator[str]:
         top, _, inner = imported.partition(".")
         if top == "slideseg" and rank(inner or "__init__") > rank(module):
             yield f"{module} imports {imported}, which is in a higher layer"
+        if imported.startswith(PRIVATE):
+            yield f"{module} imports {imported}, which is private"
         if top in HOMES and not any(module == home or module.startswith(f"{home}.") for home in HOMES[top]):
             yield f"{module} imports {top}, whose home is {', '.join(HOMES[top])}"
 
@@ -172,6 +178,8 @@ def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[s
         ("prediction.run", "from dask.array import from_zarr", "whose home"),
         ("exports.run", "import dask", "whose home"),
         ("slide.base", "if TYPE_CHECKING:\n    import torch", "whose home"),
+        ("slide.zarr", "from obstore.store import from_url", "whose home"),
+        ("storage.store", "from zarr.core.sync import sync", "private"),
         ("result.result", "import pickle\npickle.loads(b'')", "unpickles"),
         ("result.result", "from pickle import loads", "unpickles"),
         ("space.grid", "from . import box", "relatively"),

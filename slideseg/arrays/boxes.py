@@ -11,13 +11,13 @@ import numpy as np
 
 from slideseg.arrays.shards import array_attributes, plan_of, read_part
 from slideseg.space.box import Box
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 class BoxReader:

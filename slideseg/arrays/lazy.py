@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dask.array import Array as Array  # what others annotate with
 
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 def lazy_array(store: Store, path: str) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from slideseg.arrays.graphs import GraphExecutor
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, missing_shards, read_shard, write_shard
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.run_shards import run_shards
 

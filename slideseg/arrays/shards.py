@@ -20,7 +20,7 @@ from slideseg.arrays.codec import (
 )
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.errors import ResultError, explain
-from slideseg.storage.place import (
+from slideseg.storage.store import (
     list_keys,
     read_key,
     read_ranges,
@@ -29,6 +29,7 @@ from slideseg.storage.place import (
     run_errors,
     storage_errors,
     write_key,
+    zarr_store,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from slideseg.space.box import Box
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None = None) -> None:
@@ -58,7 +59,7 @@ def create_array(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | Non
 
 def _create(store: Store, plan: ArrayPlan, attributes: dict[str, Any] | None) -> None:
     zarr.create_array(
-        store,
+        zarr_store(store),
         name=plan.path,
         shape=plan.shape,
         dtype=plan.dtype,

@@ -49,7 +49,7 @@ def facts_of(path: str) -> dict[str, Any]:
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
     if is_result(path):
         from slideseg.result.create import read_attributes
-        from slideseg.storage.place import open_store
+        from slideseg.storage.store import open_store
 
         return {"kind": "result", **read_attributes(open_store(path, read_only=True))["slideseg"], **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
@@ -64,7 +64,7 @@ def _object_facts(path: str) -> dict[str, Any]:
     """
     from slideseg.result.create import read_attributes
     from slideseg.result.result import open_result
-    from slideseg.storage.place import open_store
+    from slideseg.storage.store import open_store
 
     if "ome" not in read_attributes(open_store(path, read_only=True)):
         return {}

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from slideseg.result.layout import TABLE
 from slideseg.result.table import check_file, missing_table, table_errors
-from slideseg.storage.place import local_copy, open_store
+from slideseg.storage.store import local_copy, open_store
 from slideseg.storage.whole_file import opened
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slideseg.result.record import RunRecord
     from slideseg.slide.base import Slide
     from slideseg.space.grid import Shard
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 RGB = ("red", "green", "blue")
 """Names of the channels of a colour image; others are numbered."""

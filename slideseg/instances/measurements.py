@@ -18,14 +18,14 @@ from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained
 from slideseg.instances.labelling.rules import Place
 from slideseg.instances.workers import WORK
 from slideseg.result.layout import TABLE
-from slideseg.storage.place import list_keys, open_store, read_key, run_errors, write_file, write_key
+from slideseg.storage.store import list_keys, open_store, read_key, run_errors, write_file, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.instances.image import Image
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 ROWS = 16_384
 """Rows of a row group at most; so many objects are added up and described at once."""

@@ -34,7 +34,8 @@ from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.result import open_result
 from slideseg.slide.chunk import readable
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import absolute, read_key, run_errors, sweep_partial, write_key
+from slideseg.storage.place import absolute
+from slideseg.storage.store import read_key, run_errors, sweep_partial, write_key
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.result.record import ObjectsRecord
     from slideseg.space.grid import ShardGrid
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
     from slideseg.tasks.base import Executor, Worker
 
 

@@ -12,13 +12,13 @@ from slideseg.instances.options import first_difference
 from slideseg.result.layout import OBJECTS
 from slideseg.result.record import read_objects_record
 from slideseg.result.table import check_table, has_table
-from slideseg.storage.place import open_store, run_errors
+from slideseg.storage.store import open_store, run_errors
 
 if TYPE_CHECKING:
     from slideseg.model.objects import ObjectRules
     from slideseg.result.layout import ResultLayout
     from slideseg.result.record import ObjectsRecord, RunRecord
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,13 @@ from slideseg.instances.labelling.parts import LocalParts, ShardParts, find_part
 from slideseg.instances.labelling.rules import Place, halo_of
 from slideseg.result.layout import OBJECTS
 from slideseg.result.record import ObjectsRecord
-from slideseg.storage.place import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
+from slideseg.storage.store import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.model.objects import ObjectRules
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 WORK = f"{OBJECTS}/work"
 """Folder of what is needed only until the objects are complete."""

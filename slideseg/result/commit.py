@@ -19,12 +19,12 @@ from slideseg.result.ngff import (
 )
 from slideseg.result.record import read_image_record
 from slideseg.result.table import SHA256, has_table, table_hash
-from slideseg.storage.place import delete_key, list_keys, open_store, read_key, run_errors, write_key
+from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.result.record import RunRecord
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 IMAGE_SOURCE = "../../"
 """Where a label image finds the image it belongs to."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.arrays.shards import create_array
 from slideseg.errors import ResultError, explain
-from slideseg.storage.place import (
+from slideseg.storage.place import check_parent
+from slideseg.storage.store import (
     anything_at,
-    check_parent,
     delete,
     open_store,
     read_key,
@@ -23,7 +23,7 @@ from slideseg.storage.place import (
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.result.record import RunRecord
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 ROOT = "zarr.json"
 """Key of the root group."""

@@ -13,7 +13,7 @@ from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.record import read_image_record
 from slideseg.slide.resampled import weights
 from slideseg.space.box import Box
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

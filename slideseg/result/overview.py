@@ -18,7 +18,7 @@ from slideseg.slide.resampled import block_mean
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import shard_side
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.run_shards import run_shards
 

@@ -20,7 +20,7 @@ from slideseg.result.layout import OBJECTS
 
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 FORMAT = "slideseg-result/2"
 """Version of these records and of the arrays' form."""

@@ -15,14 +15,15 @@ from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
 from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
 from slideseg.result.table import check_table, read_table, sum_table
-from slideseg.storage.place import locate, open_store, read_key, reason, storage_errors
+from slideseg.storage.place import locate
+from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
     import pyarrow
 
     from slideseg.arrays.lazy import Array
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 
 class Result:

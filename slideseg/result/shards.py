@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.arrays.shards import finished_shards, write_shard
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from zarr.storage import LocalStore
 
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import OBJECTS, TABLE
-from slideseg.storage.place import list_keys, read_key, reason, storage_errors
+from slideseg.storage.store import list_keys, read_key, readable, reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow
 
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 SHA256 = "table_sha256"
 """Where the objects' group says which table is theirs."""
@@ -165,50 +163,11 @@ def open_table(store: Store) -> Iterator[Any]:
     """Open the table to be read piece by piece; None where there is none."""
     import pyarrow  # noqa: PLC0415 - half a second to import
 
-    if isinstance(store, LocalStore):
-        path = store.root / TABLE
-        if path.is_file():
-            # No file of Python's: a thread of pyarrow that lets go of one while the interpreter ends aborts the process.
-            with pyarrow.OSFile(str(path)) as file:
-                yield file
-            return
-    else:
-        import obstore  # noqa: PLC0415 - an optional extra, there where a bucket is open
-
-        try:
-            reader = obstore.open_reader(store.store, TABLE)  # type: ignore[attr-defined]
-        except FileNotFoundError:
-            reader = None
-        if reader is not None:
-            yield InBucket(reader)
-            return
-    yield None
-
-
-class InBucket(io.RawIOBase):
-    """A file in an object store, as Python's files are."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-
-    def readable(self) -> bool:
-        """Return that it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return that it can be read from any place."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        """Return the place."""
-        return int(self._reader.tell())
-
-    def readinto(self, buffer: Any) -> int:
-        """Read as many bytes as there is room for, or all that are left; return how many."""
-        data = memoryview(self._reader.read(len(buffer)))
-        buffer[: len(data)] = data
-        return len(data)
+    source = readable(store, TABLE)
+    if source is None:
+        yield None
+        return
+    # A local path is opened by pyarrow: a thread of it that lets go of a file of Python's while the interpreter ends aborts
+    # the process.
+    with pyarrow.input_stream(source, compression=None) as file:
+        yield file

@@ -23,15 +23,7 @@ from slideseg.slide.reader import (
     same_picture,
 )
 from slideseg.slide.tiff_metadata import MICRONS
-
-try:
-    from obstore.exceptions import BaseError
-    from obstore.store import from_url
-    from zarr.storage import ObjectStore
-
-    STORE_FAULTS: tuple[type[Exception], ...] = (BaseError,)
-except ImportError:
-    STORE_FAULTS = ()
+from slideseg.storage.store import open_url, storage_errors, zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +38,11 @@ _FAULTS: tuple[type[Exception], ...] = (
     AttributeError,
     LookupError,
     MemoryError,
-    OSError,
     RuntimeError,
     TypeError,
     ValueError,
     zarr.errors.BaseZarrError,
-    *STORE_FAULTS,
+    *storage_errors(),
 )
 _MAX_CHANNELS = 4
 """An axis without a name and with at most this many entries is taken for channels."""
@@ -139,10 +130,7 @@ def _short(fault: Exception) -> str:
 def _store(path: str) -> Any:
     if not is_url(path):
         return path
-    if not STORE_FAULTS:
-        raise SlideError(explain(f"{path}: object stores need one more package", try_="pip install 'slideseg[s3]'"))
-    plain: dict[str, Any] = {"client_options": {"allow_http": True}} if path.startswith("http://") else {}
-    return ObjectStore(from_url(path, **plain), read_only=True)
+    return zarr_store(open_url(path))
 
 
 def _facts(path: str, picture: _Picture) -> Facts:

@@ -12,24 +12,16 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from unicodedata import category
 
 from slideseg.errors import ResultError, ResultInUseError, RunError, explain
-from slideseg.storage.place import (
-    check_parent,
-    delete_key,
-    locate,
-    open_store,
-    read_key,
-    reason,
-    storage_errors,
-    write_key,
-    write_new_key,
-)
+from slideseg.storage.place import check_parent, locate
+from slideseg.storage.store import delete_key, open_store, read_key, reason, storage_errors, write_key, write_new_key
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -198,9 +190,10 @@ class Lease:
 
 
 def _place(url: str) -> tuple[str, str]:
-    """Return the folder and the name of a result's lease."""
+    """Return the folder and the name of a result's lease: a key, in which no control characters and broken letters may be."""
     location = locate(url)
-    return location.parent, f".{location.name}.lease"
+    name = "".join(f"%{ord(letter):x}" if category(letter) in ("Cc", "Cs") else letter for letter in location.name)
+    return location.parent, f".{name}.lease"
 
 
 def _read(store: Store, key: str) -> Holder | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultError, RunError, explain
-from slideseg.storage.place import check_parent, reason
+from slideseg.storage.place import check_parent
+from slideseg.storage.store import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.viewer.grid import TILE, TileGrid
 from slideseg.viewer.shards import CachedReader
 

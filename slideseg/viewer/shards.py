@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.space.box import Box
-    from slideseg.storage.place import Store
+    from slideseg.storage.store import Store
 
 CACHE_BYTES = 256 * 2**20
 """Of decoded shards."""

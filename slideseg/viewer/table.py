@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from slideseg.result.table import missing_table, open_table, table_errors
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 MOST = 2**63 - 1
 """The largest id that a table can hold."""

@@ -33,7 +33,7 @@ def arguments(stack, model, out, workers):
 
 
 def shards_in(out):
-    return len([p for p in out.glob("labels/segmentation/0/c/*/*/*") if ".partial" not in p.name])
+    return len([p for p in out.glob("labels/segmentation/0/c/*/*/*") if "#" not in p.name])
 
 
 def started(words, out, shards):

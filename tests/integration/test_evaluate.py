@@ -19,7 +19,7 @@ from slideseg.evaluation.metrics.overlap import OverlapTable
 from slideseg.model.config import UNetConfig
 from slideseg.result.commit import commit_objects
 from slideseg.result.layout import OBJECTS
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
 from tests.made_results import blobs, make_result

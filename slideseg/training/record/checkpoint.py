@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from slideseg.errors import ResultError, explain
-from slideseg.storage.place import delete_key, list_keys, open_store, read_key, run_errors, write_key
+from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     import os

@@ -32,17 +32,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.file import model_bytes
-from slideseg.storage.place import (
-    check_parent,
-    delete_key,
-    list_keys,
-    locate,
-    open_store,
-    read_key,
-    run_errors,
-    sweep_partial,
-    write_key,
-)
+from slideseg.storage.place import check_parent, locate
+from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, sweep_partial, write_key
 from slideseg.training.record.checkpoint import Checkpoints
 from slideseg.training.record.curves import draw_curves
 

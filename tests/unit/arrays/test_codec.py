@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slideseg.arrays.codec import DamagedShardError, decode_shard, encode_shard
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, finished_shards, read_shard, write_shard
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store, zarr_store
 
 PLANS = [
     ArrayPlan("a/0", "yx", (1, 1), 512),
@@ -44,7 +44,7 @@ def test_zarr_reads_what_we_write(tmp_path, plan):
     for index in range(len(plan.grid)):
         assert finished_shards(store, plan) == set(range(index))
         write_shard(store, plan, index, cut(plan, array, index))
-    opened = zarr.open_array(store, path=plan.path, mode="r")
+    opened = zarr.open_array(zarr_store(store), path=plan.path, mode="r")
     np.testing.assert_array_equal(opened[:], array)
     assert (opened.dtype, opened.shards, opened.chunks) == (array.dtype, plan.shard, plan.chunk)
     assert opened.metadata.dimension_names == tuple(plan.axes)
@@ -54,7 +54,7 @@ def test_zarr_reads_what_we_write(tmp_path, plan):
 def test_we_read_what_zarr_writes(tmp_path, plan):
     store, array = open_store(str(tmp_path / "x.zarr")), pixels(plan)
     create_array(store, plan)
-    zarr.open_array(store, path=plan.path, mode="r+", config={"write_empty_chunks": True})[:] = array
+    zarr.open_array(zarr_store(store), path=plan.path, mode="r+", config={"write_empty_chunks": True})[:] = array
     assert finished_shards(store, plan) == set(range(len(plan.grid))), "zarr's keys are ours"
     for index in range(len(plan.grid)):
         np.testing.assert_array_equal(read_shard(store, plan, index), cut(plan, array, index))
@@ -64,7 +64,7 @@ def test_create_array_again_leaves_it_and_refuses_another(tmp_path):
     store = open_store(str(tmp_path / "x.zarr"))
     create_array(store, PLANS[1], {"mine": 1})
     create_array(store, PLANS[1], {"mine": 2})
-    assert zarr.open_array(store, path="a/0", mode="r").attrs["mine"] == 1
+    assert zarr.open_array(zarr_store(store), path="a/0", mode="r").attrs["mine"] == 1
     with pytest.raises(ValueError, match="is not this result's"):
         create_array(store, PLANS[2])
 

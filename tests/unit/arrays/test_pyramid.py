@@ -12,7 +12,7 @@ from slideseg.arrays.pyramid import mean_2x2, mode_2x2, write_pyramid
 from slideseg.arrays.shards import create_array, write_shard
 from slideseg.errors import ResultError
 from slideseg.space.grid import ShardGrid
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 
 
 def naive(array: np.ndarray, choose) -> np.ndarray:

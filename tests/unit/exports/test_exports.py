@@ -25,7 +25,7 @@ from slideseg.exports.run import export
 from slideseg.exports.trace import trace
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from slideseg.storage.whole_file import check_target, whole
 from slideseg.viewer.shown import Shown
 from tests.made_results import CLASSES, blobs, make_result

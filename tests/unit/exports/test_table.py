@@ -12,7 +12,6 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from zarr.storage import ObjectStore
 
 import slideseg
 from slideseg.cli import main
@@ -22,7 +21,7 @@ from slideseg.exports.h5ad import write_h5ad
 from slideseg.exports.run import export
 from slideseg.exports.table import ObjectTable, write_csv, write_parquet
 from slideseg.result.layout import TABLE
-from slideseg.storage.place import local_copy
+from slideseg.storage.store import Store, local_copy
 from tests.made_results import blobs, make_result
 
 SHAPE = (700, 1100)
@@ -106,7 +105,7 @@ def test_a_stack_and_new_columns_pass(result, rows, tmp_path):
 
 def test_an_object_store_is_copied_from_piece_by_piece():
     bucket = obstore.store.MemoryStore()
-    store = ObjectStore(bucket)
+    store = Store(bucket)
     data = os.urandom(20_000_000)
     obstore.put(bucket, TABLE, data)
     with local_copy(store, TABLE) as path, open(path, "rb") as file:

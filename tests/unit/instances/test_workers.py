@@ -7,7 +7,7 @@ import zarr
 
 import slideseg
 from slideseg.instances.workers import WORK, clear_work
-from slideseg.storage.place import open_store
+from slideseg.storage.store import open_store
 from tests.made_results import make_result
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from obstore.store import MemoryStore
 
 from slideseg.arrays import shards as arrays
 from slideseg.errors import ConfigError, ResultError, RunError
@@ -21,7 +22,7 @@ from slideseg.result.layout import ResultLayout
 from slideseg.result.record import RunRecord
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
-from slideseg.storage import place as location
+from slideseg.storage import store as location
 from slideseg.testing.records import made_classes, made_record
 
 ROOT = Path(__file__).parents[3]
@@ -99,7 +100,8 @@ def test_the_same_run_is_resumed_untouched(tmp_path):
     create(path)
     fill(path, lay)
     before = tree(path)
-    (path / "labels/segmentation/0/c/0/0.123.partial").write_bytes(b"torn")
+    for left in ("0.123.partial", "0#1", "0#23"):
+        (path / "labels/segmentation/0/c/0" / left).write_bytes(b"torn")
     assert create(path) == "resumed"
     assert tree(path) == before
 
@@ -243,7 +245,7 @@ KILLED = """
     import numpy as np
     from slideseg.arrays.shards import write_shard
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.storage.place import open_store
+    from slideseg.storage.store import open_store
     store = open_store(sys.argv[1])
     plan = ArrayPlan("labels/segmentation/0", "yx", (2048, 2048), 2048)
     value = np.random.default_rng(0).integers(0, 255, (2048, 2048)).astype(np.uint8)
@@ -267,16 +269,16 @@ def test_kill_9_in_a_write_leaves_no_torn_shard(tmp_path):
         writer = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
         assert writer.stdout.readline() == b"go\n"
         folder, deadline = path / "labels/segmentation/0/c/0", time.monotonic() + 20
-        while time.monotonic() < deadline and not (folder.is_dir() and any(".partial" in n for n in os.listdir(folder))):
+        while time.monotonic() < deadline and not (folder.is_dir() and any("#" in n for n in os.listdir(folder))):
             pass
         os.kill(writer.pid, signal.SIGKILL)
         writer.communicate()
-        partial += sum(".partial" in name for name in os.listdir(folder))
+        partial += sum("#" in name for name in os.listdir(folder))
         store = location.open_store(str(path))
         for index in arrays.finished_shards(store, plan):
             assert arrays.read_shard(store, plan, index).shape == (2048, 2048)
         assert create(path, lay) == "resumed"
-        assert not any(".partial" in name for name in os.listdir(folder))
+        assert not any("#" in name for name in os.listdir(folder))
     assert partial, "no attempt hit a write"
 
 
@@ -287,9 +289,8 @@ def test_first_difference_looks_into_lists_and_missing_keys():
 
 
 def test_a_bucket_works_like_a_folder(tmp_path, monkeypatch):
-    obstore = pytest.importorskip("obstore.store")
-    buckets = obstore.MemoryStore()
-    monkeypatch.setattr(location, "_open_bucket", lambda *_, **__: location.ObjectStore(buckets))
+    bucket = MemoryStore()
+    monkeypatch.setattr(location, "_open_bucket", lambda *_: bucket)
     url, lay = "s3://bucket/run/x.zarr", layout(probabilities=2)
     assert create_result(url, lay, record(), overwrite=False) == "new"
     fill(url, lay)

@@ -7,12 +7,12 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from zarr.storage import ObjectStore
 
 from slideseg.errors import ResultError
 from slideseg.result.layout import TABLE
-from slideseg.result.table import InBucket, open_table, sum_table, table_hash
-from slideseg.storage.place import open_store
+from slideseg.result.table import open_table, sum_table, table_hash
+from slideseg.storage.in_bucket import InBucket
+from slideseg.storage.store import Store, open_store
 
 ROWS = 400_000
 
@@ -34,7 +34,7 @@ def test_sums_and_hash_hold_a_piece_of_the_table_at_a_time(tmp_path, monkeypatch
         return lengths[-1]
 
     monkeypatch.setattr(InBucket, "readinto", counted)
-    store = ObjectStore(bucket, read_only=True)
+    store = Store(bucket, read_only=True)
     assert table_hash(store) is None
     with pytest.raises(ResultError, match="missing"):
         sum_table(store)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import zarr
 
-import slideseg.slide.zarr
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
@@ -169,16 +168,8 @@ def test_chunks_that_are_deep_in_z_are_not_direct(tmp_path):
     assert open_slide(path).direct
 
 
-def test_object_stores_need_their_package(monkeypatch):
-    monkeypatch.setattr(slideseg.slide.zarr, "STORE_FAULTS", ())
-    with pytest.raises(SlideError, match="slideseg\\[s3\\]"):
-        open_slide("s3://bucket/image.zarr")
-
-
 @pytest.fixture
 def server(tmp_path):
-    pytest.importorskip("obstore")
-
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass

@@ -8,14 +8,14 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from zarr.storage import ObjectStore
 
 from slideseg.errors import ResultError
 from slideseg.instances.run import objects
 from slideseg.result.layout import TABLE
 from slideseg.result.result import open_result
-from slideseg.result.table import InBucket, sum_table
-from slideseg.storage.place import open_store
+from slideseg.result.table import sum_table
+from slideseg.storage.in_bucket import InBucket
+from slideseg.storage.store import Store, open_store
 from slideseg.viewer.table import TableReader
 from tests.made_results import blobs, make_result
 
@@ -98,7 +98,7 @@ def test_of_a_table_in_a_bucket_only_the_rows_around_are_read(tmp_path, monkeypa
 
     monkeypatch.setattr(InBucket, "read", counted)
     table = TableReader(str(tmp_path))
-    table._store = ObjectStore(bucket, read_only=True)
+    table._store = Store(bucket, read_only=True)
     with pytest.raises(ResultError, match="missing"):
         table.row(1)
     obstore.put(bucket, TABLE, tmp_path / "t")

@@ -12,6 +12,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from obstore.store import MemoryStore
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
@@ -21,7 +22,7 @@ from slideseg.model.file import load_model_file
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.unet import UNet
 from slideseg.storage.lease import Holder, Lease
-from slideseg.storage.place import list_keys, write_key
+from slideseg.storage.store import list_keys, write_key
 from slideseg.training.record import run_folder as module
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.pictures import picture
@@ -45,11 +46,8 @@ def folder(request, path, monkeypatch):
     """A run folder that is new, on a disk and on an object store."""
     if request.param == "folder":
         return RunFolder(path)
-    obstore = pytest.importorskip("obstore.store")
-    from zarr.storage import ObjectStore  # noqa: PLC0415
-
-    bucket = obstore.MemoryStore()
-    monkeypatch.setattr("slideseg.storage.place._open_bucket", lambda *_, **__: ObjectStore(bucket))
+    bucket = MemoryStore()
+    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda *_: bucket)
     return RunFolder("s3://bucket/run")
 
 
@@ -404,7 +402,7 @@ def test_a_kill_between_any_two_writes_is_made_good(folder, monkeypatch):
 def test_unfinished_writes_are_swept(path):
     folder = RunFolder(path)
     folder.prepare(CONFIG, FILES)
-    (path / "metrics.0123456789abcdef.partial").write_bytes(b"epo")
+    (path / "metrics.csv#1").write_bytes(b"epo")
     assert RunFolder(path).prepare(CONFIG, FILES) == "resumed"
     assert sorted(file.name for file in path.iterdir()) == ["config.yaml", "data.json"]
 

@@ -1,0 +1,36 @@
+"""Which bytes to read for ranges of a file, so that few requests do."""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+GAP = 256 * 1024
+"""Bytes between two ranges that are rather read than asked around."""
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what to read, as (start, stop) in rising order and far apart.
+
+    >>> joined([(900_000, 5), (20, 10), (0, 0), (25, 100)])
+    [(20, 125), (900000, 900005)]
+    """
+    spans: list[tuple[int, int]] = []
+    for start, length in sorted(ranges):
+        if length and spans and start <= spans[-1][1] + GAP:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], start + length))
+        elif length:
+            spans.append((start, start + length))
+    return spans
+
+
+def cut(starts: Sequence[int], parts: Sequence[Any], start: int, length: int) -> bytes:
+    """Return a range out of the spans that were read."""
+    if not length:
+        return b""
+    index = bisect.bisect_right(starts, start) - 1
+    offset = start - starts[index]
+    return bytes(memoryview(parts[index])[offset : offset + length])

@@ -1,0 +1,179 @@
+"""A bucket in memory behind S3's own protocol, on this machine: as much of it as object stores are used for here.
+
+Whether a PUT may create is decided under a lock, as S3 promises; moto looks first and writes later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PAGE = 50
+"""Keys in one answer to a listing; S3 has 1,000."""
+
+
+class S3Server(ThreadingHTTPServer):
+    """Answers in threads; `buckets` is what is there."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.buckets: dict[str, dict[str, bytes]] = {}
+        self.uploads: dict[str, dict[int, bytes]] = {}
+        self.numbers = itertools.count()
+        self.lock = threading.Lock()
+        self.requests: list[tuple[str, str]] = []
+        """Method and path of all that was asked."""
+        self.deleted: list[str] = []
+        """Keys in the order in which they went."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells every S3 client where this is."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "anyone",
+            "AWS_SECRET_ACCESS_KEY": "anything",
+            "AWS_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def running() -> Iterator[S3Server]:
+    """Run a server."""
+    with S3Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece
+    disable_nagle_algorithm = True
+    server: S3Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):
+            return self._handle
+        raise AttributeError(name)
+
+    def _handle(self) -> None:
+        url = urlsplit(self.path)
+        bucket, _, key = unquote(url.path).lstrip("/").partition("/")
+        query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.server.lock:
+            self.server.requests.append((self.command, f"{bucket}/{key}"))
+            there = self.server.buckets.get(bucket)
+            if there is None:
+                self._fail(404, "NoSuchBucket")
+            elif not key:
+                (self._delete_many if "delete" in query else self._list)(there, query, body)
+            elif "uploads" in query or "uploadId" in query:
+                self._upload(there, key, query, body)
+            else:
+                {"PUT": self._put, "DELETE": self._delete}.get(self.command, self._get)(there, key, body)
+
+    def _put(self, there: dict[str, bytes], key: str, body: bytes) -> None:
+        if self.headers.get("If-None-Match") == "*" and key in there:
+            self._fail(412, "PreconditionFailed")
+            return
+        there[key] = body
+        self._answer(200, b"", ETag=tag_of(body))
+
+    def _get(self, there: dict[str, bytes], key: str, _: bytes) -> None:
+        if key not in there:
+            self._fail(404, "NoSuchKey")
+            return
+        data, headers = there[key], {"ETag": tag_of(there[key]), "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if asked is None:
+            self._answer(200, data, **headers)
+            return
+        start = int(asked[1]) if asked[1] else max(0, len(data) - int(asked[2]))
+        stop = min(len(data), int(asked[2]) + 1) if asked[1] and asked[2] else len(data)
+        if start >= stop:
+            self._fail(416, "InvalidRange")
+            return
+        self._answer(206, data[start:stop], **headers, **{"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"})
+
+    def _delete(self, there: dict[str, bytes], key: str, _: bytes) -> None:
+        there.pop(key, None)
+        self.server.deleted.append(key)
+        self._answer(204, b"")
+
+    def _delete_many(self, there: dict[str, bytes], _: dict[str, str], body: bytes) -> None:
+        gone = [key.text or "" for key in ElementTree.fromstring(body).iter() if key.tag.endswith("Key")]
+        self.server.deleted += gone
+        for key in gone:
+            there.pop(key, None)
+        self._xml("DeleteResult", "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in gone))
+
+    def _list(self, there: dict[str, bytes], query: dict[str, str], _: bytes) -> None:
+        after = query.get("continuation-token", query.get("start-after", ""))
+        keys = sorted(key for key in there if key.startswith(query.get("prefix", "")) and key > after)
+        inner = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            f"<ETag>{tag_of(there[key])}</ETag><Size>{len(there[key])}</Size></Contents>"
+            for key in keys[:PAGE]
+        )
+        more = f"<NextContinuationToken>{escape(keys[PAGE - 1])}</NextContinuationToken>" if len(keys) > PAGE else ""
+        self._xml("ListBucketResult", f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}{inner}")
+
+    def _upload(self, there: dict[str, bytes], key: str, query: dict[str, str], body: bytes) -> None:
+        if "uploads" in query:
+            number = str(next(self.server.numbers))
+            self.server.uploads[number] = {}
+            self._xml("InitiateMultipartUploadResult", f"<UploadId>{number}</UploadId>")
+        elif self.command == "PUT":
+            self.server.uploads[query["uploadId"]][int(query["partNumber"])] = body
+            self._answer(200, b"", ETag=tag_of(body))
+        elif self.command == "POST":
+            there[key] = b"".join(part for _, part in sorted(self.server.uploads.pop(query["uploadId"]).items()))
+            self._xml("CompleteMultipartUploadResult", f"<ETag>{tag_of(there[key])}</ETag>")
+        else:
+            self.server.uploads.pop(query["uploadId"], None)
+            self._answer(204, b"")
+
+    def _xml(self, name: str, inner: str, status: int = 200) -> None:
+        self._answer(status, f'<?xml version="1.0"?><{name}>{inner}</{name}>'.encode(), **{"Content-Type": "application/xml"})
+
+    def _fail(self, status: int, code: str) -> None:
+        self._xml("Error", f"<Code>{code}</Code>", status)
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def tag_of(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
