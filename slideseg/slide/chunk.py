@@ -52,7 +52,7 @@ def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source
         yield source
         return
     copy = _place_of_copy(beside)
-    run_shards(partial(CopyWorker, source.path, copy), [0], executor, on_failure=_refuse)
+    run_shards(partial(CopyWorker, source.path, copy), [0], executor, on_failure=_refuse, light=True)
     yield replace(source, path=copy)
     shutil.rmtree(copy)
 

@@ -28,6 +28,7 @@ from ray.exceptions import RayError, RayTaskError
 from slideseg.errors import ClusterError, SlideError, explain
 from slideseg.machine import return_freed_memory
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker
+from slideseg.tasks.in_process import IN_PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -79,11 +80,14 @@ class RayExecutor:
         self._started.close()
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
-        """Yield one event a task, as they end.
+        """Yield one event a task, as they end; on one machine light ones in this process, whose threads are there at once.
 
         Raises:
             ClusterError: if the workers don't start.
         """
+        if light and self._address is None:
+            yield from IN_PROCESS.run(make_worker, tasks, light=True)
+            return
         self._connect()
         crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, 0 if light else self._gpus)
         try:
@@ -92,7 +96,9 @@ class RayExecutor:
             crew.dismiss()
 
     def dask_scheduler(self) -> Any:
-        """Return the function that computes Dask's graphs as tasks of this Ray."""
+        """Return the function that computes Dask's graphs as tasks of the cluster; on one machine its own threads."""
+        if self._address is None:
+            return IN_PROCESS.dask_scheduler()
         self._connect()
         return _compute_graph
 

@@ -10,15 +10,15 @@ from slideseg.arrays.graphs import GraphExecutor
 from slideseg.errors import ClusterError, RunError
 from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.in_process import InProcessExecutor
-from slideseg.tasks.ray import RayExecutor, check_address
+from slideseg.tasks.ray import RayExecutor, check_address, connected
 from slideseg.tasks.run_shards import run_shards
 from slideseg.testing.workers import ScriptedWorker
 
 
 @pytest.fixture(scope="module")
 def ray_executor():
-    """An executor that finds Ray started: each run would start its own, for seconds."""
-    with RayExecutor(2) as started:
+    """An executor on a cluster, which is a Ray that this process has started: each run would start its own, for seconds."""
+    with connected(2, None), RayExecutor(2, "auto") as started:
         yield started
 
 
@@ -145,10 +145,14 @@ def test_failures_may_be_collected_and_what_a_watcher_raises_ends_the_loop(execu
     assert attempts(tmp_path, 299) == 0
 
 
-def test_no_shards_start_nothing(monkeypatch):
+def test_on_one_machine_ray_is_started_for_nothing_less_than_the_networks_work(monkeypatch, tmp_path):
     monkeypatch.setattr("slideseg.tasks.ray.connected", None)
     with RayExecutor(2) as executor:
         run_shards(None, [], executor)
+        for light in (executor, GraphExecutor(executor)):
+            watched = []
+            run_shards(functools.partial(ScriptedWorker, str(tmp_path)), range(5), light, watch=watched.append, light=True)
+            assert sorted(watched) == [0, 10, 20, 30, 40]
 
 
 @pytest.mark.parametrize("broken", [(), (7,)])
