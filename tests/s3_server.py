@@ -97,6 +97,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._upload(there, key, query, body)
             else:
                 {"PUT": self._put, "DELETE": self._delete}.get(self.command, self._get)(there, key, body)
+        self._send(*self._reply)  # without the lock: nobody waits for one who reads slowly
 
     def _put(self, there: dict[str, bytes], key: str, body: bytes) -> None:
         if self.headers.get("If-None-Match") == "*" and key in there:
@@ -166,6 +167,9 @@ class Handler(BaseHTTPRequestHandler):
         self._xml("Error", f"<Code>{code}</Code>", status)
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self._reply = (status, body, headers)
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -318,7 +318,7 @@ def test_few_requests_fetch_many_ranges(bucket, server):
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("beyond", [(95, 6), (100, 1), (10**9, 5)])
+@pytest.mark.parametrize("beyond", [(95, 6), (100, 1), (500_000, 5)])
 def test_a_range_beyond_the_end_is_an_error(store, beyond):
     write_key(store, "k", bytes(100))
     for ranges in ([beyond], [(0, 5), beyond], [beyond, (90, 5)]):
