@@ -17,8 +17,10 @@ from slideseg.evaluation import run
 from slideseg.evaluation.metrics.instances import instance_scores
 from slideseg.evaluation.metrics.overlap import OverlapTable
 from slideseg.model.config import UNetConfig
+from slideseg.model.objects import ObjectRules
 from slideseg.result.commit import commit_objects
 from slideseg.result.layout import OBJECTS
+from slideseg.result.record import ObjectsRecord
 from slideseg.storage.store import open_store
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
@@ -26,6 +28,7 @@ from tests.made_results import blobs, make_result
 
 RNG = np.random.default_rng(5)
 SHAPE = (301, 400)
+NO_SEAMS = "seams: 0 of the predicted objects lie in several shards; slideseg verify looks at such"
 
 
 def write_slide(path, image, mpp=0.25):
@@ -96,7 +99,8 @@ def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch)
     for n in range(25):
         ids[30 * (n // 5) : 30 * (n // 5) + 20, 40 * (n % 5) : 40 * (n % 5) + 30] = 2**20 + n
     plan = ArrayPlan(f"{OBJECTS}/0", "yx", ids.shape, 1024, "uint32")
-    create_array(open_store(store), plan)
+    about = ObjectsRecord(ObjectRules((1,)), 25, 0, ())
+    create_array(open_store(store), plan, {"slideseg": about.to_json()})
     write_shard(open_store(store), plan, 0, ids)
     commit_objects(open_store(store), slideseg.open_result(store).layout)
     truth = ids.repeat(2, 0).repeat(2, 1)
@@ -104,7 +108,7 @@ def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch)
     monkeypatch.setattr(run, "LARGEST_COMPONENTS", 0)
     monkeypatch.setattr(run, "BLOCK", 64)
     report = slideseg.evaluate(store, truth, ["instances"])
-    assert report.notes == ("instances: predicted objects are the result's, true ones ids",)
+    assert report.notes == ("instances: predicted objects are the result's, true ones ids", NO_SEAMS)
     assert report.instances.f1 == 1
     assert report.instances.sq > 0.98
     assert report.instances.predicted == 25
@@ -144,7 +148,7 @@ def test_objects_of_whole_slides_are_compared_block_by_block_and_exactly(truth, 
     assert report.instances == instance_scores(whole(predicted, true))
     assert 0.5 < report.instances.f1 < 1
     own = "the result's" if truth == "result" else "ids"
-    assert report.notes == (f"instances: predicted objects are the result's, true ones {own}",)
+    assert report.notes == (f"instances: predicted objects are the result's, true ones {own}", NO_SEAMS)
 
 
 def test_probabilities_of_a_result_are_cut_at_the_best_threshold(tmp_path, grey_model):
