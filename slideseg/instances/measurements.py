@@ -200,7 +200,7 @@ def _rows(job: TableJob, objects: Measures) -> pa.Table:
     columns: dict[str, Any] = {
         "id": objects.id,
         "class": objects.class_id.astype(np.uint8),
-        "class_name": [job.names[one] for one in objects.class_id],
+        "class_name": [job.names[class_id] for class_id in objects.class_id],
         "plane": objects.plane.astype(np.int32),
         "pixels": objects.pixels,
         "area_px": objects.pixels * job.scale**2,

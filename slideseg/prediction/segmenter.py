@@ -119,7 +119,7 @@ class Segmenter:
         ids_NHW = logits_NKHW[:, 0] > 0 if sigmoid else logits_NKHW.argmax(1)
         ids = ids_NHW.to(torch.uint8).cpu().numpy()
         if not self._tiling.probabilities:
-            return [(one, None) for one in ids]
+            return [(class_ids, None) for class_ids in ids]
         # In double precision the last bit, which depends on a pixel's place in the array, does not reach the rounded byte.
         exact_NKHW = logits_NKHW.double()
         p_NKHW = exact_NKHW.sigmoid() if sigmoid else exact_NKHW.softmax(1)

@@ -90,7 +90,7 @@ def plan_overview(slide: Slide, layout: ResultLayout, *, full: bool = False, lon
     """Choose what is read: the coarsest level that is fine enough, reduced by the smallest factor that fits."""
     working = layout.grid.shape_yx
     wanted = max(working) if full else min(long_side, max(slide.levels[0].shape))
-    level = max(n for n, one in enumerate(slide.levels) if n == 0 or max(one.shape) >= wanted)
+    level = max(n for n, coarser in enumerate(slide.levels) if n == 0 or max(coarser.shape) >= wanted)
     height, width = slide.levels[level].shape
     factor = max(1, max(height, width) // wanted) if full else -(-max(height, width) // long_side)
     shape = (-(-height // factor), -(-width // factor))

@@ -114,8 +114,8 @@ class _Field:
 def of_classes(class_map: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
     """Return a class map with 0 for what is not one of ``classes``, of which there is one at least."""
     keep = class_map == classes[0]
-    for one in classes[1:]:
-        keep |= class_map == one
+    for class_id in classes[1:]:
+        keep |= class_map == class_id
     kept: np.ndarray = class_map * keep
     return kept
 

@@ -44,9 +44,9 @@ def hulls_of(which: Ints, points: Ints) -> Points:
 def pixels_in_hulls(which: Ints, corners: Ints) -> Ints:
     """Return how many pixels have their centres in each hull; hulls as `hulls_of` returns them."""
     edge = np.flatnonzero(which[1:] == which[:-1])
-    one, other = corners[edge], corners[edge + 1]
-    up = one[:, 0] > other[:, 0]
-    low, high = np.where(up[:, None], other, one), np.where(up[:, None], one, other)
+    start, end = corners[edge], corners[edge + 1]
+    up = start[:, 0] > end[:, 0]
+    low, high = np.where(up[:, None], end, start), np.where(up[:, None], start, end)
     first, last = -(-low[:, 0] // 2), high[:, 0] // 2
     rows = expand(first, last + 1)
     at = np.repeat(np.arange(edge.size), np.maximum(last + 1 - first, 0))

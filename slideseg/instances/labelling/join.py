@@ -46,34 +46,34 @@ class Assignment:
     def to_bytes(self) -> bytes:
         """Return the assignment as bytes."""
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **{one.name: getattr(self, one.name) for one in fields(self)})
+        np.savez(file, allow_pickle=False, **{field.name: getattr(self, field.name) for field in fields(self)})
         return file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Assignment:
         """Read back what `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return cls(**{one.name: file[one.name] for one in fields(cls)})
+            return cls(**{field.name: file[field.name] for field in fields(cls)})
 
 
 @dataclass(slots=True)
 class _Pairs:
     """Pairs of numbers, gathered piece by piece."""
 
-    one: list[Ints] = field(default_factory=list)
-    other: list[Ints] = field(default_factory=list)
+    a: list[Ints] = field(default_factory=list)
+    b: list[Ints] = field(default_factory=list)
 
-    def add(self, one: Ints, other: Ints) -> None:
+    def add(self, a: Ints, b: Ints) -> None:
         """Add pairs, each once."""
-        if one.size:
-            pairs = np.unique(np.stack([one, other]), axis=1)
-            self.one.append(pairs[0])
-            self.other.append(pairs[1])
+        if a.size:
+            pairs = np.unique(np.stack([a, b]), axis=1)
+            self.a.append(pairs[0])
+            self.b.append(pairs[1])
 
     @property
     def arrays(self) -> tuple[Ints, Ints]:
         """Return all pairs."""
-        return _concatenated(self.one), _concatenated(self.other)
+        return _concatenated(self.a), _concatenated(self.b)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +151,21 @@ class Join:
         part, key = line.pixels
         return _SeamLine(np.where(part > 0, part + self._parts, np.where(part < 0, part - self._holes, 0)), key, pixel)
 
-    def _seam(self, one: _SeamLine, other: _SeamLine) -> None:
+    def _seam(self, a: _SeamLine, b: _SeamLine) -> None:
         """Join what touches across a seam, straight and, where corners count, aslant."""
-        self._touch(one, other, aslant=False)
-        self._touch(one.cut(0, -1), other.cut(1, None), aslant=True)
-        self._touch(one.cut(1, None), other.cut(0, -1), aslant=True)
+        self._touch(a, b, aslant=False)
+        self._touch(a.cut(0, -1), b.cut(1, None), aslant=True)
+        self._touch(a.cut(1, None), b.cut(0, -1), aslant=True)
 
-    def _touch(self, one: _SeamLine, other: _SeamLine, *, aslant: bool) -> None:
+    def _touch(self, a: _SeamLine, b: _SeamLine, *, aslant: bool) -> None:
         if not aslant or self._rules.connectivity == 8:
-            same = (one.key == other.key) | (one.key == other.pixel) | (one.pixel == other.key)
-            same &= (one.part > 0) & (other.part > 0)
-            self._same.add(one.part[same], other.part[same])
+            same = (a.key == b.key) | (a.key == b.pixel) | (a.pixel == b.key)
+            same &= (a.part > 0) & (b.part > 0)
+            self._same.add(a.part[same], b.part[same])
         if self._rules.fill_holes and (not aslant or DUAL[self._rules.connectivity] == 8):
-            same = (one.part < 0) & (other.part < 0)
-            self._same_hole.add(-one.part[same], -other.part[same])
-            for hole, part in ((one.part, other.part), (other.part, one.part)):
+            same = (a.part < 0) & (b.part < 0)
+            self._same_hole.add(-a.part[same], -b.part[same])
+            for hole, part in ((a.part, b.part), (b.part, a.part)):
                 meet = (hole < 0) & (part > 0)
                 self._touching.add(-hole[meet], part[meet])
 

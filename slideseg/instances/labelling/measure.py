@@ -63,25 +63,26 @@ class Measures:
     def select(self, wanted: NDArray[np.bool_]) -> Measures:
         """Return some of the objects."""
         hull = self.hull[np.repeat(wanted, self.corners)]
-        rows = {one.name: getattr(self, one.name)[wanted] for one in fields(self) if one.name != "hull"}
+        rows = {field.name: getattr(self, field.name)[wanted] for field in fields(self) if field.name != "hull"}
         return Measures(**rows, hull=hull)
 
     def to_bytes(self) -> bytes:
         """Return the measures as bytes."""
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **{one.name: getattr(self, one.name) for one in fields(self)})
+        np.savez(file, allow_pickle=False, **{field.name: getattr(self, field.name) for field in fields(self)})
         return file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Measures:
         """Read back what `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return cls(**{one.name: file[one.name] for one in fields(cls)})
+            return cls(**{field.name: file[field.name] for field in fields(cls)})
 
 
 def chained(pieces: Sequence[Measures]) -> Measures:
     """Return all rows of several measures, one after the other."""
-    return Measures(**{one.name: np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(Measures)})
+    names = [field.name for field in fields(Measures)]
+    return Measures(**{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _moments(count: int, which: Ints, y: Ints, start: Ints, stop: Ints) -> Ints:
     length = stop - start
     x = (start + stop - 1) * length // 2
     xx = _squares_below(stop) - _squares_below(start)
-    return np.stack([_sums(count, which, one) for one in (y * length, x, y * y * length, xx, y * x)], axis=-1)
+    return np.stack([_sums(count, which, term) for term in (y * length, x, y * y * length, xx, y * x)], axis=-1)
 
 
 def _squares_below(n: Ints) -> Ints:
@@ -275,9 +276,7 @@ def forms_of(whole: Measures) -> Forms:
     """Tell the form of whole objects."""
     pixels = whole.pixels.astype(object)
     y, x, yy, xx, yx = whole.moments.astype(object).T
-    a, c, b = (
-        _divided(pixels * two - one * other, pixels * pixels) for two, one, other in ((xx, x, x), (yy, y, y), (yx, y, x))
-    )
+    a, c, b = (_divided(pixels * product - a * b, pixels * pixels) for product, a, b in ((xx, x, x), (yy, y, y), (yx, y, x)))
     spread = np.sqrt(4 * b * b + (a - c) ** 2)
     longer, shorter = (a + c + spread) / 2, np.maximum((a + c - spread) / 2, 0)
     centroid = np.stack([_divided(y, pixels), _divided(x, pixels)], axis=-1) + whole.box[:, :2] + 0.5
@@ -294,6 +293,6 @@ def forms_of(whole: Measures) -> Forms:
     )
 
 
-def _divided(one: np.ndarray, other: np.ndarray) -> NDArray[np.float64]:
-    divided: NDArray[np.float64] = (one / other).astype(np.float64)
+def _divided(a: np.ndarray, b: np.ndarray) -> NDArray[np.float64]:
+    divided: NDArray[np.float64] = (a / b).astype(np.float64)
     return divided

@@ -80,7 +80,7 @@ class ShardParts:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Line):
-                arrays |= {f"{field.name}.{one.name}": getattr(value, one.name) for one in fields(Line)}
+                arrays |= {f"{field.name}.{part.name}": getattr(value, part.name) for part in fields(Line)}
             else:
                 arrays[field.name] = value
         file = io.BytesIO()
@@ -91,7 +91,7 @@ class ShardParts:
     def from_bytes(cls, data: bytes) -> ShardParts:
         """Read back what `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            lines: dict[str, Any] = {side: Line(*(file[f"{side}.{one.name}"] for one in fields(Line))) for side in SIDES}
+            lines: dict[str, Any] = {side: Line(*(file[f"{side}.{part.name}"] for part in fields(Line))) for side in SIDES}
             rest = {field.name: file[field.name] for field in fields(cls) if field.name not in SIDES}
         return cls(**rest | lines)
 
@@ -278,8 +278,8 @@ def _find_holes(runs: Runs, part: Ints, side: Ints, place: Place, rules: ObjectR
     numbered = np.where(at_side & ~is_open, np.cumsum(at_side & ~is_open) + OPEN, 0)
     numbered[at_side & is_open] = OPEN
     pocket_number = np.where(pocket, np.cumsum(pocket), 0)
-    for one in (owner, numbered, pocket_number):
-        one[0] = 0
+    for numbers in (owner, numbered, pocket_number):
+        numbers[0] = 0
     told = (numbered[pairs[0]] > OPEN) | pocket[pairs[0]]
     return Holes(hole, area, owner, numbered, pocket_number, (pairs[0][told], pairs[1][told]))
 
@@ -288,24 +288,24 @@ def _touching(runs: Runs, part: Ints, hole: Ints, connectivity: int) -> tuple[In
     """Return each pair (hole, part) that touches, once."""
     upper, lower = pairs_below(runs, np.arange(part.size), connectivity)
     beside = np.flatnonzero(runs.row[1:] == runs.row[:-1])
-    one, other = np.concatenate([upper, beside]), np.concatenate([lower, beside + 1])
-    down, up = (hole[one] > 0) & (part[other] > 0), (part[one] > 0) & (hole[other] > 0)
-    holes = np.concatenate([hole[one[down]], hole[other[up]]])
-    parts = np.concatenate([part[other[down]], part[one[up]]])
+    a, b = np.concatenate([upper, beside]), np.concatenate([lower, beside + 1])
+    down, up = (hole[a] > 0) & (part[b] > 0), (part[a] > 0) & (hole[b] > 0)
+    holes = np.concatenate([hole[a[down]], hole[b[up]]])
+    parts = np.concatenate([part[b[down]], part[a[up]]])
     return _unique_pairs(holes, parts)
 
 
-def _unique_pairs(one: Ints, other: Ints) -> tuple[Ints, Ints]:
-    base = int(other.max(initial=0)) + 1
-    pairs = np.unique(one * base + other)
+def _unique_pairs(a: Ints, b: Ints) -> tuple[Ints, Ints]:
+    base = int(b.max(initial=0)) + 1
+    pairs = np.unique(a * base + b)
     return pairs // base, pairs % base
 
 
-def _extremes(one: Ints, other: Ints, count: int) -> tuple[Ints, Ints]:
+def _extremes(a: Ints, b: Ints, count: int) -> tuple[Ints, Ints]:
     """Return the smallest and the largest ``other`` of each ``one`` below ``count``; 0 where there is none."""
     low, high = np.full(count, NONE), np.zeros(count, np.int64)
-    np.minimum.at(low, one, other)
-    np.maximum.at(high, one, other)
+    np.minimum.at(low, a, b)
+    np.maximum.at(high, a, b)
     return np.where(low == NONE, 0, low), high
 
 
@@ -329,5 +329,5 @@ def _line(part: Ints, key: Ints) -> Line:
     return Line(np.diff(begin, append=part.size), part[begin], key[begin])
 
 
-def _paired(one: Ints, other: Ints) -> Ints:
-    return np.stack([one, other], axis=-1).reshape(-1)
+def _paired(a: Ints, b: Ints) -> Ints:
+    return np.stack([a, b], axis=-1).reshape(-1)

@@ -92,19 +92,19 @@ def expand(low: Ints, high: Ints) -> Ints:
     return numbers
 
 
-def components(count: int, one: Ints, other: Ints) -> tuple[int, Ints]:
+def components(count: int, a: Ints, b: Ints) -> tuple[int, Ints]:
     """Return how many components ``count`` things have that are joined in pairs, and each thing's.
 
     Components are numbered from 0 in the order of their first thing.
     """
     root = np.arange(count)
-    while one.size:
-        np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))  # so the first thing stays the root
+    while a.size:
+        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))  # so the first thing stays the root
         while not np.array_equal(above := root[root], root):
             root = above
-        one, other = root[one], root[other]
-        apart = one != other
-        one, other = one[apart], other[apart]
+        a, b = root[a], root[b]
+        apart = a != b
+        a, b = a[apart], b[apart]
     is_root = root == np.arange(count)
     return int(is_root.sum()), (np.cumsum(is_root) - 1)[root]
 
