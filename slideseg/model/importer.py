@@ -22,7 +22,7 @@ from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
-from slideseg.model.unet import UNet
+from slideseg.model.unet import without_weights
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.model.halo import Upsampling
+    from slideseg.model.unet import UNet
 
 COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2", "#8c564b", "#bcbd22")
 FIRST = "inc.double_conv.0.weight"
@@ -231,8 +232,7 @@ def _block(ours: str, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _filled(config: UNetConfig, weights: dict[str, Tensor], path: Path) -> UNet:
     """Return the network with ``weights``, which must be exactly its own."""
-    with torch.device("meta"):
-        net = UNet(config)
+    net = without_weights(config)
     wanted = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
     got = {k: tuple(v.shape) for k, v in weights.items()}
     if got != wanted:
