@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ class Result:
         if "ome" not in array_attributes(self._store, OBJECTS):
             return None
         check_table(self._store)
-        area = max(1, self.segmentation.size - self.info.get("skipped_pixels", 0))
+        area = max(1, math.prod(plan_of(self._store, f"{SEGMENTATION}/0").shape) - self.info.get("skipped_pixels", 0))
         counts, pixels = sum_table(self._store)
         about = array_attributes(self._store, f"{OBJECTS}/0")
         if "slideseg" not in about:
