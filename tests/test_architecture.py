@@ -41,7 +41,7 @@ HOMES = {
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("training.data.annotations", "instances.labelling.hull", "exports"),
     "anndata": ("exports.h5ad",),
-    "pyarrow": ("instances.table", "result", "exports", "viewer.table"),
+    "pyarrow": ("instances.table", "result", "exports", "viewer.object_row"),
     "starlette": ("viewer.server",),
     "uvicorn": ("viewer.run",),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from slideseg.arrays.boxes import levels_of
+from slideseg.arrays.shards import array_attributes
+from slideseg.exports.trace import trace, trace_with
+from slideseg.result.layout import OBJECTS, SEGMENTATION
+from slideseg.result.level_0 import level_0_scale
+from slideseg.storage.place import open_store
 from slideseg.storage.whole_file import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from slideseg.exports.job import Job
     from slideseg.exports.trace import Regions
+    from slideseg.space.box import Box
 
     Ring = list[list[float]]
     Polygon = list[Ring]
@@ -41,6 +50,48 @@ class Style:
     """``z`` or ``t`` where the image is a stack."""
     of_objects: tuple[int, ...] | None = None
     """Ids of the classes that an object can be of; None where regions are those of classes."""
+
+
+def export(job: Job, partial: Path, name: str) -> dict[str, int]:
+    """Write polygons; return how many features."""
+    plan = job.levels[0].plan
+    style = Style(
+        scale=level_0_scale(job.result.info, job.result.layout),
+        object_type=job.options.object_type or ("detection" if job.of_objects else "annotation"),
+        classes=tuple(job.result.classes),
+        simplify=job.options.simplify or 0.0,
+        plane_axis=None if plan.axes == "yx" else plan.axes[0],
+        of_objects=_object_classes(job) if job.of_objects else None,
+    )
+    return {"features": write_geojson(partial, _regions(job), style, compressed=name.endswith(".gz"))}
+
+
+def _object_classes(job: Job) -> tuple[int, ...]:
+    """Return the classes that objects were made of, or all where the result does not say."""
+    store = open_store(job.result.url, read_only=True)
+    rules = array_attributes(store, f"{OBJECTS}/0").get("slideseg", {}).get("rules", {})
+    return tuple(rules.get("classes", [c["id"] for c in job.result.classes if c["id"]]))
+
+
+def _regions(job: Job) -> Iterator[tuple[int, Regions]]:
+    """Yield the regions of every plane; those of objects with how many pixels of each class they have."""
+    labels = job.levels[0]
+    classes = levels_of(job.result.url, SEGMENTATION)[0]
+    most = 1 + max(c["id"] for c in job.result.classes)
+    watch = job.watch(job.planes * math.prod(labels.shape_yx))
+    for plane in range(job.planes):
+
+        def read(box: Box, plane: int = plane) -> np.ndarray:
+            pixels = labels.read(box, plane)
+            watch(box.area)
+            return pixels
+
+        def read_both(box: Box, plane: int = plane) -> tuple[np.ndarray, np.ndarray]:
+            return read(box, plane), classes.read(box, plane)
+
+        grid = labels.plan.grid
+        found = trace_with(grid, read_both, most) if job.of_objects else trace(grid, read)
+        yield from ((plane, regions) for regions in found)
 
 
 def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Style, *, compressed: bool = False) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
-from slideseg.exports.table import facts_of
+from slideseg.exports.rows import checked_table, facts_of
 from slideseg.result.level_0 import level_0_scale
 from slideseg.result.overlay import Overlay
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from slideseg.exports.table import ObjectTable
+    from slideseg.exports.job import Job
+    from slideseg.exports.rows import ObjectTable
     from slideseg.result.result import Result
 
 SPATIAL = "spatial"
@@ -25,6 +26,13 @@ REGION = "objects"
 """Name of the label image that the rows are about: ``labels/objects``."""
 PICTURE = 2048
 """Pixels of the picture's longer side."""
+
+
+def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
+    """Write the table; return how many rows."""
+    with checked_table(job.result) as table:
+        write_h5ad(partial, table, job.watch(table.rows))
+        return {"rows": table.rows}
 
 
 def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> None:
@@ -73,7 +81,7 @@ def _observations(rows: pa.Table, result: Result) -> Any:
     """Return the rows as a data frame named by id; texts are categories, classes in their own order."""
     frame = rows.to_pandas(strings_to_categorical=True)
     frame.index = frame["id"].astype(str).to_numpy()
-    frame["class_name"] = frame["class_name"].cat.set_categories([one["name"] for one in _classes(rows, result)])
+    frame["class_name"] = frame["class_name"].cat.set_categories([c["name"] for c in _classes(rows, result)])
     frame["region"] = REGION
     frame["region"] = frame["region"].astype("category")
     return frame
@@ -81,14 +89,14 @@ def _observations(rows: pa.Table, result: Result) -> Any:
 
 def _classes(rows: pa.Table, result: Result) -> list[dict[str, Any]]:
     there = set(rows["class_name"].unique().to_pylist())
-    return [one for one in result.classes if one["name"] in there]
+    return [c for c in result.classes if c["name"] in there]
 
 
 def _about(rows: pa.Table, result: Result) -> dict[str, Any]:
     about = {
         "slideseg": facts_of(result),
         "spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "id"},
-        "class_name_colors": np.array([one["color"] for one in _classes(rows, result)], object),
+        "class_name_colors": np.array([c["color"] for c in _classes(rows, result)], object),
     }
     if result.image and result.segmentation.ndim == 2:
         about[SPATIAL] = {"slide": _picture(rows, result)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slideseg.arrays.boxes import BoxReader
+    from slideseg.exports.job import Job
 
 TILE = 512
 """Pixels a side of a tile."""
@@ -23,6 +25,21 @@ BAND_BYTES = 128 * 2**20
 TYPES = ("uint8", "uint32")
 """Types of label images that OME-TIFF knows too."""
 MICRONS_PER_CENTIMETRE = 1e4
+
+
+def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
+    """Write the pyramid."""
+    total = job.planes * sum(math.prod(level.shape_yx) for level in job.levels)
+    write_ome_tiff(partial, job.levels, job.result.mpp, _about(job), job.watch(total))
+    return {}
+
+
+def _about(job: Job) -> dict[str, str]:
+    model = job.result.info.get("model", {}).get("name", "")
+    if job.of_objects:
+        return {"labels": "objects", "model": model}
+    named = {f"class {c['id']}": f"{c['name']} {c['color']}" for c in job.result.classes}
+    return {"labels": "classes", "model": model, **named}
 
 
 def write_ome_tiff(

@@ -13,15 +13,15 @@ from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.overlay import MANY, MANY_COLORS
 from slideseg.space.box import Box
-from slideseg.viewer.grid import TileGrid
-from slideseg.viewer.shards import CachedReader
+from slideseg.viewer.shard_cache import CachedReader
+from slideseg.viewer.tile_grid import TileGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slideseg.arrays.boxes import BoxReader
     from slideseg.result.result import Result
-    from slideseg.viewer.shards import ShardCache
+    from slideseg.viewer.shard_cache import ShardCache
 
 COMPRESSION = 1
 """Of PNG tiles: they travel inside one machine, and are made while somebody waits."""

@@ -21,8 +21,8 @@ from slideseg.slide.open import open_slide
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.storage.place import open_store
-from slideseg.viewer.grid import TILE, TileGrid
-from slideseg.viewer.shards import CachedReader
+from slideseg.viewer.shard_cache import CachedReader
+from slideseg.viewer.tile_grid import TILE, TileGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from slideseg.result.result import Result
     from slideseg.slide.base import Slide
     from slideseg.slide.window import Window
-    from slideseg.viewer.shards import ShardCache
+    from slideseg.viewer.shard_cache import ShardCache
 
 MOST_SIDE = 8 * TILE
 """Pixels a side that are read for one tile at most."""

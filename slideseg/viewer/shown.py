@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
 from slideseg.result.level_0 import level_0_scale
-from slideseg.viewer.grid import TILE
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
+from slideseg.viewer.object_row import TableReader
 from slideseg.viewer.picture import picture_of
-from slideseg.viewer.shards import ShardCache
-from slideseg.viewer.table import TableReader
+from slideseg.viewer.shard_cache import ShardCache
+from slideseg.viewer.tile_grid import TILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from slideseg.result.overlay import MANY, MANY_COLORS
 from slideseg.result.result import open_result
 from slideseg.space.box import Box
 from slideseg.viewer.layers import MARGIN, ClassLayer, ObjectLayer, outlines
-from slideseg.viewer.shards import ShardCache
+from slideseg.viewer.shard_cache import ShardCache
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (600, 700)

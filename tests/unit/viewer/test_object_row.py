@@ -16,7 +16,7 @@ from slideseg.result.layout import TABLE
 from slideseg.result.result import open_result
 from slideseg.result.table import InBucket, sum_table
 from slideseg.storage.place import open_store
-from slideseg.viewer.table import TableReader
+from slideseg.viewer.object_row import TableReader
 from tests.made_results import blobs, make_result
 
 ZSTD = b"\x28\xb5\x2f\xfd"

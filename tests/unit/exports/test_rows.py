@@ -17,10 +17,10 @@ from zarr.storage import ObjectStore
 import slideseg
 from slideseg.cli import main
 from slideseg.errors import ConfigError, ResultError
-from slideseg.exports import table as tables
+from slideseg.exports import rows as tables
 from slideseg.exports.h5ad import write_h5ad
+from slideseg.exports.rows import ObjectTable, write_csv, write_parquet
 from slideseg.exports.run import export
-from slideseg.exports.table import ObjectTable, write_csv, write_parquet
 from slideseg.result.layout import TABLE
 from slideseg.storage.place import local_copy
 from tests.made_results import blobs, make_result
@@ -247,7 +247,7 @@ import resource, sys
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
 import slideseg
-from slideseg.exports.table import ObjectTable, write_csv, write_parquet
+from slideseg.exports.rows import ObjectTable, write_csv, write_parquet
 source, result, out = sys.argv[1:]
 table = ObjectTable(pq.ParquetFile(source), slideseg.open_result(result))
 out = Path(out)
