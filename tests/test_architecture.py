@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 LAYERS = (
-    ("errors", "version"),
+    ("colors", "errors", "version"),
     ("machine", "options", "space"),
     ("model", "slide", "storage", "tasks"),
     ("arrays",),

@@ -13,6 +13,7 @@ import shapely
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.arrays.shards import array_attributes
+from slideseg.colors import rgb_of
 from slideseg.exports.trace import trace, trace_with
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.level_0 import level_0_scale
@@ -132,17 +133,8 @@ def _properties(value: int, counts: np.ndarray, style: Style) -> dict[str, Any]:
         class_id = max(style.of_objects, key=lambda one: (counts[one], -one))
         measured = {"measurements": {"Object ID": value}}
     found = next((one for one in style.classes if one["id"] == class_id), None)
-    named = {} if found is None else {"classification": {"name": found["name"], "color": color_of(found)}}
+    named = {} if found is None else {"classification": {"name": found["name"], "color": list(rgb_of(found["color"]))}}
     return {"objectType": style.object_type, **named, **measured}
-
-
-def color_of(one: dict[str, Any]) -> list[int]:
-    """Return a class's colour as red, green and blue.
-
-    >>> color_of({"color": "#ff8000"})
-    [255, 128, 0]
-    """
-    return list(bytes.fromhex(one["color"].removeprefix("#")))
 
 
 def _polygons(regions: Regions, scale: float) -> list[list[Polygon]]:

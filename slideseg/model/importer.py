@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from slideseg.colors import BACKGROUND, IMPORTED
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from slideseg.model.halo import Upsampling
     from slideseg.model.unet import UNet
 
-COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2", "#8c564b", "#bcbd22")
 FIRST = "inc.double_conv.0.weight"
 """The name that every such checkpoint has, behind a prefix or not."""
 PART = re.compile(
@@ -247,7 +247,7 @@ def _classes_of(names: Sequence[str] | None, config: UNetConfig) -> tuple[ModelC
     if names is None:
         names = ["background", *(f"class {i}" for i in range(1, max(2, config.out_channels)))]
     return tuple(
-        ModelClass(i, name, COLORS[i] if i == 0 else COLORS[1 + (i - 1) % (len(COLORS) - 1)]) for i, name in enumerate(names)
+        ModelClass(i, name, BACKGROUND if i == 0 else IMPORTED[(i - 1) % len(IMPORTED)]) for i, name in enumerate(names)
     )
 
 

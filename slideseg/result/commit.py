@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.shards import array_attributes, plan_of
+from slideseg.colors import ome_of
 from slideseg.errors import ResultError, explain
 from slideseg.result.create import write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION
@@ -129,7 +130,7 @@ def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:
     classes = layout.class_dicts()
     named = classes if len(classes) == layout.probabilities else classes[-layout.probabilities :]
     for channel, c in zip(omero["channels"], named, strict=True):
-        channel.update(label=c["name"], color=c["color"].removeprefix("#").upper())
+        channel.update(label=c["name"], color=ome_of(c["color"]))
     return omero
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.lazy import lazy_array
 from slideseg.arrays.shards import array_attributes, plan_of
+from slideseg.colors import color_of
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
@@ -139,7 +140,7 @@ class Result:
     def classes(self) -> list[dict[str, Any]]:
         """All classes, background first: id, name and color (``#rrggbb``)."""
         label = array_attributes(self._store, SEGMENTATION)["ome"]["image-label"]
-        colors = {c["label-value"]: "#" + bytes(c["rgba"][:3]).hex() for c in label["colors"]}
+        colors = {c["label-value"]: color_of(c["rgba"][:3]) for c in label["colors"]}
         return [{"id": p["label-value"], "name": p["name"], "color": colors[p["label-value"]]} for p in label["properties"]]
 
     def _optional_plan(self, path: str) -> ArrayPlan | None:

@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 import zarr.errors
 
+from slideseg.colors import OME_RGB
 from slideseg.errors import SlideError, explain
 from slideseg.slide.reader import (
     DTYPES,
@@ -55,7 +56,6 @@ _FAULTS: tuple[type[Exception], ...] = (
 )
 _MAX_CHANNELS = 4
 """An axis without a name and with at most this many entries is taken for channels."""
-_RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,4 +294,4 @@ def _ome_rgb(ome: dict[str, Any], array: zarr.Array[Any], axes: str) -> bool:
     omero = ome.get("omero")
     listed = omero.get("channels", []) if isinstance(omero, dict) else []
     colours = tuple(str(channel.get("color", "")).upper() for channel in listed)
-    return not any(colours) or colours == _RED_GREEN_BLUE
+    return not any(colours) or colours == OME_RGB

@@ -12,6 +12,7 @@ from PIL import Image
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.arrays.shards import array_attributes
+from slideseg.colors import rgb_of
 from slideseg.errors import ResultError, SlideError, explain
 from slideseg.result.layout import SEGMENTATION
 from slideseg.result.level_0 import level_0_scale
@@ -253,4 +254,4 @@ def _slide_of(result: Result) -> tuple[Slide | None, str | None]:
 
 def _colors(channels: int, *, rgb: bool) -> np.ndarray:
     named = omero_metadata(channels, rgb=rgb)["channels"]
-    return np.array([list(bytes.fromhex(one["color"])) for one in named], np.float32) / 255
+    return np.array([rgb_of(channel["color"]) for channel in named], np.float32) / 255
