@@ -34,7 +34,7 @@ HOMES = {
     "dask": ("arrays",),
     "openslide": ("slide.openslide",),
     "ray": ("tasks.ray", "training.ray"),
-    "tifffile": ("slide.tiff", "slide.preflight", "exports.ome_tiff", "testing"),
+    "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),
     "pydantic": ("training",),
     "matplotlib": ("training.record.curves", "exports.plot"),

@@ -12,6 +12,7 @@ import zarr.errors
 
 from slideseg.colors import OME_RGB
 from slideseg.errors import SlideError, explain
+from slideseg.slide.microns import MICRONS, plausible_mpp
 from slideseg.slide.reader import (
     DTYPES,
     READ_SIDE,
@@ -19,11 +20,9 @@ from slideseg.slide.reader import (
     Facts,
     Reader,
     make_levels,
-    plausible_mpp,
     reads_directly,
     same_picture,
 )
-from slideseg.slide.tiff_metadata import MICRONS
 
 try:
     from obstore.exceptions import BaseError
