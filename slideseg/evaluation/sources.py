@@ -239,7 +239,7 @@ def _result_side(result: Result) -> Side:
         objects=None if result.objects is None else _grid_of(result.objects),
         across_seams=(result.object_facts or {}).get("across_seams"),
         probability=_foreground(result),
-        classes=tuple((one["id"], one["name"]) for one in result.classes),
+        classes=tuple((c["id"], c["name"]) for c in result.classes),
         full_shape=(rows, columns),
         scale=full / mpp if full and mpp else None,
     )

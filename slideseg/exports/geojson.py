@@ -130,9 +130,9 @@ def _identity(value: int, style: Style) -> dict[str, Any]:
 def _properties(value: int, counts: np.ndarray, style: Style) -> dict[str, Any]:
     class_id, measured = value, {}
     if style.of_objects is not None:
-        class_id = max(style.of_objects, key=lambda one: (counts[one], -one))
+        class_id = max(style.of_objects, key=lambda class_id: (counts[class_id], -class_id))
         measured = {"measurements": {"Object ID": value}}
-    found = next((one for one in style.classes if one["id"] == class_id), None)
+    found = next((c for c in style.classes if c["id"] == class_id), None)
     named = {} if found is None else {"classification": {"name": found["name"], "color": list(rgb_of(found["color"]))}}
     return {"objectType": style.object_type, **named, **measured}
 
@@ -162,7 +162,7 @@ def _scaled(corners: np.ndarray, scale: float) -> Ring:
 
 def _simplified(outlines: list[list[Polygon]], tolerance: float) -> list[list[Polygon]]:
     """Leave out corners as long as no outline moves by more than ``tolerance`` and polygons stay valid."""
-    exact = np.array([shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in one]) for one in outlines], object)
+    exact = np.array([shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in polygons]) for polygons in outlines], object)
     fewer = shapely.simplify(exact, tolerance, preserve_topology=True)
     good = shapely.is_valid(fewer) & ~shapely.is_empty(fewer)
     return [_lists(new) if fits else old for new, fits, old in zip(fewer, good, outlines, strict=True)]
@@ -171,7 +171,7 @@ def _simplified(outlines: list[list[Polygon]], tolerance: float) -> list[list[Po
 def _lists(several: Any) -> list[Polygon]:
     """Return polygons as lists; simplification turns no ring around."""
     polygons = shapely.get_parts(several)
-    return [[_ring(shapely.get_coordinates(ring)) for ring in (one.exterior, *one.interiors)] for one in polygons]
+    return [[_ring(shapely.get_coordinates(ring)) for ring in (polygon.exterior, *polygon.interiors)] for polygon in polygons]
 
 
 def _ring(corners: np.ndarray) -> Ring:

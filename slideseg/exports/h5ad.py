@@ -58,7 +58,7 @@ def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> 
         X=_columns(rows, values, np.float32),
         obs=_observations(rows, table.result),
         obsm={SPATIAL: _columns(rows, ["centroid_x_px", "centroid_y_px"], np.float64)},
-        uns=_about(rows, table.result),
+        uns=_facts(rows, table.result),
     )
     made.var_names = values
     made.write_h5ad(path, compression="gzip")
@@ -92,15 +92,15 @@ def _classes(rows: pa.Table, result: Result) -> list[dict[str, Any]]:
     return [c for c in result.classes if c["name"] in there]
 
 
-def _about(rows: pa.Table, result: Result) -> dict[str, Any]:
-    about = {
+def _facts(rows: pa.Table, result: Result) -> dict[str, Any]:
+    facts = {
         "slideseg": facts_of(result),
         "spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "id"},
         "class_name_colors": np.array([c["color"] for c in _classes(rows, result)], object),
     }
     if result.image and result.segmentation.ndim == 2:
-        about[SPATIAL] = {"slide": _picture(rows, result)}
-    return about
+        facts[SPATIAL] = {"slide": _picture(rows, result)}
+    return facts
 
 
 def _picture(rows: pa.Table, result: Result) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _overlay(result: Result, size: int, opacity: float, plane: int, labels: str)
 
 
 def _draw_legend(axes: Axes, result: Result) -> None:
-    patches = [Patch(color=one["color"], label=one["name"]) for one in result.classes if one["id"] > 0]
+    patches = [Patch(color=c["color"], label=c["name"]) for c in result.classes if c["id"] > 0]
     axes.legend(handles=patches, loc="upper right", framealpha=0.8)
 
 

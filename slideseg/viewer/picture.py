@@ -116,7 +116,7 @@ class PictureLayer:
 
     def __init__(self, sources: list[Source], class_map_yx: tuple[int, int]) -> None:
         """Show ``sources``, at least one, on the ground of a class map of so many rows and columns."""
-        self._sources = sorted(sources, key=lambda one: one.pixel_yx[0])
+        self._sources = sorted(sources, key=lambda source: source.pixel_yx[0])
         finest = self._sources[0].pixel_yx[0]
         rows, columns = (max(1, round(side / finest)) for side in class_map_yx)
         self.grid = TileGrid.down_to_one_tile((rows, columns))
@@ -146,7 +146,7 @@ class PictureLayer:
         return self._class_map_yx[0] / self.grid.shape_at(level)[0]
 
     def _source_for(self, level: int) -> Source:
-        enough = [one for one in self._sources if one.pixel_yx[0] <= FINE_ENOUGH * self._side(level)]
+        enough = [source for source in self._sources if source.pixel_yx[0] <= FINE_ENOUGH * self._side(level)]
         return enough[-1] if enough else self._sources[0]
 
     def _reads(self, level: int) -> float:
@@ -203,32 +203,32 @@ def picture_of(result: Result, cache: ShardCache) -> Picture:
         ResultError: if the result's own image is damaged.
     """
     class_map_yx = levels_of(result.url, SEGMENTATION)[0].shape_yx
-    about = array_attributes(open_store(result.url, read_only=True), "0").get("slideseg", {})
-    sources: list[Source] = list(_carried(result, cache, about))
+    description = array_attributes(open_store(result.url, read_only=True), "0").get("slideseg", {})
+    sources: list[Source] = list(_carried(result, cache, description))
     slide, notice = None, None
     if not sources or max(sources[0].pixel_yx) > FULL:
         slide, notice = _slide_of(result)
     if slide is not None:
-        sources += _of_slide(slide, result, about)
+        sources += _of_slide(slide, result, description)
     return Picture(PictureLayer(sources, class_map_yx) if sources else None, notice, slide)
 
 
-def _carried(result: Result, cache: ShardCache, about: dict[str, Any]) -> list[CarriedSource]:
+def _carried(result: Result, cache: ShardCache, description: dict[str, Any]) -> list[CarriedSource]:
     levels = levels_of(result.url, "", partial(CachedReader, cache))
     if not levels:
         return []
     try:
-        height, width = about["pixel_yx"]
-        colors = _colors(levels[0].plan.channels or 1, rgb=about["rgb"])
+        height, width = description["pixel_yx"]
+        colors = _colors(levels[0].plan.channels or 1, rgb=description["rgb"])
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(explain("the description of array 0 is damaged", got=repr(error))) from error
-    return [CarriedSource(one, (height * 2**n, width * 2**n), colors) for n, one in enumerate(levels)]
+    return [CarriedSource(level, (height * 2**n, width * 2**n), colors) for n, level in enumerate(levels)]
 
 
-def _of_slide(slide: Slide, result: Result, about: dict[str, Any]) -> list[SlideSource]:
+def _of_slide(slide: Slide, result: Result, description: dict[str, Any]) -> list[SlideSource]:
     scale = level_0_scale(result.info, result.layout)
     height, width = slide.levels[0].shape
-    window = None if slide.dtype == np.uint8 else about.get("window") or display_window(slide)
+    window = None if slide.dtype == np.uint8 else description.get("window") or display_window(slide)
     colors = _colors(slide.shape[-1], rgb=slide.is_rgb and slide.shape[-1] == RGB)
     return [
         SlideSource(slide, n, (height / level.shape[0] / scale, width / level.shape[1] / scale), colors, window)

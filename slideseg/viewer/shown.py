@@ -108,8 +108,8 @@ class Shown:
             ResultError: if the table is missing or damaged.
         """
         if self._sums is None:
-            ids = {one["name"]: one["id"] for one in self.result.classes}
-            self._sums = [{"id": ids[one["class"]], **one} for one in self.result.object_counts() or []]
+            ids = {c["name"]: c["id"] for c in self.result.classes}
+            self._sums = [{"id": ids[counted["class"]], **counted} for counted in self.result.object_counts() or []]
         return self._sums
 
     def at(self, y: int, x: int, plane: int) -> dict[str, Any] | None:
