@@ -66,6 +66,9 @@ def test_each_command_imports_what_it_uses(folder: Path) -> None:
     """The lightest first; beside each, what it is the first to need. None needs the rest, PyTorch and Ray least of all."""
     expected: list[tuple[list[str], set[str]]] = [
         (["--help"], set()),
+        (["--version"], set()),
+        (["predict", "--help"], set()),
+        (["model", "--help"], set()),
         (["model", "list"], set()),
         (["model", "show", "nuclei"], set()),
         (["info", "nuclei"], set()),
