@@ -20,7 +20,7 @@ from common import DATA, hardware, random_model, wait_politely, write_result
 from make_tiff import make
 
 import slideseg
-from slideseg.model.bundled import load_model
+from slideseg.model.load import load_model
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import make_plan
 from slideseg.slide.mirrored import read_mirrored

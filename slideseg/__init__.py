@@ -1,4 +1,8 @@
-"""Distributed batch segmentation for images too large for one pass: exact overlap-tile U-Net inference, into OME-Zarr."""
+"""Distributed batch segmentation for images too large for one pass: exact overlap-tile U-Net inference, into OME-Zarr.
+
+Every public name lives in the room of what it is about. What a command of the same name does is in that room's ``run``, or
+is the room where that is a single module; everything else is in the module of the thing or the deed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from slideseg.exports.plot import plot
     from slideseg.exports.run import export
     from slideseg.instances.run import objects
-    from slideseg.model.bundled import load_model
+    from slideseg.model.load import load_model
     from slideseg.prediction.in_memory import segment
     from slideseg.prediction.run import predict
     from slideseg.result.result import open_result
@@ -47,7 +51,7 @@ _HOMES = {
     "convert": "slideseg.conversion",
     "evaluate": "slideseg.evaluation.run",
     "export": "slideseg.exports.run",
-    "load_model": "slideseg.model.bundled",
+    "load_model": "slideseg.model.load",
     "objects": "slideseg.instances.run",
     "open_result": "slideseg.result.result",
     "open_slide": "slideseg.slide.open",
@@ -58,6 +62,11 @@ _HOMES = {
     "verify": "slideseg.verification",
     "view": "slideseg.viewer.run",
 }
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that nothing has used yet."""
+    return list(__all__)
 
 
 def __getattr__(name: str) -> Any:

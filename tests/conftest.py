@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,20 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set SLIDESEG_TEST_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _pytorch_keeps_its_threads():
+    """A run that computes in this process says how many threads PyTorch may take; the next test finds them as they were."""
+    torch = sys.modules.get("torch")
+    threads = None if torch is None else torch.get_num_threads()
+    yield
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def process_as_it_is(monkeypatch):
+    """Let the command's `main` run in this process without changing how it takes memory and signals."""
+    monkeypatch.setattr("slideseg.cli.return_freed_memory", lambda: None)
+    monkeypatch.setattr("slideseg.cli.signal.signal", lambda *_: None)

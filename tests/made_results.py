@@ -32,10 +32,12 @@ def blobs(shape_yx, seed=0):
     """Return a class map with about one blob of 8 to 20 pixels in every 32 x 32, of both classes."""
     random = np.random.default_rng(seed)
     image = np.zeros(shape_yx, np.uint8)
-    y, x = np.indices(shape_yx)
     for _ in range(shape_yx[0] * shape_yx[1] // 1024):
         centre, radius = random.random(2) * shape_yx, 4 + 6 * random.random()
-        image[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = random.integers(1, 3)
+        low, high = np.maximum(centre - radius, 0).astype(int), np.minimum(centre + radius + 2, shape_yx).astype(int)
+        around = (slice(low[0], high[0]), slice(low[1], high[1]))
+        y, x = np.ogrid[around]
+        image[around][(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = random.integers(1, 3)
     return image
 
 

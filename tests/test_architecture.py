@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 LAYERS = (
-    ("errors", "version"),
+    ("colors", "errors", "version"),
     ("machine", "options", "space"),
     ("model", "slide", "storage", "tasks"),
     ("arrays",),
@@ -35,14 +35,14 @@ HOMES = {
     "obstore": ("storage",),
     "openslide": ("slide.openslide",),
     "ray": ("tasks.ray", "training.ray"),
-    "tifffile": ("slide.tiff", "slide.preflight", "exports.ome_tiff", "testing"),
+    "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),
     "pydantic": ("training", "result.record"),
     "matplotlib": ("training.record.curves", "exports.plot"),
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("training.data.annotations", "instances.labelling.hull", "exports"),
     "anndata": ("exports.h5ad",),
-    "pyarrow": ("instances.measurements", "result", "exports", "viewer.table"),
+    "pyarrow": ("instances.measurements", "result", "exports", "viewer.object_row"),
     "starlette": ("viewer.server",),
     "uvicorn": ("viewer.run",),
 }

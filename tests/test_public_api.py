@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 import slideseg
+from slideseg.cli import cli
 
 DOCUMENTED = {
     "Box",
@@ -51,8 +52,22 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         slideseg.no_such_name  # noqa: B018
 
 
-def test_importing_slideseg_waits_for_no_heavy_dependency() -> None:
-    heavy = "torch", "ray", "dask", "zarr", "tifffile", "scipy", "matplotlib", "shapely"
-    code = f"import sys, slideseg, slideseg.cli; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"
+def homes_for_type_checkers() -> dict[str, str]:
+    """Return the module that each name is imported from where only type checkers look."""
+    tree = ast.parse(Path(inspect.getfile(slideseg)).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    return {name.name: node.module or "" for node in block.body if isinstance(node, ast.ImportFrom) for name in node.names}
+
+
+def test_type_checkers_and_programs_find_the_same_names_in_the_same_places() -> None:
+    assert homes_for_type_checkers() == slideseg._HOMES
+    assert set(slideseg.__all__) == {*slideseg._HOMES, "Box", "SlidesegError", "__version__"}
+    assert dir(slideseg) == slideseg.__all__
+
+
+@pytest.mark.parametrize("name", sorted(slideseg._HOMES))
+def test_a_name_lives_where_the_module_says_that_it_does(name: str) -> None:
+    home = slideseg._HOMES[name]
+    assert getattr(slideseg, name).__module__ == home
+    is_run_of_a_room, is_a_room = home.endswith(".run"), home.count(".") == 1
+    assert (is_run_of_a_room or is_a_room) == (name in cli.commands)

@@ -57,7 +57,7 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     yield from aligned_table([["image", *(name.replace("_", " ") for _, name in columns)], *rows])
     semantic = found["metrics"].get("semantic")
     if semantic is not None:
-        yield from (f"class {one['name']}: Dice {one['dice']:.4f}, IoU {one['iou']:.4f}" for one in semantic["classes"])
+        yield from (f"class {c['name']}: Dice {c['dice']:.4f}, IoU {c['iou']:.4f}" for c in semantic["classes"])
         yield f"all pixels pooled: Dice {semantic['dice_pooled']:.4f}, IoU {semantic['iou_pooled']:.4f}"
     yield from report.notes
 

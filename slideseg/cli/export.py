@@ -47,5 +47,5 @@ def export(result: str, to: str, output: str | None, as_json: bool, **options: A
         click.echo(json.dumps(report.to_dict()))
         return
     counts = {"features": report.features, "rows": report.rows}
-    said = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)
-    click.echo(f"{report.output}: {report.labels}{said}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")
+    counted = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)
+    click.echo(f"{report.output}: {report.labels}{counted}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")

@@ -41,12 +41,13 @@ def facts_of(path: str) -> dict[str, Any]:
         SlidesegError: if it is none of them.
     """
     from slideseg.model.bundled import bundled_models, find_model
-    from slideseg.result.result import is_result
 
     if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
         from slideseg.model.info import read_info
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
+    from slideseg.result.result import is_result
+
     if is_result(path):
         from slideseg.result.create import read_attributes
         from slideseg.storage.store import open_store

@@ -22,10 +22,10 @@ def list_() -> None:
     from slideseg.model.info import read_info
 
     for name, path in bundled_models().items():
-        about = read_info(path)
-        classes = ", ".join(one.name for one in about.classes)
-        mpp = "any mpp" if about.input.mpp is None else f"{about.input.mpp} um/px"
-        click.echo(f"{name:12}{about.input.channels} channel(s), {mpp}: {classes}")
+        info = read_info(path)
+        classes = ", ".join(c.name for c in info.classes)
+        mpp = "any mpp" if info.input.mpp is None else f"{info.input.mpp} um/px"
+        click.echo(f"{name:12}{info.input.channels} channel(s), {mpp}: {classes}")
 
 
 @model.command()
@@ -44,8 +44,8 @@ def show(name_or_path: str, as_json: bool) -> None:
         return
     for name, value in facts.items():
         click.echo(f"{name}: {value}" if not isinstance(value, dict) else f"{name}:")
-        for key, one in value.items() if isinstance(value, dict) else ():
-            click.echo(f"  {key}: {json.dumps(one) if isinstance(one, dict | list) else one}")
+        for key, entry in value.items() if isinstance(value, dict) else ():
+            click.echo(f"  {key}: {json.dumps(entry) if isinstance(entry, dict | list) else entry}")
 
 
 @model.command("import")
@@ -69,7 +69,7 @@ def import_(
     from slideseg.model.importer import import_checkpoint
 
     out = Path(output) if output else Path(checkpoint).with_suffix(".safetensors").name
-    about = import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp, align_corners=align_corners)
-    if not about.config.exact:
-        click.echo(f"warning: {INEXACT % about.name}", err=True)
+    info = import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp, align_corners=align_corners)
+    if not info.config.exact:
+        click.echo(f"warning: {INEXACT % info.name}", err=True)
     click.echo(out)

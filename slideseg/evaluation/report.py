@@ -63,4 +63,4 @@ class Evaluation:
 
 def _families(scores: ImageScores | Evaluation) -> dict[str, Any]:
     found = {family: getattr(scores, family) for family in FAMILIES}
-    return {family: asdict(one) for family, one in found.items() if one is not None}
+    return {family: asdict(family_scores) for family, family_scores in found.items() if family_scores is not None}

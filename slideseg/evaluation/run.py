@@ -81,7 +81,7 @@ def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str | N
     report = Evaluation(tuple(ImageScores(image[0]) for image in images), notes=notes, unmatched=unmatched)
     if families != {"isbi"}:
         counted = [_counted(image) for image in images]
-        counts = [one for _, one in counted]
+        counts = [image_counts for _, image_counts in counted]
         reading = _read_values([classes for classes, _ in counted], counts)
         report = _with_semantic(report, counts, reading) if "semantic" in families else report
         report = _with_instances(report, images, reading) if "instances" in families else report
@@ -141,10 +141,11 @@ def _checked_ids(side: Side, values: np.ndarray) -> np.ndarray:
 def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _Reading:
     """Decide what the values mean: of the truth, and of predictions that are no results."""
     if len(set(named)) > 1:
-        got = " and ".join(", ".join(name for _, name in one) if one else "plain values" for one in list(set(named))[:2])
+        kinds = list(set(named))[:2]
+        got = " and ".join(", ".join(name for _, name in kind) if kind else "plain values" for kind in kinds)
         raise ConfigError(explain("the predictions have different classes", got=got, want="one model's"))
-    predicted = frozenset[int]().union(*(one.predicted_values for one in counts))
-    true = frozenset[int]().union(*(one.true_values for one in counts))
+    predicted = frozenset[int]().union(*(image.predicted_values for image in counts))
+    true = frozenset[int]().union(*(image.true_values for image in counts))
     classes = named[0]
     if classes is None:
         plain = sorted(predicted | {0})
@@ -154,15 +155,15 @@ def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _
     return _Reading(
         compared="classes" if same else "foreground",
         classes=classes,
-        prediction_is_mask=all(len(one.predicted_values - {0}) <= 1 for one in counts),
-        truth_is_mask=(same and named[0] is not None) or all(len(one.true_values - {0}) <= 1 for one in counts),
+        prediction_is_mask=all(len(image.predicted_values - {0}) <= 1 for image in counts),
+        truth_is_mask=(same and named[0] is not None) or all(len(image.true_values - {0}) <= 1 for image in counts),
     )
 
 
 def _with_semantic(report: Evaluation, counts: list[SemanticCounts], reading: _Reading) -> Evaluation:
-    scores = [semantic_scores(one, reading.compared, reading.classes) for one in counts]
+    scores = [semantic_scores(image_counts, reading.compared, reading.classes) for image_counts in counts]
     summary = summarise(scores, sum(counts, SemanticCounts.empty()))
-    images = tuple(replace(image, semantic=one) for image, one in zip(report.images, scores, strict=True))
+    images = tuple(replace(image, semantic=image_scores) for image, image_scores in zip(report.images, scores, strict=True))
     return replace(report, images=images, semantic=summary, notes=(*report.notes, _semantic_note(reading)))
 
 
@@ -220,7 +221,7 @@ def _with_instances(report: Evaluation, images: Images, reading: _Reading) -> Ev
             moved = aligned(replace(prediction, labels=predicted), truth).labels
             scores.append(_instance_scores(moved, true))
             notes.add(f"instances: predicted objects are {predicted_from}, true ones {true_from}")
-    found = tuple(replace(image, instances=one) for image, one in zip(report.images, scores, strict=True))
+    found = tuple(replace(image, instances=image_scores) for image, image_scores in zip(report.images, scores, strict=True))
     if seams:
         notes.add(f"seams: {sum(seams.values())} of the predicted objects lie in several shards; slideseg verify looks at such")
     return replace(report, images=found, instances=mean_scores(scores), notes=(*report.notes, *sorted(notes)))

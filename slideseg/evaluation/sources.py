@@ -16,7 +16,7 @@ from slideseg.slide.inputs import find_inputs, stem
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr
 from slideseg.space.box import Box
-from slideseg.training.data.labels import nearest_index
+from slideseg.space.nearest_index import nearest_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from slideseg.arrays.boxes import levels_of
+from slideseg.colors import rgb_of
+from slideseg.exports.trace import trace, trace_with
+from slideseg.result.layout import SEGMENTATION
 from slideseg.storage.whole_file import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from slideseg.exports.job import Job
     from slideseg.exports.trace import Regions
     from slideseg.model.info import ModelClass
+    from slideseg.space.box import Box
 
     Ring = list[list[float]]
     Polygon = list[Ring]
@@ -42,6 +49,47 @@ class Style:
     """``z`` or ``t`` where the image is a stack."""
     of_objects: tuple[int, ...] | None = None
     """Ids of the classes that an object can be of; None where regions are those of classes."""
+
+
+def export(job: Job, partial: Path, name: str) -> dict[str, int]:
+    """Write polygons; return how many features."""
+    plan = job.levels[0].plan
+    style = Style(
+        scale=job.result.level_0_scale,
+        object_type=job.options.object_type or ("detection" if job.of_objects else "annotation"),
+        classes=job.result.classes,
+        simplify=job.options.simplify or 0.0,
+        plane_axis=None if plan.axes == "yx" else plan.axes[0],
+        of_objects=_object_classes(job) if job.of_objects else None,
+    )
+    return {"features": write_geojson(partial, _regions(job), style, compressed=name.endswith(".gz"))}
+
+
+def _object_classes(job: Job) -> tuple[int, ...]:
+    """Return the classes that objects were made of."""
+    record = job.result.objects_record
+    return () if record is None else record.rules.classes
+
+
+def _regions(job: Job) -> Iterator[tuple[int, Regions]]:
+    """Yield the regions of every plane; those of objects with how many pixels of each class they have."""
+    labels = job.levels[0]
+    classes = levels_of(job.result.url, SEGMENTATION)[0]
+    most = 1 + max(known.id for known in job.result.classes)
+    watch = job.watch(job.planes * math.prod(labels.shape_yx))
+    for plane in range(job.planes):
+
+        def read(box: Box, plane: int = plane) -> np.ndarray:
+            pixels = labels.read(box, plane)
+            watch(box.area)
+            return pixels
+
+        def read_both(box: Box, plane: int = plane) -> tuple[np.ndarray, np.ndarray]:
+            return read(box, plane), classes.read(box, plane)
+
+        grid = labels.plan.grid
+        found = trace_with(grid, read_both, most) if job.of_objects else trace(grid, read)
+        yield from ((plane, regions) for regions in found)
 
 
 def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Style, *, compressed: bool = False) -> int:
@@ -79,16 +127,11 @@ def _identity(value: int, style: Style) -> dict[str, Any]:
 def _properties(value: int, counts: np.ndarray, style: Style) -> dict[str, Any]:
     class_id, measured = value, {}
     if style.of_objects is not None:
-        class_id = max(style.of_objects, key=lambda one: (counts[one], -one))
+        class_id = max(style.of_objects, key=lambda class_id: (counts[class_id], -class_id))
         measured = {"measurements": {"Object ID": value}}
     found = next((known for known in style.classes if known.id == class_id), None)
-    named = {} if found is None else {"classification": {"name": found.name, "color": color_of(found)}}
+    named = {} if found is None else {"classification": {"name": found.name, "color": list(rgb_of(found.color))}}
     return {"objectType": style.object_type, **named, **measured}
-
-
-def color_of(known: ModelClass) -> list[int]:
-    """Return a class's colour as red, green and blue."""
-    return list(bytes.fromhex(known.color.removeprefix("#")))
 
 
 def _polygons(regions: Regions, scale: float) -> list[list[Polygon]]:
@@ -116,7 +159,7 @@ def _scaled(corners: np.ndarray, scale: float) -> Ring:
 
 def _simplified(outlines: list[list[Polygon]], tolerance: float) -> list[list[Polygon]]:
     """Leave out corners as long as no outline moves by more than ``tolerance`` and polygons stay valid."""
-    exact = np.array([shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in one]) for one in outlines], object)
+    exact = np.array([shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in polygons]) for polygons in outlines], object)
     fewer = shapely.simplify(exact, tolerance, preserve_topology=True)
     good = shapely.is_valid(fewer) & ~shapely.is_empty(fewer)
     return [_lists(new) if fits else old for new, fits, old in zip(fewer, good, outlines, strict=True)]
@@ -125,7 +168,7 @@ def _simplified(outlines: list[list[Polygon]], tolerance: float) -> list[list[Po
 def _lists(several: Any) -> list[Polygon]:
     """Return polygons as lists; simplification turns no ring around."""
     polygons = shapely.get_parts(several)
-    return [[_ring(shapely.get_coordinates(ring)) for ring in (one.exterior, *one.interiors)] for one in polygons]
+    return [[_ring(shapely.get_coordinates(ring)) for ring in (polygon.exterior, *polygon.interiors)] for polygon in polygons]
 
 
 def _ring(corners: np.ndarray) -> Ring:

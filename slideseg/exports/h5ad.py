@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
-from slideseg.exports.table import facts_of
+from slideseg.exports.rows import checked_table, facts_of
 from slideseg.result.overlay import Overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from slideseg.exports.table import ObjectTable
+    from slideseg.exports.job import Job
+    from slideseg.exports.rows import ObjectTable
     from slideseg.model.info import ModelClass
     from slideseg.result.result import Result
 
@@ -25,6 +26,13 @@ REGION = "objects"
 """Name of the label image that the rows are about: ``labels/objects``."""
 PICTURE = 2048
 """Pixels of the picture's longer side."""
+
+
+def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
+    """Write the table; return how many rows."""
+    with checked_table(job.result) as table:
+        write_h5ad(partial, table, job.watch(table.rows))
+        return {"rows": table.rows}
 
 
 def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> None:
@@ -50,7 +58,7 @@ def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> 
         X=_columns(rows, values, np.float32),
         obs=_observations(rows, table.result),
         obsm={SPATIAL: _columns(rows, ["centroid_x_px", "centroid_y_px"], np.float64)},
-        uns=_about(rows, table.result),
+        uns=_facts(rows, table.result),
     )
     made.var_names = values
     made.write_h5ad(path, compression="gzip")
@@ -84,15 +92,15 @@ def _classes(rows: pa.Table, result: Result) -> list[ModelClass]:
     return [known for known in result.classes if known.name in there]
 
 
-def _about(rows: pa.Table, result: Result) -> dict[str, Any]:
-    about = {
+def _facts(rows: pa.Table, result: Result) -> dict[str, Any]:
+    facts = {
         "slideseg": facts_of(result),
         "spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "id"},
         "class_name_colors": np.array([known.color for known in _classes(rows, result)], object),
     }
     if result.image and result.segmentation.ndim == 2:
-        about[SPATIAL] = {"slide": _picture(rows, result)}
-    return about
+        facts[SPATIAL] = {"slide": _picture(rows, result)}
+    return facts
 
 
 def _picture(rows: pa.Table, result: Result) -> dict[str, Any]:

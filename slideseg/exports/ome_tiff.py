@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slideseg.arrays.boxes import BoxReader
+    from slideseg.exports.job import Job
 
 TILE = 512
 """Pixels a side of a tile."""
@@ -25,16 +27,31 @@ TYPES = ("uint8", "uint32")
 MICRONS_PER_CENTIMETRE = 1e4
 
 
+def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
+    """Write the pyramid."""
+    total = job.planes * sum(math.prod(level.shape_yx) for level in job.levels)
+    write_ome_tiff(partial, job.levels, job.result.mpp, _notes(job), job.watch(total))
+    return {}
+
+
+def _notes(job: Job) -> dict[str, str]:
+    model = job.result.record.model.name
+    if job.of_objects:
+        return {"labels": "objects", "model": model}
+    named = {f"class {known.id}": f"{known.name} {known.color}" for known in job.result.classes}
+    return {"labels": "classes", "model": model, **named}
+
+
 def write_ome_tiff(
     path: Path,
     levels: Sequence[BoxReader],
     mpp: float | None,
-    about: dict[str, str],
+    notes: dict[str, str],
     watch: Callable[[int], None],
 ) -> None:
     """Write all levels, pixel by pixel those of the store.
 
-    ``about`` goes into the OME metadata as a map annotation, such as class names and colours. ``watch`` is told the pixels
+    ``notes`` go into the OME metadata as a map annotation, such as class names and colours. ``watch`` is told the pixels
     that are done. Memory: `BAND_BYTES`, or a row of tiles where that is more.
 
     Raises:
@@ -46,7 +63,7 @@ def write_ome_tiff(
         raise ConfigError(explain("OME-TIFF has no such pixels", got=plan.dtype, want=" or ".join(TYPES), try_="--to geojson"))
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as writer:
         for number, reader in enumerate(levels):
-            first = {"subifds": len(levels) - 1, "metadata": _metadata(plan.axes, mpp, about)}
+            first = {"subifds": len(levels) - 1, "metadata": _metadata(plan.axes, mpp, notes)}
             writer.write(
                 _tiles(reader, watch),
                 shape=reader.plan.shape,
@@ -75,11 +92,11 @@ def _tiles(reader: BoxReader, watch: Callable[[int], None]) -> Iterator[np.ndarr
                 yield tile
 
 
-def _metadata(axes: str, mpp: float | None, about: dict[str, str]) -> dict[str, Any]:
+def _metadata(axes: str, mpp: float | None, notes: dict[str, str]) -> dict[str, Any]:
     size: dict[str, Any] = {}
     if mpp is not None:
         size = {f"PhysicalSize{axis}": mpp for axis in "XY"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
-    return {"axes": axes.upper(), **size, "MapAnnotation": {"Namespace": "slideseg", **about}}
+    return {"axes": axes.upper(), **size, "MapAnnotation": {"Namespace": "slideseg", **notes}}
 
 
 def _resolution(mpp: float | None, level: int) -> dict[str, Any]:

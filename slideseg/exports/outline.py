@@ -54,7 +54,7 @@ class Segments:
         """Return all of ``several`` as one."""
         if not several:
             return cls(np.empty(0, np.int64), np.empty((0, 4), np.int32))
-        return cls(np.concatenate([one.part for one in several]), np.concatenate([one.ends for one in several]))
+        return cls(np.concatenate([s.part for s in several]), np.concatenate([s.ends for s in several]))
 
 
 @dataclass(frozen=True, slots=True)

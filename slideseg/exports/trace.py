@@ -87,10 +87,10 @@ class _Open:
     by_corner: list[Ints] = field(default_factory=list)
     number: int = 0
 
-    def touch(self, one: _Line, other: _Line, pairs: list[Ints]) -> None:
-        same = (one.value == other.value) & (one.value != 0)
+    def touch(self, line: _Line, other: _Line, pairs: list[Ints]) -> None:
+        same = (line.value == other.value) & (line.value != 0)
         if same.any():
-            pairs.append(np.unique(np.stack([one.number[same], other.number[same]]), axis=1))
+            pairs.append(np.unique(np.stack([line.number[same], other.number[same]]), axis=1))
 
 
 class _Tracer:
@@ -164,15 +164,15 @@ class _Tracer:
         self._right = right
         self._bottoms.append(bottom)
 
-    def _touch(self, one: _Line, other: _Line) -> None:
-        size = one.value.size
-        self._open.touch(one, other, self._open.by_side)
-        self._open.touch(one.cut(0, size - 1), other.cut(1, size), self._open.by_corner)
-        self._open.touch(one.cut(1, size), other.cut(0, size - 1), self._open.by_corner)
+    def _touch(self, line: _Line, other: _Line) -> None:
+        size = line.value.size
+        self._open.touch(line, other, self._open.by_side)
+        self._open.touch(line.cut(0, size - 1), other.cut(1, size), self._open.by_corner)
+        self._open.touch(line.cut(1, size), other.cut(0, size - 1), self._open.by_corner)
 
     def end_strip(self, *, last: bool) -> Regions:
         """End a strip; return the regions that don't go on below it."""
-        below = _Line(*(np.concatenate([getattr(one, name) for one in self._bottoms]) for name in ("value", "number")))
+        below = _Line(*(np.concatenate([getattr(line, name) for line in self._bottoms]) for name in ("value", "number")))
         self._bottoms = []
         state, self._open = self._open, _Open()
         nodes = state.number + 1
@@ -207,19 +207,19 @@ def _merged(part: Ints, values: Sequence[np.ndarray], counts: Sequence[Ints]) ->
 def _corner_pairs(values: np.ndarray, parts: np.ndarray) -> Ints:
     """Return the pairs of different parts of one value that touch at a corner, (2, n)."""
     found = []
-    for one, other in (
+    for here, there in (
         ((slice(1, None), slice(1, None)), (slice(-1), slice(-1))),
         ((slice(1, None), slice(-1)), (slice(-1), slice(1, None))),
     ):
-        meet = (values[one] == values[other]) & (parts[one] != parts[other])
-        found.append(np.stack([parts[one][meet], parts[other][meet]]))
+        meet = (values[here] == values[there]) & (parts[here] != parts[there])
+        found.append(np.stack([parts[here][meet], parts[there][meet]]))
     return np.unique(np.concatenate(found, axis=1), axis=1).astype(np.int64)
 
 
 def _groups(size: int, pairs: Sequence[Ints]) -> Ints:
     """Return for each of ``size`` things the number of its group."""
-    one, other = np.concatenate([np.zeros((2, 1), np.int64), *pairs], axis=1)
-    graph = coo_array((np.ones(one.size, np.int8), (one, other)), shape=(size, size))
+    first, second = np.concatenate([np.zeros((2, 1), np.int64), *pairs], axis=1)
+    graph = coo_array((np.ones(first.size, np.int8), (first, second)), shape=(size, size))
     groups: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
     return groups
 

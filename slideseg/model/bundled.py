@@ -1,21 +1,18 @@
-"""The models that come with the package, and the one way to load a model by name, file or training run."""
+"""The models that come with the package, and where the model lies that a name, a path or a training run means.
+
+Knows no PyTorch; `slideseg.model.load` loads them.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slideseg.errors import ModelError, explain
-from slideseg.model.file import load_model_file
-
-if TYPE_CHECKING:
-    from slideseg.model.file import LoadedModel
 
 WEIGHTS = Path(__file__).parent / "weights"
-log = logging.getLogger(__name__)
 INEXACT = "model %s upsamples with align_corners=True, which depends on a tile's size: it can't be tiled exactly"
+"""What is told of such a model, loaded or imported."""
 OF_A_RUN = ("best.safetensors", "last.safetensors")
 """What a training run's folder is asked for, the better one first."""
 PICKLES = (".pth", ".pt", ".ckpt")
@@ -24,20 +21,6 @@ PICKLES = (".pth", ".pt", ".ckpt")
 def bundled_models() -> dict[str, Path]:
     """Return the model files that come with the package, by name."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
-
-
-def load_model(name_or_path: str | os.PathLike[str]) -> LoadedModel:
-    """Load a model: a bundled model's name, a ``.safetensors`` file, or the folder of a training run.
-
-    A bundled name wins over a folder of the same name; write ``./nuclei`` to mean the folder.
-
-    Raises:
-        ModelError: if there is no such model, or its file can't be used.
-    """
-    model = load_model_file(find_model(name_or_path))
-    if not model.info.config.exact:
-        log.warning(INEXACT, model.info.name)
-    return model
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:

@@ -18,12 +18,13 @@ from safetensors.torch import save
 from slideseg.errors import ModelError, explain
 from slideseg.model.fold import WholeImage, fold
 from slideseg.model.info import FULL_SCALE, ModelInfo, open_model_file, read_info
-from slideseg.model.unet import UNet
+from slideseg.model.unet import without_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from slideseg.model.info import ModelClass
+    from slideseg.model.unet import UNet
 
 
 class LoadedModel:
@@ -112,8 +113,7 @@ def read_network(path: Path) -> tuple[UNet, ModelInfo]:
         ModelError: if it is missing, is no model file, or its weights don't fit its description.
     """
     info = read_info(path)
-    with torch.device("meta"):
-        net = UNet(info.config)
+    net = without_weights(info.config)
     with open_model_file(path, "pt") as file:
         wanted = _weights(net)
         _check_tensors(path, file, wanted)

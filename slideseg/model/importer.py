@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from slideseg.colors import BACKGROUND, IMPORTED
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
-from slideseg.model.unet import UNet
+from slideseg.model.unet import without_weights
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.model.halo import Upsampling
+    from slideseg.model.unet import UNet
 
-COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2", "#8c564b", "#bcbd22")
 FIRST = "inc.double_conv.0.weight"
 """The name that every such checkpoint has, behind a prefix or not."""
 PART = re.compile(
@@ -231,8 +232,7 @@ def _block(ours: str, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _filled(config: UNetConfig, weights: dict[str, Tensor], path: Path) -> UNet:
     """Return the network with ``weights``, which must be exactly its own."""
-    with torch.device("meta"):
-        net = UNet(config)
+    net = without_weights(config)
     wanted = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
     got = {k: tuple(v.shape) for k, v in weights.items()}
     if got != wanted:
@@ -247,7 +247,7 @@ def _classes_of(names: Sequence[str] | None, config: UNetConfig) -> tuple[ModelC
     if names is None:
         names = ["background", *(f"class {i}" for i in range(1, max(2, config.out_channels)))]
     return tuple(
-        ModelClass(i, name, COLORS[i] if i == 0 else COLORS[1 + (i - 1) % (len(COLORS) - 1)]) for i, name in enumerate(names)
+        ModelClass(i, name, BACKGROUND if i == 0 else IMPORTED[(i - 1) % len(IMPORTED)]) for i, name in enumerate(names)
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from slideseg.colors import COLOR
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.objects import ObjectRules
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 FORMAT = "slideseg-model/1"
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 """The value of white by dtype: images are divided by it before normalisation. Other dtypes are refused."""
-
-COLOR = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ def _check_consistency(info: ModelInfo) -> None:
         raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))
     for c in info.classes:
         texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
-        if not (all(isinstance(text, str) for text in texts) and COLOR.fullmatch(c.color)):
+        if not (all(isinstance(text, str) for text in texts) and re.fullmatch(COLOR, c.color)):
             raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):

@@ -55,7 +55,8 @@ class UNet(nn.Module):
             )
         self.decoder = nn.ModuleList(_decoder_block(config, level) for level in range(config.depth))
         self.head = nn.Conv2d(config.base_channels, config.out_channels, 1)
-        self.apply(lambda module: _initialise(module, config.init))
+        if not self.head.weight.is_meta:
+            self.apply(lambda module: _initialise(module, config.init))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return logits (N, K, H, W) of images (N, C, H, W), float32, in 'same' form.
@@ -115,6 +116,15 @@ class UNet(nn.Module):
         if self.config.upsampling == "conv":
             return self._up_convolve(x_NCHW, level), 2 * margin
         return bilinear_twice(x_NCHW), 2 * margin - 1
+
+
+def without_weights(config: UNetConfig) -> UNet:
+    """Return a network whose weights have shapes but no values: to be given those of a file.
+
+    Nothing is drawn. Even on the meta device drawing takes more than a second: PyTorch imports its compiler for it.
+    """
+    with torch.device("meta"):
+        return UNet(config)
 
 
 def bilinear_twice(x_NCHW: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.model.bundled import load_model
 from slideseg.model.file import LoadedModel
+from slideseg.model.load import load_model
 from slideseg.prediction.job import Tiling
 from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.array import ArraySlide

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.shards import array_attributes, plan_of
+from slideseg.colors import ome_of
 from slideseg.errors import ResultError, explain
 from slideseg.result.create import write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION
@@ -134,7 +135,7 @@ def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:
     classes = layout.classes
     named = classes if len(classes) == layout.probabilities else classes[-layout.probabilities :]
     for channel, known in zip(omero["channels"], named, strict=True):
-        channel.update(label=known.name, color=known.color.removeprefix("#").upper())
+        channel.update(label=known.name, color=ome_of(known.color))
     return omero
 
 

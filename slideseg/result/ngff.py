@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slideseg.colors import OME_CHANNELS, OME_RGB, rgb_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
 VERSION = "0.5"
 """Version of the specification."""
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-RGB = ("FF0000", "00FF00", "0000FF")
-"""Colours of an RGB image's channels."""
-CHANNEL_COLORS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
-"""Colours of other images' channels, again from the start where there are more."""
 
 
 def multiscales(
@@ -63,7 +61,7 @@ def label_metadata(multiscale: dict[str, Any], classes: Sequence[ModelClass], so
 
 def omero_metadata(channels: int, *, rgb: bool, windows: Sequence[Sequence[float]] | None = None) -> dict[str, Any]:
     """Return ``omero``: how viewers show the channels, black and white of each in ``windows`` (0 and 255 without)."""
-    colors = RGB if rgb else CHANNEL_COLORS
+    colors = OME_RGB if rgb else OME_CHANNELS
     names = ("red", "green", "blue") if rgb else tuple(f"channel {c}" for c in range(channels))
     shown = [(0, 255)] * channels if windows is None else windows
     return {
@@ -92,5 +90,4 @@ def _place(axes: str, pixel: tuple[float, float], working: float) -> list[dict[s
 
 def _rgba(class_id: int, color: str) -> list[int]:
     """Return a class's colour; background is transparent."""
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return [red, green, blue, 0 if class_id == 0 else 255]
+    return [*rgb_of(color), 0 if class_id == 0 else 255]

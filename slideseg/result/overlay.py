@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.arrays.boxes import BoxReader, levels_of
+from slideseg.colors import color_table, object_colors
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.record import read_image_record
@@ -18,7 +19,6 @@ from slideseg.storage.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slideseg.model.info import ModelClass
     from slideseg.result.result import Result
 
 BAND_BYTES = 128 * 2**20
@@ -31,10 +31,6 @@ MOST_SIDE = 1_000_000
 """Pixels of a picture's longer side."""
 WHITE = 255
 RGB = 3
-MANY = 1021
-"""Colours of objects; a prime, so that ids in a pattern don't share one."""
-GOLDEN = 0.6180339887
-"""Share of the colour circle between the colours of two objects in a row: any few of them are far apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ class Overlay:
         self.shape_yx = (max(1, round(rows * scale)), max(1, round(columns * scale)))
         """Rows and columns of the picture."""
         self._plane, self._opacity = plane, opacity
-        self._colors = None if of_objects else _color_table(result.classes)
+        self._colors = None if of_objects else color_table(result.classes).astype(np.float32)
         self._labels = _Layer(labels, (float(rows), float(columns)))
         image = levels_of(result.url, "")
         self._image = _Layer(image, _image_extent(result, (rows, columns))) if image else None
@@ -149,7 +145,7 @@ class Overlay:
 
     def _tinted(self, labels: np.ndarray) -> np.ndarray:
         """Return colours times opacity, and the opacity, (y, x, 4) float32."""
-        colors = MANY_COLORS[labels % MANY] if self._colors is None else self._colors[labels]
+        colors = object_colors(labels) if self._colors is None else self._colors[labels]
         alpha = self._opacity * (labels > 0).astype(np.float32)
         return np.concatenate([colors * alpha[..., None], alpha[..., None]], axis=-1).astype(np.float32)
 
@@ -169,24 +165,6 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     """Return an image (c, y, x) as (y, x, 3) float32; one that is not of red, green and blue is grey by its first channel."""
     shown = image if len(image) == RGB else np.repeat(image[:1], RGB, axis=0)
     return np.moveaxis(shown, 0, -1).astype(np.float32)
-
-
-def _many_colors() -> np.ndarray:
-    """Return bright colours, (MANY, 3) float32."""
-    sixths = 6 * (GOLDEN * np.arange(MANY) % 1)[:, None] + np.array([0, 4, 2])
-    colors: np.ndarray = WHITE * np.clip(np.abs(sixths % 6 - 3) - 1, 0, 1)
-    return colors.astype(np.float32)
-
-
-MANY_COLORS = _many_colors()
-
-
-def _color_table(classes: tuple[ModelClass, ...]) -> np.ndarray:
-    """Return the colour of every id, (256, 3) float32."""
-    table = np.zeros((256, RGB), np.float32)
-    for known in classes:
-        table[known.id] = list(bytes.fromhex(known.color.removeprefix("#")))
-    return table
 
 
 def _image_extent(result: Result, shape_yx: tuple[int, int]) -> tuple[float, float]:

@@ -6,11 +6,10 @@ version wrote, or what is damaged, is refused in one line.
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
 
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
@@ -19,6 +18,8 @@ from slideseg.model.objects import ObjectRules
 from slideseg.result.layout import OBJECTS
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from slideseg.result.layout import ResultLayout
     from slideseg.storage.store import Store
 
@@ -171,7 +172,7 @@ class RunRecord:
             ResultError: if it is damaged, or another version wrote it.
         """
         _check_format(said)
-        return _read(_RUN, said, "the result's description")
+        return _read(RunRecord, said, "the result's description")
 
     def level_0_scale(self, layout: ResultLayout) -> float:
         """Return the side of a pixel of the class map in pixels of the slide's level 0.
@@ -213,7 +214,7 @@ class ObjectsRecord:
         Raises:
             ResultError: if it is damaged, or another version wrote it.
         """
-        return _read(_OBJECTS, said, "the objects' description", "slideseg objects --overwrite")
+        return _read(ObjectsRecord, said, "the objects' description", "slideseg objects --overwrite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ class ImageRecord:
         Raises:
             ResultError: if it is damaged.
         """
-        return _read(_IMAGE, said, "the description of array 0")
+        return _read(ImageRecord, said, "the description of array 0")
 
 
 def read_objects_record(store: Store) -> ObjectsRecord | None:
@@ -262,11 +263,6 @@ def read_image_record(store: Store) -> ImageRecord | None:
     return None if said is None else ImageRecord.from_json(said)
 
 
-_RUN = TypeAdapter(RunRecord)
-_OBJECTS = TypeAdapter(ObjectsRecord)
-_IMAGE = TypeAdapter(ImageRecord)
-
-
 def _check_format(said: object) -> None:
     run = said.get("run") if isinstance(said, dict) else None
     got = run.get("format") if isinstance(run, dict) else None
@@ -275,10 +271,21 @@ def _check_format(said: object) -> None:
         raise ResultError(explain(what, got=got or "no format", want=FORMAT, try_="slideseg predict --overwrite"))
 
 
-def _read(adapter: TypeAdapter[Record], said: object, what: str, try_: str = "slideseg verify --repair") -> Record:
+def _read(kind: type[Record], said: object, what: str, try_: str = "slideseg verify --repair") -> Record:
+    from pydantic import ValidationError  # noqa: PLC0415 - only who opens a result waits for it
+
+    reader: TypeAdapter[Record] = _reader(kind)  # type: ignore[arg-type] # a class is hashable
     try:
-        return adapter.validate_json(json.dumps(said), strict=True)
+        return reader.validate_json(json.dumps(said), strict=True)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         got = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
         raise ResultError(explain(f"{what} can't be used", got=got, try_=try_)) from error
+
+
+@functools.cache
+def _reader(kind: Any) -> Any:
+    """Return pydantic's reader of a kind of record."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - as above
+
+    return TypeAdapter(kind)

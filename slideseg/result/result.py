@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.lazy import lazy_array
 from slideseg.arrays.shards import array_attributes, plan_of
+from slideseg.colors import color_of
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.info import ModelClass
 from slideseg.result.create import ROOT, read_attributes
@@ -149,7 +150,7 @@ class Result:
     def classes(self) -> tuple[ModelClass, ...]:
         """All classes, background first: each has ``id``, ``name`` and ``color`` (``#rrggbb``)."""
         label = array_attributes(self._store, SEGMENTATION)["ome"]["image-label"]
-        colors = {entry["label-value"]: "#" + bytes(entry["rgba"][:3]).hex() for entry in label["colors"]}
+        colors = {entry["label-value"]: color_of(entry["rgba"][:3]) for entry in label["colors"]}
         return tuple(
             ModelClass(entry["label-value"], entry["name"], colors[entry["label-value"]]) for entry in label["properties"]
         )

@@ -30,7 +30,7 @@ def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     named = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if not named:
         raise ConfigError(explain("no input was given", want="at least one slide"))
-    return [slide for one in named for slide in _slides_at(os.fspath(one))]
+    return [slide for place in named for slide in _slides_at(os.fspath(place))]
 
 
 def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> list[str]:
@@ -73,7 +73,7 @@ def _slides_at(path: str) -> list[str]:
         raise SlideError(explain("no such file", got=path))
     if not Path(path).is_dir() or any(Path(path, name).exists() for name in ZARR_FILES):
         return [path]
-    found = sorted(str(one) for one in Path(path).iterdir() if one.name.lower().endswith(tuple(SUFFIXES)))
+    found = sorted(str(file) for file in Path(path).iterdir() if file.name.lower().endswith(tuple(SUFFIXES)))
     if not found:
         raise SlideError(explain("the folder holds no slides", got=path, want=" ".join(SUFFIXES)))
     return found

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide, PictureSlide
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
-from slideseg.slide.preflight import first_tags
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
-from slideseg.slide.tiff import TiffSlide
+from slideseg.slide.tiff.preflight import first_tags
+from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.zarr import ZarrSlide, is_url, is_zarr
 
 if TYPE_CHECKING:

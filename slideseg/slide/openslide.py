@@ -6,7 +6,8 @@ import numpy as np
 import openslide
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.reader import Facts, Reader, make_levels, plausible_mpp, to_float
+from slideseg.slide.microns import plausible_mpp, to_float
+from slideseg.slide.reader import Facts, Reader, make_levels
 from slideseg.space.box import Box
 
 _WHITE = 255

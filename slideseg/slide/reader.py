@@ -19,8 +19,6 @@ DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 """The pixel types of images."""
 LABEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 """The pixel types of label images."""
-PLAUSIBLE_MPP = (0.001, 1000.0)
-"""Microns per pixel that are believed; a file that says anything else says nothing."""
 MAX_CHANNELS = 1024
 """More channels than this are taken for damage."""
 MAX_WHOLE = 4 << 30
@@ -155,22 +153,6 @@ def same_picture(shape: tuple[int, int], full: tuple[int, int]) -> bool:
     factor = math.sqrt((full[0] / shape[0]) * (full[1] / shape[1]))
     # a level's side may be rounded up or down at each halving, so it may be off by about two of its own pixels
     return all(abs(side / factor - reduced) <= 2 + 0.01 * reduced for side, reduced in zip(full, shape, strict=True))
-
-
-def plausible_mpp(*values: float | None, low: float = PLAUSIBLE_MPP[0], high: float = PLAUSIBLE_MPP[1]) -> float | None:
-    """Return the mean of ``values`` (microns per pixel of the axes), or None unless each is a plausible number."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values) or not all(low <= value <= high for value in known):
-        return None
-    return sum(known) / len(known)
-
-
-def to_float(text: object) -> float | None:
-    """Return the number that ``text`` spells (a decimal comma is one too), or None."""
-    try:
-        return float(str(text).strip().replace(",", "."))
-    except ValueError:
-        return None
 
 
 def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool:

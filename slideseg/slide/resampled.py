@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.open import open_slide
@@ -14,6 +13,8 @@ from slideseg.slide.reader import Facts, Reader, make_levels
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from slideseg.slide.base import Slide
 
 TOLERANCE = 0.05
@@ -144,6 +145,8 @@ def weights(start: int, stop: int, size: int, factor: float) -> tuple[int, int, 
     Output pixel i lies at (i + 0.5) * factor - 0.5 of the source. The matrix is (stop - start, last - first), float64; its
     rows sum to 1; a row depends on its own i, ``size`` and ``factor`` alone.
     """
+    from scipy import sparse  # noqa: PLC0415 - a slide that is read as it is does not wait for it
+
     centres = (np.arange(start, stop, dtype=np.float64) + 0.5) * factor - 0.5
     radius = max(1.0, factor)
     lows = np.ceil(centres - radius).astype(np.int64)

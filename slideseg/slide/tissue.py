@@ -135,7 +135,7 @@ def thumbnail(slide: Slide) -> np.ndarray:
     """
     height, width = slide.shape[0], slide.shape[1]
     wanted = max(BLOCK / 16, max(height, width) / THUMBNAIL_SIDE)
-    level = max(index for index, one in enumerate(slide.levels) if one.downsample <= wanted or index == 0)
+    level = max(number for number, level in enumerate(slide.levels) if level.downsample <= wanted or number == 0)
     shrink = max(1, int(np.ceil(wanted / slide.levels[level].downsample)))
     rows, columns = slide.levels[level].shape
     out = np.empty((-(-rows // shrink), -(-columns // shrink), channels_of(slide)), np.uint8)

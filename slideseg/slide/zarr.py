@@ -10,7 +10,9 @@ import numpy as np
 import zarr
 import zarr.errors
 
+from slideseg.colors import OME_RGB
 from slideseg.errors import SlideError, explain
+from slideseg.slide.microns import MICRONS, plausible_mpp
 from slideseg.slide.reader import (
     DTYPES,
     READ_SIDE,
@@ -18,11 +20,9 @@ from slideseg.slide.reader import (
     Facts,
     Reader,
     make_levels,
-    plausible_mpp,
     reads_directly,
     same_picture,
 )
-from slideseg.slide.tiff_metadata import MICRONS
 from slideseg.storage.store import open_url, storage_errors, zarr_store
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ _FAULTS: tuple[type[Exception], ...] = (
 )
 _MAX_CHANNELS = 4
 """An axis without a name and with at most this many entries is taken for channels."""
-_RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,4 +281,4 @@ def _ome_rgb(ome: dict[str, Any], array: zarr.Array[Any], axes: str) -> bool:
     omero = ome.get("omero")
     listed = omero.get("channels", []) if isinstance(omero, dict) else []
     colours = tuple(str(channel.get("color", "")).upper() for channel in listed)
-    return not any(colours) or colours == _RED_GREEN_BLUE
+    return not any(colours) or colours == OME_RGB

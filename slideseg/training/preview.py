@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from slideseg.colors import BACKGROUND, PALETTE, UNKNOWN, rgb_of
 from slideseg.training.data.labels import IGNORED
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ CELL = 256
 GAP = 8
 CAPTION = 22
 PAPER, INK, FRAME = (24, 24, 24), (235, 235, 235), (255, 191, 0)
-GREY = (128, 128, 128)
-"""Colour of pixels that teach nothing, as in `pictures`."""
-COLORS = ("#000000", "#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#17becf", "#e377c2")
-"""Colours of the classes where the recipe names none; they repeat."""
+GREY = rgb_of(UNKNOWN)
+"""Colour of pixels that teach nothing."""
+COLORS = (BACKGROUND, *PALETTE)
+"""Colours of the classes where none are given; they repeat."""
 RAMP = np.array([[10, 7, 46], [62, 15, 114], [122, 28, 109], [181, 49, 88], [229, 92, 48], [249, 150, 12], [247, 209, 61],
                  [252, 255, 190]])  # fmt: skip
 """Weights from the lowest to the highest: ever lighter, so that it reads in grey as well."""
@@ -78,7 +79,7 @@ def target_picture(picture: Pixels, target_HW: Tensor, colors: Sequence[str] = C
 
     What is ignored is grey as well.
     """
-    palette = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors])
+    palette = np.array([rgb_of(color) for color in colors])
     ids = target_HW.cpu().numpy()
     dyed = np.where((ids == IGNORED)[..., None], GREY, palette[ids % len(palette)])
     grey = picture.mean(axis=2, keepdims=True)

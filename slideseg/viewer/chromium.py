@@ -123,7 +123,7 @@ class Chromium:
                 message = message[os.write(self._commands, message) :]
         except BrokenPipeError as error:
             raise RunError(explain("the browser ended")) from error
-        answer = next(one for one in self._messages() if one.get("id") == number)
+        answer = next(reply for reply in self._messages() if reply.get("id") == number)
         if "error" in answer:
             raise RunError(explain(f"the browser refused {method}", got=answer["error"].get("message")))
         result: dict[str, Any] = answer["result"]

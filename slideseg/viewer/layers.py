@@ -10,18 +10,18 @@ import numpy as np
 from PIL import Image
 
 from slideseg.arrays.boxes import levels_of
+from slideseg.colors import IDS, color_table, object_colors
 from slideseg.result.layout import OBJECTS, SEGMENTATION
-from slideseg.result.overlay import MANY, MANY_COLORS
 from slideseg.space.box import Box
-from slideseg.viewer.grid import TileGrid
-from slideseg.viewer.shards import CachedReader
+from slideseg.viewer.shard_cache import CachedReader
+from slideseg.viewer.tile_grid import TileGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slideseg.arrays.boxes import BoxReader
     from slideseg.result.result import Result
-    from slideseg.viewer.shards import ShardCache
+    from slideseg.viewer.shard_cache import ShardCache
 
 COMPRESSION = 1
 """Of PNG tiles: they travel inside one machine, and are made while somebody waits."""
@@ -54,9 +54,7 @@ class ClassLayer:
         self._levels = levels_of(result.url, SEGMENTATION, partial(CachedReader, cache))
         self.grid = _grid_of(self._levels)
         """Its tiles."""
-        self._palette = bytearray(3 * 256)
-        for known in result.classes:
-            self._palette[3 * known.id : 3 * known.id + 3] = bytes.fromhex(known.color.removeprefix("#"))
+        self._palette = color_table(result.classes).tobytes()
 
     @property
     def planes(self) -> int:
@@ -67,8 +65,8 @@ class ClassLayer:
         """Return a PNG; ``hidden`` in ``wishes`` names ids of classes to leave out, such as ``1,3``."""
         picture = Image.fromarray(self._levels[level].read(box, plane))
         picture.putpalette(self._palette)
-        hidden = {0, *(int(one) for one in wishes.get("hidden", "").split(",") if one.isdecimal())}
-        opacities = bytes(0 if one in hidden else OPAQUE for one in range(256))
+        hidden = {0, *(int(word) for word in wishes.get("hidden", "").split(",") if word.isdecimal())}
+        opacities = bytes(0 if class_id in hidden else OPAQUE for class_id in range(IDS))
         return _png(picture, transparency=opacities)
 
     def at(self, y: int, x: int, plane: int) -> int:
@@ -92,7 +90,7 @@ class ObjectLayer:
         inner = ids[MARGIN:-MARGIN, MARGIN:-MARGIN]
         shown = inner > 0 if wishes.get("style") == "fill" else outlines(ids, all_of_them=level == 0)
         pixels = np.zeros((*inner.shape, 4), np.uint8)
-        pixels[shown, :3] = MANY_COLORS[inner[shown] % MANY]
+        pixels[shown, :3] = object_colors(inner[shown])
         pixels[shown, 3] = OPAQUE
         return _png(Image.fromarray(pixels))
 

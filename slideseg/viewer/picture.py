@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from slideseg.arrays.boxes import levels_of
+from slideseg.colors import rgb_of
 from slideseg.errors import ResultError, SlideError, explain
 from slideseg.result.layout import SEGMENTATION
 from slideseg.result.ngff import omero_metadata
@@ -20,8 +21,8 @@ from slideseg.slide.open import open_slide
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
-from slideseg.viewer.grid import TILE, TileGrid
-from slideseg.viewer.shards import CachedReader
+from slideseg.viewer.shard_cache import CachedReader
+from slideseg.viewer.tile_grid import TILE, TileGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from slideseg.result.result import Result
     from slideseg.slide.base import Slide
     from slideseg.slide.window import Window
-    from slideseg.viewer.shards import ShardCache
+    from slideseg.viewer.shard_cache import ShardCache
 
 MOST_SIDE = 8 * TILE
 """Pixels a side that are read for one tile at most."""
@@ -115,7 +116,7 @@ class PictureLayer:
 
     def __init__(self, sources: list[Source], class_map_yx: tuple[int, int]) -> None:
         """Show ``sources``, at least one, on the ground of a class map of so many rows and columns."""
-        self._sources = sorted(sources, key=lambda one: one.pixel_yx[0])
+        self._sources = sorted(sources, key=lambda source: source.pixel_yx[0])
         finest = self._sources[0].pixel_yx[0]
         rows, columns = (max(1, round(side / finest)) for side in class_map_yx)
         self.grid = TileGrid.down_to_one_tile((rows, columns))
@@ -145,7 +146,7 @@ class PictureLayer:
         return self._class_map_yx[0] / self.grid.shape_at(level)[0]
 
     def _source_for(self, level: int) -> Source:
-        enough = [one for one in self._sources if one.pixel_yx[0] <= FINE_ENOUGH * self._side(level)]
+        enough = [source for source in self._sources if source.pixel_yx[0] <= FINE_ENOUGH * self._side(level)]
         return enough[-1] if enough else self._sources[0]
 
     def _reads(self, level: int) -> float:
@@ -220,7 +221,7 @@ def _carried(result: Result, cache: ShardCache, image: ImageRecord | None) -> li
         raise ResultError(explain("the description of array 0 is damaged", try_="slideseg verify --repair"))
     height, width = image.pixel_yx
     colors = _colors(levels[0].plan.channels or 1, rgb=image.rgb)
-    return [CarriedSource(one, (height * 2**n, width * 2**n), colors) for n, one in enumerate(levels)]
+    return [CarriedSource(level, (height * 2**n, width * 2**n), colors) for n, level in enumerate(levels)]
 
 
 def _of_slide(slide: Slide, result: Result, image: ImageRecord | None) -> list[SlideSource]:
@@ -252,4 +253,4 @@ def _slide_of(result: Result) -> tuple[Slide | None, str | None]:
 
 def _colors(channels: int, *, rgb: bool) -> np.ndarray:
     named = omero_metadata(channels, rgb=rgb)["channels"]
-    return np.array([list(bytes.fromhex(one["color"])) for one in named], np.float32) / 255
+    return np.array([rgb_of(channel["color"]) for channel in named], np.float32) / 255

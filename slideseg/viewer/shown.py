@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
-from slideseg.viewer.grid import TILE
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
+from slideseg.viewer.object_row import TableReader
 from slideseg.viewer.picture import picture_of
-from slideseg.viewer.shards import ShardCache
-from slideseg.viewer.table import TableReader
+from slideseg.viewer.shard_cache import ShardCache
+from slideseg.viewer.tile_grid import TILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ class Shown:
         """
         if self._sums is None:
             ids = {known.name: known.id for known in self.result.classes}
-            self._sums = [{"id": ids[one["class"]], **one} for one in self.result.object_counts() or []]
+            self._sums = [{"id": ids[counted["class"]], **counted} for counted in self.result.object_counts() or []]
         return self._sums
 
     def at(self, y: int, x: int, plane: int) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import torch
 import zarr
 
 import slideseg
+from slideseg.cli import _run
 from slideseg.model.config import UNetConfig
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
@@ -46,10 +48,31 @@ def command(*arguments):
 def run_slideseg(*arguments, cwd=None, env=None, timeout=280):
     """Run a command to its end; one with variables of its own starts from nothing, since some libraries read them on import."""
     if env is None:
-        return command_server().run([str(one) for one in arguments], cwd, timeout)
+        return command_server().run([str(word) for word in arguments], cwd, timeout)
     words, env = command(*arguments), {**os.environ, **env}
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def run_here(capfd, monkeypatch):
+    """Run commands in this process, which is enough to see what they refuse; `run_slideseg` gives each one of its own.
+
+    What is logged, and what libraries write by themselves, is in the output too.
+    """
+
+    def run(*arguments, cwd=None):
+        monkeypatch.chdir(cwd or Path.cwd())
+        capfd.readouterr()
+        shown = logging.StreamHandler(sys.stderr)
+        logging.getLogger().addHandler(shown)
+        try:
+            status = _run([str(word) for word in arguments])
+        finally:
+            logging.getLogger().removeHandler(shown)
+        return Outcome(status, *capfd.readouterr())
+
+    return run
 
 
 class CommandServer:

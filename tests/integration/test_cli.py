@@ -23,19 +23,9 @@ def picture(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["model", "--help"], ["--version"]])
-def test_help_does_not_wait_for_heavy_libraries(words):
-    heavy = "print([m for m in ('torch', 'ray', 'zarr', 'dask') if m in sys.modules])"
-    code = f"import sys, slideseg.cli as c\ntry: c.main(sys.argv[1:])\nfinally: {heavy}"
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().endswith("[]")
-
-
-def test_info_tells_slides_results_and_models_apart(picture, rgb_model, tmp_path):
+def test_info_tells_slides_results_and_models_apart(picture, rgb_model, tmp_path, run_here):
     assert run_slideseg("predict", picture, "-m", rgb_model[0], "-o", tmp_path / "r.zarr", "-w", 1).status == 0
-    slide, result, model = (run_slideseg("info", p, "--json").report for p in (picture, tmp_path / "r.zarr", "nuclei"))
+    slide, result, model = (run_here("info", p, "--json").report for p in (picture, tmp_path / "r.zarr", "nuclei"))
 
     assert (slide["kind"], slide["shape"], slide["mpp"]) == ("slide", [500, 700, 3], 0.5)
     assert (result["kind"], result["status"], result["tiling"]["exact"]) == ("result", "complete", True)
@@ -53,9 +43,9 @@ def test_convert_writes_a_pyramid_with_the_same_pixels(picture, tmp_path):
     assert not (tmp_path / "d.zarr").exists()
 
 
-def test_models_are_listed_and_shown_with_their_quality():
-    assert run_slideseg("model", "list").out.startswith("nuclei")
-    shown = run_slideseg("model", "show", "nuclei", "--json").report
+def test_models_are_listed_and_shown_with_their_quality(run_here):
+    assert run_here("model", "list").out.startswith("nuclei")
+    shown = run_here("model", "show", "nuclei", "--json").report
 
     assert shown["training"]["licence"].startswith("CC0")
     assert "monuseg_mean_dice" in json.dumps(shown["training"]["metrics"])

@@ -175,7 +175,7 @@ def test_probabilities_of_a_result_are_cut_at_the_best_threshold(tmp_path, grey_
         ("unfinished.zarr", "truth.png", "semantic", "unfinished"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(coarse, truth_of, prediction, truth, metrics, complaint):
+def test_bad_input_is_one_line_and_status_2(coarse, truth_of, prediction, truth, metrics, complaint, run_here):
     folder = truth_of.parent
     shutil.copytree(coarse, folder / "a.zarr")
     shutil.copytree(coarse, folder / "unfinished.zarr")
@@ -183,7 +183,7 @@ def test_bad_input_is_one_line_and_status_2(coarse, truth_of, prediction, truth,
     del root["attributes"]["ome"]
     (folder / "unfinished.zarr" / "zarr.json").write_text(json.dumps(root))
     Image.fromarray(np.zeros((10, 10), np.uint8)).save(folder / "small.png")
-    done = run_slideseg("evaluate", prediction, truth, "--metrics", metrics, cwd=folder)
+    done = run_here("evaluate", prediction, truth, "--metrics", metrics, cwd=folder)
     assert done.status == 2
     assert done.out == ""
     assert len(done.err.splitlines()) == 1

@@ -160,8 +160,8 @@ def summarise(images: Sequence[SemanticScores], pooled: SemanticCounts) -> Seman
     """Return the mean scores of images (at least one) that were compared alike, and those of their added counts."""
     first = images[0]
     classes = tuple(
-        ClassScores(one.id, one.name, _mean([i.classes[n].dice for i in images]), _mean([i.classes[n].iou for i in images]))
-        for n, one in enumerate(first.classes)
+        ClassScores(c.id, c.name, _mean([i.classes[n].dice for i in images]), _mean([i.classes[n].iou for i in images]))
+        for n, c in enumerate(first.classes)
     )
     return SemanticSummary(
         compared=first.compared,

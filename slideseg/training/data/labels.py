@@ -12,6 +12,7 @@ from slideseg.errors import DataError, explain
 from slideseg.slide.base import channels_of
 from slideseg.slide.reader import LABEL_TYPES, Facts, Reader, make_levels, same_picture
 from slideseg.space.box import Box
+from slideseg.space.nearest_index import nearest_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,15 +155,6 @@ class RasterLabels(ClassesAndInstances):
         if pixels.shape == box.shape:
             return pixels
         return np.asarray(pixels[np.ix_(ys - source.y0, xs - source.x0)])
-
-
-def nearest_index(start: int, stop: int, scale: float, size: int) -> np.ndarray:
-    """Return the source pixel 0 .. ``size - 1`` that holds the centre of each pixel ``start .. stop - 1``, rising.
-
-    >>> nearest_index(0, 4, 1.5, 6).tolist(), nearest_index(0, 4, 0.5, 2).tolist()
-    ([0, 2, 3, 5], [0, 0, 1, 1])
-    """
-    return np.minimum(((np.arange(start, stop) + 0.5) * scale).astype(np.int64), size - 1)
 
 
 def _level_for(slide: Slide, view: View) -> tuple[int, tuple[float, float]]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from slideseg.colors import BACKGROUND as BACKGROUND_COLOR
+from slideseg.colors import COLOR, PALETTE
 from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.model.config import Init, UNetConfig
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
 
     from slideseg.training.data.sources import SourceConfig
 
-BACKGROUND = ModelClass(0, "background", "#000000")
-COLORS = ("#2ca02c", "#ffbf00", "#1f77b4", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf")
+BACKGROUND = ModelClass(0, "background", BACKGROUND_COLOR)
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -46,7 +47,7 @@ class ClassConfig(Settings):
 
     name: str = Field(min_length=1)
     """What people call it."""
-    color: str | None = Field(None, pattern=r"^#[0-9a-fA-F]{6}$")
+    color: str | None = Field(None, pattern=f"^{COLOR}$")
     """``#rrggbb`` in pictures and results."""
 
 
@@ -235,7 +236,7 @@ class TrainConfig(Settings):
     def model_classes(self) -> tuple[ModelClass, ...]:
         """All classes, background first."""
         named = enumerate(self.classes, 1)
-        return (BACKGROUND, *(ModelClass(i, one.name, one.color or COLORS[(i - 1) % len(COLORS)]) for i, one in named))
+        return (BACKGROUND, *(ModelClass(i, one.name, one.color or PALETTE[(i - 1) % len(PALETTE)]) for i, one in named))
 
     @property
     def unet(self) -> UNetConfig:

@@ -6,7 +6,9 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
+
+from slideseg.colors import UNKNOWN, rgb_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +25,6 @@ GAP, HEADER = 6, 22
 TITLES = ("image", "truth", "prediction")
 FILL, OUTLINE = 0.2, 0.8
 """How much of its colour a class puts over the image."""
-UNKNOWN = "#808080"
-"""Colour of ids without a class: pixels that don't count."""
 DIM = 0.5
 """An image whose brightest pixels are darker than this is brightened; fluorescence is often nearly black."""
 BRIGHTEST = 99.8
@@ -86,7 +86,7 @@ def _resized(pixels: Pixels, shrink: Image.Resampling) -> Pixels:
 def _overlaid(shown: Pixels, ids: Ids, colors: Sequence[str]) -> Pixels:
     """Lay a class map over an image: thinly, its outlines boldly."""
     ids = _resized(ids, Image.Resampling.NEAREST)
-    palette = np.array([ImageColor.getrgb(color) for color in [*colors, UNKNOWN]], np.float32)
+    palette = np.array([rgb_of(color) for color in [*colors, UNKNOWN]], np.float32)
     color = palette[np.minimum(ids, len(colors))]
     weight = np.where(_outline(ids), OUTLINE, FILL)[:, :, None] * (ids > 0)[:, :, None]
     return np.asarray(shown * (1 - weight) + color * weight + 0.5, np.uint8)

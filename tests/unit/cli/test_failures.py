@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(autouse=True)
-def process_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "return_freed_memory", lambda: None)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-
-
 def failed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     with pytest.raises(SystemExit) as left:
         cli.main([*words, "--json"])

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from slideseg.model import unet
 from slideseg.model.config import UNetConfig
 from slideseg.model.convolve import convolve, up_convolve
 from slideseg.model.fold import fold
-from slideseg.model.unet import UNet, bilinear_twice
+from slideseg.model.unet import UNet, bilinear_twice, without_weights
 
 EXACT = ("conv", "bilinear")
 
@@ -220,3 +221,14 @@ def test_aligned_corners_follow_the_size_of_the_image():
         part = net(whole[..., 8:88, 8:88].contiguous(memory_format=torch.channels_last))[..., 32:48, 32:48]
     assert not net.config.exact
     assert not torch.allclose(part, want, atol=1e-4)
+
+
+def test_a_network_for_the_weights_of_a_file_has_shapes_and_nothing_is_drawn(monkeypatch):
+    config = UNetConfig(2, 3, 4, 2)
+    want = {name: (tensor.shape, tensor.dtype) for name, tensor in UNet(config).state_dict().items()}
+    monkeypatch.setattr(unet, "_initialise", lambda *_: pytest.fail("PyTorch would import its compiler to draw nothing"))
+    before = torch.random.get_rng_state()
+    net = without_weights(config)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert {name: (tensor.shape, tensor.dtype) for name, tensor in net.state_dict().items()} == want
+    assert all(tensor.is_meta for tensor in net.state_dict().values())

@@ -13,7 +13,7 @@ from slideseg.slide.array import NpySlide, PictureSlide
 from slideseg.slide.base import Slide
 from slideseg.slide.open import open_slide
 from slideseg.slide.openslide import OpenSlideSlide
-from slideseg.slide.tiff import TiffSlide
+from slideseg.slide.tiff.slide import TiffSlide
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slideseg.colors import object_colors
 from slideseg.errors import ResultError
-from slideseg.result.overlay import MANY, MANY_COLORS
 from slideseg.result.result import open_result
 from slideseg.space.box import Box
 from slideseg.viewer.layers import MARGIN, ClassLayer, ObjectLayer, outlines
-from slideseg.viewer.shards import ShardCache
+from slideseg.viewer.shard_cache import ShardCache
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (600, 700)
@@ -64,7 +64,7 @@ def test_filled_objects_have_colours_of_their_numbers(made):
     box = layer.grid.box(0, 0, 1)
     shown, wanted = pixels(layer.tile(0, box, 0, {"style": "fill"})), ids[box.slices]
     assert (shown[..., 3] > 0).tolist() == (wanted > 0).tolist()
-    assert (shown[wanted > 0][:, :3] == MANY_COLORS[wanted[wanted > 0] % MANY].astype(np.uint8)).all()
+    assert (shown[wanted > 0][:, :3] == object_colors(wanted[wanted > 0]).astype(np.uint8)).all()
 
 
 @pytest.mark.parametrize("level", [0, 1])

@@ -14,7 +14,7 @@ from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
 from slideseg.testing.slides import write_pyramid
 from slideseg.viewer.picture import MOST_SIDE, PictureLayer, mixed, picture_of
-from slideseg.viewer.shards import ShardCache
+from slideseg.viewer.shard_cache import ShardCache
 from tests.made_results import make_result
 
 NEAR = 12

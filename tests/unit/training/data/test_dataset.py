@@ -18,7 +18,7 @@ from slideseg.testing.slides import write_pyramid
 from slideseg.training.data import dataset
 from slideseg.training.data.dataset import DataConfig, open_data
 from slideseg.training.data.items import crop
-from slideseg.training.data.labels import instances_of, median_diameter, nearest_index
+from slideseg.training.data.labels import instances_of, median_diameter
 from slideseg.training.data.sampling import Sampler, SamplingConfig
 from slideseg.training.samples.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
 
@@ -179,10 +179,6 @@ def test_objects_are_brought_to_one_size(tmp_path) -> None:
     shapes = {item.name: item.shape for item in (*data.train, *data.validation)}
     assert shapes == {"a": (40, 40), "b": (20, 20), "c": (27, 27)}  # c has no object: the median of a and b
     assert data.train[1].read(Box(0, 0, 20, 20)).classes.sum() == 64
-
-
-def test_nearest_index_is_exact_where_nothing_is_resampled() -> None:
-    np.testing.assert_array_equal(nearest_index(3, 9, 1.0, 9), np.arange(3, 9))
 
 
 def ome_zarr(path: Path, image: np.ndarray, labels: dict[str, np.ndarray]) -> str:

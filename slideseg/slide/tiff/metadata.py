@@ -1,4 +1,4 @@
-"""Find a TIFF's microns per pixel: in Aperio's, OME's or ImageJ's words, or in the resolution tags."""
+"""What a TIFF says of its pixels: microns, in Aperio's, OME's or ImageJ's words or in the resolution tags; and how many."""
 
 from __future__ import annotations
 
@@ -6,35 +6,8 @@ import math
 import re
 from typing import Any
 
-from slideseg.slide.reader import plausible_mpp, to_float
+from slideseg.slide.microns import MICRONS, plausible_mpp, to_float
 
-MICRONS = {
-    "micron": 1.0,
-    "microns": 1.0,
-    "um": 1.0,
-    "\u00b5m": 1.0,
-    "\u03bcm": 1.0,
-    "\\u00b5m": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "nanometre": 1e-3,
-    "pm": 1e-6,
-    "\u00e5": 1e-4,
-    "angstrom": 1e-4,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "millimetre": 1e3,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "centimetre": 1e4,
-    "inch": 25400.0,
-    "m": 1e6,
-    "meter": 1e6,
-    "metre": 1e6,
-}
-"""Microns in each unit of length that OME, OME-Zarr or ImageJ may name, in lower case."""
 _FINEST_PRINT = 20.0
 """Resolution tags above this many microns a pixel (below 1270 dpi) speak of screens and paper, not of the specimen."""
 _PIXELS = r"<(?:\w+:)?Pixels\b[^>]*>"

@@ -14,7 +14,6 @@ import pytest
 from slideseg.cli import main
 from slideseg.instances.run import objects
 from slideseg.viewer import chromium
-from slideseg.viewer.place import check_place
 from slideseg.viewer.run import View
 from tests.made_results import blobs, make_result
 
@@ -126,21 +125,6 @@ def test_a_port_that_is_taken_is_one_line(here, capsys):
     assert code == 2
     wanted = "(got Address already in use; try another --port, or none for any that is free)"
     assert err == f"error: can't listen on 127.0.0.1 port {port} {wanted}\n"
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
-        "",
-        "#",
-        "x=-3.5&y=4&zoom=1e-2",
-        "object=12&zoom=2&plane=2",
-        "image=0&classes=0.45&objects=1",
-        "style=fill&hidden=1,2&panel=off",
-    ],
-)
-def test_what_the_page_writes_into_its_address_is_a_place(place):
-    assert check_place(place, 3, 12) == place.removeprefix("#")
 
 
 def test_a_screenshot_needs_chromium(here, capsys, monkeypatch):

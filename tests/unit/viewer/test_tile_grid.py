@@ -3,7 +3,7 @@
 import pytest
 
 from slideseg.space.box import Box
-from slideseg.viewer.grid import TILE, TileGrid
+from slideseg.viewer.tile_grid import TILE, TileGrid
 
 
 def test_tiles_cover_every_level_once():

@@ -1,12 +1,9 @@
-"""Lines that commands print for people."""
-
-import json
+"""Lines that ``slideseg verify`` prints for people."""
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from slideseg.cli.info import info
 from slideseg.cli.verify import verify
 from slideseg.instances.run import objects
 from tests.made_results import blobs, make_result
@@ -33,14 +30,3 @@ def test_verify_says_how_many_objects_it_compared(tmp_path):
 def test_verify_says_that_it_compared_nothing(tmp_path, side, windows):
     line = verified(tmp_path / "x.zarr", np.zeros((side, side), np.uint8))
     assert line == f"objects: their table is whole; nothing compared, as no object is whole in {windows} at seams"
-
-
-def test_info_parts_names_from_values(tmp_path):
-    make_result(tmp_path / "x.zarr", blobs((300, 300)))
-    file = tmp_path / "x.zarr" / "zarr.json"
-    said = json.loads(file.read_text())
-    said["attributes"]["slideseg"]["skipped_pixels"] = 0
-    file.write_text(json.dumps(said))
-    lines = CliRunner().invoke(info, [str(tmp_path / "x.zarr")]).output.splitlines()
-    assert "skipped_pixels  0" in lines
-    assert "kind            result" in lines

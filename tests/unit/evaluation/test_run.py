@@ -1,35 +1,13 @@
-"""Comparisons of arrays and files: what the values mean, what fits together, and that blocks add up to the whole."""
-
-from pathlib import Path
+"""Comparisons of arrays: what the values mean, and that blocks add up to the whole."""
 
 import numpy as np
 import pytest
-import tifffile
-import zarr
-from PIL import Image
 
 import slideseg
-from slideseg.errors import ConfigError, SlideError
+from slideseg.errors import ConfigError
 from slideseg.evaluation import run
 from slideseg.evaluation.metrics.isbi import IsbiScores
-
-
-def squares(shape: tuple[int, int] = (60, 70), step: int = 12, side: int = 8) -> np.ndarray:
-    """Objects 1, 2 .. on a grid."""
-    labels = np.zeros(shape, np.uint16)
-    corners = ((y, x) for y in range(0, shape[0] - side, step) for x in range(0, shape[1] - side, step))
-    for n, (y, x) in enumerate(corners, 1):
-        labels[y : y + side, x : x + side] = n
-    return labels
-
-
-@pytest.fixture
-def truth() -> np.ndarray:
-    return squares()
-
-
-def shifted(labels: np.ndarray) -> np.ndarray:
-    return np.roll(labels, 2, axis=1)
+from tests.unit.evaluation.conftest import shifted
 
 
 def test_three_classes_against_instance_ids_compare_any_class_with_background(truth: np.ndarray) -> None:
@@ -181,92 +159,6 @@ def test_isbi_takes_class_maps_and_probabilities() -> None:
     assert report.notes == (
         "isbi: predictions are probabilities, each score at its best threshold; in the truth 0 is membrane and above 0 cell",
     )
-
-
-@pytest.fixture
-def folders(tmp_path: Path, truth: np.ndarray) -> tuple[Path, Path]:
-    predictions, truths = tmp_path / "predictions", tmp_path / "truths"
-    predictions.mkdir()
-    truths.mkdir()
-    Image.fromarray(((truth > 0) * 255).astype(np.uint8)).save(predictions / "a.png")
-    zarr.save_array(str(predictions / "b.zarr"), (shifted(truth) > 0).astype(np.int32))
-    Image.fromarray(np.zeros((3, 3), np.uint8)).save(predictions / "alone.png")
-    tifffile.imwrite(truths / "a.tif", truth)
-    tifffile.imwrite(truths / "b.ome.tif", truth.astype(np.uint8))
-    return predictions, truths
-
-
-def test_folders_are_matched_by_name(folders: tuple[Path, Path]) -> None:
-    report = slideseg.evaluate(*folders, metrics="semantic")
-    assert [image.name for image in report.images] == ["a", "b"]
-    assert report.unmatched == ("alone",)
-    assert report.semantic is not None
-    dices = [image.semantic.dice for image in report.images if image.semantic]
-    assert dices[0] == 1
-    assert report.semantic.dice == pytest.approx(sum(dices) / 2)
-    assert report.to_dict()["images"][1]["semantic"]["dice"] == dices[1]
-
-
-def test_one_image_finds_its_truth_in_a_folder(folders: tuple[Path, Path]) -> None:
-    report = slideseg.evaluate(folders[0] / "a.png", folders[1])
-    assert ([image.name for image in report.images], report.unmatched) == (["a"], ())
-
-
-def test_a_side_that_is_missing_is_named(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(ConfigError, match=r"no such file or folder \(got .*nowhere\)"):
-        slideseg.evaluate(folders[0], folders[1].parent / "nowhere")
-
-
-def test_what_a_class_is_is_decided_over_all_files(folders: tuple[Path, Path]) -> None:
-    """One truth of a folder looks like a mask, but the others hold ids."""
-    tifffile.imwrite(folders[1] / "a.tif", (squares() > 0).astype(np.uint8))
-    report = slideseg.evaluate(*folders, metrics=["instances"])
-    assert report.notes == ("instances: predicted objects are connected parts, true ones ids",)
-
-
-def one_channel_too_many(folder: Path) -> Path:
-    Image.fromarray(np.zeros((60, 70, 3), np.uint8)).save(folder / "rgb.png")
-    return folder / "rgb.png"
-
-
-def other_names(folder: Path) -> Path:
-    (folder / "others").mkdir()
-    Image.fromarray(np.zeros((60, 70), np.uint8)).save(folder / "others" / "x.png")
-    return folder / "others"
-
-
-def two_of_a_name(folder: Path) -> Path:
-    (folder / "twice").mkdir()
-    for name in ("a.png", "a.tif"):
-        Image.fromarray(np.zeros((60, 70), np.uint8)).save(folder / "twice" / name)
-    return folder / "twice"
-
-
-def fractions(folder: Path) -> Path:
-    np.save(folder / "fractions.npy", np.zeros((60, 70), np.float32))
-    return folder / "fractions.npy"
-
-
-@pytest.mark.parametrize(
-    ("make", "complaint"),
-    [
-        (lambda folder: folder / "missing.tif", "no such"),
-        (one_channel_too_many, "3 channels"),
-        (other_names, "no image of one name .got x, want the name of a truth: a, b"),
-        (two_of_a_name, "two images of one name"),
-        (fractions, "holds fractions .got float32"),
-        (lambda _: np.zeros((60, 71), np.uint8), "different shapes .got 60 x 71, want 60 x 70"),
-        (lambda _: np.zeros((2, 60, 70), np.uint8), "got 2 planes of 60 x 70"),
-        (lambda _: np.zeros(5, np.uint8), "no label image"),
-    ],
-)
-def test_what_can_not_be_compared_is_one_line(make, complaint: str, tmp_path: Path, folders: tuple[Path, Path]) -> None:
-    prediction = make(tmp_path)
-    folder = isinstance(prediction, Path) and prediction.is_dir()
-    with pytest.raises((ConfigError, SlideError), match=complaint) as caught:
-        slideseg.evaluate(prediction, folders[1] if folder else folders[1] / "a.tif")
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("metrics", [[], ["dice"], "", "semantic,dice", ["semantic,isbi"]])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
-from slideseg.slide.preflight import Segments, check_directories, check_segments
+from slideseg.slide.tiff.preflight import Segments, check_directories, check_segments
 from slideseg.space.box import Box
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (96, 80, 3), dtype=np.uint8)

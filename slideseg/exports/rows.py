@@ -20,6 +20,7 @@ from slideseg.storage.whole_file import opened
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slideseg.exports.job import Job
     from slideseg.result.result import Result
 
 ROWS = 65_536
@@ -69,6 +70,17 @@ def checked_table(result: Result) -> Iterator[ObjectTable]:
             file = pq.ParquetFile(path, page_checksum_verification=True)
         with file:
             yield ObjectTable(file, result)
+
+
+def export(job: Job, partial: Path, name: str) -> dict[str, int]:
+    """Write the table as Parquet or CSV; return how many rows."""
+    with checked_table(job.result) as table:
+        watch = job.watch(table.rows)
+        if job.to == "csv":
+            write_csv(partial, table, watch, compressed=name.endswith(".gz"))
+        else:
+            write_parquet(partial, table, watch)
+        return {"rows": table.rows}
 
 
 def facts_of(result: Result) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""What is exported and how: the options of ``slideseg export``, and which of them go together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from slideseg.errors import ConfigError, explain
+from slideseg.result.layout import OBJECTS, SEGMENTATION
+
+ENDINGS = {
+    "geojson": "geojson", "ome-tiff": "ome.tif", "png": "png", "parquet": "parquet", "csv": "csv", "anndata": "h5ad",
+}  # fmt: skip
+"""Formats, and how their files' names end."""
+TABLES = ("parquet", "csv", "anndata")
+"""Formats of the object table."""
+PACKED = ("geojson", "csv")
+"""Formats that gzip compresses, in names that end in ``.gz``."""
+OF_FORMAT = {"geojson": ("simplify", "object_type"), "png": ("size", "opacity", "plane")}
+"""Options that a format has besides those of all."""
+GROUPS = {"segmentation": SEGMENTATION, "objects": OBJECTS}
+"""Groups of a result by the word for what is exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What is exported and how; the names and meanings of ``slideseg export``'s options."""
+
+    labels: Literal["auto", "segmentation", "objects"] = "auto"
+    """Class map or instances; ``auto``: for GeoJSON the instances where the result has them, else the class map. Tables are of
+    instances."""
+    simplify: float | None = None
+    """GeoJSON: level-0 pixels by which outlines may be off; none are by default."""
+    object_type: Literal["detection", "annotation"] | None = None
+    """GeoJSON: what QuPath makes of a feature; by default detections of instances, annotations of class regions."""
+    size: int | None = None
+    """PNG: pixels of the longer side."""
+    opacity: float | None = None
+    """PNG: of the class colours, from 0 to 1."""
+    plane: int | None = None
+    """PNG: plane of a stack."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+
+def check_options(to: str, options: ExportOptions) -> None:
+    """Refuse what can't be exported, whatever the result is.
+
+    Raises:
+        ConfigError: if the format is unknown, or an option is out of range or one of another format.
+    """
+    if to not in ENDINGS:
+        raise ConfigError(explain("no such format", got=to, want=", ".join(ENDINGS)))
+    for other, names in OF_FORMAT.items():
+        for name in names:
+            if other != to and getattr(options, name) is not None:
+                raise ConfigError(explain(f"{name} is an option of {other}", got=f"--to {to}"))
+    if options.object_type not in (None, "detection", "annotation"):
+        raise ConfigError(explain("no such type of object", got=options.object_type, want="detection or annotation"))
+    if options.simplify is not None and not 0 <= options.simplify < math.inf:
+        raise ConfigError(explain("simplify is out of range", got=options.simplify, want="0 pixels or more"))
+    _check_labels(to, options.labels)
+
+
+def _check_labels(to: str, labels: str) -> None:
+    if labels not in ("auto", *GROUPS):
+        raise ConfigError(explain("no such labels", got=labels, want=", ".join(GROUPS)))
+    if to in TABLES and labels == "segmentation":
+        raise ConfigError(explain("only objects have a table", got="--labels segmentation"))

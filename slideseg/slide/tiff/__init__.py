@@ -1,0 +1,1 @@
+"""TIFFs: plain, tiled, pyramidal, Aperio SVS, OME-TIFF, ImageJ and other stacks."""

@@ -1,0 +1,148 @@
+"""GeoJSON: features filled with exactly the pixels of objects and classes, where the slide's level 0 has them."""
+
+import gzip
+import json
+from contextlib import closing
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.measure import label
+
+import slideseg
+from slideseg.exports.geojson import Style, features_of
+from slideseg.exports.run import export
+from slideseg.exports.trace import trace
+from slideseg.space.grid import ShardGrid
+from slideseg.viewer.shown import Shown
+from tests.made_results import CLASSES, blobs, make_result
+from tests.unit.exports.conftest import SHAPE
+
+
+def collection(path):
+    found = json.loads(path.read_text())
+    assert list(found) == ["type", "features"]
+    assert found["type"] == "FeatureCollection"
+    for feature in found["features"]:
+        assert feature["type"] == "Feature"
+        for polygon in rings_of(feature):
+            assert all(ring[0] == ring[-1] and len(ring) >= 4 for ring in polygon)
+    return found["features"]
+
+
+def rings_of(feature):
+    coordinates = feature["geometry"]["coordinates"]
+    return [coordinates] if feature["geometry"]["type"] == "Polygon" else coordinates
+
+
+def filled(feature, shape, scale=1.0):
+    """Return the box of a feature and which of its pixels, in the class map's size, are inside."""
+    shape_ = shapely.geometry.shape(feature["geometry"])
+    assert shape_.is_valid
+    x0, y0, x1, y1 = (round(bound / scale) for bound in shape_.bounds)
+    y, x = np.mgrid[y0:y1, x0:x1]
+    return np.s_[y0:y1, x0:x1], shapely.contains_xy(shape_, (x + 0.5) * scale, (y + 0.5) * scale)
+
+
+def test_one_feature_an_object_filled_with_exactly_its_pixels(result, tmp_path):
+    path, ids = result
+    report = export(path, "geojson", tmp_path / "x.geojson")
+    features = collection(tmp_path / "x.geojson")
+    assert report.labels == "objects"
+    assert report.features == len(features) == ids.max()
+    again = np.zeros(SHAPE, np.uint32)
+    for feature in features:
+        box, inside = filled(feature, SHAPE)
+        assert (again[box][inside] == 0).all()
+        again[box][inside] = feature["id"]
+    assert np.array_equal(again, ids)
+    assert features[0]["properties"] == {
+        "objectType": "detection",
+        "classification": {"name": "nucleus", "color": [255, 128, 0]},
+        "measurements": {"Object ID": features[0]["id"]},
+    }
+
+
+def test_one_feature_a_region_of_a_class(result, class_map, tmp_path):
+    path, _ = result
+    export(path, "geojson", tmp_path / "x.geojson", labels="segmentation")
+    features = collection(tmp_path / "x.geojson")
+    again = np.zeros(SHAPE, np.uint8)
+    names = {known.name: known.id for known in CLASSES}
+    for feature in features:
+        assert feature["properties"]["objectType"] == "annotation"
+        box, inside = filled(feature, SHAPE)
+        again[box][inside] = names[feature["properties"]["classification"]["name"]]
+    assert np.array_equal(again, class_map)
+    assert len(features) == label(class_map, connectivity=2).max()
+
+
+@pytest.mark.parametrize(("factor", "level", "scale"), [(2.5, 0, 2.5), (1.0, 2, 4.0), (3.0, 0, 3.0)])
+def test_coordinates_are_those_of_level_0(class_map, tmp_path, factor, level, scale):
+    """Edges of pixels lie on each other on both scales: nothing is shifted by half a pixel."""
+    small = class_map[:300, :200]
+    slide = {"path": "s.tif", "shape": [*(int(scale * side) for side in small.shape), 3], "level": level}
+    make_result(tmp_path / "x.zarr", small, factor=factor, slide=slide)
+    export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")
+    again = np.zeros(small.shape, bool)
+    for feature in collection(tmp_path / "x.geojson"):
+        box, inside = filled(feature, small.shape, scale)
+        again[box] |= inside
+    assert np.array_equal(again, small > 0)
+
+
+def test_polygons_lie_where_the_table_says_though_the_number_of_pixels_was_rounded(tmp_path):
+    """Level 2 of 1601 x 1203 pixels, shrunk by 1.37: 292.15 x 219.53 pixels became 292 x 220."""
+    scale = 4 * 1.37
+    slide = {"path": "s.tif", "shape": [1601, 1203, 3], "level": 2, "mpp": 0.25}
+    make_result(tmp_path / "x.zarr", blobs((292, 220)), factor=1.37, mpp=0.25 * scale, slide=slide)
+    slideseg.objects(tmp_path / "x.zarr")
+    opened = slideseg.open_result(tmp_path / "x.zarr")
+    assert opened.level_0_scale == pytest.approx(scale, rel=1e-12)
+    with closing(Shown(opened)) as shown:
+        assert shown.facts()["scale"] == pytest.approx(scale, rel=1e-12)
+    export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")
+    names = [f"bbox_{one}_px" for one in ("x0", "y0", "x1", "y1")]
+    boxes = {row["id"]: [row[name] for name in names] for row in opened.table.to_pylist()}
+    features = collection(tmp_path / "x.geojson")
+    assert len(features) == len(boxes) > 20
+    for feature in features:
+        np.testing.assert_allclose(shapely.geometry.shape(feature["geometry"]).bounds, boxes[feature["id"]], atol=0.00051)
+
+
+def test_a_name_that_ends_in_gz_is_compressed(result, tmp_path):
+    export(result[0], "geojson", tmp_path / "x.geojson.gz")
+    export(result[0], "geojson", tmp_path / "x.geojson")
+    packed = (tmp_path / "x.geojson.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "x.geojson").read_bytes()
+    export(result[0], "geojson", tmp_path / "y.geojson.gz")
+    assert (tmp_path / "y.geojson.gz").read_bytes() == packed
+
+
+def test_planes_of_a_stack_are_named(class_map, tmp_path):
+    stack = np.stack([class_map[:100, :100], class_map[100:200, :100]])
+    make_result(tmp_path / "x.zarr", stack, plane_axis="z")
+    export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")
+    planes = [feature["geometry"]["plane"] for feature in collection(tmp_path / "x.geojson")]
+    assert {plane["z"] for plane in planes} == {0, 1}
+    assert planes[0] == {"c": -1, "z": 0, "t": 0}
+
+
+@settings(max_examples=40)
+@given(arrays(np.uint8, (14, 17), elements=st.integers(0, 2)), st.sampled_from([0.5, 1.0, 2.5]), st.floats(1, 3))
+def test_a_simplified_outline_stays_within_the_tolerance(labels, tolerance, scale):
+    regions = next(iter(trace(ShardGrid(labels.shape, 1, 64), lambda box: labels[box.slices])))
+    exact, fewer = (list(features_of(regions, 0, Style(scale, "annotation", CLASSES, simplify=s))) for s in (0, tolerance))
+    for one, other in zip(exact, fewer, strict=True):
+        before, after = (shapely.geometry.shape(feature["geometry"]) for feature in (one, other))
+        assert after.is_valid
+        assert shapely.hausdorff_distance(before.boundary, after.boundary) <= tolerance + 1e-9
+        assert shapely.get_num_coordinates(after) <= shapely.get_num_coordinates(before)
+
+
+def test_simplification_leaves_corners_out(result, tmp_path):
+    sizes = [export(result[0], "geojson", tmp_path / f"{n}.geojson", simplify=n).bytes for n in (0, 1)]
+    assert sizes[1] < 0.6 * sizes[0]
