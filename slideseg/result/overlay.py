@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from slideseg.storage.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slideseg.result.result import Result
+    from slideseg.model.info import ModelClass
 
 BAND_BYTES = 128 * 2**20
 """What a band of the picture and its sources may take, about."""
@@ -51,13 +51,27 @@ class _Layer:
         return chosen, extent
 
 
+class Finished(Protocol):
+    """What is looked at of a finished result."""
+
+    @property
+    def url(self) -> str:
+        """Where it lies."""
+        ...
+
+    @property
+    def classes(self) -> tuple[ModelClass, ...]:
+        """All classes."""
+        ...
+
+
 class Overlay:
     """A picture of one plane of a result, (y, x, 3) uint8.
 
     Memory: a band of the picture and what it is made from, about `BAND_BYTES`, or a few rows of it where that is more.
     """
 
-    def __init__(self, result: Result, size: int, *, opacity: float = 0.5, plane: int = 0, of_objects: bool = False) -> None:
+    def __init__(self, result: Finished, size: int, *, opacity: float = 0.5, plane: int = 0, of_objects: bool = False) -> None:
         """Show ``result`` at ``size`` pixels along its longer side, classes or objects with ``opacity`` from 0 to 1.
 
         Raises:
@@ -167,7 +181,7 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     return np.moveaxis(shown, 0, -1).astype(np.float32)
 
 
-def _image_extent(result: Result, shape_yx: tuple[int, int]) -> tuple[float, float]:
+def _image_extent(result: Finished, shape_yx: tuple[int, int]) -> tuple[float, float]:
     """Return the rows and columns of the image's level 0 that the class map covers."""
     image = read_image_record(open_store(result.url, read_only=True))
     if image is None:

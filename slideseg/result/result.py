@@ -20,6 +20,9 @@ from slideseg.storage.place import locate
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
     import pyarrow
 
     from slideseg.arrays.lazy import Array
@@ -176,10 +179,30 @@ class Result:
         return f"<Result {self.url}: {shape} px; {names}{found}>"
 
     def _repr_html_(self) -> str:
-        """Show a small picture and the facts in a notebook."""
-        from slideseg.result.notebook import result_html  # noqa: PLC0415 - it looks at results itself
+        """Show a small picture and the facts in a notebook; damage is told in the picture's place."""
+        from slideseg.result.notebook import THUMBNAIL, html_of  # noqa: PLC0415 - few results are looked at
+        from slideseg.result.overlay import Overlay  # noqa: PLC0415
 
-        return result_html(self)
+        try:
+            picture: np.ndarray | str = Overlay(self, THUMBNAIL).picture()
+        except ResultError as error:
+            picture = str(error)
+        return html_of(picture, self._facts())
+
+    def _facts(self) -> Iterator[tuple[str, str | list[ModelClass]]]:
+        record, objects = self.record, self.objects_record
+        shape = " x ".join(f"{side:,}" for side in self.layout.segmentation().shape)
+        yield "result", self.url
+        yield "slide", record.slide.path
+        yield "model", record.model.name
+        yield "class map", f"{shape} px" + ("" if self.mpp is None else f", {self.mpp:g} µm a pixel")
+        yield "classes", [known for known in self.classes if known.id > 0]
+        if objects is not None:
+            yield "objects", f"{objects.number:,}"
+        there = {"probabilities": self.layout.probabilities, "objects": objects, "image": self.image}
+        yield "also there", ", ".join(name for name, found in there.items() if found) or "nothing"
+        if record.seconds is not None:
+            yield "computed in", f"{record.seconds:,.1f} s"
 
     def _optional(self, path: str) -> Array | None:
         return lazy_array(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
