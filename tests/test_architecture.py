@@ -1,8 +1,9 @@
-"""What may import what, and what no module may do. The picture is in docs/architecture.md."""
+"""What may import what, and what no module may do. The picture is in docs/architecture.md, which is held to the same."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,32 +13,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
-LAYERS = (
-    ("colors", "errors", "version"),
-    ("machine", "options", "space"),
-    ("model", "slide", "storage", "tasks"),
-    ("arrays",),
-    ("result",),
-    ("instances", "testing", "training", "exports"),
-    ("conversion", "evaluation", "prediction", "verification", "viewer"),
-    ("demo",),
-    ("__init__",),  # the public names
-    ("cli", "__main__"),
+ROOMS = (
+    *("errors", "version", "options", "colors", "machine", "space", "tasks", "storage", "model", "slide", "arrays", "result"),
+    *("instances.labelling", "instances", "prediction", "verification", "conversion"),
+    *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
+    *("training.learning", "training.check", "training.preview", "training.ray", "training.run"),
+    *("evaluation.metrics", "evaluation", "exports", "viewer", "testing", "demo", "cli"),
 )
-"""Lowest first. A module imports from its own layer and from lower ones."""
+"""Lowest first. A room imports from itself and from lower ones."""
+FEATURES = {"instances", "prediction", "verification", "conversion", "training", "evaluation", "exports", "viewer"}
+"""They don't know each other ..."""
+ARROWS = {("prediction", "instances"), ("verification", "instances")}
+"""... but for these."""
+PUBLIC = "__init__"
+"""The public names: below the command line, above all else."""
 
 HOMES = {
     "click": ("cli",),
     "rich": ("cli",),
     "dask": ("arrays",),
     "obstore": ("storage",),
+    "zarr": ("storage", "arrays", "slide"),
     "openslide": ("slide.openslide",),
     "ray": ("tasks.ray", "training.ray"),
     "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),
-    "pydantic": ("training", "result.record"),
+    "pydantic": ("training.recipe", "result.record"),
     "matplotlib": ("training.record.curves", "exports.plot"),
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("training.data.annotations", "instances.labelling.hull", "exports"),
@@ -46,22 +50,17 @@ HOMES = {
     "starlette": ("viewer.server",),
     "uvicorn": ("viewer.run",),
 }
-"""The only modules that may import a dependency. The plan asks torch which GPUs there are, and nothing else."""
+"""The only modules that may import a dependency."""
 
-PRIVATE = ("zarr.core",)
-"""What a dependency keeps for itself and may change any day."""
-
+MOST_LINES = 400
+MOST_FILES = 18
+"""Of a folder: its listing is to be read like a table of contents."""
 BANNED_CALLS = {"print", "eval", "exec"}
 UNPICKLERS = {"load", "loads", "Unpickler"}
-
-
-def rank(module: str) -> int:
-    """Return the layer of a module of slideseg, named without ``slideseg.``."""
-    part = module.split(".")[0]
-    for index, names in enumerate(LAYERS):
-        if part in names:
-            return index
-    raise KeyError(module)
+POOLS = ("tasks", "prediction.worker", "training", "storage")
+"""Who may have threads: all others give their work to an executor."""
+RUNNERS = ("tasks.run_shards", "tasks.ray", "arrays.graphs")
+"""Who may ask an executor to run: the loop over shards, and executors that hand on to another."""
 
 
 def name_of(path: Path) -> str:
@@ -73,7 +72,25 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path) for path in FILES}
 
 
-def imports_of(tree: ast.Module) -> Iterator[str]:
+def is_in(module: str, places: tuple[str, ...]) -> bool:
+    """Tell whether a module is one of ``places`` or inside one."""
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def room_of(module: str) -> str:
+    """Return the room of a module of slideseg, named without ``slideseg.``: the innermost that it is in."""
+    rooms = [room for room in ROOMS if is_in(module, (room,))]
+    if not rooms:
+        raise KeyError(module)
+    return max(rooms, key=len)
+
+
+def is_package(module: str) -> bool:
+    """Tell whether a module is the ``__init__`` of a folder of rooms, which has nothing but a docstring."""
+    return module == "training"
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
     """Yield the full names of all imported modules, also inside functions and for typing only."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -83,7 +100,7 @@ def imports_of(tree: ast.Module) -> Iterator[str]:
 
 
 def _module_behind(package: str, name: str) -> str:
-    """Return ``slideseg.grid`` for ``from slideseg import grid`` but ``slideseg`` for ``from slideseg import predict_it``."""
+    """Return ``slideseg.space`` for ``from slideseg import space`` but ``slideseg`` for ``from slideseg import predict_it``."""
     inner = f"{package}.{name}".removeprefix("slideseg.")
     is_module = package.split(".")[0] == "slideseg" and inner in MODULES
     return f"{package}.{name}" if is_module else package
@@ -93,12 +110,25 @@ def wrong_imports(module: str, tree: ast.Module) -> Iterator[str]:
     """Yield a sentence for every import that breaks a rule."""
     for imported in sorted(set(imports_of(tree))):
         top, _, inner = imported.partition(".")
-        if top == "slideseg" and rank(inner or "__init__") > rank(module):
-            yield f"{module} imports {imported}, which is in a higher layer"
-        if imported.startswith(PRIVATE):
-            yield f"{module} imports {imported}, which is private"
-        if top in HOMES and not any(module == home or module.startswith(f"{home}.") for home in HOMES[top]):
+        if top == "slideseg" and not _may_import(module, inner or PUBLIC):
+            yield f"{module} imports {imported}, which is in a higher room"
+        if top == "slideseg" and not _may_know(module, inner):
+            yield f"{module} imports {imported}, which is another feature's"
+        if top in HOMES and not is_in(module, HOMES[top]):
             yield f"{module} imports {top}, whose home is {', '.join(HOMES[top])}"
+        if imported == "concurrent.futures" and not is_in(module, POOLS):
+            yield f"{module} has threads of its own"
+
+
+def _may_import(module: str, imported: str) -> bool:
+    if module in ("__main__", PUBLIC) or room_of(module) == "cli":
+        return True
+    return imported != PUBLIC and ROOMS.index(room_of(imported)) <= ROOMS.index(room_of(module))
+
+
+def _may_know(module: str, imported: str) -> bool:
+    feature, other = module.split(".")[0], imported.split(".")[0]
+    return not {feature, other} <= FEATURES or feature == other or (feature, other) in ARROWS
 
 
 def wrong_statements(module: str, tree: ast.Module) -> Iterator[str]:
@@ -119,6 +149,15 @@ def wrong_statements(module: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{module}:{node.lineno} calls torch.load without weights_only=True"
 
 
+def own_loops(module: str, tree: ast.Module) -> Iterator[str]:
+    """Yield a sentence for every place where an executor is run, but in the one loop over shards."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="run", value=ast.Name(id=name))) if "executor" in name.lower():
+                if not is_in(module, RUNNERS):
+                    yield f"{module}:{node.lineno} has a loop over shards of its own"
+
+
 def _is_broad(handler: ast.ExceptHandler) -> bool:
     names = [node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)] if handler.type else ["BaseException"]
     return bool({"Exception", "BaseException"} & set(names))
@@ -137,25 +176,32 @@ def _is_true(call: ast.Call, name: str) -> bool:
 def violations(module: str, source: str) -> list[str]:
     """Return a sentence for every rule that the module breaks."""
     tree = ast.parse(source)
-    return [*wrong_imports(module, tree), *wrong_statements(module, tree)]
+    return [*wrong_imports(module, tree), *wrong_statements(module, tree), *own_loops(module, tree)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", [path for path in FILES if not is_package(name_of(path))], ids=name_of)
 def test_a_module_keeps_the_rules(path: Path) -> None:
     assert violations(name_of(path), path.read_text(encoding="utf-8")) == []
 
 
+def test_modules_are_short_and_folders_can_be_read() -> None:
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {module: count for module, count in lines.items() if count > MOST_LINES} == {}
+    folders = {folder: len(list(folder.glob("*.py"))) - 1 for folder in {path.parent for path in FILES}}
+    assert {folder.name: count for folder, count in folders.items() if count > MOST_FILES} == {}
+
+
 def test_imports_have_no_cycle() -> None:
-    """Between modules, at run time: what is imported for typing only or inside a function can't hang an import."""
-    graph = {name_of(path): set(_imported_when_loaded(ast.parse(path.read_text(encoding="utf-8")))) for path in FILES}
+    """Between modules, however they import: when they are loaded, inside functions or for typing only."""
+    graph = {name_of(path): set(_own(ast.parse(path.read_text(encoding="utf-8")))) for path in FILES}
+    del graph[PUBLIC]
     done: set[str] = set()
     for module in graph:
         _visit(module, graph, done, [])
 
 
-def _imported_when_loaded(tree: ast.Module) -> Iterator[str]:
-    top_level = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
-    return (name.removeprefix("slideseg.") for name in imports_of(top_level) if name.startswith("slideseg."))
+def _own(tree: ast.Module) -> Iterator[str]:
+    return (name.removeprefix("slideseg.") for name in imports_of(tree) if name.startswith("slideseg."))
 
 
 def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[str]) -> None:
@@ -170,22 +216,23 @@ def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[s
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("space.grid", "from slideseg.prediction.worker import compute", "higher layer"),
-        ("space.grid", "def f():\n    import slideseg.result.result", "higher layer"),
-        ("model.file", "from slideseg import predict", "higher layer"),
-        ("slide.tiff", "from slideseg import errors, prediction", "higher layer"),
+        ("space.grid", "from slideseg.prediction.worker import compute", "higher room"),
+        ("space.grid", "def f():\n    import slideseg.result.result", "higher room"),
+        ("model.file", "from slideseg import predict", "higher room"),
+        ("slide.tiff.slide", "from slideseg import errors, arrays", "higher room"),
+        ("training.data.items", "if TYPE_CHECKING:\n    from slideseg.training.samples.batches import Batches", "higher room"),
+        ("exports.run", "from slideseg.instances.run import objects", "another feature's"),
         ("prediction.worker", "import ray", "whose home"),
         ("prediction.run", "from dask.array import from_zarr", "whose home"),
         ("exports.run", "import dask", "whose home"),
+        ("result.table", "import obstore", "whose home"),
         ("slide.base", "if TYPE_CHECKING:\n    import torch", "whose home"),
-        ("slide.zarr", "from obstore.store import from_url", "whose home"),
-        ("storage.store", "from zarr.core.sync import sync", "private"),
         ("result.result", "import pickle\npickle.loads(b'')", "unpickles"),
         ("result.result", "from pickle import loads", "unpickles"),
         ("space.grid", "from . import box", "relatively"),
         ("space.grid", "try:\n    f()\nexcept Exception:\n    pass", "catches everything"),
         (
-            "grid",
+            "space.grid",
             "try:\n    f()\nexcept (OSError, BaseException) as e:\n    raise ValueError from e",
             "catches everything",
         ),
@@ -193,6 +240,8 @@ def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[s
         ("space.grid", "print(1)", "calls print"),
         ("model.file", "torch.load(path)", "without weights_only"),
         ("model.file", "torch.load(path, weights_only=False)", "without weights_only"),
+        ("verification", "from concurrent.futures import ThreadPoolExecutor", "threads of its own"),
+        ("instances.run", "for event in executor.run(work, shards):\n    pass", "loop over shards of its own"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, source: str, complaint: str) -> None:
@@ -206,6 +255,7 @@ def test_a_planted_violation_is_found(module: str, source: str, complaint: str) 
     [
         ("space.grid", "from slideseg.space.box import Box"),
         ("prediction.worker", "import torch\nfrom slideseg.space import grid"),
+        ("prediction.run", "from slideseg.instances.run import write_objects"),
         ("tasks.ray", "import ray"),
         ("arrays.lazy", "import dask.array as da"),
         ("cli.predict", "from slideseg.prediction.run import predict"),
@@ -218,12 +268,37 @@ def test_allowed_code_passes(module: str, source: str) -> None:
     assert violations(module, source) == []
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {module for module in MODULES if not _has_rank(module)} == set()
+def test_every_module_has_a_room_and_every_room_a_module() -> None:
+    modules = {module for module in MODULES - {PUBLIC, "__main__"} if not is_package(module)}
+    assert {room_of(module) for module in modules} == set(ROOMS)
 
 
-def _has_rank(module: str) -> bool:
-    try:
-        return rank(module) >= 0
-    except KeyError:
-        return False
+def tables() -> list[list[list[str]]]:
+    """Return the tables of the page: rows of cells, without heads, code marks and links."""
+    found: list[list[list[str]]] = [[]]
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            found[-1].append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
+        elif found[-1]:
+            found.append([])
+    return [table[2:] for table in found if table]
+
+
+def test_the_page_lists_the_rooms_in_their_order_and_the_arrows_between_features() -> None:
+    rooms, arrows, _ = tables()
+    assert [row[0] for row in rooms] == list(ROOMS)
+    assert {(row[0], row[1]) for row in arrows} == ARROWS
+
+
+def test_the_page_tells_the_homes_of_dependencies() -> None:
+    for names, homes, _ in tables()[2]:
+        told = {home.removesuffix(".py").replace("/", ".") for home in re.split(r"[ ,]+", homes)}
+        kept = {home for name in re.split(", ", names) for home in HOMES[name.lower() if name != "tensorboardX" else name]}
+        assert {home.split(".")[0] for home in told} == {home.split(".")[0] for home in kept}, names
+
+
+def test_files_that_the_page_names_are_there() -> None:
+    named = re.findall(r"(?<![\w/])((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)", PAGE.read_text(encoding="utf-8"))
+    folders = (ROOT, ROOT / "slideseg", ROOT / "slideseg" / "training")
+    assert len(named) > 40
+    assert [file for file in named if not any((folder / file).is_file() for folder in folders)] == []
