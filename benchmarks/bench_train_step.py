@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from slideseg.machine import keep_freed_memory
 from slideseg.training.learning.group import Group
 from slideseg.training.learning.learner import Learner
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.samples.batches import Patches
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ HOMES = {
     "ray": ("tasks.ray", "training.ray"),
     "tifffile": ("slide.tiff", "slide.preflight", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),
-    "pydantic": ("training",),
+    "pydantic": ("training.recipe",),
     "matplotlib": ("training.record.curves", "exports.plot"),
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("training.data.annotations", "instances.labelling.hull", "exports"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from slideseg.training.data.labels import IGNORED
+from slideseg.training.recipe.data import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,13 +25,14 @@ from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit
 from slideseg.training.learning.start import read_start
 from slideseg.training.preview import preview_sheet
-from slideseg.training.recipe.schema import TrainConfig, load_config
+from slideseg.training.recipe.reading import load_config
 from slideseg.training.record.progress import TrainReport, Watcher
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches, check_batch
 
 if TYPE_CHECKING:
     from slideseg.storage.lease import Claim
+    from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.record.progress import TrainProgress
 
 log = logging.getLogger(__name__)

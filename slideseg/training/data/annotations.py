@@ -22,7 +22,8 @@ from shapely.geometry import shape as geometry_of
 
 from slideseg.errors import DataError, explain
 from slideseg.space.box import Box
-from slideseg.training.data.labels import IGNORED, ClassesAndInstances
+from slideseg.training.data.labels import ClassesAndInstances
+from slideseg.training.recipe.data import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import channels_of
@@ -16,19 +15,10 @@ from slideseg.slide.resampled import TOLERANCE, ResampledSlide, choose_level
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
 from slideseg.training.data.items import HELD_PIXELS, Item
-from slideseg.training.data.labels import (
-    IGNORED,
-    ClassesAndInstances,
-    LabelValues,
-    RasterLabels,
-    View,
-    instances_in,
-    median_diameter,
-)
-from slideseg.training.data.sampling import SamplingConfig
-from slideseg.training.data.sources import LabelledImage, SourceConfig, find_images, is_annotation
-from slideseg.training.data.splits import SplitConfig, split
-from slideseg.training.recipe.settings import Settings
+from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
+from slideseg.training.data.sources import LabelledImage, find_images, is_annotation
+from slideseg.training.data.splits import split
+from slideseg.training.recipe.data import IGNORED, DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,19 +28,6 @@ if TYPE_CHECKING:
 
 HELD_BYTES = 2 << 30
 """Memory that held images may take together; those behind it are read box by box."""
-
-
-class DataConfig(Settings):
-    """The ``data`` part of a recipe: which images, at what resolution, and how windows are drawn from them."""
-
-    sources: list[SourceConfig] = Field(min_length=1)
-    """Where images and labels lie."""
-    mpp: float | None = Field(None, gt=0)
-    """Microns per pixel trained at; left out: level 0 as it is."""
-    split: SplitConfig = SplitConfig.model_validate({"fraction": 0.2})
-    """Which images judge the result."""
-    sampling: SamplingConfig = SamplingConfig.model_validate({})
-    """How windows are drawn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
 from slideseg.errors import ConfigError, DataError, explain
 from slideseg.space.box import Box
 from slideseg.training.data.items import with_seed
-from slideseg.training.data.labels import IGNORED
-from slideseg.training.recipe.settings import Settings
+from slideseg.training.recipe.data import IGNORED, SamplingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +31,6 @@ LONG_SECONDS = 5
 """Counting that takes longer is told of."""
 _SAMPLE, _ORDER = 0, 1
 """Names of the two families of random streams under one seed."""
-
-
-class SamplingConfig(Settings):
-    """The ``sampling`` part of ``data``: how training windows are drawn."""
-
-    how: Literal["random", "whole"] = "random"
-    """``random``: windows anywhere; ``whole``: every image once an epoch, the window around its centre, in shuffled order; the
-    first ones twice where the last batch has room for them."""
-    foreground: float = Field(0.5, ge=0, le=1)
-    """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere, but around
-    pixels that teach something."""
-    shares: dict[str, float] | None = None
-    """``random``: share of each kind of image, scaled to add up to 1. Left out: images by area, whatever their kind."""
 
 
 class Sampler:

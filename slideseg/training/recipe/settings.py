@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""How much of something; 0 is nothing of it."""
 
 
 class Settings(BaseModel):
-    """A part of a training configuration, as it stands in the YAML file; each part lives beside the code that it is for."""
+    """A part of a training configuration, as it stands in the YAML file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

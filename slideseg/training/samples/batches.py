@@ -17,8 +17,8 @@ from torch import Tensor
 from slideseg.errors import ConfigError, DataError, explain
 from slideseg.space.box import Box
 from slideseg.training.data.dataset import open_data
-from slideseg.training.data.labels import IGNORED
 from slideseg.training.data.sampling import BLOCK, Sampler, validation_tiles
+from slideseg.training.recipe.data import IGNORED
 from slideseg.training.samples.augment import augment, window_side
 from slideseg.training.samples.targets import targets_of
 from slideseg.training.samples.weight_map import WeightMap, balance_of
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from slideseg.training.data.items import Item, Window
     from slideseg.training.learning.group import Group
-    from slideseg.training.recipe.schema import TrainConfig, TrainingConfig
+    from slideseg.training.recipe.learning import TrainingConfig
+    from slideseg.training.recipe.schema import TrainConfig
 
 READERS = 2
 """Threads that read windows."""

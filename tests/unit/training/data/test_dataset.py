@@ -16,11 +16,13 @@ from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
 from slideseg.testing.slides import write_pyramid
 from slideseg.training.data import dataset
-from slideseg.training.data.dataset import DataConfig, open_data
+from slideseg.training.data.dataset import open_data
 from slideseg.training.data.items import crop
 from slideseg.training.data.labels import instances_of, median_diameter, nearest_index
-from slideseg.training.data.sampling import Sampler, SamplingConfig
-from slideseg.training.samples.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
+from slideseg.training.data.sampling import Sampler
+from slideseg.training.recipe.data import DataConfig, SamplingConfig
+from slideseg.training.recipe.samples import WeightMapConfig
+from slideseg.training.samples.weight_map import NEGLIGIBLE, WeightMap, weight_map
 
 TWO = ("background", "thing")
 THREE = ("background", "one", "two")

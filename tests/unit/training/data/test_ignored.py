@@ -17,14 +17,14 @@ from slideseg.slide.array import ArraySlide
 from slideseg.space.box import Box
 from slideseg.training.data import dataset
 from slideseg.training.data.items import Item
-from slideseg.training.data.labels import IGNORED, LabelValues, RasterLabels, View, instances_of
-from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
-from slideseg.training.data.sources import SourceConfig
+from slideseg.training.data.labels import LabelValues, RasterLabels, View, instances_of
+from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, validation_tiles
 from slideseg.training.learning.group import Group
 from slideseg.training.learning.learner import Learner
 from slideseg.training.learning.validate import validate
 from slideseg.training.preview import GREY, target_picture
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.data import IGNORED, SamplingConfig, SourceConfig
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.pictures import UNKNOWN
 from slideseg.training.samples import batches
 from slideseg.training.samples.batches import Batches

@@ -13,7 +13,8 @@ from slideseg.space.box import Box
 from slideseg.training.data import sampling
 from slideseg.training.data.items import Item
 from slideseg.training.data.labels import LabelValues, RasterLabels, View
-from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
+from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, validation_tiles
+from slideseg.training.recipe.data import SamplingConfig
 
 RNG = np.random.default_rng(1)
 

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.training.data.splits import SplitConfig, choose_by_fraction, split
+from slideseg.training.data.splits import choose_by_fraction, split
+from slideseg.training.recipe.data import SplitConfig
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.training.learning.loss import LossConfig, cross_entropy, dice_loss, loss_of
+from slideseg.training.learning.loss import cross_entropy, dice_loss, loss_of
+from slideseg.training.recipe.learning import LossConfig
 
 
 def logits_of(*shares):

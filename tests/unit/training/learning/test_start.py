@@ -17,12 +17,14 @@ from slideseg.model.unet import UNet
 from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit
 from slideseg.training.learning.start import read_start
-from slideseg.training.recipe.schema import TrainConfig, parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from slideseg.training.recipe.schema import TrainConfig
 
 
 def recipe(start: Path, **changes: Any) -> TrainConfig:

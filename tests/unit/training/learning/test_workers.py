@@ -20,7 +20,7 @@ from torch import nn
 from slideseg.training.learning.group import Group
 from slideseg.training.learning.learner import Learner
 from slideseg.training.learning.sync_norm import synchronise
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.samples.batches import Patches
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from slideseg.errors import ConfigError
-from slideseg.training.recipe.schema import TrainConfig, load_config, parse_config
+from slideseg.training.recipe.reading import load_config, parse_config
+from slideseg.training.recipe.schema import TrainConfig
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))

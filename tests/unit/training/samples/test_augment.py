@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
+from slideseg.training.recipe.samples import AugmentConfig
 from slideseg.training.samples import augment as module
-from slideseg.training.samples.augment import AugmentConfig, augment, draw, window_side
+from slideseg.training.samples.augment import augment, draw, window_side
 from slideseg.training.samples.warp import Warp, source_of, turned
 from slideseg.training.samples.windows import Windows, join
 

@@ -12,7 +12,7 @@ import torch
 
 from slideseg.errors import DataError
 from slideseg.training.learning.group import Group
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.samples.batches import Batches
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as npst
 from pydantic import ValidationError
 from scipy import ndimage
 
-from slideseg.training.samples.targets import TargetConfig, borders, contacts, targets_of
+from slideseg.training.recipe.samples import TargetConfig
+from slideseg.training.samples.targets import borders, contacts, targets_of
 
 IDS = st.sampled_from([0, 0, 1, 2, 2**24, 2**24 + 1, 2**31 - 1])
 LABELS = npst.arrays(np.int32, npst.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9), elements=IDS)
