@@ -28,6 +28,9 @@ LAYERS = (
 )
 """Lowest first. A module imports from its own layer and from lower ones."""
 
+TRAINING = ("recipe", "team", "data", "samples", "record", "learning", "preview", "ray", "run")
+"""The rooms of training and the files beside them, lowest first. Each imports from itself and from lower ones."""
+
 HOMES = {
     "click": ("cli",),
     "rich": ("cli",),
@@ -159,6 +162,38 @@ def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[s
     for imported in sorted(graph.get(module, set())):
         _visit(imported, graph, done, [*path, module])
     done.add(module)
+
+
+def imports_within_training() -> dict[str, set[str]]:
+    """Return what every module of training imports of it, also inside functions and for typing only."""
+    trees = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+    graph = {module: {name.removeprefix("slideseg.") for name in imports_of(tree)} for module, tree in trees.items()}
+    return {module: {name for name in graph[module] if _is_of_training(name)} for module in graph if _is_of_training(module)}
+
+
+def _is_of_training(module: str) -> bool:
+    return module.startswith("training.")
+
+
+def backward_imports(graph: dict[str, set[str]]) -> list[str]:
+    """Return a sentence for every import of a higher room of training."""
+    floor = {name: number for number, name in enumerate(TRAINING)}
+    pairs = [(module, imported) for module in sorted(graph) for imported in sorted(graph[module])]
+    return [f"{one} imports {other}" for one, other in pairs if floor[one.split(".")[1]] < floor[other.split(".")[1]]]
+
+
+def test_rooms_of_training_import_one_way() -> None:
+    """Whatever imports count: a circle is one also where Python does not hang on it."""
+    graph = imports_within_training()
+    assert backward_imports(graph) == []
+    done: set[str] = set()
+    for module in graph:
+        _visit(module, graph, done, [])
+
+
+def test_a_planted_backward_import_is_found() -> None:
+    graph = {"training.data.items": {"training.samples.batches", "training.recipe.data"}, "training.run": {"training.ray"}}
+    assert backward_imports(graph) == ["training.data.items imports training.samples.batches"]
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
 from slideseg.tasks.ray import connected
-from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit
 from slideseg.training.recipe.schema import TrainConfig
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches, check_batch
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +187,7 @@ def _work(job: dict[str, Any]) -> None:
     """Be one worker: train from the newest checkpoint to the end."""
     keep_freed_memory()
     torch.set_num_threads(max(1, usable_cores() // ray.train.get_context().get_local_world_size()))
-    group = Group.join(job["device"])
+    team = Team.join(job["device"])
     news: Queue = job["news"]
 
     def tell(said: TrainProgress | SlidesegError) -> None:
@@ -195,15 +195,15 @@ def _work(job: dict[str, Any]) -> None:
             news.put_nowait(said)
 
     def watch(progress: TrainProgress) -> None:
-        if group.writes:
+        if team.writes:
             tell(progress)
         if progress.scores is not None:
             ray.train.report(progress.scores.row())
 
     try:
         claim: Claim = job["claim"]  # the driver holds the lease, on another machine perhaps; the first worker writes
-        data = Batches(TrainConfig.model_validate_json(job["config"]), group)
-        fit(data, RunFolder(claim.url, claim), group, watch)
+        data = Batches(TrainConfig.model_validate_json(job["config"]), team)
+        fit(data, RunFolder(claim.url, claim), team, watch)
     except SlidesegError as error:
         tell(error)
         raise

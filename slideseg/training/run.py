@@ -21,14 +21,14 @@ from slideseg.options import take_options
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute
 from slideseg.training.data.sources import fingerprints
-from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit
-from slideseg.training.learning.start import read_start
+from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.preview import preview_sheet
 from slideseg.training.recipe.reading import load_config
 from slideseg.training.record.progress import TrainReport, Watcher
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches, check_batch
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
     from slideseg.storage.lease import Claim
@@ -96,7 +96,7 @@ def train(
     in_process = workers == 1 and wanted.address is None
     if isinstance(workers, int):
         check_batch(recipe, workers)
-    data = Batches(recipe, Group.join(device if in_process else "cpu"))  # tells what is wrong before anything is written
+    data = Batches(recipe, Team.join(device if in_process else "cpu"))  # tells what is wrong before anything is written
     _check_start(recipe, data.steps, folder.checkpoints.epochs())  # likewise
     watch = on_progress or _ignore
     if output is None:
@@ -108,7 +108,7 @@ def train(
             watched = _guarded(watch, lease)
             if in_process:
                 torch.set_num_threads(usable_cores())
-                fit(data, folder, Group.join(device), watched)
+                fit(data, folder, Team.join(device), watched)
             else:
                 del data  # every worker opens its own
                 _fit_on_ray(recipe, lease.claim, (workers, device, wanted.address), watched)
@@ -130,7 +130,7 @@ def _check_start(recipe: TrainConfig, steps: int, done: list[int]) -> None:
         what = "schedule.warmup is longer than the training, so the rate stays below optimiser.rate"
         log.warning(explain(what, got=f"{warmup} steps", want=f"at most {epochs * steps}"))
     if not done:
-        read_start(recipe)
+        read_starting_model(recipe)
     elif max(done) > epochs:
         got, want = f"training.epochs {epochs}", f"at least {max(done)}"
         raise ConfigError(explain("the run has more epochs already", got=got, want=want, try_="another -o"))
@@ -227,7 +227,7 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     if not target.parent.is_dir():
         raise ConfigError(explain("no such folder for the preview", got=target.parent, try_="another --preview"))
     recipe = load_config(config, settings)
-    before, after, patches = Batches(recipe, Group.join("cpu")).preview(PREVIEWED)
+    before, after, patches = Batches(recipe, Team.join("cpu")).preview(PREVIEWED)
     colors = [one.color for one in recipe.model_classes]
     sheet = preview_sheet(before, after, patches.shown_NHW, patches.weights_NHW, colors)
     try:

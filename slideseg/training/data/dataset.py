@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.slide.base import Slide
-    from slideseg.training.samples.weight_map import WeightMap
+    from slideseg.training.data.weight_map import WeightMap
 
 HELD_BYTES = 2 << 30
 """Memory that held images may take together; those behind it are read box by box."""

@@ -18,7 +18,7 @@ from slideseg.training.data.labels import instances_in
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
     from slideseg.training.data.labels import ClassesAndInstances
-    from slideseg.training.samples.weight_map import WeightMap
+    from slideseg.training.data.weight_map import WeightMap
 
 HELD_PIXELS = 16 << 20
 """Images of at most so many pixels are decoded once and held in memory."""
@@ -157,7 +157,7 @@ class Item:
     def _read_labels(self, box: Box) -> _Labels:
         """Read the labels of ``box``, and what lies around them as far as the weight map looks.
 
-        So the weights are those of the whole image, up to `slideseg.training.samples.weight_map.NEGLIGIBLE`. Only a region that
+        So the weights are those of the whole image, up to `slideseg.training.data.weight_map.NEGLIGIBLE`. Only a region that
         names no instance and comes back into sight after leaving it counts as two.
         """
         rows, columns = self.shape

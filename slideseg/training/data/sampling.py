@@ -52,13 +52,13 @@ class Sampler:
         _tell([item for item, count in zip(items, counted, strict=True) if count and not item.is_held])
         self._blocks = tuple(LabelledBlocks.of(item) if count else None for item, count in zip(items, counted, strict=True))
         self._sizes = tuple(_taught(item, blocks) for item, blocks in zip(items, self._blocks, strict=True))
-        self._groups = _groups(self._items, config.shares if random else None, self._blocks)
+        self._pools = _pools(self._items, config.shares if random else None, self._blocks)
         self._check()
 
     @property
     def sees_background_alone(self) -> bool:
         """Whether no pixel of any image is of a class; False where they were not counted."""
-        return None not in self._blocks and not any(group.with_class for group in self._groups)
+        return None not in self._blocks and not any(pool.with_class for pool in self._pools)
 
     @property
     def epoch_length(self) -> int | None:
@@ -83,9 +83,9 @@ class Sampler:
 
     def _check(self) -> None:
         """Refuse images that are drawn together and teach nothing."""
-        for group in self._groups:
-            if group.share and not any(self._sizes[number] for number in group.members):
-                names = sorted(self._items[number].name for number in group.members)
+        for pool in self._pools:
+            if pool.share and not any(self._sizes[number] for number in pool.members):
+                names = sorted(self._items[number].name for number in pool.members)
                 what = "all pixels of training images are ignored"
                 raise DataError(explain(what, got=", ".join(names[:3]), want="some that are labelled"))
 
@@ -99,13 +99,13 @@ class Sampler:
 
     def _draw(self, rng: np.random.Generator) -> tuple[Item, tuple[int, int]]:
         """Return an image and a centre in it: the kind first, then the class, the image by its area, and the pixel."""
-        group = self._groups[_pick(rng, [group.share for group in self._groups])]
-        if rng.random() < self._config.foreground and group.with_class:
-            class_id = list(group.with_class)[rng.integers(len(group.with_class))]
-            number = self._by_area(rng, group.with_class[class_id])
+        pool = self._pools[_pick(rng, [pool.share for pool in self._pools])]
+        if rng.random() < self._config.foreground and pool.with_class:
+            class_id = list(pool.with_class)[rng.integers(len(pool.with_class))]
+            number = self._by_area(rng, pool.with_class[class_id])
         else:
             class_id = None
-            number = self._by_area(rng, group.members)
+            number = self._by_area(rng, pool.members)
         item = self._items[number]
         y, x = self._pixel(rng, number, class_id)
         return item, (_moved_in(y, self._core, item.shape[0]), _moved_in(x, self._core, item.shape[1]))
@@ -147,7 +147,7 @@ def _moved_in(centre: int, core: int, side: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _Pool:
     """Images that are drawn together: of one kind, or all."""
 
     share: float
@@ -163,23 +163,23 @@ def _taught(item: Item, blocks: LabelledBlocks | None) -> int:
     return item.area if blocks is None else blocks.taught
 
 
-def _groups(
+def _pools(
     items: Sequence[Item], shares: dict[str, float] | None, blocks: Sequence[LabelledBlocks | None]
-) -> tuple[_Group, ...]:
+) -> tuple[_Pool, ...]:
     if shares is None:
-        return (_group(1.0, tuple(range(len(items))), blocks),)
+        return (_pool(1.0, tuple(range(len(items))), blocks),)
     kinds = sorted({item.kind for item in items})
     if set(shares) != set(kinds) or min(shares.values()) < 0 or sum(shares.values()) <= 0:
         want = f"a share from 0 for each of {', '.join(kinds)}"
         raise ConfigError(explain("data.sampling.shares do not fit the training images", got=shares, want=want))
     by_kind = {kind: tuple(n for n, item in enumerate(items) if item.kind == kind) for kind in kinds}
-    return tuple(_group(shares[kind], by_kind[kind], blocks) for kind in kinds)
+    return tuple(_pool(shares[kind], by_kind[kind], blocks) for kind in kinds)
 
 
-def _group(share: float, members: tuple[int, ...], blocks: Sequence[LabelledBlocks | None]) -> _Group:
+def _pool(share: float, members: tuple[int, ...], blocks: Sequence[LabelledBlocks | None]) -> _Pool:
     present = {number: found.present for number in members if (found := blocks[number]) is not None}
     classes = sorted(set().union(*present.values()))
-    return _Group(share, members, {c: tuple(n for n in present if c in present[n]) for c in classes})
+    return _Pool(share, members, {c: tuple(n for n in present if c in present[n]) for c in classes})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The training loop, from the newest checkpoint to the last epoch. It reads top to bottom and knows nothing of Ray.
 
-Every worker of a `Group` runs it at the same time on its share of every batch; the first one writes. What a worker sees in
+Every worker of a `Team` runs it at the same time on its share of every batch; the first one writes. What a worker sees in
 an epoch follows from the seed, the epoch and the sample's number alone, so a run that was stopped anywhere and started again
 from its last checkpoint does what an undisturbed one does.
 """
@@ -18,17 +18,17 @@ import torch
 from slideseg.errors import ResultError, RunError, explain
 from slideseg.model.info import ModelInfo
 from slideseg.training.learning.learner import Learner, judged_of
-from slideseg.training.learning.start import read_start
+from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.learning.validate import draw_samples, validate
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.progress import Scores, TrainProgress, Watcher
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
-    from slideseg.training.learning.group import Group
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.record.run_folder import RunFolder
     from slideseg.training.samples.batches import Batches
+    from slideseg.training.team import Team
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ SECONDS_BETWEEN_NEWS = 1.0
 """How often steps are told of."""
 
 
-def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
+def fit(data: Batches, folder: RunFolder, team: Team, watch: Watcher) -> None:
     """Train the network of a recipe on its ``data`` from the newest checkpoint in ``folder``, or afresh, to the end.
 
     Raises:
@@ -45,16 +45,16 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
         SlideError: if an image can't be read.
     """
     config = data.config
-    learner = Learner(config, group, config.training.epochs * data.steps)
-    checkpoint = group.from_first(folder.checkpoints.latest() if group.writes else None)
+    learner = Learner(config, team, config.training.epochs * data.steps)
+    checkpoint = team.from_first(folder.checkpoints.latest() if team.writes else None)
     history = _History(checkpoint)
     if checkpoint is not None:
         data.normalise_by(checkpoint.mean, checkpoint.std)
         learner.restore(checkpoint)
-    elif (start := read_start(config)) is not None:
+    elif (start := read_starting_model(config)) is not None:
         data.normalise_by(start.mean, start.std)
         learner.start_from(start.weights)
-    if group.writes:
+    if team.writes:
         folder.truncate_to(history.epoch)
         if checkpoint is not None:
             _write_best_again(folder, data, checkpoint)
@@ -64,11 +64,11 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
         begun = time.monotonic()
         news = _News(watch, config, history.epoch, data.steps, (started, first))
         rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, news)
-        scores = validate(learner.judged, data, group)
+        scores = validate(learner.judged, data, team)
         _check_finite("validation loss", scores.loss, history.epoch)
         learner.schedule.after_validation(scores.value(config.training.select))
         better = history.add(scores, config.training.select)
-        if group.writes:
+        if team.writes:
             row = {"epoch": history.epoch, "step": learner.step, "seconds": time.monotonic() - begun, "lr": rate}
             _write(folder, learner, data, history, row | {"train_loss": loss} | scores.row(), better=better)
         news.epoch_ended(loss, scores)
@@ -76,14 +76,14 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
 
 def _train_epoch(learner: Learner, data: Batches, epoch: int, news: _News) -> float:
     """Show every sample of the epoch to the network once; return the mean loss of a sample."""
-    group = learner.group
-    torch.manual_seed(_seed(learner.config.seed, epoch, group.rank))  # for dropout
-    total = torch.zeros((), device=group.device)
+    team = learner.team
+    torch.manual_seed(_seed(learner.config.seed, epoch, team.rank))  # for dropout
+    total = torch.zeros((), device=team.device)
     for step, parts in enumerate(data.epoch(epoch), 1):
         total += learner.learn(parts, learner.config.training.batch)
         if news.is_due():
-            news.stepped(step, float(total) * group.size / step)
-    mean = float(group.sum(total)) / data.steps
+            news.stepped(step, float(total) * team.size / step)
+    mean = float(team.sum(total)) / data.steps
     _check_finite("loss", mean, epoch)
     return mean
 

@@ -18,19 +18,19 @@ from slideseg.errors import ConfigError, DataError, explain
 from slideseg.space.box import Box
 from slideseg.training.data.dataset import open_data
 from slideseg.training.data.sampling import BLOCK, Sampler, validation_tiles
+from slideseg.training.data.weight_map import WeightMap, balance_of
 from slideseg.training.recipe.data import IGNORED
 from slideseg.training.samples.augment import augment, window_side
 from slideseg.training.samples.targets import targets_of
-from slideseg.training.samples.weight_map import WeightMap, balance_of
 from slideseg.training.samples.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from slideseg.training.data.items import Item, Window
-    from slideseg.training.learning.group import Group
     from slideseg.training.recipe.learning import TrainingConfig
     from slideseg.training.recipe.schema import TrainConfig
+    from slideseg.training.team import Team
 
 READERS = 2
 """Threads that read windows."""
@@ -80,14 +80,14 @@ class Tile:
 class Batches:
     """The images of a recipe, as the loop wants them."""
 
-    def __init__(self, config: TrainConfig, group: Group) -> None:
+    def __init__(self, config: TrainConfig, team: Team) -> None:
         """Open all images of ``config``.
 
         Raises:
             SlidesegError: if there are none, or they don't fit the recipe.
         """
         self.config = config
-        self._group = group
+        self._team = team
         unet = config.unet
         self._margin = reach_of(config)
         self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
@@ -110,14 +110,14 @@ class Batches:
     def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Subtract ``mean`` from every channel and divide by ``std`` from now on."""
         self.mean, self.std = tuple(mean), tuple(std)
-        self._mean_C11, self._std_C11 = (torch.tensor(v, device=self._group.device)[:, None, None] for v in (mean, std))
+        self._mean_C11, self._std_C11 = (torch.tensor(v, device=self._team.device)[:, None, None] for v in (mean, std))
 
     def epoch(self, epoch: int) -> Iterator[list[Patches]]:
         """Yield this worker's part of every batch, in pieces that go through the network one after the other."""
         batch = self.config.training.batch
         steps = [range(step * batch, (step + 1) * batch) for step in range(self.steps)]
-        shares = [self._group.share(step) for step in steps]
-        parts = self.config.training.parts(self._group.size)
+        shares = [self._team.share(step) for step in steps]
+        parts = self.config.training.parts(self._team.size)
         for windows in _read_ahead(lambda index: self._sampler.window(epoch, index), shares):
             yield [self._patches(windows[rows[0] : rows[-1] + 1]) for rows in np.array_split(range(len(windows)), parts)]
 
@@ -125,12 +125,12 @@ class Batches:
         """Return the first samples of the first epoch: as they are read, augmented, and as the network gets them."""
         windows = [self._sampler.window(0, index) for index in range(count)]
         augmented = self._augmented(windows)
-        return _collate(windows, self._group.device), augmented, self._target(augmented, self._margin)
+        return _collate(windows, self._team.device), augmented, self._target(augmented, self._margin)
 
     def read_tile(self, tile: Tile) -> Patches:
         """Return a validation tile, not augmented, with its real surroundings."""
         window = self.validation[tile.item].read(tile.core.grow(self._tile_margin))
-        return self._target(_collate([window], self._group.device), self._tile_margin)
+        return self._target(_collate([window], self._team.device), self._tile_margin)
 
     def look_of(self, patches: Patches) -> np.ndarray:
         """Return the first patch's image (y, x, c) as people see it, without the margin around the patch."""
@@ -146,7 +146,7 @@ class Batches:
     def _augmented(self, windows: Sequence[Window]) -> Windows:
         side = self.config.training.patch + 2 * self._margin
         seeds, kinds = [one.seed for one in windows], [one.kind for one in windows]
-        return augment(_collate(windows, self._group.device), self.config.augment, side, seeds, kinds)
+        return augment(_collate(windows, self._team.device), self.config.augment, side, seeds, kinds)
 
     def _target(self, windows: Windows, margin: int) -> Patches:
         """Normalise the image, and make targets of the labels, which lose ``margin`` pixels on every side."""

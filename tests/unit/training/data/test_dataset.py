@@ -20,9 +20,9 @@ from slideseg.training.data.dataset import open_data
 from slideseg.training.data.items import crop
 from slideseg.training.data.labels import instances_of, median_diameter, nearest_index
 from slideseg.training.data.sampling import Sampler
+from slideseg.training.data.weight_map import NEGLIGIBLE, WeightMap, weight_map
 from slideseg.training.recipe.data import DataConfig, SamplingConfig
 from slideseg.training.recipe.samples import WeightMapConfig
-from slideseg.training.samples.weight_map import NEGLIGIBLE, WeightMap, weight_map
 
 TWO = ("background", "thing")
 THREE = ("background", "one", "two")

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as npst
 from pydantic import ValidationError
 from scipy import ndimage
 
+from slideseg.training.data.weight_map import balance_of, reach_of, two_distances, weight_map
 from slideseg.training.recipe.samples import WeightMapConfig
-from slideseg.training.samples.weight_map import balance_of, reach_of, two_distances, weight_map
 
 PLAIN = WeightMapConfig(balance=False)
 
