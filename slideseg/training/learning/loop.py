@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,11 +59,10 @@ def fit(data: Batches, folder: RunFolder, team: Team, watch: Watcher) -> None:
         folder.truncate_to(history.epoch)
         if checkpoint is not None:
             _write_best_again(folder, data, checkpoint)
-    started = time.monotonic()
-    first = history.epoch
+    pace = _Pace(time.monotonic(), history.epoch)
     while history.epoch < config.training.epochs and not history.is_stale(config.training.patience):
         begun = time.monotonic()
-        news = _News(watch, config, history.epoch, data.steps, (started, first))
+        news = _News(watch, config, history.epoch, data.steps, pace)
         rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, news)
         scores = validate(learner.judged, data, team)
         _check_finite("validation loss", scores.loss, history.epoch)
@@ -125,7 +125,7 @@ def _write(
 ) -> None:
     """Write the epoch down; the checkpoint comes last: what it does not know of is done again."""
     config = learner.config
-    info = describe(data, (history.epoch, learner.step), row)
+    info = describe(data, row, epoch=history.epoch, step=learner.step)
     folder.save_model("last", learner.judged, info)
     if better:
         folder.save_model("best", learner.judged, info)
@@ -145,18 +145,18 @@ def _write_best_again(folder: RunFolder, data: Batches, newest: Checkpoint) -> N
     except ResultError as error:
         log.warning("%s; best.safetensors is left as it is", error)
         return
-    info = describe(data, (best.epoch, best.step), newest.best_scores)
+    info = describe(data, newest.best_scores, epoch=best.epoch, step=best.step)
     folder.save_model("best", judged_of(best, data.config), info)
 
 
-def describe(data: Batches, at: tuple[int, int], scores: dict[str, float]) -> ModelInfo:
+def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) -> ModelInfo:
     """Return what a model file of an epoch and step says about itself; no times: the same training gives the same bytes."""
     config = data.config
     training = {
         **{name: value for name, value in config.about.model_dump().items() if value},
         "metrics": {name: round(value, 6) for name, value in scores.items() if name.startswith("val_")},
-        "epoch": at[0],
-        "step": at[1],
+        "epoch": epoch,
+        "step": step,
         "seed": config.seed,
         "slideseg_version": __version__,
     }
@@ -164,19 +164,33 @@ def describe(data: Batches, at: tuple[int, int], scores: dict[str, float]) -> Mo
     return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.model_objects)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How fast epochs have gone by since this command began to train."""
+
+    started: float
+    """When it began, by the clock that only runs forwards."""
+    first: int
+    """Epochs that were done before."""
+
+    def seconds_until(self, epochs: int, done: float) -> float:
+        """Return the seconds until so many epochs are over, now that ``done`` are."""
+        return (time.monotonic() - self.started) / max(done - self.first, 1e-9) * (epochs - done)
+
+
 class _News:
     """Tells the watcher how far the epoch is, now and then."""
 
-    def __init__(self, watch: Watcher, config: TrainConfig, epoch: int, steps: int, since: tuple[float, int]) -> None:
+    def __init__(self, watch: Watcher, config: TrainConfig, epoch: int, steps: int, pace: _Pace) -> None:
         self._watch, self._epochs, self._epoch, self._steps = watch, config.training.epochs, epoch, steps
-        self._started, self._first = since
-        self._told = time.monotonic()
+        self._pace = pace
+        self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        return time.monotonic() - self._told >= SECONDS_BETWEEN_NEWS
+        return time.monotonic() - self._last >= SECONDS_BETWEEN_NEWS
 
     def stepped(self, step: int, loss: float) -> None:
-        self._told = time.monotonic()
+        self._last = time.monotonic()
         self._watch(
             TrainProgress(self._epoch, self._epochs, step, self._steps, loss, self._left(self._epoch + step / self._steps))
         )
@@ -187,4 +201,4 @@ class _News:
 
     def _left(self, done: float) -> float:
         """Return the seconds until the last epoch's end, at the pace so far."""
-        return (time.monotonic() - self._started) / max(done - self._first, 1e-9) * (self._epochs - done)
+        return self._pace.seconds_until(self._epochs, done)

@@ -54,8 +54,10 @@ class Draw:
     """Way of the motion in px."""
     noise: float
     """Standard deviation."""
-    stain: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """Factors and summands of haematoxylin, eosin and the rest."""
+    stain_factors: NDArray[np.float64]
+    """Factors of haematoxylin, eosin and the rest."""
+    stain_summands: NDArray[np.float64]
+    """Summands of the same, in optical density."""
     painted: bool
     """Whether it is painted as H&E."""
 
@@ -120,7 +122,8 @@ def draw(config: AugmentConfig, seed: int) -> Draw:
         blur=strength["blur"] * blur,
         motion_yx=(motion * math.sin(direction), motion * math.cos(direction)),
         noise=strength["noise"] * noise,
-        stain=(1 + config.stain.amount * stain[0], config.stain.shift * stain[1]),
+        stain_factors=1 + config.stain.amount * stain[0],
+        stain_summands=config.stain.shift * stain[1],
         painted=bool(painted < config.paint),
     )
 
@@ -171,7 +174,7 @@ def _relit(image_NCHW: Tensor, config: AugmentConfig, drawn: Draw) -> Tensor:
     """Return the image with other stains, contrast, brightness and gamma."""
     image = image_NCHW
     if config.stain != StainJitter():
-        image = restained(image, *drawn.stain)
+        image = restained(image, drawn.stain_factors, drawn.stain_summands)
     if drawn.contrast != 1 or drawn.brightness:
         mean = image.mean()
         image = (image - mean) * drawn.contrast + (mean + drawn.brightness)
