@@ -28,7 +28,10 @@ LAYERS = (
 )
 """Lowest first. A module imports from its own layer and from lower ones."""
 
-TRAINING = ("recipe", "team", "data", "samples", "record", "learning", "preview", "ray", "run")
+TRAINING = (
+    *("recipe", "workplace", "team", "data", "samples", "record", "learning"),
+    *("check", "preview", "ray", "run"),
+)
 """The rooms of training and the files beside them, lowest first. Each imports from itself and from lower ones."""
 
 HOMES = {

@@ -50,6 +50,10 @@ class Team:
             dist.all_reduce(values)
         return values
 
+    def meet(self) -> None:
+        """Wait until all workers have come to here."""
+        self.sum(torch.zeros(1, device=self.device))
+
     def from_first(self, value: Any) -> Any:
         """Return the first worker's ``value`` on all of them; it is pickled on the way."""
         if self.size == 1:

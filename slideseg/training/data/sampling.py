@@ -44,26 +44,22 @@ class Sampler:
             DataError: if no pixel teaches anything, or labels mean nothing: for ``foreground``, and of images with ignored
                 pixels, all of them are read here.
         """
+        check_shares(config, {item.kind for item in items})
         self._items, self._config = tuple(items), config
         self._side, self._core, self._seed = side, core, seed
         random = config.how == "random"
         labelled = random and config.foreground > 0
         counted = [labelled or item.may_ignore for item in items]
-        _tell([item for item, count in zip(items, counted, strict=True) if count and not item.is_held])
+        _announce([item for item, count in zip(items, counted, strict=True) if count and not item.is_held])
         self._blocks = tuple(LabelledBlocks.of(item) if count else None for item, count in zip(items, counted, strict=True))
         self._sizes = tuple(_taught(item, blocks) for item, blocks in zip(items, self._blocks, strict=True))
         self._pools = _pools(self._items, config.shares if random else None, self._blocks)
-        self._check()
+        self._check_some_teach()
 
     @property
     def sees_background_alone(self) -> bool:
         """Whether no pixel of any image is of a class; False where they were not counted."""
         return None not in self._blocks and not any(pool.with_class for pool in self._pools)
-
-    @property
-    def epoch_length(self) -> int | None:
-        """Samples of an epoch with ``whole``; None with ``random``, where an epoch may have any number."""
-        return len(self._items) if self._config.how == "whole" else None
 
     def window(self, epoch: int, index: int) -> Window:
         """Return sample ``index`` of ``epoch``, with the seed of its augmentation.
@@ -81,7 +77,7 @@ class Sampler:
         corner = Box(0, 0, self._side, self._side).shift(centre[0] - half, centre[1] - half)
         return with_seed(item.read(corner), seed)
 
-    def _check(self) -> None:
+    def _check_some_teach(self) -> None:
         """Refuse images that are drawn together and teach nothing."""
         for pool in self._pools:
             if pool.share and not any(self._sizes[number] for number in pool.members):
@@ -123,7 +119,21 @@ class Sampler:
         return blocks.draw(item, class_id, rng)
 
 
-def _tell(items: Sequence[Item]) -> None:
+def check_shares(config: SamplingConfig, kinds: set[str]) -> None:
+    """See whether there is a share for each kind of training image.
+
+    Raises:
+        ConfigError: if there is not.
+    """
+    shares = config.shares
+    if config.how == "whole" or shares is None:
+        return
+    if set(shares) != kinds or min(shares.values()) < 0 or sum(shares.values()) <= 0:
+        want = f"a share from 0 for each of {', '.join(sorted(kinds))}"
+        raise ConfigError(explain("data.sampling.shares do not fit the training images", got=shares, want=want))
+
+
+def _announce(items: Sequence[Item]) -> None:
     """Say that the labels of images are about to be read, and how long that takes, where it is long."""
     pixels = sum(item.area for item in items)
     if pixels > LONG_SECONDS * PIXELS_A_SECOND:
@@ -169,9 +179,6 @@ def _pools(
     if shares is None:
         return (_pool(1.0, tuple(range(len(items))), blocks),)
     kinds = sorted({item.kind for item in items})
-    if set(shares) != set(kinds) or min(shares.values()) < 0 or sum(shares.values()) <= 0:
-        want = f"a share from 0 for each of {', '.join(kinds)}"
-        raise ConfigError(explain("data.sampling.shares do not fit the training images", got=shares, want=want))
     by_kind = {kind: tuple(n for n, item in enumerate(items) if item.kind == kind) for kind in kinds}
     return tuple(_pool(shares[kind], by_kind[kind], blocks) for kind in kinds)
 

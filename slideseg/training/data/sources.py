@@ -81,8 +81,8 @@ def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
             labels.add(label)
         if source.index is not None:
             labels.add(source.index)
-    prints = {path: fingerprint(path, times=False) for path in images}
-    return prints | {path: _all_of(path) for path in labels}
+    prints = {path: fingerprint(path, times=False) for path in sorted(images)}
+    return prints | {path: _all_of(path) for path in sorted(labels)}
 
 
 def _all_of(path: str) -> str:

@@ -87,6 +87,11 @@ class TrainConfig(Settings):
         return names[:-1] if self.target.adds_class else names
 
     @property
+    def label_classes(self) -> tuple[str, ...]:
+        """Names of what labels hold, by class id."""
+        return (BACKGROUND.name, *self.labelled_classes)
+
+    @property
     def model_classes(self) -> tuple[ModelClass, ...]:
         """All classes, background first."""
         named = enumerate(self.classes, 1)

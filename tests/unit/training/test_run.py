@@ -15,8 +15,8 @@ import yaml
 import slideseg
 from slideseg.errors import ConfigError, ResultInUseError
 from slideseg.storage.lease import Holder
+from slideseg.training.preview import write_preview
 from slideseg.training.record.run_folder import RunFolder
-from slideseg.training.run import write_preview
 
 if TYPE_CHECKING:
     from pathlib import Path

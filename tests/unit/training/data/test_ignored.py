@@ -16,7 +16,7 @@ from slideseg.model.unet import UNet
 from slideseg.slide.array import ArraySlide
 from slideseg.space.box import Box
 from slideseg.training.data import dataset
-from slideseg.training.data.items import Item
+from slideseg.training.data.items import Item, OpenPair
 from slideseg.training.data.labels import LabelValues, RasterLabels, View, instances_of
 from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, validation_tiles
 from slideseg.training.learning.learner import Learner
@@ -103,7 +103,7 @@ def made(labels: np.ndarray, name: str = "a", kind: str = "image", *, held: bool
     view = View(labels.shape, labels.shape, (1.0, 1.0))
     values = LabelValues("classes", 3, {0: 0, 1: 1, 2: 2, DONT_KNOW: "ignore"})
     image = np.zeros(labels.shape, np.uint8)
-    item = Item(name, kind, (ArraySlide(image), 0, RasterLabels(ArraySlide(labels), 0, view, values)), 1, None)
+    item = Item(name, kind, OpenPair(ArraySlide(image), 0, RasterLabels(ArraySlide(labels), 0, view, values)), 1, None)
     if held:
         item.hold()
     return item

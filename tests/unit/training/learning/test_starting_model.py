@@ -17,6 +17,7 @@ from slideseg.model.unet import UNet
 from slideseg.training.learning.loop import fit
 from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.recipe.reading import parse_config
+from slideseg.training.record.beginning import Beginning
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches
 from slideseg.training.team import Team
@@ -117,7 +118,7 @@ def test_a_training_begins_with_the_weights_and_goes_on_without_the_model(model:
     }
     config = recipe(path, **changes)
     run = RunFolder(tmp_path / "run")
-    run.prepare(config.to_yaml(), {})
+    run.prepare(Beginning(config.to_yaml(), {}))
     team = Team.join("cpu")
     fit(Batches(config, team), run, team, lambda progress: None)
     newest = run.checkpoints.latest()
