@@ -13,6 +13,7 @@ import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from logging.handlers import QueueHandler
 from typing import TYPE_CHECKING, Any
 
@@ -139,8 +140,7 @@ class RayTraining:
             max_failures=RESTARTS, controller_failure_limit=START_FAILURES
         )
         return TorchTrainer(
-            _work,
-            train_loop_config={"training": self, "inbox": inbox},
+            partial(_work, self, inbox),
             torch_config=TorchConfig(backend="nccl" if on_gpus else "gloo", timeout_s=SILENT_SECONDS),
             scaling_config=ScalingConfig(num_workers=int(self.place.workers), use_gpu=on_gpus),
             run_config=RunConfig(  # type: ignore[call-arg]
@@ -218,10 +218,8 @@ class _SentLogs(QueueHandler):
         _send(self.queue, record)  # type: ignore[arg-type]  # Ray's queue stands in for Python's
 
 
-def _work(config: dict[str, Any]) -> None:
-    """Be one worker, as Ray calls it."""
-    training: RayTraining = config["training"]
-    inbox: Queue = config["inbox"]
+def _work(training: RayTraining, inbox: Queue) -> None:
+    """Be one worker."""
     keep_freed_memory()
     torch.set_num_threads(max(1, usable_cores() // ray.train.get_context().get_local_world_size()))
     try:
