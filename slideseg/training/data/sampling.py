@@ -243,7 +243,7 @@ def validation_tiles(items: Sequence[Item], core: int, limit: int | None = None)
     read. More than ``limit`` are thinned out evenly.
     """
     numbers = [_judging_tiles(item, core) for item in items]
-    counts = [len(one) for one in numbers]
+    counts = [len(judging) for judging in numbers]
     ends = np.cumsum(counts)
     total = int(ends[-1]) if items else 0
     kept = total if limit is None else min(limit, total)

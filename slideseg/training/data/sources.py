@@ -82,10 +82,10 @@ def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
         if source.index is not None:
             labels.add(source.index)
     prints = {path: fingerprint(path, times=False) for path in sorted(images)}
-    return prints | {path: _all_of(path) for path in sorted(labels)}
+    return prints | {path: _fingerprint_of_all(path) for path in sorted(labels)}
 
 
-def _all_of(path: str) -> str:
+def _fingerprint_of_all(path: str) -> str:
     return fingerprint(path, times=False) if is_url(path) or Path(path).is_dir() else content_hash(path)
 
 
@@ -118,12 +118,12 @@ def _pairs(source: SourceConfig) -> dict[str, tuple[str, str]]:
 
 def _check_partners(source: SourceConfig, images: set[str], labels: set[str]) -> None:
     if lonely := sorted(images - labels):
-        raise DataError(explain(f"images in {source.images} without labels in {source.labels}", got=_some(lonely)))
+        raise DataError(explain(f"images in {source.images} without labels in {source.labels}", got=_first_names(lonely)))
     if _is_folder(source.images) and (lonely := sorted(labels - images)):
-        raise DataError(explain(f"labels in {source.labels} without an image in {source.images}", got=_some(lonely)))
+        raise DataError(explain(f"labels in {source.labels} without an image in {source.images}", got=_first_names(lonely)))
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} ({len(names)})"
 
 
@@ -138,11 +138,11 @@ def _files(path: str, suffixes: tuple[str, ...]) -> dict[str, str]:
     if not _is_folder(path):
         return {_stem(path): path}
     found: dict[str, str] = {}
-    for one in sorted(Path(path).iterdir()):
-        if one.name.lower().endswith(suffixes) and not one.name.startswith("."):
-            other = found.setdefault(_stem(one.name), str(one))
-            if other != str(one):
-                raise DataError(explain(f"two files of the same stem in {path}", got=f"{Path(other).name}, {one.name}"))
+    for file in sorted(Path(path).iterdir()):
+        if file.name.lower().endswith(suffixes) and not file.name.startswith("."):
+            other = found.setdefault(_stem(file.name), str(file))
+            if other != str(file):
+                raise DataError(explain(f"two files of the same stem in {path}", got=f"{Path(other).name}, {file.name}"))
     if not found:
         raise DataError(explain(f"the folder {path} holds no images", want="TIFF, PNG, JPEG, npy, zarr or slides"))
     return found
@@ -199,9 +199,9 @@ def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:
         raise DataError(explain(f"{source.index} can't be read", got=error, want="a CSV")) from error
     rows = {_value(source, row, "id"): row for row in listed}
     if lost := sorted(set(rows) - stems):
-        raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_some(lost)))
+        raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_first_names(lost)))
     if unlisted := sorted(stems - set(rows)):
-        raise DataError(explain(f"images in {source.images} without a row in {source.index}", got=_some(unlisted)))
+        raise DataError(explain(f"images in {source.images} without a row in {source.index}", got=_first_names(unlisted)))
     return rows
 
 

@@ -62,8 +62,8 @@ def fit(data: Batches, folder: RunFolder, team: Team, watch: Watcher) -> None:
     pace = _Pace(time.monotonic(), history.epoch)
     while history.epoch < config.training.epochs and not history.is_stale(config.training.patience):
         begun = time.monotonic()
-        news = _News(watch, config, history.epoch, data.steps, pace)
-        rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, news)
+        progress = _Progress(watch, config, history.epoch, data.steps, pace)
+        rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, progress)
         scores = validate(learner.judged, data, team)
         _check_finite("validation loss", scores.loss, history.epoch)
         learner.schedule.after_validation(scores.value(config.training.select))
@@ -71,18 +71,18 @@ def fit(data: Batches, folder: RunFolder, team: Team, watch: Watcher) -> None:
         if team.writes:
             row = {"epoch": history.epoch, "step": learner.step, "seconds": time.monotonic() - begun, "lr": rate}
             _write(folder, learner, data, history, row | {"train_loss": loss} | scores.row(), better=better)
-        news.epoch_ended(loss, scores)
+        progress.epoch_ended(loss, scores)
 
 
-def _train_epoch(learner: Learner, data: Batches, epoch: int, news: _News) -> float:
+def _train_epoch(learner: Learner, data: Batches, epoch: int, progress: _Progress) -> float:
     """Show every sample of the epoch to the network once; return the mean loss of a sample."""
     team = learner.team
     torch.manual_seed(_seed(learner.config.seed, epoch, team.rank))  # for dropout
     total = torch.zeros((), device=team.device)
     for step, parts in enumerate(data.epoch(epoch), 1):
         total += learner.learn(parts, learner.config.training.batch)
-        if news.is_due():
-            news.stepped(step, float(total) * team.size / step)
+        if progress.is_due():
+            progress.stepped(step, float(total) * team.size / step)
     mean = float(team.sum(total)) / data.steps
     _check_finite("loss", mean, epoch)
     return mean
@@ -178,7 +178,7 @@ class _Pace:
         return (time.monotonic() - self.started) / max(done - self.first, 1e-9) * (epochs - done)
 
 
-class _News:
+class _Progress:
     """Tells the watcher how far the epoch is, now and then."""
 
     def __init__(self, watch: Watcher, config: TrainConfig, epoch: int, steps: int, pace: _Pace) -> None:

@@ -42,14 +42,14 @@ def read_starting_model(config: TrainConfig) -> StartingModel | None:
     net, info = read_network(find_model(config.network.start))
     _check_form(config, info)
     weights = dict(net.state_dict())
-    if [one.name for one in info.classes] != [one.name for one in config.model_classes]:
+    if [known.name for known in info.classes] != [named.name for named in config.model_classes]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD)}
     return StartingModel(weights, config.input.mean or info.input.mean, config.input.std or info.input.std)
 
 
 def _check_form(config: TrainConfig, info: ModelInfo) -> None:
     """Refuse a network of other layers; what is drawn or dropped while it learns may differ."""
-    got, want = (replace(one, out_channels=1, dropout=0.0, init="he").to_dict() for one in (info.config, config.unet))
+    got, want = (replace(net, out_channels=1, dropout=0.0, init="he").to_dict() for net in (info.config, config.unet))
     if differing := [name for name in want if got[name] != want[name]]:
         raise ModelError(
             explain(

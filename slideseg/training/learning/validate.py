@@ -47,7 +47,7 @@ def validate(net: UNet, data: Batches, team: Team) -> Scores:
             found, truth = found[known], truth[known]
         counts[tile.item] += confusion(found, truth, classes)
     return scores_of(
-        team.sum(counts), team.sum(losses), [one.name for one in config.model_classes], len(config.labelled_classes)
+        team.sum(counts), team.sum(losses), [named.name for named in config.model_classes], len(config.labelled_classes)
     )
 
 
@@ -109,4 +109,4 @@ def draw_samples(net: UNet, data: Batches, config: TrainConfig) -> bytes:
         images.append(data.look_of(part))
         truths.append(part.shown_NHW[0].to(torch.uint8).cpu().numpy())
         found.append(class_map(net.forward_valid(part.image_NCHW))[0].to(torch.uint8).cpu().numpy())
-    return picture(images, truths, found, [one.color for one in config.model_classes])
+    return picture(images, truths, found, [named.color for named in config.model_classes])

@@ -81,7 +81,7 @@ class SplitConfig(Settings):
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        lists = [one for one in (self.train, self.validation) if one is not None]
+        lists = [part for part in (self.train, self.validation) if part is not None]
         if self.fraction is not None and (lists or self.column is not None):
             msg = "either fraction, or train and validation"
             raise ValueError(msg)
@@ -89,7 +89,7 @@ class SplitConfig(Settings):
             msg = "fraction is missing, or train and validation"
             raise ValueError(msg)
         wanted = list if self.column is None else str
-        if not all(isinstance(one, wanted) for one in lists):
+        if not all(isinstance(part, wanted) for part in lists):
             msg = "train and validation are lists of images or planes, or with column the column's values"
             raise ValueError(msg)
         return self

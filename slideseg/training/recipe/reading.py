@@ -78,15 +78,15 @@ def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
     try:
         recipe = TrainConfig.model_validate(_expand(values))
     except ValidationError as error:
-        raise ConfigError(_told(source, error.errors(include_url=False)[0])) from error
-    sources = [_from_the_root(one) for one in recipe.data.sources]
+        raise ConfigError(_fault_in_words(source, error.errors(include_url=False)[0])) from error
+    sources = [_from_the_root(source) for source in recipe.data.sources]
     start = recipe.network.start
-    begun = start if start is None or start in bundled_models() else absolute(start)
-    network = recipe.network.model_copy(update={"start": begun})
+    whole = start if start is None or start in bundled_models() else absolute(start)
+    network = recipe.network.model_copy(update={"start": whole})
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources}), "network": network})
 
 
-def _told(source: str, fault: ErrorDetails) -> str:
+def _fault_in_words(source: str, fault: ErrorDetails) -> str:
     """Return in one line, in the words of a recipe, what pydantic found."""
     place = ".".join(str(part) for part in fault["loc"]) or "the recipe"
     message, facts = str(fault["msg"]), fault.get("ctx", {})
@@ -124,7 +124,7 @@ def _settings_in(annotation: Any) -> dict[str, FieldInfo]:
     """Return the fields of the part of a recipe that a type stands for, such as a list of it."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation.model_fields
-    return next((found for one in get_args(annotation) if (found := _settings_in(one))), {})
+    return next((found for inner in get_args(annotation) if (found := _settings_in(inner))), {})
 
 
 def _from_the_root(source: SourceConfig) -> SourceConfig:
@@ -170,9 +170,9 @@ def _key(here: Any, part: str, override: str) -> Any:
 def _expand(value: Any) -> Any:
     """Fill in environment variables in every text."""
     if isinstance(value, dict):
-        return {key: _expand(one) for key, one in value.items()}
+        return {key: _expand(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_expand(one) for one in value]
+        return [_expand(entry) for entry in value]
     return VARIABLE.sub(_variable, value) if isinstance(value, str) else value
 
 

@@ -44,7 +44,9 @@ class TrainConfig(Settings):
     @classmethod
     def _by_name(cls, classes: Any) -> Any:
         """Take plain names for classes."""
-        return [{"name": one} if isinstance(one, str) else one for one in classes] if isinstance(classes, list) else classes
+        if not isinstance(classes, list):
+            return classes
+        return [{"name": named} if isinstance(named, str) else named for named in classes]
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
@@ -62,7 +64,7 @@ class TrainConfig(Settings):
         return self
 
     def _check_parts(self) -> None:
-        names = [BACKGROUND.name, *(one.name.lower() for one in self.classes)]
+        names = [BACKGROUND.name, *(named.name.lower() for named in self.classes)]
         if len(set(names)) < len(names):
             msg = f"every class needs a name of its own, and {BACKGROUND.name} is taken (got {', '.join(names[1:])})"
             raise ValueError(msg)
@@ -83,7 +85,7 @@ class TrainConfig(Settings):
     @property
     def labelled_classes(self) -> tuple[str, ...]:
         """Names of the classes that labels hold; the last class of all may be one that is made from instances."""
-        names = tuple(one.name for one in self.classes)
+        names = tuple(named.name for named in self.classes)
         return names[:-1] if self.target.adds_class else names
 
     @property

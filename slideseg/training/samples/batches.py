@@ -177,10 +177,11 @@ class Batches:
         given = self.config.input
         if given.mean is not None and given.std is not None:
             return given.mean, given.std
-        pixels = (self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED))
-        moments = np.mean([(one.mean(axis=0, dtype=np.float64), (one**2).mean(axis=0, dtype=np.float64)) for one in pixels], 0)
-        deviations = np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 1e-4))
-        return tuple(moments[0].round(4).tolist()), tuple(deviations.round(4).tolist())
+        windows = (self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED))
+        moments = [(pixels.mean(axis=0, dtype=np.float64), (pixels**2).mean(axis=0, dtype=np.float64)) for pixels in windows]
+        mean, square = np.mean(moments, 0)
+        deviation = np.sqrt(np.maximum(square - mean**2, 1e-4))
+        return tuple(mean.round(4).tolist()), tuple(deviation.round(4).tolist())
 
 
 def reach_of(config: TrainConfig) -> int:
