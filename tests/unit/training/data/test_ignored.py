@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pydantic import ValidationError
 
 from slideseg.errors import DataError
 from slideseg.model.unet import UNet
@@ -22,7 +21,7 @@ from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, vali
 from slideseg.training.learning.learner import Learner
 from slideseg.training.learning.validate import validate
 from slideseg.training.preview import GREY, target_picture
-from slideseg.training.recipe.data import IGNORED, SamplingConfig, SourceConfig
+from slideseg.training.recipe.data import IGNORED, SamplingConfig
 from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.pictures import UNKNOWN
 from slideseg.training.samples import batches
@@ -171,13 +170,6 @@ def test_what_no_polygon_covers_can_be_ignored(tmp_path, monkeypatch, held) -> N
     np.testing.assert_array_equal(window.classes, np.pad(expected, ((5, 0), (5, 0)), mode="reflect"))
     np.testing.assert_array_equal(window.instances > 0, window.classes == 1)
     assert not opened(polygons(tmp_path, features)).may_ignore
-
-
-def test_unannotated_is_for_polygons() -> None:
-    with pytest.raises(ValidationError, match="label images say it with"):
-        SourceConfig.model_validate({"images": "x", "labels_are": "mask", "unannotated": "ignore"})
-    with pytest.raises(ValidationError):
-        SourceConfig.model_validate({"images": "x", "labels_are": "classes", "values": {0: "ignored"}})
 
 
 def test_ignored_pixels_are_of_no_region() -> None:

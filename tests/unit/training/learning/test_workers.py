@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import multiprocessing
 import shutil
 import tempfile
 import warnings
@@ -29,16 +30,24 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+multiprocessing.set_forkserver_preload([__name__])  # PyTorch is imported once, in a process that no thread runs in
+
 CPU = torch.device("cpu")
 BATCH = 5
 SIDE = 32
+ONE_PIXEL = 2e-4
+"""By how much weights differ at most where a sum in another order takes a pixel to the other side of a ReLU: some 5e-5.
+
+It happens with another number of threads, to a plain network as well. Where the batch is taken for 5 % larger than it is,
+weights differ by 9e-4 and the loss by 0.04.
+"""
 
 
 @functools.cache
 def run(size: int, *, compiled: bool = False) -> list[dict[str, dict[str, Tensor]]]:
     """Do all work in ``size`` processes of one group, which take long to start; return what each saved, by work."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_join, args=(size, folder, compiled), nprocs=size)
+        mp.start_processes(_join, (size, folder, compiled), size, start_method="forkserver")
         return [torch.load(Path(folder, f"{rank}.pt"), weights_only=True) for rank in range(size)]
 
 
@@ -170,7 +179,7 @@ def check_compiled(found: dict[str, Tensor]) -> None:
     names = [name.removeprefix("plain ") for name in found if name.startswith("plain ")]
     assert {f"compiled {name}" for name in names} == {name for name in found if name.startswith("compiled ")}
     for name in names:
-        torch.testing.assert_close(found[f"compiled {name}"], found[f"plain {name}"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[f"compiled {name}"], found[f"plain {name}"], rtol=1e-4, atol=ONE_PIXEL)
 
 
 def test_a_compiled_network_learns_the_same_under_the_same_names() -> None:

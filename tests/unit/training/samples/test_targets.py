@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from pydantic import ValidationError
 from scipy import ndimage
 
 from slideseg.training.recipe.samples import TargetConfig
@@ -65,12 +63,6 @@ def test_labels_are_not_changed():
     classes, instances = torch.ones(1, 4, 4, dtype=torch.int64), torch.eye(4, dtype=torch.int32)[None]
     targets_of(classes, instances, TargetConfig(border=2), 2)
     assert classes.sum() == 16
-
-
-def test_one_way_at_a_time():
-    assert [TargetConfig(**way).adds_class for way in ({}, {"border": 1}, {"touching": 1})] == [False, True, True]
-    with pytest.raises(ValidationError, match="set one of them"):
-        TargetConfig(border=1, touching=1)
 
 
 def test_a_whole_batch_of_real_size():
