@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -45,8 +46,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [word for key, path in paths.items() for word in ("-s", f"data.sources.0.{key}={path}")]
 
 
-def train(run: Path, stack: list[str], *more: str, code: int = 0) -> Outcome:
-    done = run_slideseg("train", TINY, "-o", run, *stack, *more)
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""For runs of some length: threads that wait for each other sleep. On a busy machine they would spin for most of the time."""
+
+
+def train(run: Path, stack: list[str], *more: str, code: int = 0, env: dict[str, str] | None = None) -> Outcome:
+    done = run_slideseg("train", TINY, "-o", run, *stack, *more, env=env)
     assert done.status == code, done.err
     return done
 
@@ -55,7 +60,7 @@ def train(run: Path, stack: list[str], *more: str, code: int = 0) -> Outcome:
 def finished(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run in one process."""
     run = tmp_path_factory.mktemp("train") / "run"
-    report = train(run, stack, "--workers", "1", "--json").report
+    report = train(run, stack, "--workers", "1", "--json", env=PATIENT).report
     assert report["status"] == "ok"
     assert report["epochs"] == 4
     return run
@@ -126,7 +131,8 @@ def weights(run: Path) -> bytes:
 
 def start(run: Path, stack: list[str], *more: str) -> subprocess.Popen[bytes]:
     words = command("train", TINY, "-o", run, *stack, *more)
-    return subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    env = {**os.environ, **PATIENT}
+    return subprocess.Popen(words, env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -164,7 +170,7 @@ def undisturbed(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> C
     def weights_with(workers: int) -> bytes:
         if workers not in made:
             run = tmp_path_factory.mktemp("undisturbed") / "run"
-            train(run, stack, "--workers", str(workers), *LONGER)
+            train(run, stack, "--workers", str(workers), *LONGER, env=PATIENT)
             made[workers] = weights(run)
         return made[workers]
 

@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def threads_as_they_were() -> Iterator[None]:
-    """A training in this process sets PyTorch's threads, and the next test's sums would be added up in another order."""
+def one_thread() -> Iterator[None]:
+    """Compute in one thread, and leave PyTorch's threads as they were.
+
+    For tensors as small as these a second thread only waits for the first, on a busy machine for long. A training in this
+    process sets the threads for itself; the next test's sums would be added up in another order.
+    """
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A recipe whose training takes next to no time, and its data: x.tif and y.tif beside it."""
+    monkeypatch.setattr("slideseg.training.run.usable_cores", lambda: 1)
     rng = np.random.default_rng(0)
     for name in ("x", "y"):
         tifffile.imwrite(tmp_path / f"{name}.tif", rng.integers(0, 2, (4, 16, 16), np.uint8), photometric="minisblack")
