@@ -28,10 +28,10 @@ from common import hardware, wait_politely, write_result
 from torch import Tensor, nn
 
 from slideseg.machine import keep_freed_memory
-from slideseg.training.learning.group import Group
 from slideseg.training.learning.learner import Learner
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.samples.batches import Patches
+from slideseg.training.team import Team as Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,7 @@ def plain_loop(sizes: Sizes, layout: torch.memory_format) -> Callable[[], None]:
 # --- ours ---------------------------------------------------------------------------------------------------------------
 
 
-def our_loop(sizes: Sizes, group: Group, **training: object) -> Callable[[], None]:
+def our_loop(sizes: Sizes, workers: Workers, **training: object) -> Callable[[], None]:
     recipe = {
         "name": "step",
         "data": {"sources": [{"images": "-", "labels": "-", "labels_are": "mask"}], "split": {"fraction": 0.5}},
@@ -125,10 +125,10 @@ def our_loop(sizes: Sizes, group: Group, **training: object) -> Callable[[], Non
         "optimiser": {"name": "rmsprop", "rate": RATE, "weight_decay": DECAY, "momentum": MOMENTUM, "clip_norm": NORM},
         "training": {"batch": sizes.batch, "patch": sizes.side, **training},
     }
-    learner = Learner(parse_config(recipe, "benchmark"), group, steps=10**6)
+    learner = Learner(parse_config(recipe, "benchmark"), workers, steps=10**6)
     image, target = sizes.samples()
     whole = Patches(image.contiguous(memory_format=torch.channels_last), target, None)
-    part = whole.pick(list(group.share(range(sizes.batch))))
+    part = whole.pick(list(workers.share(range(sizes.batch))))
 
     def step() -> None:
         float(learner.learn([part], sizes.batch))
@@ -145,7 +145,7 @@ class Way:
 
     text: str
     """What the result says."""
-    make: Callable[[Sizes, Group], Callable[[], None]]
+    make: Callable[[Sizes, Workers], Callable[[], None]]
     """Returns a function that does a step."""
     keeps: bool = False
     """Whether freed memory stays with the process."""
@@ -178,7 +178,7 @@ def be(way: Way, sizes: Sizes, threads: int) -> None:
     torch.manual_seed(0)
     if way.workers > 1:
         torch.distributed.init_process_group("gloo")
-    step = way.make(sizes, Group.join("cpu"))
+    step = way.make(sizes, Workers.join("cpu"))
     first = timed(step)
     for _ in range(WARM_UP):
         step()

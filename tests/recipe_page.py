@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import types
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import TypeAdapter
 
 from slideseg.training.recipe.schema import TrainConfig
-from slideseg.training.recipe.settings import Settings
+from slideseg.training.recipe.settings import Settings, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,20 +37,20 @@ def recipe_page() -> str:
     return "\n".join([HEADER, *_section(TrainConfig, "")])
 
 
-def _section(part: type[Settings], path: str) -> Iterator[str]:
+def _section(part: Any, path: str) -> Iterator[str]:
     """Yield a heading, what the part is for, a table of its keys, and the sections of the parts in it."""
-    name = path.removesuffix("[]")
+    name, fields = path.removesuffix("[]"), _described(part)
     yield f"## `{name}`\n" if path else "## The whole\n"
     listed = " A list of entries with these keys:" if path.endswith("[]") else ""
-    yield _markdown(inspect.getdoc(part) or "") + listed + "\n"
+    yield _markdown((inspect.getdoc(part) or "").partition("\n\nRaises:")[0]) + listed + "\n"
     yield "| key | value | if left out | meaning |\n|---|---|---|---|"
-    inner = {key: _parts_in(field.annotation) for key, field in part.model_fields.items()}
-    for key, field in part.model_fields.items():
+    inner = {key: _parts_in(field.annotation) for key, field in fields.items()}
+    for key, field in fields.items():
         yield _row(key, field, f"{name}.{key}".removeprefix(".") if inner[key] else "")
     yield ""
     for key, found in inner.items():
         if found is not None:
-            many = "[]" if get_origin(part.model_fields[key].annotation) in (list, tuple) else ""
+            many = "[]" if get_origin(fields[key].annotation) in (list, tuple) else ""
             yield from _section(found, f"{name}.{key}{many}".removeprefix("."))
 
 
@@ -58,9 +60,19 @@ def _row(key: str, field: FieldInfo, section: str) -> str:
     return f"| `{key}` | {value} | {_default(field)} | {_markdown(meaning)} |"
 
 
-def _parts_in(annotation: Any) -> type[Settings] | None:
+def _described(part: Any) -> dict[str, FieldInfo]:
+    """Return the keys of a part, each with its meaning."""
+    fields = fields_of(part)
+    if is_dataclass(part):
+        told = TypeAdapter(part).json_schema()["properties"]
+        for key, field in fields.items():
+            field.description = told[key]["description"]
+    return fields
+
+
+def _parts_in(annotation: Any) -> Any:
     """Return the part of a recipe that a key holds, alone or in a list; a part beside plain values is described in place."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
+    if isinstance(annotation, type) and (issubclass(annotation, Settings) or is_dataclass(annotation)):
         return annotation
     inner = [one for one in get_args(annotation) if one not in (type(None), Ellipsis)]
     return _parts_in(inner[0]) if len(inner) == 1 else None
@@ -95,7 +107,9 @@ def _bounds(metadata: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**must be there**"
-    value = field.default
+    value = field.get_default(call_default_factory=True)
+    if is_dataclass(value):
+        return ""
     if isinstance(value, Settings):
         value = value.model_dump(mode="json", exclude_defaults=True)
     return "" if value is None or value in ({}, "") else f"`{json.dumps(value).strip(chr(34))}`"

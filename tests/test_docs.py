@@ -120,14 +120,14 @@ def test_every_key_of_a_recipe_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("part", recipes((DOCS / "training.md").read_text(encoding="utf-8")))
 def test_recipes_on_the_training_page_can_be_used(part: str) -> None:
-    from slideseg.training.recipe.schema import parse_config  # noqa: PLC0415
+    from slideseg.training.recipe.reading import parse_config  # noqa: PLC0415
 
     assert parse_config(completed(part), "docs/training.md").name
 
 
 def test_a_wrong_recipe_on_a_page_is_found() -> None:
     from slideseg.errors import ConfigError  # noqa: PLC0415
-    from slideseg.training.recipe.schema import parse_config  # noqa: PLC0415
+    from slideseg.training.recipe.reading import parse_config  # noqa: PLC0415
 
     (part,) = recipes("Text\n\n```yaml\ntraining: {epoch: 3}\n```\n")
     with pytest.raises(ConfigError, match=r"training\.epoch"):

@@ -48,7 +48,7 @@ def train(config: str, preview: str | None, settings: tuple[str, ...], as_json: 
 
 
 def _preview(config: str, settings: tuple[str, ...], path: str, *, as_json: bool) -> int:
-    from slideseg.training.run import write_preview
+    from slideseg.training.preview import write_preview
 
     write_preview(config, path, settings)
     click.echo(json.dumps({"status": "ok", "error": None, "preview": path}) if as_json else path)

@@ -195,6 +195,8 @@ def _check_consistency(info: ModelInfo) -> None:
         texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
         if not (all(isinstance(text, str) for text in texts) and re.fullmatch(COLOR, c.color)):
             raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
+    if unknown := info.objects.unknown_classes(len(ids)):
+        raise ModelError(explain("the model's objects can't be used", got=f"class {unknown[0]}", want=f"1 to {len(ids) - 1}"))
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):
         raise ModelError(explain("the input's channels don't fit the network", got=info.input, want=f"{channels} channels"))

@@ -29,7 +29,7 @@ class ObjectRules:
         ValueError: if a number can't be used.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - where recipes and records are read, an unknown rule is an error
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}  # noqa: RUF012 - where recipes and records are read, an unknown rule is an error
 
     classes: tuple[int, ...] = ()
     """Ids of the classes whose pixels make objects; empty leaves open which: all but background and border."""
@@ -47,14 +47,19 @@ class ObjectRules:
     """Pixels of the largest hole that is filled."""
 
     def __post_init__(self) -> None:
-        sizes = (self.grow, self.split, self.min_area, self.fill_holes)
-        ids = (*self.classes, 0 if self.border is None else self.border)
-        if not all(type(number) is int and number >= 0 for number in (*sizes, *ids)):
-            msg = f"objects' rules are whole numbers from 0 (got {asdict(self)})"
-            raise ValueError(msg)
+        for name, value in asdict(self).items():
+            numbers = value if name == "classes" else () if value is None else (value,)
+            if not all(type(number) is int and number >= 0 for number in numbers):
+                msg = f"{name} must be {'ids' if name == 'classes' else 'a whole number'} from 0 (got {value!r})"
+                raise ValueError(msg)
         if self.connectivity not in (4, 8):
             msg = f"objects are connected by 4 or 8 neighbours (got {self.connectivity})"
             raise ValueError(msg)
+
+    def unknown_classes(self, count: int) -> list[int]:
+        """Return the ids that are not those of ``count`` classes, background with them; background makes no objects."""
+        named = {*self.classes, *(() if self.border is None else (self.border,))}
+        return sorted(named - set(range(1, count)))
 
     def scaled(self, factor: float) -> ObjectRules:
         """Return the rules in pixels that are smaller by ``factor``, to the nearest whole ones that can be used."""

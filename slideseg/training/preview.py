@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from slideseg.colors import BACKGROUND, PALETTE, UNKNOWN, rgb_of
-from slideseg.training.data.labels import IGNORED
+from slideseg.errors import ConfigError, explain
+from slideseg.training.recipe.data import IGNORED
+from slideseg.training.recipe.reading import load_config
+from slideseg.training.samples.batches import Batches
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+PREVIEWED = 6
+"""Samples on a sheet."""
 CELL = 256
 """Side of a picture on the sheet in px."""
 GAP = 8
@@ -32,6 +40,28 @@ COLORS = (BACKGROUND, *PALETTE)
 RAMP = np.array([[10, 7, 46], [62, 15, 114], [122, 28, 109], [181, 49, 88], [229, 92, 48], [249, 150, 12], [247, 209, 61],
                  [252, 255, 190]])  # fmt: skip
 """Weights from the lowest to the highest: ever lighter, so that it reads in grey as well."""
+
+
+def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str, ...] = ()) -> None:
+    """Draw the first samples of a recipe as a PNG: as they are, augmented, their targets and their weights.
+
+    Raises:
+        SlidesegError: if the recipe or its data can't be used, or the PNG can't be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise ConfigError(explain("the preview is a PNG", got=path, want="a name that ends in .png"))
+    if not target.parent.is_dir():
+        raise ConfigError(explain("no such folder for the preview", got=target.parent, try_="another --preview"))
+    recipe = load_config(config, settings)
+    stages = Batches(recipe, Team.join("cpu")).stages(PREVIEWED)
+    patches, colors = stages.patches, [named.color for named in recipe.model_classes]
+    sheet = preview_sheet(stages.read, stages.augmented, patches.shown_NHW, patches.weights_NHW, colors)
+    try:
+        sheet.save(target, "PNG")
+    except OSError as error:
+        got = f"{path}: {error.strerror}"
+        raise ConfigError(explain("the preview can't be written", got=got, try_="another --preview")) from error
 
 
 def preview_sheet(

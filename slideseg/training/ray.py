@@ -1,17 +1,20 @@
 """Train on Ray: Ray Train starts the workers, joins them to a process group, and starts them again when one dies.
 
-What a worker does is `slideseg.training.learning.loop.fit`, the same as in a single process. The run's folder holds the only
-state: workers that are started again, or a whole new command, go on from its newest checkpoint
+What a worker does is what a single process does: open the data, take the run's folder, `slideseg.training.learning.loop.fit`.
+The folder holds the only state: workers that are started again, or a whole new command, go on from its newest checkpoint
 (``docs/decisions/0005-own-checkpoints.md``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from logging.handlers import QueueHandler
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -26,16 +29,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
 from slideseg.tasks.ray import connected
-from slideseg.training.learning.group import Group
+from slideseg.training.check import check_batch
 from slideseg.training.learning.loop import fit
-from slideseg.training.recipe.schema import TrainConfig
 from slideseg.training.record.run_folder import RunFolder
-from slideseg.training.samples.batches import Batches, check_batch
+from slideseg.training.samples.batches import Batches
+from slideseg.training.team import Team
+from slideseg.training.workplace import Workplace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.storage.lease import Claim
+    from slideseg.training.recipe.schema import TrainConfig
+    from slideseg.training.record.beginning import Beginning
     from slideseg.training.record.progress import TrainProgress, Watcher
 
 RESTARTS = 10
@@ -51,19 +57,20 @@ WAIT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class RayJob:
-    """A training on several workers."""
+class RayTraining:
+    """A training by several workers; each of them gets it whole."""
 
-    config: TrainConfig
-    """The recipe."""
+    recipe: TrainConfig
+    """What to train."""
+    beginning: Beginning
+    """What the run's folder is to say that the run began with."""
+    resume: bool
+    """Whether a run that began otherwise goes on."""
     claim: Claim
-    """The lease on the run's folder, which is a path that all nodes share, or ``s3://bucket/prefix``."""
-    workers: int | str
-    """Number of worker processes; ``auto`` on a cluster: one a GPU, or without GPUs one a node."""
-    device: str
-    """``cpu`` or ``cuda`` (one GPU a worker); ``auto`` on a cluster: ``cuda`` where it has GPUs."""
-    address: str | None = None
-    """A running cluster; None starts Ray on this machine for the run."""
+    """The lease on the run's folder, which is a path that all nodes share, or ``s3://bucket/prefix``. This process holds it, on
+    another machine perhaps than the first worker, which writes."""
+    place: Workplace
+    """Where, and by how many."""
 
     def run(self, watch: Watcher) -> None:
         """Train to the end.
@@ -80,31 +87,36 @@ class RayJob:
 
     def _run_once(self, watch: Watcher) -> None:
         """Train to the end by one connection to Ray, whose end gives back all that was taken of the cluster."""
-        own = self.workers if isinstance(self.workers, int) else 1
-        with connected(own, self.address), tempfile.TemporaryDirectory(prefix="slideseg-") as local:
-            job = self.decided()
-            job.wait_for_room()
-            storage = local if self.address is None else self.claim.url
+        place = self.place
+        own = place.workers if isinstance(place.workers, int) else 1
+        with connected(own, place.address), tempfile.TemporaryDirectory(prefix="slideseg-") as local:
+            training = self.decided()
+            training.wait_for_room()
+            storage = local if place.address is None else self.claim.url
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-            news = Queue(maxsize=1000, actor_options={"num_cpus": 0, "scheduling_strategy": here})
+            inbox = Queue(maxsize=1000, actor_options={"num_cpus": 0, "scheduling_strategy": here})
             pool = ThreadPoolExecutor(1)  # not in the main thread, where Ray would take Ctrl-C for itself
-            fitting = pool.submit(job.trainer(news, storage).fit)
+            fitting = pool.submit(training.trainer(inbox, storage).fit)
             pool.shutdown(wait=False)  # nobody waits for it when Ctrl-C comes
-            for progress in _told(news, fitting):
+            for progress in _received(inbox, fitting):
                 watch(progress)
-            _end(fitting)
+            _check_end(fitting)
 
-    def decided(self) -> RayJob:
-        """Return the job with numbers for what was left to the cluster."""
+    def decided(self) -> RayTraining:
+        """Return the training with numbers for what was left to the cluster.
+
+        Raises:
+            ConfigError: if the batch can't be shared by so many workers.
+        """
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        device = self.device
+        device, workers = self.place.device, self.place.workers
         if device == "auto":
             device = "cuda" if there.get("GPU", 0) >= 1 else "cpu"
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]  # type: ignore[no-untyped-call]
         most = int(there.get("GPU", 0)) if device == "cuda" else len(nodes)
-        workers = self.workers if isinstance(self.workers, int) else max(1, most)
-        check_batch(self.config, workers)
-        return replace(self, device=device, workers=workers)
+        workers = workers if isinstance(workers, int) else max(1, most)
+        check_batch(self.recipe, workers)
+        return replace(self, place=Workplace(workers, device, self.place.address))
 
     def wait_for_room(self) -> None:
         """Wait until the cluster is large enough.
@@ -112,25 +124,25 @@ class RayJob:
         Raises:
             ClusterError: if it does not get so.
         """
-        kind = "GPU" if self.device == "cuda" else "CPU"
-        deadline = time.monotonic() + (ROOM_SECONDS if self.address is not None else 0)
-        while (there := ray.cluster_resources().get(kind, 0)) < int(self.workers):  # type: ignore[no-untyped-call]
+        place = self.place
+        kind = "GPU" if place.device == "cuda" else "CPU"
+        deadline = time.monotonic() + (ROOM_SECONDS if place.address is not None else 0)
+        while (there := ray.cluster_resources().get(kind, 0)) < int(place.workers):  # type: ignore[no-untyped-call]
             if time.monotonic() > deadline:
-                want = f"{self.workers} {kind}s, one a worker"
+                want = f"{place.workers} {kind}s, one a worker"
                 raise ClusterError(explain("the cluster has no room for the workers", got=f"{there:g} {kind}s", want=want))
             time.sleep(1)
 
-    def trainer(self, news: Queue, storage: str) -> TorchTrainer:
-        """Return what starts the workers; Ray sees by ``storage`` whether all nodes share it."""
-        job = {"config": self.config.model_dump_json(), "claim": self.claim, "device": self.device, "news": news}
+    def trainer(self, inbox: Queue, storage: str) -> TorchTrainer:
+        """Return what starts the workers, which write to ``inbox``; Ray sees by ``storage`` whether all nodes share it."""
+        on_gpus = self.place.device == "cuda"
         failures = FailureConfig(  # type: ignore[call-arg] # mypy finds those of Ray Train's first version
             max_failures=RESTARTS, controller_failure_limit=START_FAILURES
         )
         return TorchTrainer(
-            _work,
-            train_loop_config=job,
-            torch_config=TorchConfig(backend="nccl" if self.device == "cuda" else "gloo", timeout_s=SILENT_SECONDS),
-            scaling_config=ScalingConfig(num_workers=int(self.workers), use_gpu=self.device == "cuda"),
+            partial(_work, self, inbox),
+            torch_config=TorchConfig(backend="nccl" if on_gpus else "gloo", timeout_s=SILENT_SECONDS),
+            scaling_config=ScalingConfig(num_workers=int(self.place.workers), use_gpu=on_gpus),
             run_config=RunConfig(  # type: ignore[call-arg]
                 name=".ray",
                 storage_path=storage,
@@ -144,7 +156,7 @@ class _DiedAtStartError(ClusterError):
     """A worker died between its own start and that of its work: there Ray gives up and keeps others' room (as of 2.60)."""
 
 
-def _end(fitting: Future[Any]) -> None:
+def _check_end(fitting: Future[Any]) -> None:
     """Raise what ended the training, if it was not its last epoch."""
     try:
         fitting.result()
@@ -166,8 +178,8 @@ def _not_trained(error: Exception) -> ClusterError:
     return ClusterError(explain("Ray could not train", got=reason, try_=try_))
 
 
-def _told(news: Queue, fitting: Future[Any]) -> Iterator[TrainProgress]:
-    """Yield what the workers tell until they are done.
+def _received(inbox: Queue, fitting: Future[Any]) -> Iterator[TrainProgress]:
+    """Yield how far the workers are until they are done; what they log is logged here.
 
     Raises:
         SlidesegError: what a worker raised; Ray would start it again and again.
@@ -177,33 +189,62 @@ def _told(news: Queue, fitting: Future[Any]) -> Iterator[TrainProgress]:
         done = fitting.done()
         with contextlib.suppress(Empty, RayError):
             while True:
-                said = news.get(timeout=WAIT_SECONDS)
-                if isinstance(said, SlidesegError):
-                    raise said
-                yield said
+                message = inbox.get(timeout=WAIT_SECONDS)
+                if isinstance(message, SlidesegError):
+                    raise message
+                if isinstance(message, logging.LogRecord):
+                    _log_here(message)
+                else:
+                    yield message
 
 
-def _work(job: dict[str, Any]) -> None:
-    """Be one worker: train from the newest checkpoint to the end."""
+def _log_here(record: logging.LogRecord) -> None:
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
+
+
+def _send(inbox: Queue, message: TrainProgress | SlidesegError | logging.LogRecord) -> None:
+    """Write to the command that started the training, if it is there and has room: nobody waits for it."""
+    with contextlib.suppress(Full, RayError):
+        inbox.put_nowait(message)
+
+
+class _SentLogs(QueueHandler):
+    """Sends what a worker logs."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Send a record that is ready to be pickled."""
+        _send(self.queue, record)  # type: ignore[arg-type]  # Ray's queue stands in for Python's
+
+
+def _work(training: RayTraining, inbox: Queue) -> None:
+    """Be one worker."""
     keep_freed_memory()
     torch.set_num_threads(max(1, usable_cores() // ray.train.get_context().get_local_world_size()))
-    group = Group.join(job["device"])
-    news: Queue = job["news"]
+    try:
+        _train(training, Team.join(training.place.device), inbox)
+    except SlidesegError as error:
+        _send(inbox, error)
+        raise
 
-    def tell(said: TrainProgress | SlidesegError) -> None:
-        with contextlib.suppress(Full, RayError):
-            news.put_nowait(said)
+
+def _train(training: RayTraining, team: Team, inbox: Queue) -> None:
+    """Open the data, then take the run's folder, then train from its newest checkpoint to the end."""
 
     def watch(progress: TrainProgress) -> None:
-        if group.writes:
-            tell(progress)
+        if team.writes:
+            _send(inbox, progress)
         if progress.scores is not None:
             ray.train.report(progress.scores.row())
 
-    try:
-        claim: Claim = job["claim"]  # the driver holds the lease, on another machine perhaps; the first worker writes
-        data = Batches(TrainConfig.model_validate_json(job["config"]), group)
-        fit(data, RunFolder(claim.url, claim), group, watch)
-    except SlidesegError as error:
-        tell(error)
-        raise
+    if team.writes:
+        logger = logging.getLogger("slideseg")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_SentLogs(inbox))
+    data = Batches(training.recipe, team)
+    team.meet()  # whatever is wrong with the data, nothing is written
+    folder = RunFolder(training.claim.url, training.claim)
+    if team.writes:
+        folder.prepare(training.beginning, resume=training.resume)
+    fit(data, folder, team, watch)

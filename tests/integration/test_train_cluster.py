@@ -17,7 +17,7 @@ import psutil
 import pytest
 import tifffile
 
-from tests.integration.conftest import command, run_slideseg
+from tests.integration.conftest import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def test_each_node_has_one_of_two_workers(two_nodes: tuple[str, list[int], dict[
     address, raylets, env = two_nodes
     words = ["train", TINY, "-o", tmp_path / "run", "--workers", 2, "--address", address, "--json", *write_stack(tmp_path)]
     with subprocess.Popen(
-        command(*words, "-s", "training.epochs=3"),
+        command(*words, "-s", "training.epochs=2"),
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -105,7 +105,7 @@ def test_each_node_has_one_of_two_workers(two_nodes: tuple[str, list[int], dict[
         out, err = process.communicate()
     assert process.returncode == 0, err
     assert seen == set(raylets)
-    assert json.loads(out)["epochs"] == 3
+    assert json.loads(out)["epochs"] == 2
     assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
@@ -114,7 +114,15 @@ def test_more_workers_than_the_cluster_has_room_for_is_one_line(
 ) -> None:
     address, _, env = two_nodes
     words = ["train", TINY, "-o", tmp_path / "run", "--workers", 3, "--address", address, *write_stack(tmp_path)]
-    done = run_slideseg(*words, env=env)
-    assert done.status == 2
-    assert "no room" in done.err
-    assert len(done.err.splitlines()) == 1
+    program = f"import slideseg.training.ray as r; r.ROOM_SECONDS = 1; {command()[2]}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no room" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

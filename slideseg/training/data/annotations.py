@@ -22,7 +22,8 @@ from shapely.geometry import shape as geometry_of
 
 from slideseg.errors import DataError, explain
 from slideseg.space.box import Box
-from slideseg.training.data.labels import IGNORED, ClassesAndInstances
+from slideseg.training.data.labels import ClassesAndInstances
+from slideseg.training.recipe.data import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +152,7 @@ def _features(path: str) -> list[Any]:
         raise DataError(explain(f"{path} can't be read", got=error, want="GeoJSON")) from error
     if isinstance(raw, dict):
         raw = raw.get("features", [raw])
-    if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
+    if not isinstance(raw, list) or not all(isinstance(feature, dict) for feature in raw):
         raise DataError(explain(f"{path} is no GeoJSON", want="a FeatureCollection, or a list of features"))
     return raw
 
@@ -198,7 +199,7 @@ def _edges(where: str, feature: dict[str, Any]) -> np.ndarray:
     if not geometry.area > 0 or not np.isfinite(geometry.area):
         raise DataError(explain(f"{where} has no area"))
     polygons = [part for part in shapely.get_parts(geometry) if part.area]  # a repair may leave lines, which enclose nothing
-    parts = [part for one in polygons for part in shapely.get_parts(one)]
+    parts = [part for polygon in polygons for part in shapely.get_parts(polygon)]
     rings = [shapely.get_coordinates(ring)[:, ::-1] for ring in shapely.get_rings(parts)]
     return np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in rings])
 

@@ -1,4 +1,8 @@
-"""From the ``data`` part of a recipe to labelled images, at the resolution trained at, for training and for validation."""
+"""From the ``data`` part of a recipe to labelled images, at the resolution trained at, for training and for validation.
+
+`check_data` looks at the heads of all files, `open_data` at their pixels as well. So what only pixels can tell (a label
+outside the classes, a file that is cut off) is found by whoever opens the data, and the rest by whoever asks for a training.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import channels_of
@@ -15,42 +18,21 @@ from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.resampled import TOLERANCE, ResampledSlide, choose_level
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
-from slideseg.training.data.items import HELD_PIXELS, Item
-from slideseg.training.data.labels import (
-    IGNORED,
-    ClassesAndInstances,
-    LabelValues,
-    RasterLabels,
-    View,
-    instances_in,
-    median_diameter,
-)
-from slideseg.training.data.sampling import SamplingConfig
-from slideseg.training.data.sources import LabelledImage, SourceConfig, find_images, is_annotation
-from slideseg.training.data.splits import SplitConfig, split
-from slideseg.training.recipe.settings import Settings
+from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
+from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
+from slideseg.training.data.sampling import check_shares
+from slideseg.training.data.sources import LabelledImage, find_images, is_annotation
+from slideseg.training.data.splits import split
+from slideseg.training.recipe.data import IGNORED, DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.slide.base import Slide
-    from slideseg.training.samples.weight_map import WeightMap
+    from slideseg.training.data.weight_map import WeightMap
 
 HELD_BYTES = 2 << 30
 """Memory that held images may take together; those behind it are read box by box."""
-
-
-class DataConfig(Settings):
-    """The ``data`` part of a recipe: which images, at what resolution, and how windows are drawn from them."""
-
-    sources: list[SourceConfig] = Field(min_length=1)
-    """Where images and labels lie."""
-    mpp: float | None = Field(None, gt=0)
-    """Microns per pixel trained at; left out: level 0 as it is."""
-    split: SplitConfig = SplitConfig.model_validate({"fraction": 0.2})
-    """Which images judge the result."""
-    sampling: SamplingConfig = SamplingConfig.model_validate({})
-    """How windows are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +50,56 @@ class TrainingData:
             item.close()
 
 
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """Labelled images, by their files."""
+
+    every: list[LabelledImage]
+    """All that the sources hold, also those that the split leaves out."""
+    train: list[LabelledImage]
+    """To learn from."""
+    validation: list[LabelledImage]
+    """To judge by."""
+
+    @classmethod
+    def of(cls, config: DataConfig) -> FoundImages:
+        """Find and split the images of a recipe.
+
+        Raises:
+            DataError: if files are missing or do not pair up.
+            ConfigError: if the split leaves nothing.
+            SlideError: if a file can't be opened.
+        """
+        every = find_images(config.sources)
+        return cls(every, *split(every, config.split))
+
+    @property
+    def used(self) -> list[LabelledImage]:
+        """Those to learn from and those to judge by."""
+        return [*self.train, *self.validation]
+
+
+def check_data(config: DataConfig, classes: Sequence[str], channels: int) -> FoundImages:
+    """See whether the images of a recipe and their labels fit, without decoding any; return what there is.
+
+    Args:
+        config: the recipe's ``data`` part.
+        classes: names of the classes of the labels by id, background first.
+        channels: channels of the network's input.
+
+    Raises:
+        DataError: if files are missing or do not fit together, or polygons are of unknown classes.
+        ConfigError: if the split leaves nothing, an image does not say its microns per pixel, or ``sampling.shares`` don't fit.
+        SlideError: if a file can't be opened.
+    """
+    found = FoundImages.of(config)
+    opener = _Opener(config.mpp, tuple(classes), channels, found.every)
+    for image in found.used:
+        opener.check(image)
+    check_shares(config.sampling, {image.kind for image in found.train})
+    return found
+
+
 def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_map: WeightMap | None = None) -> TrainingData:
     """Open all images of a recipe, check that they fit, and hold the small ones in memory.
 
@@ -82,28 +114,39 @@ def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_
         ConfigError: if the split leaves nothing, or an image does not say its microns per pixel.
         SlideError: if a file can't be read.
     """
-    images = find_images(config.sources)
-    train, validation = split(images, config.split)
-    opener = _Opener(config.mpp, tuple(classes), channels, images)
+    found = FoundImages.of(config)
+    opener = _Opener(config.mpp, tuple(classes), channels, found.every)
     budget = HELD_BYTES
     items = {}
-    for image in (*train, *validation):
+    for image in found.used:
         item = items[image.name] = opener.open(image, weight_map)
         if item.area <= HELD_PIXELS and item.held_bytes <= budget:
             budget -= item.held_bytes
             item.hold()
-    return TrainingData([items[image.name] for image in train], [items[image.name] for image in validation])
+    return TrainingData([items[image.name] for image in found.train], [items[image.name] for image in found.validation])
 
 
 class _Opener:
     """Opens images at the resolution trained at."""
 
     def __init__(self, mpp: float | None, classes: tuple[str, ...], channels: int, images: list[LabelledImage]) -> None:
+        """Take all ``images`` there are: where one holds no object, those of its kind say how large objects are."""
         self._mpp, self._classes, self._channels, self._images = mpp, classes, channels, images
         self._diameters: dict[str, float | None] = {}
 
+    def check(self, image: LabelledImage) -> None:
+        """See whether an image and its labels fit the recipe and each other, as far as their files' heads tell."""
+        with closing(open_slide(image.image_path)) as slide:
+            self._check_channels(slide)
+            if self._goes_by_objects(slide, image):
+                _check_measurable(image)
+            else:
+                self._level(slide, image)
+            full = slide.levels[0].shape
+            self._labels(image, View(full, full, (1.0, 1.0))).close()
+
     def open(self, image: LabelledImage, weight_map: WeightMap | None) -> Item:
-        """Return the image with its labels; nothing is decoded yet."""
+        """Return the image with its labels; nothing is decoded yet, but labels whose objects say the resolution."""
         with ExitStack() as closed_on_failure:
             slide = closed_on_failure.enter_context(closing(open_slide(image.image_path)))
             self._check_channels(slide)
@@ -112,7 +155,8 @@ class _Opener:
             view = _view(slide, level, factor, resampled.levels[0].shape)
             labels = self._labels(image, view)
             closed_on_failure.pop_all()
-        return Item(image.name, image.kind, (resampled, image.plane or 0, labels), self._channels, weight_map)
+        pair = OpenPair(resampled, image.plane or 0, labels)
+        return Item(image.name, image.kind, pair, self._channels, weight_map)
 
     def _check_channels(self, slide: Slide) -> None:
         if (got := channels_of(slide)) not in {1, self._channels}:
@@ -121,21 +165,25 @@ class _Opener:
 
     def _resolution(self, slide: Slide, image: LabelledImage) -> tuple[int, float]:
         """Return the level to read and by how much to shrink it."""
-        source = image.source
-        if slide.mpp is None and source.object_diameter is not None:
-            factor = (self._diameter(image) or self._usual_diameter(image) or source.object_diameter) / source.object_diameter
-            return 0, 1.0 if abs(factor - 1) <= TOLERANCE else factor
-        if self._mpp is None:
-            return 0, 1.0
-        return choose_level(slide, self._mpp, source.mpp)
+        if not self._goes_by_objects(slide, image):
+            return self._level(slide, image)
+        wanted = image.source.object_diameter or 1.0
+        factor = (self._diameter(image) or self._usual_diameter(image) or wanted) / wanted
+        return 0, 1.0 if abs(factor - 1) <= TOLERANCE else factor
+
+    def _goes_by_objects(self, slide: Slide, image: LabelledImage) -> bool:
+        """Tell whether the size of an image's objects says its resolution."""
+        return slide.mpp is None and image.source.object_diameter is not None
+
+    def _level(self, slide: Slide, image: LabelledImage) -> tuple[int, float]:
+        """Return the level that the microns per pixel ask for, and by how much to shrink it."""
+        return (0, 1.0) if self._mpp is None else choose_level(slide, self._mpp, image.source.mpp)
 
     def _diameter(self, image: LabelledImage) -> float | None:
         """Return the diameter of the median instance of an image, in its own pixels; None where there is none."""
         if image.name not in self._diameters:
+            _check_measurable(image)
             shape = image.shape
-            if shape[0] * shape[1] > HELD_PIXELS:
-                what = f"{image.image_path} is too large for object_diameter"
-                raise DataError(explain(what, got=f"{shape[0]} x {shape[1]}", try_="mpp in data.sources"))
             with closing(self._labels(image, View(shape, shape, (1.0, 1.0)))) as labels:
                 pixels = labels.read(Box.of_shape(shape))
             self._diameters[image.name] = median_diameter(instances_in(pixels))
@@ -156,6 +204,14 @@ class _Opener:
             raise DataError(explain(f"what are the values in {image.label_path}?", want="labels_are"))
         values = LabelValues(source.labels_are, len(self._classes), source.values)
         return RasterLabels(open_labels(image.label_path), image.plane or 0, view, values)
+
+
+def _check_measurable(image: LabelledImage) -> None:
+    """Refuse an image whose labels are too large to be looked at for their objects' size."""
+    rows, columns = image.shape
+    if rows * columns > HELD_PIXELS:
+        what = f"{image.image_path} is too large for object_diameter"
+        raise DataError(explain(what, got=f"{rows} x {columns}", try_="mpp in data.sources"))
 
 
 def _view(slide: Slide, level: int, factor: float, shape: tuple[int, int]) -> View:

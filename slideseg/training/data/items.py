@@ -18,7 +18,7 @@ from slideseg.training.data.labels import instances_in
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
     from slideseg.training.data.labels import ClassesAndInstances
-    from slideseg.training.samples.weight_map import WeightMap
+    from slideseg.training.data.weight_map import WeightMap
 
 HELD_PIXELS = 16 << 20
 """Images of at most so many pixels are decoded once and held in memory."""
@@ -67,21 +67,36 @@ class _Labels:
     weights: np.ndarray | None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPair:
+    """An image and its labels, open, at the resolution trained at and of the same shape."""
+
+    image: Slide
+    """The image, or a stack of them."""
+    plane: int
+    """Plane of the stack; 0 of a single image."""
+    labels: ClassesAndInstances
+    """Its labels."""
+
+    def close(self) -> None:
+        """Close the files."""
+        self.image.close()
+        self.labels.close()
+
+
 class Item:
     """One labelled image at the resolution trained at. Safe in several threads; can't be pickled."""
 
-    def __init__(
-        self, name: str, kind: str, views: tuple[Slide, int, ClassesAndInstances], channels: int, weight_map: WeightMap | None
-    ) -> None:
-        """Take ``views``: the image and its plane, and the labels; both at the resolution trained at, of the same shape."""
+    def __init__(self, name: str, kind: str, pair: OpenPair, channels: int, weight_map: WeightMap | None) -> None:
+        """Read windows of ``channels`` channels from ``pair``, whose files the item closes."""
         self.name = name
         """Unique name."""
         self.kind = kind
         """Kind of image."""
-        self._image, self._plane, self._labels = views
-        self.shape: tuple[int, int] = self._labels.levels[0].shape
+        self._pair = pair
+        self.shape: tuple[int, int] = pair.labels.levels[0].shape
         """Rows and columns."""
-        self.may_ignore = self._labels.may_ignore
+        self.may_ignore = pair.labels.may_ignore
         """Whether pixels may be `IGNORED`."""
         self._channels, self._weight_map = channels, weight_map
         self._held: _Pixels | None = None
@@ -96,7 +111,7 @@ class Item:
     @property
     def held_bytes(self) -> int:
         """Memory that the image takes when it is held, with its labels and weights."""
-        pixel = channels_of(self._image) * self._image.dtype.itemsize + 5 + (0 if self._weight_map is None else 4)
+        pixel = channels_of(self._pair.image) * self._pair.image.dtype.itemsize + 5 + (0 if self._weight_map is None else 4)
         return self.area * pixel
 
     @property
@@ -112,15 +127,14 @@ class Item:
             DataError: if the labels mean nothing.
         """
         whole = Box.of_shape(self.shape)
-        labels = self._labels.read(whole)
+        labels = self._pair.labels.read(whole)
         classes = labels[..., 0].astype(np.uint8)
-        self._held = _Pixels(self._image.read(whole, 0, self._plane), classes, instances_in(labels))
+        self._held = _Pixels(self._pair.image.read(whole, 0, self._pair.plane), classes, instances_in(labels))
         self.close()
 
     def close(self) -> None:
         """Close the files."""
-        self._image.close()
-        self._labels.close()
+        self._pair.close()
 
     def read(self, box: Box) -> Window:
         """Return the window of ``box``, which may leave the image on any side, by any distance.
@@ -134,7 +148,7 @@ class Item:
         if self._held is not None:
             image, labels = crop(self._held.image, box), self._held_labels(self._held, box)
         else:
-            image, labels = read_mirrored(self._image, box, 0, self._plane), self._read_labels(box)
+            image, labels = read_mirrored(self._pair.image, box, 0, self._pair.plane), self._read_labels(box)
         scaled = image.astype(np.float32) / np.float32(FULL_SCALE[image.dtype.name])
         if scaled.shape[-1] != self._channels:
             scaled = np.repeat(scaled, self._channels, axis=-1)
@@ -144,7 +158,7 @@ class Item:
         """Return the class ids (y, x) of ``box``, which lies inside the image."""
         if self._held is not None:
             return self._held.classes[box.slices]
-        return self._labels.read(box)[..., 0]
+        return self._pair.labels.read(box)[..., 0]
 
     def _held_labels(self, held: _Pixels, box: Box) -> _Labels:
         """Return the labels of ``box``; the weights of the whole image are made when they are first needed."""
@@ -157,14 +171,14 @@ class Item:
     def _read_labels(self, box: Box) -> _Labels:
         """Read the labels of ``box``, and what lies around them as far as the weight map looks.
 
-        So the weights are those of the whole image, up to `slideseg.training.samples.weight_map.NEGLIGIBLE`. Only a region that
+        So the weights are those of the whole image, up to `slideseg.training.data.weight_map.NEGLIGIBLE`. Only a region that
         names no instance and comes back into sight after leaving it counts as two.
         """
         rows, columns = self.shape
         ys, xs = mirror_index(box.y0, box.y1, rows), mirror_index(box.x0, box.x1, columns)
         inside = Box(int(ys.min()), int(xs.min()), int(ys.max()) + 1, int(xs.max()) + 1)
         seen = inside.grow(0 if self._weight_map is None else self._weight_map.reach).intersect(Box.of_shape(self.shape))
-        labels = self._labels.read(seen)
+        labels = self._pair.labels.read(seen)
         instances = instances_in(labels)
         weights = None if self._weight_map is None else self._weight_map(instances)
         part = np.ix_(ys - seen.y0, xs - seen.x0)

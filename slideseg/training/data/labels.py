@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from skimage.measure import label as connected_components
@@ -13,19 +13,12 @@ from slideseg.slide.base import channels_of
 from slideseg.slide.reader import LABEL_TYPES, Facts, Reader, make_levels, same_picture
 from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
+from slideseg.training.recipe.data import IGNORED, ClassId, Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slideseg.slide.base import Slide
-
-Meaning = Literal["instances", "classes", "mask"]
-"""What a label image's values are: instance ids, class ids, or a mask (anything above 0 is class 1)."""
-ClassId = int | Literal["ignore"]
-"""What a value of a label image stands for: a class, or pixels that teach nothing."""
-
-IGNORED = 255
-"""Class id of a pixel that teaches nothing: it is in no loss and no score, and part of no instance."""
 
 _BLOCK = 2048
 """Side of the block of a label image that is read at once, in its own pixels, about."""

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
 from slideseg.errors import ConfigError, DataError, explain
 from slideseg.space.box import Box
 from slideseg.training.data.items import with_seed
-from slideseg.training.data.labels import IGNORED
-from slideseg.training.recipe.settings import Settings
+from slideseg.training.recipe.data import IGNORED, SamplingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,19 +33,6 @@ _SAMPLE, _ORDER = 0, 1
 """Names of the two families of random streams under one seed."""
 
 
-class SamplingConfig(Settings):
-    """The ``sampling`` part of ``data``: how training windows are drawn."""
-
-    how: Literal["random", "whole"] = "random"
-    """``random``: windows anywhere; ``whole``: every image once an epoch, the window around its centre, in shuffled order; the
-    first ones twice where the last batch has room for them."""
-    foreground: float = Field(0.5, ge=0, le=1)
-    """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere, but around
-    pixels that teach something."""
-    shares: dict[str, float] | None = None
-    """``random``: share of each kind of image, scaled to add up to 1. Left out: images by area, whatever their kind."""
-
-
 class Sampler:
     """Draws the training windows of images. Safe in several threads."""
 
@@ -59,26 +44,22 @@ class Sampler:
             DataError: if no pixel teaches anything, or labels mean nothing: for ``foreground``, and of images with ignored
                 pixels, all of them are read here.
         """
+        check_shares(config, {item.kind for item in items})
         self._items, self._config = tuple(items), config
         self._side, self._core, self._seed = side, core, seed
         random = config.how == "random"
         labelled = random and config.foreground > 0
         counted = [labelled or item.may_ignore for item in items]
-        _tell([item for item, count in zip(items, counted, strict=True) if count and not item.is_held])
+        _announce([item for item, count in zip(items, counted, strict=True) if count and not item.is_held])
         self._blocks = tuple(LabelledBlocks.of(item) if count else None for item, count in zip(items, counted, strict=True))
         self._sizes = tuple(_taught(item, blocks) for item, blocks in zip(items, self._blocks, strict=True))
-        self._groups = _groups(self._items, config.shares if random else None, self._blocks)
-        self._check()
+        self._pools = _pools(self._items, config.shares if random else None, self._blocks)
+        self._check_some_teach()
 
     @property
     def sees_background_alone(self) -> bool:
         """Whether no pixel of any image is of a class; False where they were not counted."""
-        return None not in self._blocks and not any(group.with_class for group in self._groups)
-
-    @property
-    def epoch_length(self) -> int | None:
-        """Samples of an epoch with ``whole``; None with ``random``, where an epoch may have any number."""
-        return len(self._items) if self._config.how == "whole" else None
+        return None not in self._blocks and not any(pool.with_class for pool in self._pools)
 
     def window(self, epoch: int, index: int) -> Window:
         """Return sample ``index`` of ``epoch``, with the seed of its augmentation.
@@ -96,11 +77,11 @@ class Sampler:
         corner = Box(0, 0, self._side, self._side).shift(centre[0] - half, centre[1] - half)
         return with_seed(item.read(corner), seed)
 
-    def _check(self) -> None:
+    def _check_some_teach(self) -> None:
         """Refuse images that are drawn together and teach nothing."""
-        for group in self._groups:
-            if group.share and not any(self._sizes[number] for number in group.members):
-                names = sorted(self._items[number].name for number in group.members)
+        for pool in self._pools:
+            if pool.share and not any(self._sizes[number] for number in pool.members):
+                names = sorted(self._items[number].name for number in pool.members)
                 what = "all pixels of training images are ignored"
                 raise DataError(explain(what, got=", ".join(names[:3]), want="some that are labelled"))
 
@@ -114,13 +95,13 @@ class Sampler:
 
     def _draw(self, rng: np.random.Generator) -> tuple[Item, tuple[int, int]]:
         """Return an image and a centre in it: the kind first, then the class, the image by its area, and the pixel."""
-        group = self._groups[_pick(rng, [group.share for group in self._groups])]
-        if rng.random() < self._config.foreground and group.with_class:
-            class_id = list(group.with_class)[rng.integers(len(group.with_class))]
-            number = self._by_area(rng, group.with_class[class_id])
+        pool = self._pools[_pick(rng, [pool.share for pool in self._pools])]
+        if rng.random() < self._config.foreground and pool.with_class:
+            class_id = list(pool.with_class)[rng.integers(len(pool.with_class))]
+            number = self._by_area(rng, pool.with_class[class_id])
         else:
             class_id = None
-            number = self._by_area(rng, group.members)
+            number = self._by_area(rng, pool.members)
         item = self._items[number]
         y, x = self._pixel(rng, number, class_id)
         return item, (_moved_in(y, self._core, item.shape[0]), _moved_in(x, self._core, item.shape[1]))
@@ -138,7 +119,21 @@ class Sampler:
         return blocks.draw(item, class_id, rng)
 
 
-def _tell(items: Sequence[Item]) -> None:
+def check_shares(config: SamplingConfig, kinds: set[str]) -> None:
+    """See whether there is a share for each kind of training image.
+
+    Raises:
+        ConfigError: if there is not.
+    """
+    shares = config.shares
+    if config.how == "whole" or shares is None:
+        return
+    if set(shares) != kinds or min(shares.values()) < 0 or sum(shares.values()) <= 0:
+        want = f"a share from 0 for each of {', '.join(sorted(kinds))}"
+        raise ConfigError(explain("data.sampling.shares do not fit the training images", got=shares, want=want))
+
+
+def _announce(items: Sequence[Item]) -> None:
     """Say that the labels of images are about to be read, and how long that takes, where it is long."""
     pixels = sum(item.area for item in items)
     if pixels > LONG_SECONDS * PIXELS_A_SECOND:
@@ -162,7 +157,7 @@ def _moved_in(centre: int, core: int, side: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _Pool:
     """Images that are drawn together: of one kind, or all."""
 
     share: float
@@ -178,23 +173,20 @@ def _taught(item: Item, blocks: LabelledBlocks | None) -> int:
     return item.area if blocks is None else blocks.taught
 
 
-def _groups(
+def _pools(
     items: Sequence[Item], shares: dict[str, float] | None, blocks: Sequence[LabelledBlocks | None]
-) -> tuple[_Group, ...]:
+) -> tuple[_Pool, ...]:
     if shares is None:
-        return (_group(1.0, tuple(range(len(items))), blocks),)
+        return (_pool(1.0, tuple(range(len(items))), blocks),)
     kinds = sorted({item.kind for item in items})
-    if set(shares) != set(kinds) or min(shares.values()) < 0 or sum(shares.values()) <= 0:
-        want = f"a share from 0 for each of {', '.join(kinds)}"
-        raise ConfigError(explain("data.sampling.shares do not fit the training images", got=shares, want=want))
     by_kind = {kind: tuple(n for n, item in enumerate(items) if item.kind == kind) for kind in kinds}
-    return tuple(_group(shares[kind], by_kind[kind], blocks) for kind in kinds)
+    return tuple(_pool(shares[kind], by_kind[kind], blocks) for kind in kinds)
 
 
-def _group(share: float, members: tuple[int, ...], blocks: Sequence[LabelledBlocks | None]) -> _Group:
+def _pool(share: float, members: tuple[int, ...], blocks: Sequence[LabelledBlocks | None]) -> _Pool:
     present = {number: found.present for number in members if (found := blocks[number]) is not None}
     classes = sorted(set().union(*present.values()))
-    return _Group(share, members, {c: tuple(n for n in present if c in present[n]) for c in classes})
+    return _Pool(share, members, {c: tuple(n for n in present if c in present[n]) for c in classes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +243,7 @@ def validation_tiles(items: Sequence[Item], core: int, limit: int | None = None)
     read. More than ``limit`` are thinned out evenly.
     """
     numbers = [_judging_tiles(item, core) for item in items]
-    counts = [len(one) for one in numbers]
+    counts = [len(judging) for judging in numbers]
     ends = np.cumsum(counts)
     total = int(ends[-1]) if items else 0
     kept = total if limit is None else min(limit, total)

@@ -6,9 +6,7 @@ import csv
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING
 
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import planes_of
@@ -17,62 +15,12 @@ from slideseg.slide.inputs import SUFFIXES, stem
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr, labels_in
 from slideseg.training.data.annotations import POLYGONS
-from slideseg.training.data.labels import ClassId, Meaning  # pydantic reads them
-from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from slideseg.slide.base import Slide
-
-
-class KindColumn(Settings):
-    """Says that the kind of an image stands in a column of the CSV."""
-
-    column: str
-    """Name of the column."""
-
-
-class SourceConfig(Settings):
-    """One entry of ``data.sources``: images and their labels."""
-
-    images: str
-    """A TIFF, stack (each plane is an image), zarr, OME-Zarr or whole slide, or a folder of them."""
-    labels: str | None = None
-    """The same form as ``images``, matched by file stem in folders; also GeoJSON. Left out: the labels in the OME-Zarr; of a
-    result of ``predict`` the objects with ``labels_are: instances``, else the class map."""
-    labels_are: Meaning | None = None
-    """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
-    values: dict[int, ClassId] | None = None
-    """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
-    stands for ``ignore`` teach nothing."""
-    unannotated: Literal["background", "ignore"] = "background"
-    """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
-    where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
-    index: str | None = None
-    """A CSV with one row an image: its file stem in the column ``id``."""
-    kind: str | KindColumn = "image"
-    """What kind of images these are, or the column of the CSV that says so."""
-    mpp: float | None = Field(None, gt=0)
-    """Microns per pixel of images that do not say theirs."""
-    object_diameter: float | None = Field(None, gt=0)
-    """Images without microns per pixel are resampled so that their median instance is so many pixels across."""
-
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> Self:
-        if self.values is not None and self.labels_are != "classes":
-            msg = "values go with labels_are: classes"
-            raise ValueError(msg)
-        if self.unannotated == "ignore" and self.labels_are is not None:
-            msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"
-            raise ValueError(msg)
-        if self.mpp is not None and self.object_diameter is not None:
-            msg = "either mpp or object_diameter"
-            raise ValueError(msg)
-        if isinstance(self.kind, KindColumn) and self.index is None:
-            msg = "kind: {column} goes with index"
-            raise ValueError(msg)
-        return self
+    from slideseg.training.recipe.data import SourceConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +81,11 @@ def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
             labels.add(label)
         if source.index is not None:
             labels.add(source.index)
-    prints = {path: fingerprint(path, times=False) for path in images}
-    return prints | {path: _all_of(path) for path in labels}
+    prints = {path: fingerprint(path, times=False) for path in sorted(images)}
+    return prints | {path: _fingerprint_of_all(path) for path in sorted(labels)}
 
 
-def _all_of(path: str) -> str:
+def _fingerprint_of_all(path: str) -> str:
     return fingerprint(path, times=False) if is_url(path) or Path(path).is_dir() else content_hash(path)
 
 
@@ -170,12 +118,12 @@ def _pairs(source: SourceConfig) -> dict[str, tuple[str, str]]:
 
 def _check_partners(source: SourceConfig, images: set[str], labels: set[str]) -> None:
     if lonely := sorted(images - labels):
-        raise DataError(explain(f"images in {source.images} without labels in {source.labels}", got=_some(lonely)))
+        raise DataError(explain(f"images in {source.images} without labels in {source.labels}", got=_first_names(lonely)))
     if _is_folder(source.images) and (lonely := sorted(labels - images)):
-        raise DataError(explain(f"labels in {source.labels} without an image in {source.images}", got=_some(lonely)))
+        raise DataError(explain(f"labels in {source.labels} without an image in {source.images}", got=_first_names(lonely)))
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} ({len(names)})"
 
 
@@ -190,11 +138,11 @@ def _files(path: str, suffixes: tuple[str, ...]) -> dict[str, str]:
     if not _is_folder(path):
         return {_stem(path): path}
     found: dict[str, str] = {}
-    for one in sorted(Path(path).iterdir()):
-        if one.name.lower().endswith(suffixes) and not one.name.startswith("."):
-            other = found.setdefault(_stem(one.name), str(one))
-            if other != str(one):
-                raise DataError(explain(f"two files of the same stem in {path}", got=f"{Path(other).name}, {one.name}"))
+    for file in sorted(Path(path).iterdir()):
+        if file.name.lower().endswith(suffixes) and not file.name.startswith("."):
+            other = found.setdefault(_stem(file.name), str(file))
+            if other != str(file):
+                raise DataError(explain(f"two files of the same stem in {path}", got=f"{Path(other).name}, {file.name}"))
     if not found:
         raise DataError(explain(f"the folder {path} holds no images", want="TIFF, PNG, JPEG, npy, zarr or slides"))
     return found
@@ -251,9 +199,9 @@ def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:
         raise DataError(explain(f"{source.index} can't be read", got=error, want="a CSV")) from error
     rows = {_value(source, row, "id"): row for row in listed}
     if lost := sorted(set(rows) - stems):
-        raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_some(lost)))
+        raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_first_names(lost)))
     if unlisted := sorted(stems - set(rows)):
-        raise DataError(explain(f"images in {source.images} without a row in {source.index}", got=_some(unlisted)))
+        raise DataError(explain(f"images in {source.images} without a row in {source.index}", got=_first_names(unlisted)))
     return rows
 
 

@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from slideseg.errors import ConfigError, explain
-from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-
-class SplitConfig(Settings):
-    """The ``split`` part of a recipe: ``fraction`` (and ``seed``), or lists, or ``column`` with the values it holds."""
-
-    fraction: float | None = Field(None, gt=0, lt=1)
-    """Share of the images that is kept for validation."""
-    seed: int = 0
-    """With ``fraction``: another seed keeps other images."""
-    column: str | None = None
-    """Column of the CSV ``index`` that says where an image belongs."""
-    train: str | list[int | str] | None = None
-    """File stems, or planes of a stack (from 0), to train on, or with ``column`` its value; all others if left out."""
-    validation: str | list[int | str] | None = None
-    """The same for validation."""
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        lists = [one for one in (self.train, self.validation) if one is not None]
-        if self.fraction is not None and (lists or self.column is not None):
-            msg = "either fraction, or train and validation"
-            raise ValueError(msg)
-        if self.fraction is None and not lists:
-            msg = "fraction is missing, or train and validation"
-            raise ValueError(msg)
-        wanted = list if self.column is None else str
-        if not all(isinstance(one, wanted) for one in lists):
-            msg = "train and validation are lists of images or planes, or with column the column's values"
-            raise ValueError(msg)
-        return self
+    from slideseg.training.recipe.data import SplitConfig
 
 
 class Splittable(Protocol):

@@ -20,10 +20,10 @@ from slideseg.training.learning.sync_norm import synchronise
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slideseg.training.learning.group import Group
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.record.checkpoint import Checkpoint
     from slideseg.training.samples.batches import Patches
+    from slideseg.training.team import Team
 
 
 _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
@@ -32,23 +32,23 @@ OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadca
 
 
 class Learner:
-    """A network in training; every worker of a group has one, and they stay equal."""
+    """A network in training; every worker of a team has one, and they stay equal."""
 
-    def __init__(self, config: TrainConfig, group: Group, steps: int) -> None:
+    def __init__(self, config: TrainConfig, team: Team, steps: int) -> None:
         """Make a fresh network for a run of ``steps`` steps; the same for every worker."""
         torch.manual_seed(config.seed)
         self.config = config
-        self.group = group
-        self.net = UNet(config.unet).to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if group.size > 1 and config.network.batch_norm:
-            synchronise(self.net, group.device)
+        self.team = team
+        self.net = UNet(config.unet).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if team.size > 1 and config.network.batch_norm:
+            synchronise(self.net, team.device)
         self.average = _running_mean(self.net, config.training.average)
         self.optimiser = make_optimiser(config.optimiser, self.net.parameters())
         self.schedule = Schedule(config.schedule, self.optimiser, steps)
         self.step = 0
-        self._module = _prepared(_Form(self.net, valid=config.network.form == "valid"), config, group)
+        self._module = _prepared(_Form(self.net, valid=config.network.form == "valid"), config, team)
         self._loss = loss_of(config.loss)
-        self._precision = precision_of(config.training.precision, group.device)
+        self._precision = precision_of(config.training.precision, team.device)
 
     @property
     def judged(self) -> UNet:
@@ -69,7 +69,7 @@ class Learner:
             RunError: if a gradient is limited by its norm and that is not finite.
         """
         self.net.train()
-        total = torch.zeros((), device=self.group.device)
+        total = torch.zeros((), device=self.team.device)
         for index, part in enumerate(parts):
             with self._speaking(index == len(parts) - 1):
                 total += self._backward(part, batch)
@@ -83,10 +83,10 @@ class Learner:
         return total
 
     def _backward(self, part: Patches, batch: int) -> Tensor:
-        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+        with torch.autocast(self.team.device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             logits_NKHW = self._module(part.image_NCHW)
         loss: Tensor = self._loss(logits_NKHW.float(), part.target_NHW, part.weights_NHW).sum() / batch
-        (loss * self.group.size).backward()  # type: ignore[no-untyped-call]  # the workers' gradients are averaged
+        (loss * self.team.size).backward()  # type: ignore[no-untyped-call]  # the workers' gradients are averaged
         return loss.detach()
 
     def _speaking(self, speak: bool) -> contextlib.AbstractContextManager[None]:
@@ -155,13 +155,13 @@ class _Form(nn.Module):
         return self.net.forward_valid(x_NCHW) if self.valid else self.net(x_NCHW)
 
 
-def _prepared(module: nn.Module, config: TrainConfig, group: Group) -> nn.Module:
+def _prepared(module: nn.Module, config: TrainConfig, team: Team) -> nn.Module:
     if config.training.compile:
         module.compile()  # in place: nothing else that holds the network, nor the names of its weights, changes
-    if group.size == 1:
+    if team.size == 1:
         return module
-    if group.device.type == "cuda":
-        return DistributedDataParallel(module, [group.device], gradient_as_bucket_view=True, **OWN_BUFFERS)
+    if team.device.type == "cuda":
+        return DistributedDataParallel(module, [team.device], gradient_as_bucket_view=True, **OWN_BUFFERS)
     # Otherwise gradients are put together anew after a run's first step, and gloo then sums them in another order: a run
     # that goes on from a checkpoint would differ in the last bits.
     return DistributedDataParallel(module, find_unused_parameters=True, **OWN_BUFFERS)

@@ -1,6 +1,6 @@
 """The training loop, from the newest checkpoint to the last epoch. It reads top to bottom and knows nothing of Ray.
 
-Every worker of a `Group` runs it at the same time on its share of every batch; the first one writes. What a worker sees in
+Every worker of a `Team` runs it at the same time on its share of every batch; the first one writes. What a worker sees in
 an epoch follows from the seed, the epoch and the sample's number alone, so a run that was stopped anywhere and started again
 from its last checkpoint does what an undisturbed one does.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,17 +19,17 @@ import torch
 from slideseg.errors import ResultError, RunError, explain
 from slideseg.model.info import ModelInfo
 from slideseg.training.learning.learner import Learner, judged_of
-from slideseg.training.learning.start import read_start
+from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.learning.validate import draw_samples, validate
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.progress import Scores, TrainProgress, Watcher
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
-    from slideseg.training.learning.group import Group
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.record.run_folder import RunFolder
     from slideseg.training.samples.batches import Batches
+    from slideseg.training.team import Team
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ SECONDS_BETWEEN_NEWS = 1.0
 """How often steps are told of."""
 
 
-def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
+def fit(data: Batches, folder: RunFolder, team: Team, watch: Watcher) -> None:
     """Train the network of a recipe on its ``data`` from the newest checkpoint in ``folder``, or afresh, to the end.
 
     Raises:
@@ -45,45 +46,44 @@ def fit(data: Batches, folder: RunFolder, group: Group, watch: Watcher) -> None:
         SlideError: if an image can't be read.
     """
     config = data.config
-    learner = Learner(config, group, config.training.epochs * data.steps)
-    checkpoint = group.from_first(folder.checkpoints.latest() if group.writes else None)
+    learner = Learner(config, team, config.training.epochs * data.steps)
+    checkpoint = team.from_first(folder.checkpoints.latest() if team.writes else None)
     history = _History(checkpoint)
     if checkpoint is not None:
         data.normalise_by(checkpoint.mean, checkpoint.std)
         learner.restore(checkpoint)
-    elif (start := read_start(config)) is not None:
+    elif (start := read_starting_model(config)) is not None:
         data.normalise_by(start.mean, start.std)
         learner.start_from(start.weights)
-    if group.writes:
+    if team.writes:
         folder.truncate_to(history.epoch)
         if checkpoint is not None:
             _write_best_again(folder, data, checkpoint)
-    started = time.monotonic()
-    first = history.epoch
+    pace = _Pace(time.monotonic(), history.epoch)
     while history.epoch < config.training.epochs and not history.is_stale(config.training.patience):
         begun = time.monotonic()
-        news = _News(watch, config, history.epoch, data.steps, (started, first))
-        rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, news)
-        scores = validate(learner.judged, data, group)
+        progress = _Progress(watch, config, history.epoch, data.steps, pace)
+        rate, loss = learner.rate, _train_epoch(learner, data, history.epoch, progress)
+        scores = validate(learner.judged, data, team)
         _check_finite("validation loss", scores.loss, history.epoch)
         learner.schedule.after_validation(scores.value(config.training.select))
         better = history.add(scores, config.training.select)
-        if group.writes:
+        if team.writes:
             row = {"epoch": history.epoch, "step": learner.step, "seconds": time.monotonic() - begun, "lr": rate}
             _write(folder, learner, data, history, row | {"train_loss": loss} | scores.row(), better=better)
-        news.epoch_ended(loss, scores)
+        progress.epoch_ended(loss, scores)
 
 
-def _train_epoch(learner: Learner, data: Batches, epoch: int, news: _News) -> float:
+def _train_epoch(learner: Learner, data: Batches, epoch: int, progress: _Progress) -> float:
     """Show every sample of the epoch to the network once; return the mean loss of a sample."""
-    group = learner.group
-    torch.manual_seed(_seed(learner.config.seed, epoch, group.rank))  # for dropout
-    total = torch.zeros((), device=group.device)
+    team = learner.team
+    torch.manual_seed(_seed(learner.config.seed, epoch, team.rank))  # for dropout
+    total = torch.zeros((), device=team.device)
     for step, parts in enumerate(data.epoch(epoch), 1):
         total += learner.learn(parts, learner.config.training.batch)
-        if news.is_due():
-            news.stepped(step, float(total) * group.size / step)
-    mean = float(group.sum(total)) / data.steps
+        if progress.is_due():
+            progress.stepped(step, float(total) * team.size / step)
+    mean = float(team.sum(total)) / data.steps
     _check_finite("loss", mean, epoch)
     return mean
 
@@ -125,7 +125,7 @@ def _write(
 ) -> None:
     """Write the epoch down; the checkpoint comes last: what it does not know of is done again."""
     config = learner.config
-    info = describe(data, (history.epoch, learner.step), row)
+    info = describe(data, row, epoch=history.epoch, step=learner.step)
     folder.save_model("last", learner.judged, info)
     if better:
         folder.save_model("best", learner.judged, info)
@@ -145,38 +145,52 @@ def _write_best_again(folder: RunFolder, data: Batches, newest: Checkpoint) -> N
     except ResultError as error:
         log.warning("%s; best.safetensors is left as it is", error)
         return
-    info = describe(data, (best.epoch, best.step), newest.best_scores)
+    info = describe(data, newest.best_scores, epoch=best.epoch, step=best.step)
     folder.save_model("best", judged_of(best, data.config), info)
 
 
-def describe(data: Batches, at: tuple[int, int], scores: dict[str, float]) -> ModelInfo:
+def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) -> ModelInfo:
     """Return what a model file of an epoch and step says about itself; no times: the same training gives the same bytes."""
     config = data.config
     training = {
         **{name: value for name, value in config.about.model_dump().items() if value},
         "metrics": {name: round(value, 6) for name, value in scores.items() if name.startswith("val_")},
-        "epoch": at[0],
-        "step": at[1],
+        "epoch": epoch,
+        "step": step,
         "seed": config.seed,
         "slideseg_version": __version__,
     }
     pixels = config.model_input(data.mean, data.std)
-    return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.model_objects)
+    return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.objects)
 
 
-class _News:
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How fast epochs have gone by since this command began to train."""
+
+    started: float
+    """When it began, by the clock that only runs forwards."""
+    first: int
+    """Epochs that were done before."""
+
+    def seconds_until(self, epochs: int, done: float) -> float:
+        """Return the seconds until so many epochs are over, now that ``done`` are."""
+        return (time.monotonic() - self.started) / max(done - self.first, 1e-9) * (epochs - done)
+
+
+class _Progress:
     """Tells the watcher how far the epoch is, now and then."""
 
-    def __init__(self, watch: Watcher, config: TrainConfig, epoch: int, steps: int, since: tuple[float, int]) -> None:
+    def __init__(self, watch: Watcher, config: TrainConfig, epoch: int, steps: int, pace: _Pace) -> None:
         self._watch, self._epochs, self._epoch, self._steps = watch, config.training.epochs, epoch, steps
-        self._started, self._first = since
-        self._told = time.monotonic()
+        self._pace = pace
+        self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        return time.monotonic() - self._told >= SECONDS_BETWEEN_NEWS
+        return time.monotonic() - self._last >= SECONDS_BETWEEN_NEWS
 
     def stepped(self, step: int, loss: float) -> None:
-        self._told = time.monotonic()
+        self._last = time.monotonic()
         self._watch(
             TrainProgress(self._epoch, self._epochs, step, self._steps, loss, self._left(self._epoch + step / self._steps))
         )
@@ -187,4 +201,4 @@ class _News:
 
     def _left(self, done: float) -> float:
         """Return the seconds until the last epoch's end, at the pace so far."""
-        return (time.monotonic() - self._started) / max(done - self._first, 1e-9) * (self._epochs - done)
+        return self._pace.seconds_until(self._epochs, done)

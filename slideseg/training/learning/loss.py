@@ -8,45 +8,21 @@ number: a sample that is hardly labelled changes the network less than one that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 
 from slideseg.errors import ConfigError, explain
-from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
+    from slideseg.training.recipe.learning import LossConfig
+
     Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-
-Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class LossConfig(Settings):
-    """The ``loss:`` part of a recipe: the factor of each term; 0 leaves it out."""
-
-    cross_entropy: Strength = 0.0
-    """Softmax cross-entropy; with one channel binary cross-entropy of its sigmoid."""
-    bce: Strength = 0.0
-    """Binary cross-entropy on logits, for networks of one channel only."""
-    dice: Strength = 0.0
-    """Soft Dice loss."""
-    dice_of: Literal["foreground", "classes"] = "foreground"
-    """Dice of all classes above 0 together against class 0, or the mean of each one's own."""
-    class_weights: tuple[Strength, ...] | None = None
-    """Weight of each class's pixels in the entropies, class 0 first; without it 1 each."""
-
-    @model_validator(mode="after")
-    def _some_term(self) -> LossConfig:
-        if not (self.cross_entropy or self.bce or self.dice):
-            msg = "no loss: set cross_entropy, bce or dice to a factor above 0"
-            raise ValueError(msg)
-        return self
 
 
 def loss_of(config: LossConfig) -> Loss:

@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
-
-from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from torch.optim import Optimizer
 
+    from slideseg.training.recipe.learning import OptimiserConfig, ScheduleConfig
+
 
 PROGRESS = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
 """What a plateau schedule has seen; all else of its state are settings, which the recipe may have changed."""
-
-
-class OptimiserConfig(Settings):
-    """The ``optimiser`` part of a recipe."""
-
-    name: Literal["sgd", "rmsprop", "adam", "adamw"] = "adamw"
-    """``sgd`` with momentum 0.99 is the paper's; ``rmsprop`` with weight decay 1e-8 and momentum 0.9 the common recipe's."""
-    rate: float = Field(1e-3, gt=0)
-    """Highest learning rate."""
-    weight_decay: float = Field(0.0, ge=0)
-    """Pull of the weights towards 0."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    """Of ``sgd`` and ``rmsprop``; the first moment's decay of ``adam`` and ``adamw``."""
-    clip_norm: float | None = Field(None, gt=0)
-    """Gradients together are no longer than this."""
-    clip_value: float | None = Field(None, gt=0)
-    """No gradient is larger than this."""
-
-
-class ScheduleConfig(Settings):
-    """The ``schedule`` part of a recipe: the learning rate's factor over time."""
-
-    name: Literal["constant", "cosine", "polynomial", "plateau"] = "constant"
-    """``cosine`` and ``polynomial`` fall to 0 at the last step; ``plateau`` falls when validation stops getting better."""
-    warmup: int = Field(0, ge=0)
-    """Steps in which the rate grows from 0; not with ``plateau``."""
-    power: float = Field(0.9, gt=0)
-    """Exponent of ``polynomial``."""
-    factor: float = Field(0.1, gt=0, lt=1)
-    """What ``plateau`` multiplies the rate by."""
-    patience: int = Field(30, ge=1)
-    """Validations without a better one that ``plateau`` waits for."""
 
 
 def make_optimiser(config: OptimiserConfig, weights: Iterable[nn.Parameter]) -> Optimizer:
@@ -125,6 +92,7 @@ class Schedule:
 def _factor(config: ScheduleConfig, steps: int) -> Callable[[int], float]:
     """Return the function from a step (0 is the first) to the rate's factor.
 
+    >>> from slideseg.training.recipe.learning import ScheduleConfig
     >>> f = _factor(ScheduleConfig(name="cosine", warmup=2), 12)
     >>> [round(f(step), 3) for step in (0, 1, 2, 7, 12)]
     [0.5, 1.0, 1.0, 0.5, 0.0]

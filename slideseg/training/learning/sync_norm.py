@@ -4,9 +4,11 @@ Without it, every worker would normalise by its own part, and the result would d
 `torch.nn.SyncBatchNorm` for GPUs only; this is the same arithmetic for the CPU (Ioffe & Szegedy 2015, arXiv:1502.03167,
 algorithm 1), with sums over all workers.
 """
+# ruff: noqa: N815  (tensors carry their axes in capitals)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,24 +39,35 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x_NCHW)
         x_float = x_NCHW.float()  # sums in half precision would be coarse
-        mean_C, var_C, count = _statistics(x_float.detach())
-        self._follow(mean_C, var_C, count)
-        moments = torch.stack([mean_C, var_C])
-        out: Tensor = _Normalise.apply(x_float, self.weight, self.bias, moments, (count, self.eps))  # type: ignore[no-untyped-call]
+        moments = _moments(x_float.detach())
+        self._follow(moments)
+        out: Tensor = _Normalise.apply(x_float, self.weight, self.bias, moments, self.eps)  # type: ignore[no-untyped-call]
         return out.to(x_NCHW.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean_C: Tensor, var_C: Tensor, count: float) -> None:
+    def _follow(self, moments: _Moments) -> None:
         """Move the running statistics; the running variance is the unbiased one, as in PyTorch."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None or self.momentum is None:
             return
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean_C, self.momentum)
-        self.running_var.lerp_(var_C * (count / max(1.0, count - 1)), self.momentum)
+        self.running_mean.lerp_(moments.mean_C, self.momentum)
+        self.running_var.lerp_(moments.var_C * (moments.count / max(1.0, moments.count - 1)), self.momentum)
 
 
-def _statistics(x_NCHW: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Return mean, biased variance and number of values of every channel over all workers.
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """What a channel's values are like, over all workers."""
+
+    mean_C: Tensor
+    """Mean."""
+    var_C: Tensor
+    """Biased variance."""
+    count: float
+    """How many values a channel has."""
+
+
+def _moments(x_NCHW: Tensor) -> _Moments:
+    """Return the moments of every channel over all workers.
 
     The mean comes first and the squares around it second, so that nothing is lost when the mean is large.
     """
@@ -64,7 +77,7 @@ def _statistics(x_NCHW: Tensor) -> tuple[Tensor, Tensor, float]:
     count = sums[-1]
     mean = sums[:-1] / count
     squares = _sum((var_C + (mean_C - mean) ** 2) * here)
-    return mean, squares / count, float(count)
+    return _Moments(mean, squares / count, float(count))
 
 
 def _sum(values: Tensor) -> Tensor:
@@ -74,18 +87,16 @@ def _sum(values: Tensor) -> Tensor:
 
 class _Normalise(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor, moments_2C: Tensor, numbers: tuple[float, float]
-    ) -> Tensor:
-        """Normalise by mean and variance; ``numbers`` are how many values they are of, and what keeps 1/s finite."""
-        ctx.save_for_backward(x_NCHW, weight_C, moments_2C)
-        ctx.count, ctx.eps = numbers
-        return F.batch_norm(x_NCHW, moments_2C[0], moments_2C[1], weight_C, bias_C, training=False, eps=ctx.eps)
+    def forward(ctx: Any, x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor, moments: _Moments, eps: float) -> Tensor:
+        """Normalise by mean and variance; ``eps`` keeps 1/s finite."""
+        ctx.save_for_backward(x_NCHW, weight_C, moments.mean_C, moments.var_C)
+        ctx.count, ctx.eps = moments.count, eps
+        return F.batch_norm(x_NCHW, moments.mean_C, moments.var_C, weight_C, bias_C, training=False, eps=eps)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Return d/dx = w/s (g - mean(g) - x' mean(g x')) with x' = (x - mean)/s and means over all workers."""
-        x_NCHW, weight_C, (mean_C, var_C) = ctx.saved_tensors
+        x_NCHW, weight_C, mean_C, var_C = ctx.saved_tensors
         direct_NCHW, grad_weight_C, grad_bias_C = torch.ops.aten.native_batch_norm_backward(
             grads[0], x_NCHW, weight_C, mean_C, var_C, None, None, False, ctx.eps, [True, True, True]
         )

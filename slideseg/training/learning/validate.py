@@ -16,24 +16,24 @@ from slideseg.training.record.progress import Scores
 
 if TYPE_CHECKING:
     from slideseg.model.unet import UNet
-    from slideseg.training.learning.group import Group
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.samples.batches import Batches
+    from slideseg.training.team import Team
 
 PICTURES = 4
 """Validation samples in a picture."""
 
 
 @torch.no_grad()
-def validate(net: UNet, data: Batches, group: Group) -> Scores:
+def validate(net: UNet, data: Batches, team: Team) -> Scores:
     """Return how good ``net`` is; every worker does its share of the tiles, and all return the same."""
     net.eval()
     config = data.config
     loss_of_samples = loss_of(config.loss)
     classes = len(config.model_classes)
-    counts = torch.zeros((len(data.validation), classes, classes), dtype=torch.int64, device=group.device)
-    losses = torch.zeros(2, dtype=torch.float64, device=group.device)
-    for tile in group.share(data.tiles):
+    counts = torch.zeros((len(data.validation), classes, classes), dtype=torch.int64, device=team.device)
+    losses = torch.zeros(2, dtype=torch.float64, device=team.device)
+    for tile in team.share(data.tiles):
         part = data.read_tile(tile)
         logits_NKHW = net.forward_valid(part.image_NCHW)
         target_NHW, found_NHW = part.target_NHW, class_map(logits_NKHW)
@@ -47,7 +47,7 @@ def validate(net: UNet, data: Batches, group: Group) -> Scores:
             found, truth = found[known], truth[known]
         counts[tile.item] += confusion(found, truth, classes)
     return scores_of(
-        group.sum(counts), group.sum(losses), [one.name for one in config.model_classes], len(config.labelled_classes)
+        team.sum(counts), team.sum(losses), [named.name for named in config.model_classes], len(config.labelled_classes)
     )
 
 
@@ -109,4 +109,4 @@ def draw_samples(net: UNet, data: Batches, config: TrainConfig) -> bytes:
         images.append(data.look_of(part))
         truths.append(part.shown_NHW[0].to(torch.uint8).cpu().numpy())
         found.append(class_map(net.forward_valid(part.image_NCHW))[0].to(torch.uint8).cpu().numpy())
-    return picture(images, truths, found, [one.color for one in config.model_classes])
+    return picture(images, truths, found, [named.color for named in config.model_classes])

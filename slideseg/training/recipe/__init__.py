@@ -1,1 +1,1 @@
-"""What a training does: the recipe and how it is read."""
+"""What a training is to do: every part of a recipe, and how one is read from its file."""

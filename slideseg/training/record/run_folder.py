@@ -34,16 +34,18 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.file import model_bytes
 from slideseg.storage.place import check_parent, locate
 from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, sweep_partial, write_key
+from slideseg.training.record.beginning import MOST_NAMED, Differences, differing_files, differing_settings, named
 from slideseg.training.record.checkpoint import Checkpoints
 from slideseg.training.record.curves import draw_curves
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from slideseg.model.info import ModelInfo
     from slideseg.model.unet import UNet
     from slideseg.storage.lease import Claim
+    from slideseg.training.record.beginning import Beginning, Setting
 
 Row = dict[str, float]
 State = Literal["new", "resumed", "complete"]
@@ -56,14 +58,7 @@ RGB = 3
 WHOLE = ("epoch", "step")
 """Columns of whole numbers."""
 OF_EPOCH = re.compile(r"(?:tensorboard|pictures)/epoch-(\d+)\.(?:tfevents|png)")
-BOUND = (
-    *("network.", "classes", "input.", "data.mpp", "target.", "optimiser.name", "schedule.name"),
-    *("training.average", "training.select"),
-)
-"""Settings that a run's checkpoints depend on: how their keys begin."""
 FAILED = "the run folder can't be written"
-MOST_NAMED = 3
-"""Of the settings that differ in a message."""
 
 
 class RunFolder:
@@ -81,19 +76,25 @@ class RunFolder:
         """The run's checkpoints."""
         self._store = open_store(url)
 
-    def prepare(self, config_yaml: str, data: Mapping[str, str], *, resume: bool = False) -> State:
-        """Take the folder for a run with these settings on this ``data``, and tell whether it begins, goes on or is over.
-
-        With ``resume`` a run with other settings or data goes on with the new ones, unless they are among `BOUND`. A folder
-        that does not know its data, from before that was written, goes on with any.
-
-        Args:
-            config_yaml: the settings.
-            data: fingerprints by path.
-            resume: whether other settings and other data will do.
+    def is_complete(self, beginning: Beginning) -> bool:
+        """Tell whether a run that began so is over.
 
         Raises:
-            ConfigError: if a run with other settings or data, or something that is no run, is there.
+            ResultError: if the settings or the list of data there are damaged.
+            RunError: if the storage fails.
+        """
+        with run_errors("the run folder can't be read"):
+            differences = self._differences(beginning)
+        return differences is not None and not differences and self._is_over()
+
+    def compare(self, beginning: Beginning, *, resume: bool = False) -> State:
+        """Tell whether a run that begins so is new here, goes on or is over; nothing is written.
+
+        With ``resume`` a run that began otherwise goes on, unless what differs is among `BOUND`. A folder that does not know
+        its data, from before that was written, goes on with any.
+
+        Raises:
+            ConfigError: if a run that began otherwise, or something that is no run, is there.
             ResultError: if nothing can be created there, or the settings there are damaged.
             RunError: if the storage fails.
         """
@@ -101,80 +102,77 @@ class RunFolder:
         location = locate(self.url)
         if location.bucket is None and Path(location.path).is_file():
             raise ConfigError(explain("the run folder is a file", got=self.url, try_="another -o"))
-        with run_errors(FAILED):
-            before = read_key(self._store, CONFIG)
-            if before is None:
-                self._begin(config_yaml, data)
+        with run_errors("the run folder can't be read"):
+            differences = self._differences(beginning)
+            if differences is None:
+                self._check_foreign()
                 return "new"
-            sweep_partial(self._store)
-            differing = _differing(_settings(before, self.url), yaml.safe_load(config_yaml))
-            changed = self._changed(data)
-            if (differing or changed) and not self.checkpoints.epochs():  # a start that failed binds nobody
-                self._write_start(config_yaml, data)
+            if differences and not self.checkpoints.epochs():  # a start that failed binds nobody
                 return "new"
-            complete = not differing and (self.report() or {}).get("status") == "complete"
-            self._check_settings(differing, resume=resume)
-            if changed and (complete or not resume):
-                raise ConfigError(self._other_data(changed, complete=complete))
-            if not differing and not changed:
-                return "complete" if complete else "resumed"
-            delete_key(self._store, REPORT)
-            self._write_start(config_yaml, data)
-            return "resumed"
+            is_over = not differences.settings and self._is_over()
+            self._check_settings(differences, resume=resume)
+            if differences.files is not None and (is_over or not resume):
+                raise ConfigError(self._other_files(differences.files, is_over=is_over))
+            return "complete" if is_over else "resumed"
 
-    def is_complete(self, config_yaml: str, data: Mapping[str, str]) -> bool:
-        """Tell whether a run with these settings on this data is over.
+    def prepare(self, beginning: Beginning, *, resume: bool = False) -> State:
+        """Take the folder for a run that begins so, unless `compare` refuses it; return what `compare` tells.
 
         Raises:
-            ResultError: if the settings or the list of data there are damaged.
+            ConfigError: as `compare`.
+            ResultError: as `compare`.
+            ResultInUseError: if another run has taken over.
             RunError: if the storage fails.
         """
-        with run_errors("the run folder can't be read"):
-            before = read_key(self._store, CONFIG)
-            if before is None or _differing(_settings(before, self.url), yaml.safe_load(config_yaml)) or self._changed(data):
-                return False
+        state = self.compare(beginning, resume=resume)
+        self._check_claim()
+        with run_errors(FAILED):
+            differences = self._differences(beginning)
+            if differences is not None:
+                sweep_partial(self._store)
+            if differences is None or differences:
+                if state == "resumed":
+                    delete_key(self._store, REPORT)
+                self._begin(beginning)
+        return state
+
+    def _differences(self, beginning: Beginning) -> Differences | None:
+        """Return how ``beginning`` differs from that of the run here; None if there is no run."""
+        settings, files = read_key(self._store, CONFIG), read_key(self._store, DATA)
+        if settings is None:
+            return None
+        before = _settings(settings, self.url)
+        known = beginning.files if files is None else _files(files, self.url)
+        found = differing_settings(before, yaml.safe_load(beginning.settings))
+        return Differences(found, differing_files(known, beginning.files))
+
+    def _begin(self, beginning: Beginning) -> None:
+        write_key(self._store, DATA, json.dumps(dict(beginning.files), indent=0).encode() + b"\n")
+        write_key(self._store, CONFIG, beginning.settings.encode())  # from here on it is a run
+
+    def _is_over(self) -> bool:
         return (self.report() or {}).get("status") == "complete"
 
-    def _changed(self, data: Mapping[str, str]) -> str | None:
-        """Return the first file that is not as it was when the run began, and how; None where all are."""
-        raw = read_key(self._store, DATA)
-        before = data if raw is None else _files(raw, self.url)
-        paths = [path for path in sorted({*before, *data}) if before.get(path) != data.get(path)]
-        if not paths:
-            return None
-        how = "new" if paths[0] not in before else "changed" if paths[0] in data else "gone"
-        return f"{paths[0]}, which is {how}" + (f", and {len(paths) - 1} more" if len(paths) > 1 else "")
-
-    def _write_start(self, config_yaml: str, data: Mapping[str, str]) -> None:
-        write_key(self._store, DATA, json.dumps(data, indent=0).encode() + b"\n")
-        write_key(self._store, CONFIG, config_yaml.encode())  # from here on it is a run
-
-    def _begin(self, config_yaml: str, data: Mapping[str, str]) -> None:
+    def _check_foreign(self) -> None:
         foreign = sorted(key for key in list_keys(self._store) if not key.startswith(".") and key != DATA)
         if foreign:
             found = ", ".join(foreign[:MOST_NAMED]) + (", ..." if len(foreign) > MOST_NAMED else "")
             raise ConfigError(explain(f"{self.url} holds something else than a run", got=found, try_="another -o"))
-        self._write_start(config_yaml, data)
 
-    def _check_settings(self, differing: dict[str, tuple[object, object]], *, resume: bool) -> None:
-        if differing and not resume:
-            raise ConfigError(self._other_settings(differing, "another -o, or --resume to go on with the new settings"))
-        if bound := {key: pair for key, pair in differing.items() if key.startswith(BOUND)}:
+    def _check_settings(self, differences: Differences, *, resume: bool) -> None:
+        if differences.settings and not resume:
+            try_ = "another -o, or --resume to go on with the new settings"
+            raise ConfigError(self._other_settings(differences.settings, try_))
+        if bound := tuple(setting for setting in differences.settings if setting.is_bound):
             raise ConfigError(self._other_settings(bound, "another -o: its checkpoints are of these settings"))
 
-    def _other_data(self, changed: str, *, complete: bool) -> str:
-        way = "--resume with more training.epochs" if complete else "--resume to go on with the new data"
-        return explain(f"the run in {self.url} began with other data", got=changed, try_=f"another -o, or {way}")
+    def _other_settings(self, settings: tuple[Setting, ...], try_: str) -> str:
+        got, want = named(settings)
+        return explain(f"the run in {self.url} has other settings", got=got, want=want, try_=try_)
 
-    def _other_settings(self, differing: dict[str, tuple[object, object]], try_: str) -> str:
-        named = list(differing.items())[:MOST_NAMED]
-        rest = f" and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
-        return explain(
-            f"the run in {self.url} has other settings",
-            got=", ".join(f"{key} {got}" for key, (_, got) in named) + rest,
-            want=", ".join(f"{key} {want}" for key, (want, _) in named),
-            try_=try_,
-        )
+    def _other_files(self, files: str, *, is_over: bool) -> str:
+        way = "--resume with more training.epochs" if is_over else "--resume to go on with the new data"
+        return explain(f"the run in {self.url} began with other data", got=files, try_=f"another -o, or {way}")
 
     def rows(self) -> list[Row]:
         """Return the rows of ``metrics.csv``; values that are not there are left out.
@@ -289,22 +287,6 @@ def _files(data: bytes, url: str) -> dict[str, str]:
     if not isinstance(files, dict):
         raise ResultError(explain(f"{url}/{DATA} is damaged", want="fingerprints by path", try_="another -o"))
     return files
-
-
-def _differing(old: Any, new: Any) -> dict[str, tuple[object, object]]:
-    """Return what the old and the new settings have where they differ, by dotted key."""
-    was, is_ = dict(_flat(old, "")), dict(_flat(new, ""))
-    keys = dict.fromkeys([*is_, *was])
-    pairs = {key: (was.get(key, "nothing"), is_.get(key, "nothing")) for key in keys}
-    return {key: pair for key, pair in pairs.items() if (key in was) != (key in is_) or pair[0] != pair[1]}
-
-
-def _flat(settings: Any, key: str) -> Iterator[tuple[str, object]]:
-    if isinstance(settings, dict) and settings:
-        for name, value in settings.items():
-            yield from _flat(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, settings
 
 
 def _number(column: str, text: str) -> float:

@@ -11,17 +11,16 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, Field
 
 from slideseg.errors import ConfigError, explain
-from slideseg.training.recipe.settings import Settings
+from slideseg.training.recipe.samples import AugmentConfig, Choosable, StainJitter
 from slideseg.training.samples.stain import DARKEST, EOSIN, HAEMATOXYLIN, Noise, paint
-from slideseg.training.samples.warp import Interpolation, Warp, turned, warp
+from slideseg.training.samples.warp import Warp, turned, warp
 from slideseg.training.samples.windows import Windows, join
 
 if TYPE_CHECKING:
@@ -29,96 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
-
-OneOf = Literal["motion_blur", "optical_distortion", "noise", "contrast", "brightness", "blur"]
-"""Changes with one strength each; they can be put into a group of which at most one acts."""
-
-
-def _is_range(value: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < value[0] <= value[1]:
-        msg = f"want [lowest, highest] factor with 0 < lowest <= highest, got {list(value)}"
-        raise ValueError(msg)
-    return value
-
-
-Factor = Annotated[tuple[float, float], AfterValidator(_is_range)]
-"""The lowest and the highest factor; drawn between them so that its logarithm is uniform."""
-Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Elastic(Settings):
-    """Elastic deformation as in the U-Net paper, section 3.1: drawn vectors at a few points, bicubic in between."""
-
-    sigma: Strength = 0.0
-    """Standard deviation of the displacement vectors, in px; the paper's is 10."""
-    grid: Annotated[int, Field(ge=1)] = 3
-    """Points a side, spread evenly over the window; the paper's are 3 x 3."""
-
-
-class StainJitter(Settings):
-    """Other amounts of the stains of an H&E image; they are told apart as in Ruifrok & Johnston 2001."""
-
-    amount: Strength = 0.0
-    """Haematoxylin, eosin and what is left are each multiplied by 1 - amount to 1 + amount."""
-    shift: Strength = 0.0
-    """Optical density added to each, at most, up or down."""
-
-
-class Group(Settings):
-    """Changes of which at most one acts on a sample."""
-
-    probability: Share = 0.0
-    """Share of samples on which one of them acts."""
-    members: tuple[OneOf, ...] = ()
-    """Their names; their strengths stand where they always stand."""
-
-
-class AugmentConfig(Settings):
-    """The ``augment:`` part of a recipe; everything is off unless it says more."""
-
-    elastic: Elastic = Elastic()
-    """Elastic deformation."""
-    shift: Strength = 0.0
-    """Move by at most as many px, along y and x."""
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Turn by at most as many degrees, either way."""
-    scale: Factor = (1.0, 1.0)
-    """Magnify by a factor between these."""
-    stretch: Factor = (1.0, 1.0)
-    """Magnify y and x by a factor each between these."""
-    optical_distortion: Annotated[float, Field(ge=0, lt=0.3)] = 0.0
-    """Bend as a lens does: in the middle of an edge a pixel moves by at most this share of its distance to the centre."""
-    interpolation: Interpolation = "bilinear"
-    """How moved images are interpolated; bicubic keeps them (and their noise) sharper."""
-    flip: bool = False
-    """Mirror half of the samples left to right, without resampling."""
-    turn: bool = False
-    """Turn by 0, 90, 180 or 270 degrees, without resampling; with ``flip`` all eight ways to lay down a window."""
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Multiply differences to the sample's mean by 1 - contrast to 1 + contrast."""
-    brightness: Strength = 0.0
-    """Add at most as much, up or down (white is 1)."""
-    gamma: Factor = (1.0, 1.0)
-    """Raise to a power between these."""
-    blur: Strength = 0.0
-    """Gaussian blur with a standard deviation of 0 to as many px."""
-    motion_blur: Strength = 0.0
-    """Blur along a line of 0 to as many px, in any direction."""
-    noise: Strength = 0.0
-    """Gaussian noise with a standard deviation of 0 to this (white is 1)."""
-    stain: StainJitter = StainJitter()
-    """Stain jitter, for H&E (RGB) only."""
-    paint: Share = 0.0
-    """Share of samples painted as H&E from the outlines of their instances (RGB only); see `stain`."""
-    one_of: Group = Group()
-    """At most one of these acts."""
-
-    @property
-    def resamples(self) -> bool:
-        """Whether pixels move by parts of a pixel."""
-        strengths = (self.elastic.sigma, self.shift, self.rotate, self.optical_distortion)
-        return any(strengths) or self.scale != (1.0, 1.0) or self.stretch != (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +54,10 @@ class Draw:
     """Way of the motion in px."""
     noise: float
     """Standard deviation."""
-    stain: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """Factors and summands of haematoxylin, eosin and the rest."""
+    stain_factors: NDArray[np.float64]
+    """Factors of haematoxylin, eosin and the rest."""
+    stain_summands: NDArray[np.float64]
+    """Summands of the same, in optical density."""
     painted: bool
     """Whether it is painted as H&E."""
 
@@ -211,18 +122,19 @@ def draw(config: AugmentConfig, seed: int) -> Draw:
         blur=strength["blur"] * blur,
         motion_yx=(motion * math.sin(direction), motion * math.cos(direction)),
         noise=strength["noise"] * noise,
-        stain=(1 + config.stain.amount * stain[0], config.stain.shift * stain[1]),
+        stain_factors=1 + config.stain.amount * stain[0],
+        stain_summands=config.stain.shift * stain[1],
         painted=bool(painted < config.paint),
     )
 
 
 def _strengths(config: AugmentConfig, rng: np.random.Generator) -> dict[str, float]:
-    """Return each strength: 0 for the members of the group that don't act on this sample."""
-    group = config.one_of
-    acts, which = rng.random() < group.probability, rng.random()
-    chosen = group.members[int(which * len(group.members))] if acts and group.members else None
-    names = OneOf.__args__  # type: ignore[attr-defined]
-    return {name: 0.0 if name in group.members and name != chosen else getattr(config, name) for name in names}
+    """Return each strength: 0 for the members of the choice that don't act on this sample."""
+    choice = config.one_of
+    acts, which = rng.random() < choice.probability, rng.random()
+    chosen = choice.members[int(which * len(choice.members))] if acts and choice.members else None
+    names = get_args(Choosable)
+    return {name: 0.0 if name in choice.members and name != chosen else getattr(config, name) for name in names}
 
 
 def _factor(between: tuple[float, float], share: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -262,7 +174,7 @@ def _relit(image_NCHW: Tensor, config: AugmentConfig, drawn: Draw) -> Tensor:
     """Return the image with other stains, contrast, brightness and gamma."""
     image = image_NCHW
     if config.stain != StainJitter():
-        image = restained(image, *drawn.stain)
+        image = restained(image, drawn.stain_factors, drawn.stain_summands)
     if drawn.contrast != 1 or drawn.brightness:
         mean = image.mean()
         image = (image - mean) * drawn.contrast + (mean + drawn.brightness)

@@ -14,22 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slideseg.errors import ConfigError, DataError, explain
+from slideseg.errors import DataError, explain
 from slideseg.space.box import Box
 from slideseg.training.data.dataset import open_data
-from slideseg.training.data.labels import IGNORED
 from slideseg.training.data.sampling import BLOCK, Sampler, validation_tiles
+from slideseg.training.data.weight_map import WeightMap, balance_of
+from slideseg.training.recipe.data import IGNORED
 from slideseg.training.samples.augment import augment, window_side
 from slideseg.training.samples.targets import targets_of
-from slideseg.training.samples.weight_map import WeightMap, balance_of
 from slideseg.training.samples.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from slideseg.training.data.items import Item, Window
-    from slideseg.training.learning.group import Group
-    from slideseg.training.recipe.schema import TrainConfig, TrainingConfig
+    from slideseg.training.recipe.schema import TrainConfig
+    from slideseg.training.team import Team
 
 READERS = 2
 """Threads that read windows."""
@@ -65,6 +65,18 @@ class Patches:
 
 
 @dataclass(frozen=True, slots=True)
+class Stages:
+    """Samples on their way to the network."""
+
+    read: Windows
+    """As they are in the image."""
+    augmented: Windows
+    """After all changes."""
+    patches: Patches
+    """As the network gets them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """A piece of a validation image."""
 
@@ -79,20 +91,19 @@ class Tile:
 class Batches:
     """The images of a recipe, as the loop wants them."""
 
-    def __init__(self, config: TrainConfig, group: Group) -> None:
-        """Open all images of ``config``.
+    def __init__(self, config: TrainConfig, team: Team) -> None:
+        """Open all images of ``config``, and look at as many pixels as is needed to draw and to judge samples.
 
         Raises:
-            SlidesegError: if there are none, or they don't fit the recipe.
+            SlidesegError: if there are none, they don't fit the recipe, or what is looked at can't be decoded or means nothing.
         """
         self.config = config
-        self._group = group
+        self._team = team
         unet = config.unet
         self._margin = reach_of(config)
         self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
-        labelled = ("background", *config.labelled_classes)
         weigh = None if config.weight_map is None else WeightMap(config.weight_map)
-        opened = open_data(config.data, labelled, config.input.channels, weigh)
+        opened = open_data(config.data, config.label_classes, config.input.channels, weigh)
         if weigh is not None and weigh.config.balance:
             weigh.balance = _balance(opened.train)  # also for the validation images
         self.validation: list[Item] = opened.validation
@@ -101,7 +112,7 @@ class Batches:
         if self._sampler.sees_background_alone:
             what, try_ = "the labels of all training images are background alone", "labels_are, values, or data.split"
             raise DataError(explain(what, want="pixels of a class", try_=try_))
-        self.steps = _steps(self._sampler.epoch_length, config.training)
+        self.steps = steps_of(config, len(opened.train))
         self.tiles = _tiles(self.validation, config, unet.stride)
         self._tile_margin = unet.reach
         self.normalise_by(*self._normalisation())
@@ -109,27 +120,27 @@ class Batches:
     def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Subtract ``mean`` from every channel and divide by ``std`` from now on."""
         self.mean, self.std = tuple(mean), tuple(std)
-        self._mean_C11, self._std_C11 = (torch.tensor(v, device=self._group.device)[:, None, None] for v in (mean, std))
+        self._mean_C11, self._std_C11 = (torch.tensor(v, device=self._team.device)[:, None, None] for v in (mean, std))
 
     def epoch(self, epoch: int) -> Iterator[list[Patches]]:
         """Yield this worker's part of every batch, in pieces that go through the network one after the other."""
         batch = self.config.training.batch
         steps = [range(step * batch, (step + 1) * batch) for step in range(self.steps)]
-        shares = [self._group.share(step) for step in steps]
-        parts = self.config.training.parts(self._group.size)
+        shares = [self._team.share(step) for step in steps]
+        parts = self.config.training.parts(self._team.size)
         for windows in _read_ahead(lambda index: self._sampler.window(epoch, index), shares):
             yield [self._patches(windows[rows[0] : rows[-1] + 1]) for rows in np.array_split(range(len(windows)), parts)]
 
-    def preview(self, count: int) -> tuple[Windows, Windows, Patches]:
-        """Return the first samples of the first epoch: as they are read, augmented, and as the network gets them."""
+    def stages(self, count: int) -> Stages:
+        """Return the first samples of the first epoch on their way to the network."""
         windows = [self._sampler.window(0, index) for index in range(count)]
         augmented = self._augmented(windows)
-        return _collate(windows, self._group.device), augmented, self._target(augmented, self._margin)
+        return Stages(_collate(windows, self._team.device), augmented, self._target(augmented, self._margin))
 
     def read_tile(self, tile: Tile) -> Patches:
         """Return a validation tile, not augmented, with its real surroundings."""
         window = self.validation[tile.item].read(tile.core.grow(self._tile_margin))
-        return self._target(_collate([window], self._group.device), self._tile_margin)
+        return self._target(_collate([window], self._team.device), self._tile_margin)
 
     def look_of(self, patches: Patches) -> np.ndarray:
         """Return the first patch's image (y, x, c) as people see it, without the margin around the patch."""
@@ -144,8 +155,8 @@ class Batches:
 
     def _augmented(self, windows: Sequence[Window]) -> Windows:
         side = self.config.training.patch + 2 * self._margin
-        seeds, kinds = [one.seed for one in windows], [one.kind for one in windows]
-        return augment(_collate(windows, self._group.device), self.config.augment, side, seeds, kinds)
+        seeds, kinds = [window.seed for window in windows], [window.kind for window in windows]
+        return augment(_collate(windows, self._team.device), self.config.augment, side, seeds, kinds)
 
     def _target(self, windows: Windows, margin: int) -> Patches:
         """Normalise the image, and make targets of the labels, which lose ``margin`` pixels on every side."""
@@ -166,21 +177,11 @@ class Batches:
         given = self.config.input
         if given.mean is not None and given.std is not None:
             return given.mean, given.std
-        pixels = (self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED))
-        moments = np.mean([(one.mean(axis=0, dtype=np.float64), (one**2).mean(axis=0, dtype=np.float64)) for one in pixels], 0)
-        deviations = np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 1e-4))
-        return tuple(moments[0].round(4).tolist()), tuple(deviations.round(4).tolist())
-
-
-def check_batch(config: TrainConfig, workers: int) -> None:
-    """See whether a recipe's batch can be shared out.
-
-    Raises:
-        ConfigError: if a worker would have no sample for one of its forward passes.
-    """
-    if config.training.batch // workers < config.training.parts(workers):
-        got = f"batch {config.training.batch} for {workers} workers"
-        raise ConfigError(explain("every worker needs a sample for each forward pass", got=got, try_="a larger training.batch"))
+        windows = (self._sampler.window(0, index).image.reshape(-1, given.channels) for index in range(MEASURED))
+        moments = [(pixels.mean(axis=0, dtype=np.float64), (pixels**2).mean(axis=0, dtype=np.float64)) for pixels in windows]
+        mean, square = np.mean(moments, 0)
+        deviation = np.sqrt(np.maximum(square - mean**2, 1e-4))
+        return tuple(mean.round(4).tolist()), tuple(deviation.round(4).tolist())
 
 
 def reach_of(config: TrainConfig) -> int:
@@ -188,9 +189,15 @@ def reach_of(config: TrainConfig) -> int:
     return config.unet.reach if config.network.form == "valid" else 0
 
 
-def _steps(images: int | None, training: TrainingConfig) -> int:
-    """Return the steps of an epoch; where it is all ``images``, the last one is filled up from the beginning of their order."""
-    return max(1, training.samples // training.batch) if images is None else -(-images // training.batch)
+def steps_of(config: TrainConfig, images: int) -> int:
+    """Return the steps of an epoch with so many training ``images``.
+
+    Where an epoch is all of them once, its last step is filled up from the beginning of their order.
+    """
+    training = config.training
+    if config.data.sampling.how == "whole":
+        return -(-images // training.batch)
+    return max(1, training.samples // training.batch)
 
 
 def _balance(items: Sequence[Item]) -> np.ndarray:

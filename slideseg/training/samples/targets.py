@@ -6,37 +6,15 @@ instance ids after the warp, so it is as wide as the recipe says at any magnific
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
-
-from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-class TargetConfig(Settings):
-    """The ``target`` part of a recipe: plain classes, unless one of these is above 0."""
-
-    border: Annotated[int, Field(ge=0)] = 0
-    """Pixels of an instance that are at most this many steps (to one of four neighbours) from what is not it become a class."""
-    touching: Annotated[int, Field(ge=0)] = 0
-    """Pixels within this many px (along y and x) of two instances or more become a class."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> TargetConfig:
-        if self.border and self.touching:
-            msg = "border and touching are two ways to make the same class: set one of them"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def adds_class(self) -> bool:
-        """Whether there is one class more than in the labels."""
-        return bool(self.border or self.touching)
+    from slideseg.training.recipe.samples import TargetConfig
 
 
 def targets_of(classes_NHW: Tensor, instances_NHW: Tensor, config: TargetConfig, border_class: int) -> Tensor:

@@ -10,7 +10,7 @@ so an image is resampled once, however many changes there are. Places outside th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Floats = NDArray[np.float64]
+    from slideseg.training.recipe.samples import Interpolation
 
-Interpolation = Literal["bilinear", "bicubic"]
+    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Windows:
     image_NCHW: Tensor
     """float32 on the scale where white is 1."""
     classes_NHW: Tensor
-    """Class ids, any integers; `slideseg.training.data.labels.IGNORED` for pixels that teach nothing."""
+    """Class ids, any integers; `slideseg.training.recipe.data.IGNORED` for pixels that teach nothing."""
     instances_NHW: Tensor
     """Instance ids, any integers; 0 is none."""
     weights_NHW: Tensor | None = None

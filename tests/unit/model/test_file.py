@@ -177,6 +177,7 @@ DESCRIPTION_DAMAGE = {
     "input is no object": (put("input", 5), "description is damaged"),
     "objects are no object": (put("objects", 5), "model's objects can't be used"),
     "objects of another kind": (put("objects", {"shape": 1}), "model's objects can't be used"),
+    "objects of no class": (put("objects", {"classes": [9]}), "model's objects can't be used"),
     "objects of half a pixel": (put("objects", {"grow": 1.5}), "model's objects can't be used"),
     "objects of less than none": (put("objects", {"split": -1}), "model's objects can't be used"),
     "training is no object": (put("training", 5), "description is damaged"),

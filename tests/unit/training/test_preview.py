@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pytest
 import torch
 
+from slideseg.errors import ConfigError
 from slideseg.training import preview
-from slideseg.training.preview import CAPTION, CELL, GAP, heat, picture_of, preview_sheet, target_picture
+from slideseg.training.preview import CAPTION, CELL, GAP, heat, picture_of, preview_sheet, target_picture, write_preview
 from slideseg.training.samples.windows import Windows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def windows_of(side, channels=1, value=0.5):
@@ -57,3 +64,18 @@ def test_the_ramp_gets_ever_lighter():
     light = heat(np.linspace(0, 12, 50, dtype=np.float32)[None], (0, 12))[0] @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(light) > 0).all()
     assert (heat(np.ones((2, 2), np.float32), (1, 1)) == heat(np.zeros((2, 2), np.float32), (0, 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("x.jpg", r"the preview is a PNG \(got .*x.jpg, want a name that ends in .png\)"),
+        ("nowhere/x.png", r"no such folder for the preview \(got .*nowhere; try another --preview\)"),
+        ("folder.png", r"the preview can't be written \(got .*folder.png: Is a directory; try another --preview\)"),
+    ],
+)
+def test_a_preview_that_can_t_be_written_is_one_line(name: str, complaint: str, recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ConfigError, match=complaint):
+        write_preview(recipe, str(tmp_path / name))
+    assert not (tmp_path / name).is_file()

@@ -7,40 +7,18 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import tifffile
-import yaml
 
 import slideseg
 from slideseg.errors import ConfigError, ResultInUseError
 from slideseg.storage.lease import Holder
 from slideseg.training.record.run_folder import RunFolder
-from slideseg.training.run import write_preview
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from slideseg.training.record.progress import TrainProgress
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for name in ("x", "y"):
-        tifffile.imwrite(tmp_path / f"{name}.tif", rng.integers(0, 2, (4, 16, 16), np.uint8), photometric="minisblack")
-    values = {
-        "name": "test",
-        "data": {"sources": [{"images": str(tmp_path / "x.tif"), "labels": str(tmp_path / "y.tif"), "labels_are": "mask"}]},
-        "classes": ["cell"],
-        "input": {"channels": 1},
-        "network": {"base_channels": 2, "depth": 1},
-        "loss": {"bce": 1},
-        "training": {"epochs": 3, "samples": 2, "batch": 2, "patch": 8},
-    }
-    path = tmp_path / "test.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
 
 
 def test_a_run_whose_folder_was_taken_over_writes_no_other_checkpoint(recipe: Path, tmp_path: Path) -> None:
@@ -100,18 +78,3 @@ def test_a_warmup_that_does_not_end_is_told_of(recipe: Path, tmp_path: Path, cap
     (said,) = caplog.messages
     assert said.startswith("schedule.warmup is longer than the training")
     assert said.endswith("(got 4 steps, want at most 3)")
-
-
-@pytest.mark.parametrize(
-    ("name", "complaint"),
-    [
-        ("x.jpg", r"the preview is a PNG \(got .*x.jpg, want a name that ends in .png\)"),
-        ("nowhere/x.png", r"no such folder for the preview \(got .*nowhere; try another --preview\)"),
-        ("folder.png", r"the preview can't be written \(got .*folder.png: Is a directory; try another --preview\)"),
-    ],
-)
-def test_a_preview_that_can_t_be_written_is_one_line(name: str, complaint: str, recipe: Path, tmp_path: Path) -> None:
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ConfigError, match=complaint):
-        write_preview(recipe, str(tmp_path / name))
-    assert not (tmp_path / name).is_file()

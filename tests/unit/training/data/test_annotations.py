@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from slideseg.errors import DataError
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, fill, read_annotations
-from slideseg.training.data.labels import IGNORED, View
+from slideseg.training.data.labels import View
+from slideseg.training.recipe.data import IGNORED
 
 CLASSES = ("background", "Tumor", "stroma")
 

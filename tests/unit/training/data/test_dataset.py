@@ -9,18 +9,20 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydantic import ValidationError
 
 from slideseg.errors import ConfigError, DataError, SlideError
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
+from slideseg.space.nearest_index import nearest_index
 from slideseg.testing.slides import write_pyramid
 from slideseg.training.data import dataset
-from slideseg.training.data.dataset import DataConfig, open_data
+from slideseg.training.data.dataset import check_data, open_data
 from slideseg.training.data.items import crop
 from slideseg.training.data.labels import instances_of, median_diameter
-from slideseg.training.data.sampling import Sampler, SamplingConfig
-from slideseg.training.samples.weight_map import NEGLIGIBLE, WeightMap, WeightMapConfig, weight_map
+from slideseg.training.data.sampling import Sampler
+from slideseg.training.data.weight_map import NEGLIGIBLE, WeightMap, weight_map
+from slideseg.training.recipe.data import DataConfig, SamplingConfig
+from slideseg.training.recipe.samples import WeightMapConfig
 
 TWO = ("background", "thing")
 THREE = ("background", "one", "two")
@@ -181,6 +183,10 @@ def test_objects_are_brought_to_one_size(tmp_path) -> None:
     assert data.train[1].read(Box(0, 0, 20, 20)).classes.sum() == 64
 
 
+def test_nearest_index_is_exact_where_nothing_is_resampled() -> None:
+    np.testing.assert_array_equal(nearest_index(3, 9, 1.0, 9), np.arange(3, 9))
+
+
 def ome_zarr(path: Path, image: np.ndarray, labels: dict[str, np.ndarray]) -> str:
     def multiscale(group, array, axes) -> None:
         group.create_array("0", data=array, chunks=tuple(min(side, 16) for side in array.shape))
@@ -308,24 +314,63 @@ def test_bad_data_is_refused_and_the_file_named(tmp_path, name) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_missing_places_and_meanings_are_refused(tmp_path) -> None:
+ONLY_PIXELS_TELL = {"class", "large", "negative"}
+
+
+@pytest.mark.parametrize("name", refusals())
+def test_heads_tell_all_but_what_pixels_mean(tmp_path, name) -> None:
+    source, _, _ = pair(tmp_path)
+    damage, message = refusals()[name]
+    damage(tmp_path)
+    if name in ONLY_PIXELS_TELL:
+        assert len(check_data(config(source), THREE, 1).used) == 2
+        return
+    with pytest.raises((DataError, SlideError), match=message) as caught:
+        check_data(config(source), THREE, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_heads_tell_that_shares_sizes_and_polygons_do_not_fit(tmp_path, monkeypatch) -> None:
+    source, _, _ = pair(tmp_path)
+    with pytest.raises(ConfigError, match=r"shares do not fit the training images .* want a share from 0 for each of image"):
+        check_data(config(source, sampling={"shares": {"other": 1}}), THREE, 1)
+    assert len(check_data(config({**source, "object_diameter": 9}), THREE, 1).used) == 2
+    monkeypatch.setattr(dataset, "HELD_PIXELS", 599)
+    with pytest.raises(DataError, match=r"is too large for object_diameter .got 20 x 30; try mpp"):
+        check_data(config({**source, "object_diameter": 9}), THREE, 1)
+    ring = [[4, 4], [20, 4], [20, 40], [4, 4]]
+    feature = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"classification": {"name": "three"}}}
+    for name in "ab":
+        (tmp_path / "labels" / f"{name}.tif").unlink()
+        (tmp_path / "labels" / f"{name}.geojson").write_text(json.dumps([feature]))
+    with pytest.raises(DataError, match=r"a.geojson: feature 1 is of an unknown class .got three, want background or"):
+        check_data(config(source), THREE, 1)
+
+
+@pytest.mark.parametrize("read", [open_data, check_data])
+def test_missing_places_and_meanings_are_refused(tmp_path, read) -> None:
     source, _, _ = pair(tmp_path)
     for key in ("images", "labels"):
         with pytest.raises(DataError, match=r"no such file or folder \(got /nowhere"):
-            open_data(config({**source, key: "/nowhere"}), THREE, 1)
+            read(config({**source, key: "/nowhere"}), THREE, 1)
     with pytest.raises(DataError, match=r"what are the values in .*labels/a.tif\? \(want labels_are"):
-        open_data(config({**source, "labels_are": None}), THREE, 1)
+        read(config({**source, "labels_are": None}), THREE, 1)
     with pytest.raises(DataError, match=r"no labels for .*a.tif \(want labels in the recipe"):
-        open_data(config({**source, "labels": None}), THREE, 1)
+        read(config({**source, "labels": None}), THREE, 1)
     with pytest.raises(DataError, match=r"two images have the same name \(got a"):
-        open_data(config([source, source]), THREE, 1)
+        read(config([source, source]), THREE, 1)
     with pytest.raises(ConfigError, match=r"a.tif does not say its microns per pixel"):
-        open_data(config(source, mpp=0.5), THREE, 1)
+        read(config(source, mpp=0.5), THREE, 1)
+
+
+def test_an_instance_id_that_is_too_large_is_refused(tmp_path) -> None:
+    source, _, _ = pair(tmp_path)
     tifffile.imwrite(tmp_path / "labels/a.tif", np.full((20, 30), 2**31, np.uint32))
     with pytest.raises(DataError, match="an instance id is too large"):
         open_data(config({**source, "labels_are": "instances"}), TWO, 1)
 
 
+@pytest.mark.parametrize("read", [open_data, check_data])
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -337,30 +382,13 @@ def test_missing_places_and_meanings_are_refused(tmp_path) -> None:
         (None, "index.csv can't be read"),
     ],
 )
-def test_an_index_that_does_not_fit_is_refused(tmp_path, text, message) -> None:
+def test_an_index_that_does_not_fit_is_refused(tmp_path, text, message, read) -> None:
     source, _, _ = pair(tmp_path)
     if text is not None:
         (tmp_path / "index.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     split = {"column": "part", "train": "train", "validation": "val"}
     with pytest.raises((DataError, ConfigError), match=message):
-        open_data(config({**source, "index": str(tmp_path / "index.csv")}, split), THREE, 1)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        {"values": {0: 0}},
-        {"labels_are": "mask", "values": {0: 0}},
-        {"mpp": 0.5, "object_diameter": 10},
-        {"kind": {"column": "kind"}},
-        {"mpp": 0},
-        {"labels_are": "boxes"},
-        {"image": "typo"},
-    ],
-)
-def test_a_source_that_contradicts_itself_is_refused(source) -> None:
-    with pytest.raises(ValidationError):
-        config({"images": "x", **source})
+        read(config({**source, "index": str(tmp_path / "index.csv")}, split), THREE, 1)
 
 
 def test_the_em_stack(data) -> None:

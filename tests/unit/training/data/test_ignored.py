@@ -9,25 +9,24 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pydantic import ValidationError
 
 from slideseg.errors import DataError
 from slideseg.model.unet import UNet
 from slideseg.slide.array import ArraySlide
 from slideseg.space.box import Box
 from slideseg.training.data import dataset
-from slideseg.training.data.items import Item
-from slideseg.training.data.labels import IGNORED, LabelValues, RasterLabels, View, instances_of
-from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, SamplingConfig, validation_tiles
-from slideseg.training.data.sources import SourceConfig
-from slideseg.training.learning.group import Group
+from slideseg.training.data.items import Item, OpenPair
+from slideseg.training.data.labels import LabelValues, RasterLabels, View, instances_of
+from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, validation_tiles
 from slideseg.training.learning.learner import Learner
 from slideseg.training.learning.validate import validate
 from slideseg.training.preview import GREY, target_picture
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.data import IGNORED, SamplingConfig
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.pictures import UNKNOWN
 from slideseg.training.samples import batches
 from slideseg.training.samples.batches import Batches
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +87,7 @@ def recipe(source: dict[str, Any], **more: Any) -> Any:
 
 
 def batches_of(source: dict[str, Any], **more: Any) -> Batches:
-    return Batches(recipe(source, **more), Group.join("cpu"))
+    return Batches(recipe(source, **more), Team.join("cpu"))
 
 
 def patchy(seed: int = 0) -> np.ndarray:
@@ -103,7 +102,7 @@ def made(labels: np.ndarray, name: str = "a", kind: str = "image", *, held: bool
     view = View(labels.shape, labels.shape, (1.0, 1.0))
     values = LabelValues("classes", 3, {0: 0, 1: 1, 2: 2, DONT_KNOW: "ignore"})
     image = np.zeros(labels.shape, np.uint8)
-    item = Item(name, kind, (ArraySlide(image), 0, RasterLabels(ArraySlide(labels), 0, view, values)), 1, None)
+    item = Item(name, kind, OpenPair(ArraySlide(image), 0, RasterLabels(ArraySlide(labels), 0, view, values)), 1, None)
     if held:
         item.hold()
     return item
@@ -173,13 +172,6 @@ def test_what_no_polygon_covers_can_be_ignored(tmp_path, monkeypatch, held) -> N
     assert not opened(polygons(tmp_path, features)).may_ignore
 
 
-def test_unannotated_is_for_polygons() -> None:
-    with pytest.raises(ValidationError, match="label images say it with"):
-        SourceConfig.model_validate({"images": "x", "labels_are": "mask", "unannotated": "ignore"})
-    with pytest.raises(ValidationError):
-        SourceConfig.model_validate({"images": "x", "labels_are": "classes", "values": {0: "ignored"}})
-
-
 def test_ignored_pixels_are_of_no_region() -> None:
     ids = np.array([[1, IGNORED, 1], [1, IGNORED, IGNORED]])
     np.testing.assert_array_equal(instances_of(ids), [[1, 0, 2], [1, 0, 0]])
@@ -224,9 +216,9 @@ LOSSES = [{"cross_entropy": 1, "dice": 1, "class_weights": [1, 2, 3]}, {"cross_e
 @pytest.mark.parametrize("weight_map", [None, {"w0": 5, "sigma": 2}])
 def test_loss_and_gradient_are_0_on_ignored_pixels(tmp_path, loss, weight_map) -> None:
     config = recipe(raster(tmp_path, patchy()), loss=loss, weight_map=weight_map)
-    patches = next(Batches(config, Group.join("cpu")).epoch(1))[0]
+    patches = next(Batches(config, Team.join("cpu")).epoch(1))[0]
     logits = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss_of_samples = Learner(config, Group.join("cpu"), 1)._loss
+    loss_of_samples = Learner(config, Team.join("cpu"), 1)._loss
     first = loss_of_samples(logits, patches.target_NHW, patches.weights_NHW)
     first.sum().backward()
     ignored = patches.ignored_NHW
@@ -248,7 +240,7 @@ def test_the_network_learns_the_same_whatever_the_labels_under_ignored_pixels_we
         root.mkdir()
         features = [*below, square("Ignore*", 0, 0, 64, 64), square("one", 70, 70, 90, 90)]
         data = batches_of(polygons(root, features))
-        learner = Learner(data.config, Group.join("cpu"), 4)
+        learner = Learner(data.config, Team.join("cpu"), 4)
         for parts in data.epoch(1):
             learner.learn(parts, 4)
         weights.append(torch.cat([value.flatten() for value in learner.net.parameters()]))
@@ -279,7 +271,7 @@ def test_validation_counts_and_loss_leave_ignored_pixels_out(tmp_path) -> None:
         root = tmp_path / str(number)
         root.mkdir()
         data = batches_of(raster(root, labels), network={"base_channels": 2, "depth": 1})
-        scores.append(validate(Oracle(data, truth), data, Group.join("cpu")))  # type: ignore[arg-type]
+        scores.append(validate(Oracle(data, truth), data, Team.join("cpu")))  # type: ignore[arg-type]
     right, mistaken, judged = scores
     assert right.dice == judged.dice == 1
     assert mistaken.dice < 0.8

@@ -1,10 +1,10 @@
 from dataclasses import dataclass, field
 
 import pytest
-from pydantic import ValidationError
 
 from slideseg.errors import ConfigError
-from slideseg.training.data.splits import SplitConfig, choose_by_fraction, split
+from slideseg.training.data.splits import choose_by_fraction, split
+from slideseg.training.recipe.data import SplitConfig
 
 
 @dataclass(frozen=True)
@@ -84,21 +84,3 @@ def test_a_value_that_no_row_holds_is_refused() -> None:
     images = [Named("a", "a", None, {"part": "train"})]
     with pytest.raises(ConfigError, match=r"no image for validation in column part \(got 'val', want train\)"):
         split(images, SplitConfig.model_validate({"column": "part", "validation": "val"}))
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"column": "part"},
-        {"fraction": 0.2, "train": [1]},
-        {"fraction": 0.2, "column": "part"},
-        {"fraction": 1.0},
-        {"train": "t"},
-        {"column": "part", "train": ["t"]},
-        {"fraction": 0.2, "shuffle": True},
-    ],
-)
-def test_a_split_is_told_in_one_form(config) -> None:
-    with pytest.raises(ValidationError):
-        SplitConfig.model_validate(config)

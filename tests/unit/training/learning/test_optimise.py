@@ -8,14 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from slideseg.training.learning.optimise import (
-    OptimiserConfig,
-    Schedule,
-    ScheduleConfig,
-    clip,
-    make_optimiser,
-    restore_optimiser,
-)
+from slideseg.training.learning.optimise import Schedule, clip, make_optimiser, restore_optimiser
+from slideseg.training.recipe.learning import OptimiserConfig, ScheduleConfig
 
 STEPS = 12
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import multiprocessing
 import shutil
 import tempfile
 import warnings
@@ -17,28 +18,36 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from slideseg.training.learning.group import Group
 from slideseg.training.learning.learner import Learner
 from slideseg.training.learning.sync_norm import synchronise
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.samples.batches import Patches
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
+multiprocessing.set_forkserver_preload([__name__])  # PyTorch is imported once, in a process that no thread runs in
+
 CPU = torch.device("cpu")
 BATCH = 5
 SIDE = 32
+ONE_PIXEL = 2e-4
+"""By how much weights differ at most where a sum in another order takes a pixel to the other side of a ReLU: some 5e-5.
+
+It happens with another number of threads, to a plain network as well. Where the batch is taken for 5 % larger than it is,
+weights differ by 9e-4 and the loss by 0.04.
+"""
 
 
 @functools.cache
 def run(size: int, *, compiled: bool = False) -> list[dict[str, dict[str, Tensor]]]:
     """Do all work in ``size`` processes of one group, which take long to start; return what each saved, by work."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_join, args=(size, folder, compiled), nprocs=size)
+        mp.start_processes(_join, (size, folder, compiled), size, start_method="forkserver")
         return [torch.load(Path(folder, f"{rank}.pt"), weights_only=True) for rank in range(size)]
 
 
@@ -66,13 +75,13 @@ def norm_inputs() -> tuple[Tensor, Tensor, nn.BatchNorm2d]:
 
 def normalise_part() -> dict[str, Tensor]:
     x, slope, norm = norm_inputs()
-    group = Group.join("cpu")
-    mine = list(group.share(range(BATCH)))
+    team = Team.join("cpu")
+    mine = list(team.share(range(BATCH)))
     synchronise(norm, CPU)
     part = x[mine].requires_grad_()
     out = norm(part)
     (out * slope[mine]).sum().backward()
-    grads = torch.stack([group.sum(norm.weight.grad), group.sum(norm.bias.grad)])
+    grads = torch.stack([team.sum(norm.weight.grad), team.sum(norm.bias.grad)])
     return {"out": out.detach(), "grad": part.grad, "grads": grads, "mean": norm.running_mean, "var": norm.running_var}
 
 
@@ -109,9 +118,9 @@ COMPILED = {**SMALLEST, "training": {"batch": BATCH, "patch": SIDE, "compile": T
 
 def three_steps() -> dict[str, Tensor]:
     """Return the weights after three steps, and after one step, a new start from its state, and two more."""
-    group = Group.join("cpu")
-    part = batch().pick(list(group.share(range(BATCH))))
-    whole, first, second = (Learner(parse_config(RECIPE, "test"), group, steps=10) for _ in range(3))
+    team = Team.join("cpu")
+    part = batch().pick(list(team.share(range(BATCH))))
+    whole, first, second = (Learner(parse_config(RECIPE, "test"), team, steps=10) for _ in range(3))
     for _ in range(3):
         whole.learn([part], BATCH)
     first.learn([part], BATCH)
@@ -131,13 +140,13 @@ def test_a_new_start_from_a_checkpoint_changes_no_bit(size: int) -> None:
 
 
 def half_step() -> dict[str, Tensor]:
-    learner = Learner(parse_config(HALF, "test"), Group.join("cpu"), steps=10)
-    loss = learner.learn([batch().pick(list(learner.group.share(range(BATCH))))], BATCH)
-    return {"loss": learner.group.sum(loss)}
+    learner = Learner(parse_config(HALF, "test"), Team.join("cpu"), steps=10)
+    loss = learner.learn([batch().pick(list(learner.team.share(range(BATCH))))], BATCH)
+    return {"loss": learner.team.sum(loss)}
 
 
 def test_workers_can_compute_in_bf16() -> None:
-    alone = Learner(parse_config(HALF, "test"), Group(0, 1, CPU), steps=10)
+    alone = Learner(parse_config(HALF, "test"), Team(0, 1, CPU), steps=10)
     loss = alone.learn([batch()], BATCH)
     for saved in run(2):
         torch.testing.assert_close(saved["half_step"]["loss"], loss, rtol=0.02, atol=0)
@@ -145,14 +154,14 @@ def test_workers_can_compute_in_bf16() -> None:
 
 def compiled_steps() -> dict[str, Tensor]:
     """Return losses and weights after two steps of two parts, plain and compiled."""
-    group = Group.join("cpu")
-    mine = list(group.share(range(BATCH)))
+    team = Team.join("cpu")
+    mine = list(team.share(range(BATCH)))
     parts = [batch().pick(mine[:1]), batch().pick(mine[1:])]
     found = {}
     for kind, recipe in (("plain", SMALLEST), ("compiled", COMPILED)):
-        learner = Learner(parse_config(recipe, "test"), group, steps=10)
+        learner = Learner(parse_config(recipe, "test"), team, steps=10)
         for step in range(2):
-            found[f"{kind} loss {step}"] = group.sum(learner.learn(parts, BATCH))
+            found[f"{kind} loss {step}"] = team.sum(learner.learn(parts, BATCH))
         found |= {f"{kind} {name}": tensor for name, tensor in changes(learner).items()}
     return found
 
@@ -170,7 +179,7 @@ def check_compiled(found: dict[str, Tensor]) -> None:
     names = [name.removeprefix("plain ") for name in found if name.startswith("plain ")]
     assert {f"compiled {name}" for name in names} == {name for name in found if name.startswith("compiled ")}
     for name in names:
-        torch.testing.assert_close(found[f"compiled {name}"], found[f"plain {name}"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[f"compiled {name}"], found[f"plain {name}"], rtol=1e-4, atol=ONE_PIXEL)
 
 
 def test_a_compiled_network_learns_the_same_under_the_same_names() -> None:
@@ -199,11 +208,11 @@ def batch() -> Patches:
 
 
 def first_step() -> dict[str, Tensor]:
-    group = Group.join("cpu")
-    learner = Learner(parse_config(RECIPE, "test"), group, steps=10)
-    mine = list(group.share(range(BATCH)))
+    team = Team.join("cpu")
+    learner = Learner(parse_config(RECIPE, "test"), team, steps=10)
+    mine = list(team.share(range(BATCH)))
     loss = learner.learn([batch().pick(mine)], BATCH)
-    return {"loss": group.sum(loss), **changes(learner)}
+    return {"loss": team.sum(loss), **changes(learner)}
 
 
 def changes(learner: Learner) -> dict[str, Tensor]:
@@ -213,7 +222,7 @@ def changes(learner: Learner) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_workers_together_take_the_step_that_one_takes(size: int) -> None:
-    alone = Learner(parse_config(RECIPE, "test"), Group(0, 1, CPU), steps=10)
+    alone = Learner(parse_config(RECIPE, "test"), Team(0, 1, CPU), steps=10)
     before = changes(alone)
     loss = alone.learn([batch()], BATCH)
     after = changes(alone)
@@ -226,7 +235,7 @@ def test_workers_together_take_the_step_that_one_takes(size: int) -> None:
 
 def test_a_batch_in_parts_takes_the_step_of_the_whole_one_without_batch_norm() -> None:
     recipe = parse_config({**RECIPE, "network": {"base_channels": 4, "depth": 2, "batch_norm": False, "form": "same"}}, "test")
-    whole, parted = (Learner(recipe, Group(0, 1, CPU), steps=10) for _ in range(2))
+    whole, parted = (Learner(recipe, Team(0, 1, CPU), steps=10) for _ in range(2))
     loss = whole.learn([batch()], BATCH)
     parts = [batch().pick(rows) for rows in ([0, 1], [2, 3], [4])]
     torch.testing.assert_close(parted.learn(parts, BATCH), loss)

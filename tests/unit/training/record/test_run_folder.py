@@ -24,6 +24,7 @@ from slideseg.model.unet import UNet
 from slideseg.storage.lease import Holder, Lease
 from slideseg.storage.store import list_keys, write_key
 from slideseg.training.record import run_folder as module
+from slideseg.training.record.beginning import Beginning
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.pictures import picture
 from slideseg.training.record.run_folder import RunFolder
@@ -77,20 +78,20 @@ def events(data):
 
 
 def test_a_folder_is_new_then_resumed_then_complete(folder):
-    assert folder.prepare(CONFIG, FILES) == "new"
-    assert again(folder).prepare(CONFIG, FILES) == "resumed"
+    assert folder.prepare(Beginning(CONFIG, FILES)) == "new"
+    assert again(folder).prepare(Beginning(CONFIG, FILES)) == "resumed"
     folder.append_epoch(row(1))
     folder.write_report({"status": "failed"})
-    assert again(folder).prepare(CONFIG, FILES) == "resumed"
+    assert again(folder).prepare(Beginning(CONFIG, FILES)) == "resumed"
     folder.write_report({"status": "complete", "best": {"dice": math.nan, "of": [math.inf, 0.5]}})
-    assert again(folder).prepare(CONFIG, FILES) == "complete"
-    assert again(folder).prepare(CONFIG, FILES, resume=True) == "complete"
+    assert again(folder).prepare(Beginning(CONFIG, FILES)) == "complete"
+    assert again(folder).prepare(Beginning(CONFIG, FILES), resume=True) == "complete"
     assert folder.report() == {"status": "complete", "best": {"dice": None, "of": [None, 0.5]}}
 
 
 def test_the_same_settings_may_be_written_in_another_order(folder):
-    folder.prepare(CONFIG, FILES)
-    assert folder.prepare("scales: [1, 2]\noptimiser: {lr: 0.01, name: sgd}\nepochs: 3 # three", FILES) == "resumed"
+    folder.prepare(Beginning(CONFIG, FILES))
+    assert folder.prepare(Beginning("scales: [1, 2]\noptimiser: {lr: 0.01, name: sgd}\nepochs: 3 # three", FILES)) == "resumed"
 
 
 @pytest.mark.parametrize(
@@ -105,38 +106,38 @@ def test_the_same_settings_may_be_written_in_another_order(folder):
     ],
 )
 def test_other_settings_are_refused_by_name(folder, old, new, said):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     save(folder, 1)
     with pytest.raises(ConfigError, match=said) as caught:
-        folder.prepare(CONFIG.replace(old, new), FILES)
+        folder.prepare(Beginning(CONFIG.replace(old, new), FILES))
     assert "--resume" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert folder.prepare(CONFIG, FILES) == "resumed"
+    assert folder.prepare(Beginning(CONFIG, FILES)) == "resumed"
 
 
 def test_with_resume_it_goes_on_with_the_new_settings(folder):
     longer = CONFIG.replace("3", "5")
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     save(folder, 1)
     folder.write_report({"status": "complete"})
-    assert again(folder).prepare(longer, FILES, resume=True) == "resumed"
+    assert again(folder).prepare(Beginning(longer, FILES), resume=True) == "resumed"
     assert again(folder).report() is None
-    assert again(folder).prepare(longer, FILES) == "resumed"
+    assert again(folder).prepare(Beginning(longer, FILES)) == "resumed"
 
 
 def test_a_start_that_failed_binds_nobody(folder):
     """Without a checkpoint there is nothing that other settings could contradict."""
-    folder.prepare(CONFIG, FILES)
-    assert folder.prepare(CONFIG.replace("3", "5"), FILES) == "new"
-    assert folder.prepare(CONFIG.replace("3", "5"), FILES) == "resumed"
+    folder.prepare(Beginning(CONFIG, FILES))
+    assert folder.prepare(Beginning(CONFIG.replace("3", "5"), FILES)) == "new"
+    assert folder.prepare(Beginning(CONFIG.replace("3", "5"), FILES)) == "resumed"
 
 
 def test_what_checkpoints_are_bound_to_is_refused_with_resume_too(folder):
-    folder.prepare("network: {depth: 3}\nepochs: 3", FILES)
+    folder.prepare(Beginning("network: {depth: 3}\nepochs: 3", FILES))
     save(folder, 1)
     wanted = "got network.depth 4, want network.depth 3; try another -o: its checkpoints"
     with pytest.raises(ConfigError, match=wanted) as caught:
-        folder.prepare("network: {depth: 4}\nepochs: 3", FILES, resume=True)
+        folder.prepare(Beginning("network: {depth: 4}\nepochs: 3", FILES), resume=True)
     assert "epochs" not in str(caught.value)
 
 
@@ -149,103 +150,103 @@ def test_what_checkpoints_are_bound_to_is_refused_with_resume_too(folder):
     ],
 )
 def test_other_data_is_refused_and_resume_takes_it(folder, now, said):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     save(folder, 1)
     with pytest.raises(ConfigError, match=rf"began with other data \(got {said}; try another -o, or --resume to go on with"):
-        again(folder).prepare(CONFIG, now)
-    assert again(folder).prepare(CONFIG, FILES) == "resumed"
-    assert again(folder).prepare(CONFIG, now, resume=True) == "resumed"
-    assert again(folder).prepare(CONFIG, now) == "resumed"
+        again(folder).prepare(Beginning(CONFIG, now))
+    assert again(folder).prepare(Beginning(CONFIG, FILES)) == "resumed"
+    assert again(folder).prepare(Beginning(CONFIG, now), resume=True) == "resumed"
+    assert again(folder).prepare(Beginning(CONFIG, now)) == "resumed"
     with pytest.raises(ConfigError, match="began with other data"):
-        again(folder).prepare(CONFIG, FILES)
+        again(folder).prepare(Beginning(CONFIG, FILES))
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_finished_run_takes_other_data_only_to_train_longer(folder, resume):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     save(folder, 1)
     folder.write_report({"status": "complete"})
     now, longer = {"/data/x.tif": "other"}, CONFIG.replace("3", "5")
-    assert not again(folder).is_complete(CONFIG, now)
+    assert not again(folder).is_complete(Beginning(CONFIG, now))
     with pytest.raises(ConfigError, match=r"began with other data .* or --resume with more training.epochs\)"):
-        again(folder).prepare(CONFIG, now, resume=resume)
-    assert again(folder).prepare(CONFIG, FILES, resume=resume) == "complete"
-    assert again(folder).prepare(longer, now, resume=True) == "resumed"
+        again(folder).prepare(Beginning(CONFIG, now), resume=resume)
+    assert again(folder).prepare(Beginning(CONFIG, FILES), resume=resume) == "complete"
+    assert again(folder).prepare(Beginning(longer, now), resume=True) == "resumed"
     assert folder.report() is None
-    assert again(folder).prepare(longer, now) == "resumed"
+    assert again(folder).prepare(Beginning(longer, now)) == "resumed"
 
 
 def test_other_data_binds_nobody_before_the_first_checkpoint(folder):
-    folder.prepare(CONFIG, FILES)
-    assert again(folder).prepare(CONFIG, {"/data/x.tif": "other"}) == "new"
-    assert again(folder).prepare(CONFIG, {"/data/x.tif": "other"}) == "resumed"
+    folder.prepare(Beginning(CONFIG, FILES))
+    assert again(folder).prepare(Beginning(CONFIG, {"/data/x.tif": "other"})) == "new"
+    assert again(folder).prepare(Beginning(CONFIG, {"/data/x.tif": "other"})) == "resumed"
 
 
 def test_a_folder_that_does_not_know_its_data_goes_on(folder):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     module.delete_key(folder._store, "data.json")
     save(folder, 1)
-    assert again(folder).prepare(CONFIG, {"/data/x.tif": "other"}) == "resumed"
+    assert again(folder).prepare(Beginning(CONFIG, {"/data/x.tif": "other"})) == "resumed"
     folder.write_report({"status": "complete"})
-    assert again(folder).is_complete(CONFIG, {})
+    assert again(folder).is_complete(Beginning(CONFIG, {}))
 
 
 @pytest.mark.parametrize("damaged", [b"{", b"[1]", b"\xff\xfe\xfa"])
 def test_a_damaged_list_of_data_is_one_line(folder, damaged):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     write_key(folder._store, "data.json", damaged)
     with pytest.raises(ResultError, match=r"data.json is damaged"):
-        folder.prepare(CONFIG, FILES)
+        folder.prepare(Beginning(CONFIG, FILES))
 
 
 def test_only_a_finished_run_with_the_same_settings_is_complete(folder):
-    assert not folder.is_complete(CONFIG, FILES)
-    folder.prepare(CONFIG, FILES)
+    assert not folder.is_complete(Beginning(CONFIG, FILES))
+    folder.prepare(Beginning(CONFIG, FILES))
     save(folder, 1)
-    assert not folder.is_complete(CONFIG, FILES)
+    assert not folder.is_complete(Beginning(CONFIG, FILES))
     folder.write_report({"status": "complete"})
-    assert folder.is_complete(CONFIG, FILES)
-    assert not folder.is_complete(CONFIG.replace("3", "5"), FILES)
+    assert folder.is_complete(Beginning(CONFIG, FILES))
+    assert not folder.is_complete(Beginning(CONFIG.replace("3", "5"), FILES))
 
 
 def test_a_folder_of_something_else_is_refused(folder):
     write_key(folder._store, "photos/cat.png", b"")
     with pytest.raises(ConfigError, match=r"something else than a run \(got photos/cat.png; try another -o\)"):
-        folder.prepare(CONFIG, FILES)
+        folder.prepare(Beginning(CONFIG, FILES))
     with pytest.raises(ConfigError, match="something else"):
-        folder.prepare(CONFIG, FILES, resume=True)
+        folder.prepare(Beginning(CONFIG, FILES), resume=True)
     assert list_keys(folder._store) == ["photos/cat.png"]
 
 
 def test_hidden_files_are_not_in_the_way(path):
     path.mkdir()
     (path / ".DS_Store").write_bytes(b"")
-    assert RunFolder(path).prepare(CONFIG, FILES) == "new"
+    assert RunFolder(path).prepare(Beginning(CONFIG, FILES)) == "new"
 
 
 def test_a_file_and_a_missing_folder_are_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="is a file"):
-        RunFolder(tmp_path / "file").prepare(CONFIG, FILES)
+        RunFolder(tmp_path / "file").prepare(Beginning(CONFIG, FILES))
     with pytest.raises(ResultError, match="does not exist"):
-        RunFolder(tmp_path / "no" / "run").prepare(CONFIG, FILES)
+        RunFolder(tmp_path / "no" / "run").prepare(Beginning(CONFIG, FILES))
 
 
 @pytest.mark.parametrize("damaged", [b"{", b"\xff\xfe\xfa", b"a: b: c"])
 def test_damaged_settings_are_one_line(folder, damaged):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     write_key(folder._store, "config.yaml", damaged)
     with pytest.raises(ResultError, match=r"config.yaml is damaged") as caught:
-        folder.prepare(CONFIG, FILES)
+        folder.prepare(Beginning(CONFIG, FILES))
     assert "\n" not in str(caught.value)
 
 
 def test_a_torn_report_is_none(folder):
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     for torn in (b"", b'{"status": "compl', b"[1]"):
         write_key(folder._store, "report.json", torn)
         assert folder.report() is None
-        assert folder.prepare(CONFIG, FILES) == "resumed"
+        assert folder.prepare(Beginning(CONFIG, FILES)) == "resumed"
 
 
 def test_metrics_have_a_row_an_epoch_and_all_columns(folder, path):
@@ -329,7 +330,7 @@ class Killed(BaseException):
 def test_nothing_is_written_once_another_run_has_taken_over(path, tmp_path):
     with Lease(str(path)) as lease:
         mine = RunFolder(path, lease.claim)
-        assert mine.prepare(CONFIG, FILES) == "new"
+        assert mine.prepare(Beginning(CONFIG, FILES)) == "new"
         save(mine, 1)
         mine.append_epoch(row(1))
         before = files(mine)
@@ -348,7 +349,7 @@ def test_nothing_is_written_once_another_run_has_taken_over(path, tmp_path):
 
 def train(folder):
     """Write what a training of three epochs writes, from the newest checkpoint."""
-    if folder.prepare(CONFIG, FILES) == "complete":
+    if folder.prepare(Beginning(CONFIG, FILES)) == "complete":
         return
     newest = folder.checkpoints.latest()
     done = newest.epoch if newest else 0
@@ -401,9 +402,9 @@ def test_a_kill_between_any_two_writes_is_made_good(folder, monkeypatch):
 
 def test_unfinished_writes_are_swept(path):
     folder = RunFolder(path)
-    folder.prepare(CONFIG, FILES)
+    folder.prepare(Beginning(CONFIG, FILES))
     (path / "metrics.csv#1").write_bytes(b"epo")
-    assert RunFolder(path).prepare(CONFIG, FILES) == "resumed"
+    assert RunFolder(path).prepare(Beginning(CONFIG, FILES)) == "resumed"
     assert sorted(file.name for file in path.iterdir()) == ["config.yaml", "data.json"]
 
 
@@ -424,7 +425,7 @@ def test_a_full_disk_is_one_line(folder, monkeypatch):
 
     monkeypatch.setattr(module, "write_key", full)
     for write in (
-        lambda: folder.prepare(CONFIG, FILES),
+        lambda: folder.prepare(Beginning(CONFIG, FILES)),
         lambda: folder.append_epoch(row(1)),
         lambda: folder.save_model("last", UNet(NET), INFO),
         lambda: folder.write_report({}),

@@ -11,9 +11,9 @@ import tifffile
 import torch
 
 from slideseg.errors import DataError
-from slideseg.training.learning.group import Group
-from slideseg.training.recipe.schema import parse_config
+from slideseg.training.recipe.reading import parse_config
 from slideseg.training.samples.batches import Batches
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SIDE = 16
 
 
-def batches(folder: Path, images: int, batch: int, group: Group, **sampling: Any) -> Batches:
+def batches(folder: Path, images: int, batch: int, team: Team, **sampling: Any) -> Batches:
     """A stack of planes of one value each, which tells which plane a sample is of; one more plane is to validate."""
     planes = np.broadcast_to(np.arange(images + 1, dtype=np.uint8)[:, None, None], (images + 1, SIDE, SIDE))
     tifffile.imwrite(folder / "images.tif", planes, photometric="minisblack")
@@ -37,7 +37,7 @@ def batches(folder: Path, images: int, batch: int, group: Group, **sampling: Any
         "loss": {"bce": 1},
         "training": {"batch": batch, "patch": SIDE},
     }
-    return Batches(parse_config(recipe, "test"), group)
+    return Batches(parse_config(recipe, "test"), team)
 
 
 def shown(data: Batches, epoch: int) -> list[list[int]]:
@@ -50,7 +50,7 @@ def shown(data: Batches, epoch: int) -> list[list[int]]:
 def test_an_epoch_of_whole_images_shows_every_one_and_fills_its_last_batch(
     tmp_path: Path, images: int, batch: int, steps: int
 ) -> None:
-    data = batches(tmp_path, images, batch, Group.join("cpu"))
+    data = batches(tmp_path, images, batch, Team.join("cpu"))
     first, second = shown(data, 0), shown(data, 1)
     assert data.steps == steps
     assert [len(step) for step in first] == [batch] * steps
@@ -62,14 +62,14 @@ def test_an_epoch_of_whole_images_shows_every_one_and_fills_its_last_batch(
 
 
 def test_workers_share_the_batch_that_was_filled_up(tmp_path: Path) -> None:
-    alone = shown(batches(tmp_path, 7, 3, Group.join("cpu")), 0)
-    shares = [shown(batches(tmp_path, 7, 3, Group(rank, 2, torch.device("cpu"))), 0) for rank in range(2)]
+    alone = shown(batches(tmp_path, 7, 3, Team.join("cpu")), 0)
+    shares = [shown(batches(tmp_path, 7, 3, Team(rank, 2, torch.device("cpu"))), 0) for rank in range(2)]
     assert [one + two for one, two in zip(*shares, strict=True)] == alone
 
 
 def test_training_images_of_background_alone_are_refused_where_labels_are_counted(tmp_path: Path) -> None:
     """One plane is learnt from, of value 0; the one to validate has a class."""
-    one = Group.join("cpu")
+    one = Team.join("cpu")
     with pytest.raises(DataError, match=r"training images are background alone \(want pixels of a class; try labels_are"):
         batches(tmp_path, 1, 1, one, foreground=0.5)
     for sampling in ({"foreground": 0}, {"how": "whole"}):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from pydantic import ValidationError
 from scipy import ndimage
 
-from slideseg.training.samples.targets import TargetConfig, borders, contacts, targets_of
+from slideseg.training.recipe.samples import TargetConfig
+from slideseg.training.samples.targets import borders, contacts, targets_of
 
 IDS = st.sampled_from([0, 0, 1, 2, 2**24, 2**24 + 1, 2**31 - 1])
 LABELS = npst.arrays(np.int32, npst.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9), elements=IDS)
@@ -64,12 +63,6 @@ def test_labels_are_not_changed():
     classes, instances = torch.ones(1, 4, 4, dtype=torch.int64), torch.eye(4, dtype=torch.int32)[None]
     targets_of(classes, instances, TargetConfig(border=2), 2)
     assert classes.sum() == 16
-
-
-def test_one_way_at_a_time():
-    assert [TargetConfig(**way).adds_class for way in ({}, {"border": 1}, {"touching": 1})] == [False, True, True]
-    with pytest.raises(ValidationError, match="set one of them"):
-        TargetConfig(border=1, touching=1)
 
 
 def test_a_whole_batch_of_real_size():

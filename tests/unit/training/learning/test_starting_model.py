@@ -14,15 +14,18 @@ from slideseg.errors import ModelError
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelInfo
 from slideseg.model.unet import UNet
-from slideseg.training.learning.group import Group
 from slideseg.training.learning.loop import fit
-from slideseg.training.learning.start import read_start
-from slideseg.training.recipe.schema import TrainConfig, parse_config
+from slideseg.training.learning.starting_model import read_starting_model
+from slideseg.training.recipe.reading import parse_config
+from slideseg.training.record.beginning import Beginning
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches
+from slideseg.training.team import Team
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from slideseg.training.recipe.schema import TrainConfig
 
 
 def recipe(start: Path, **changes: Any) -> TrainConfig:
@@ -53,14 +56,14 @@ def model(tmp_path: Path) -> tuple[Path, UNet]:
 
 
 def names_taken(config: TrainConfig) -> set[str]:
-    start = read_start(config)
+    start = read_starting_model(config)
     assert start is not None
     return set(start.weights)
 
 
 def test_all_weights_are_taken_where_the_classes_are_the_same(model: tuple[Path, UNet]) -> None:
     path, net = model
-    start = read_start(recipe(path))
+    start = read_starting_model(recipe(path))
     assert start is not None
     assert set(start.weights) == set(net.state_dict())
     assert all(torch.equal(start.weights[name], tensor) for name, tensor in net.state_dict().items())
@@ -74,7 +77,7 @@ def test_the_last_layer_is_fresh_where_classes_are_others(classes: list[str], mo
 
 
 def test_the_recipes_own_normalisation_wins(model: tuple[Path, UNet]) -> None:
-    start = read_start(recipe(model[0], input={"channels": 1, "mean": [0.7], "std": [0.2]}))
+    start = read_starting_model(recipe(model[0], input={"channels": 1, "mean": [0.7], "std": [0.2]}))
     assert start is not None
     assert (start.mean, start.std) == ((0.7,), (0.2,))
 
@@ -82,16 +85,16 @@ def test_the_recipes_own_normalisation_wins(model: tuple[Path, UNet]) -> None:
 def test_a_network_of_another_form_is_refused_by_what_differs(model: tuple[Path, UNet]) -> None:
     network = {"base_channels": 4, "depth": 1, "start": str(model[0])}
     with pytest.raises(ModelError, match=r"another form \(got base_channels 2, want base_channels 4"):
-        read_start(recipe(model[0], network=network))
+        read_starting_model(recipe(model[0], network=network))
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model"):
-        read_start(recipe(tmp_path / "nowhere"))
+        read_starting_model(recipe(tmp_path / "nowhere"))
 
 
 def test_without_a_start_there_is_none(tmp_path: Path) -> None:
-    assert read_start(recipe(tmp_path, network={"base_channels": 2, "depth": 1})) is None
+    assert read_starting_model(recipe(tmp_path, network={"base_channels": 2, "depth": 1})) is None
 
 
 def test_a_bundled_name_stays_a_name_and_a_path_becomes_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +118,9 @@ def test_a_training_begins_with_the_weights_and_goes_on_without_the_model(model:
     }
     config = recipe(path, **changes)
     run = RunFolder(tmp_path / "run")
-    run.prepare(config.to_yaml(), {})
-    group = Group.join("cpu")
-    fit(Batches(config, group), run, group, lambda progress: None)
+    run.prepare(Beginning(config.to_yaml(), {}))
+    team = Team.join("cpu")
+    fit(Batches(config, team), run, team, lambda progress: None)
     newest = run.checkpoints.latest()
     assert newest is not None
     assert (newest.mean, newest.std) == ((0.3,), (0.1,))
@@ -126,6 +129,6 @@ def test_a_training_begins_with_the_weights_and_goes_on_without_the_model(model:
         torch.testing.assert_close(tensor, net.state_dict()[name], rtol=0, atol=1e-6, msg=name)
     path.unlink()
     longer = recipe(path, **changes, training={"epochs": 2, "samples": 2, "batch": 2, "patch": 16})
-    fit(Batches(longer, group), run, group, lambda progress: None)
+    fit(Batches(longer, team), run, team, lambda progress: None)
     assert run.checkpoints.epochs()[-1] == 2
     assert json.loads(longer.model_dump_json())["network"]["start"] == str(path)

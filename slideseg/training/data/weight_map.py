@@ -12,32 +12,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 from scipy import ndimage
-
-from slideseg.training.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from slideseg.training.recipe.samples import WeightMapConfig
+
 NEGLIGIBLE = 1e-7
 """What a gap adds to a weight at most where its term is left out."""
-
-
-class WeightMapConfig(Settings):
-    """The ``weight_map:`` part of a recipe."""
-
-    w0: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
-    """Weight added where two instances touch."""
-    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
-    """How fast it falls with the width of the gap, in px."""
-    balance: bool = True
-    """Whether background and instances weigh the same in sum (wc); otherwise wc is 1."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The model that a training starts from, where the recipe names one: one that learnt something alike."""
+"""The model that a training starts from, where the recipe names one that has learnt something alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = "head."
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartingModel:
     """What a training takes over from a model."""
 
     weights: dict[str, Tensor]
@@ -31,7 +31,7 @@ class Start:
     """Every channel is divided by it afterwards."""
 
 
-def read_start(config: TrainConfig) -> Start | None:
+def read_starting_model(config: TrainConfig) -> StartingModel | None:
     """Return what a recipe's training starts from; None if it starts afresh.
 
     Raises:
@@ -42,14 +42,14 @@ def read_start(config: TrainConfig) -> Start | None:
     net, info = read_network(find_model(config.network.start))
     _check_form(config, info)
     weights = dict(net.state_dict())
-    if [one.name for one in info.classes] != [one.name for one in config.model_classes]:
+    if [known.name for known in info.classes] != [named.name for named in config.model_classes]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD)}
-    return Start(weights, config.input.mean or info.input.mean, config.input.std or info.input.std)
+    return StartingModel(weights, config.input.mean or info.input.mean, config.input.std or info.input.std)
 
 
 def _check_form(config: TrainConfig, info: ModelInfo) -> None:
     """Refuse a network of other layers; what is drawn or dropped while it learns may differ."""
-    got, want = (replace(one, out_channels=1, dropout=0.0, init="he").to_dict() for one in (info.config, config.unet))
+    got, want = (replace(net, out_channels=1, dropout=0.0, init="he").to_dict() for net in (info.config, config.unet))
     if differing := [name for name in want if got[name] != want[name]]:
         raise ModelError(
             explain(

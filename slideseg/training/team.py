@@ -1,6 +1,6 @@
 """The workers that train one network together: who this one is, and what they tell each other.
 
-A single process is a group of one. More are a `torch.distributed` process group that somebody else has started (Ray Train
+A single process is a team of one. More are a `torch.distributed` process group that somebody else has started (Ray Train
 does); nothing here knows who.
 """
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Team:
     """This worker's place among all."""
 
     rank: int
@@ -31,8 +31,8 @@ class Group:
     """Where this worker computes."""
 
     @classmethod
-    def join(cls, device: str) -> Group:
-        """Return the process group that has been started, or a group of one; every worker has one device."""
+    def join(cls, device: str) -> Team:
+        """Return the team of the process group that has been started, or a team of one; every worker has one device."""
         if not dist.is_initialized():
             return cls(0, 1, torch.device(device))
         place = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device(device)
@@ -44,11 +44,15 @@ class Group:
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum of all workers' ``values``, which must be on the group's device."""
+        """Return the sum of all workers' ``values``, which must be on the team's device."""
         if self.size > 1:
             values = values.clone()
             dist.all_reduce(values)
         return values
+
+    def meet(self) -> None:
+        """Wait until all workers have come to here."""
+        self.sum(torch.zeros(1, device=self.device))
 
     def from_first(self, value: Any) -> Any:
         """Return the first worker's ``value`` on all of them; it is pickled on the way."""
@@ -61,7 +65,7 @@ class Group:
     def share(self, things: Sequence[T]) -> Sequence[T]:
         """Return this worker's part: consecutive, sizes differ by one at most.
 
-        >>> [list(Group(rank, 2, torch.device("cpu")).share([1, 2, 3, 4, 5])) for rank in (0, 1)]
+        >>> [list(Team(rank, 2, torch.device("cpu")).share([1, 2, 3, 4, 5])) for rank in (0, 1)]
         [[1, 2, 3], [4, 5]]
         """
         least, more = divmod(len(things), self.size)

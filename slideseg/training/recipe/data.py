@@ -1,0 +1,121 @@
+"""The ``data`` part of a recipe: which images and labels, at what resolution, how split, how windows are drawn from them."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from slideseg.training.recipe.settings import Settings
+
+Meaning = Literal["instances", "classes", "mask"]
+"""What a label image's values are: instance ids, class ids, or a mask (anything above 0 is class 1)."""
+ClassId = int | Literal["ignore"]
+"""What a value of a label image stands for: a class, or pixels that teach nothing."""
+IGNORED = 255
+"""Class id of a pixel that teaches nothing: it is in no loss and no score, and part of no instance."""
+
+
+class KindColumn(Settings):
+    """Says that the kind of an image stands in a column of the CSV."""
+
+    column: str
+    """Name of the column."""
+
+
+class SourceConfig(Settings):
+    """One entry of ``data.sources``: images and their labels."""
+
+    images: str
+    """A TIFF, stack (each plane is an image), zarr, OME-Zarr or whole slide, or a folder of them."""
+    labels: str | None = None
+    """The same form as ``images``, matched by file stem in folders; also GeoJSON. Left out: the labels in the OME-Zarr; of a
+    result of ``predict`` the objects with ``labels_are: instances``, else the class map."""
+    labels_are: Meaning | None = None
+    """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
+    values: dict[int, ClassId] | None = None
+    """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
+    stands for ``ignore`` teach nothing."""
+    unannotated: Literal["background", "ignore"] = "background"
+    """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
+    where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
+    index: str | None = None
+    """A CSV with one row an image: its file stem in the column ``id``."""
+    kind: str | KindColumn = "image"
+    """What kind of images these are, or the column of the CSV that says so."""
+    mpp: float | None = Field(None, gt=0)
+    """Microns per pixel of images that do not say theirs."""
+    object_diameter: float | None = Field(None, gt=0)
+    """Images without microns per pixel are resampled so that their median instance is so many pixels across."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.values is not None and self.labels_are != "classes":
+            msg = "values go with labels_are: classes"
+            raise ValueError(msg)
+        if self.unannotated == "ignore" and self.labels_are is not None:
+            msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"
+            raise ValueError(msg)
+        if self.mpp is not None and self.object_diameter is not None:
+            msg = "either mpp or object_diameter"
+            raise ValueError(msg)
+        if isinstance(self.kind, KindColumn) and self.index is None:
+            msg = "kind: {column} goes with index"
+            raise ValueError(msg)
+        return self
+
+
+class SplitConfig(Settings):
+    """The ``split`` part of a recipe: ``fraction`` (and ``seed``), or lists, or ``column`` with the values it holds."""
+
+    fraction: float | None = Field(None, gt=0, lt=1)
+    """Share of the images that is kept for validation."""
+    seed: int = 0
+    """With ``fraction``: another seed keeps other images."""
+    column: str | None = None
+    """Column of the CSV ``index`` that says where an image belongs."""
+    train: str | list[int | str] | None = None
+    """File stems, or planes of a stack (from 0), to train on, or with ``column`` its value; all others if left out."""
+    validation: str | list[int | str] | None = None
+    """The same for validation."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        lists = [part for part in (self.train, self.validation) if part is not None]
+        if self.fraction is not None and (lists or self.column is not None):
+            msg = "either fraction, or train and validation"
+            raise ValueError(msg)
+        if self.fraction is None and not lists:
+            msg = "fraction is missing, or train and validation"
+            raise ValueError(msg)
+        wanted = list if self.column is None else str
+        if not all(isinstance(part, wanted) for part in lists):
+            msg = "train and validation are lists of images or planes, or with column the column's values"
+            raise ValueError(msg)
+        return self
+
+
+class SamplingConfig(Settings):
+    """The ``sampling`` part of ``data``: how training windows are drawn."""
+
+    how: Literal["random", "whole"] = "random"
+    """``random``: windows anywhere; ``whole``: every image once an epoch, the window around its centre, in shuffled order; the
+    first ones twice where the last batch has room for them."""
+    foreground: float = Field(0.5, ge=0, le=1)
+    """``random``: share of windows around a labelled pixel, equally often of each class; the others lie anywhere, but around
+    pixels that teach something."""
+    shares: dict[str, float] | None = None
+    """``random``: share of each kind of image, scaled to add up to 1. Left out: images by area, whatever their kind."""
+
+
+class DataConfig(Settings):
+    """The ``data`` part of a recipe: which images, at what resolution, and how windows are drawn from them."""
+
+    sources: list[SourceConfig] = Field(min_length=1)
+    """Where images and labels lie."""
+    mpp: float | None = Field(None, gt=0)
+    """Microns per pixel trained at; left out: level 0 as it is."""
+    split: SplitConfig = SplitConfig.model_validate({"fraction": 0.2})
+    """Which images judge the result."""
+    sampling: SamplingConfig = SamplingConfig.model_validate({})
+    """How windows are drawn."""

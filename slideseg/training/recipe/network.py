@@ -1,0 +1,79 @@
+"""The parts of a recipe that say what the model is: ``about``, ``classes``, ``input`` and ``network``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from slideseg.colors import COLOR
+from slideseg.model.config import Init  # pydantic reads it
+from slideseg.training.recipe.settings import Settings
+
+
+class AboutConfig(Settings):
+    """What the model file says about its training."""
+
+    data: str = ""
+    """What it was trained on."""
+    licence: str = ""
+    """The data's licence."""
+    note: str = ""
+    """Anything else."""
+
+
+class ClassConfig(Settings):
+    """One class; they are numbered from 1 in the order of the list, 0 is background."""
+
+    name: str = Field(min_length=1)
+    """What people call it."""
+    color: str | None = Field(None, pattern=f"^{COLOR}$")
+    """``#rrggbb`` in pictures and results."""
+
+
+class InputConfig(Settings):
+    """What the network sees."""
+
+    channels: int = Field(3, ge=1)
+    """Channels of the image; a grey image becomes three equal ones where 3 are wanted."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted from every channel, on the scale where white is 1; measured on the training images if left out."""
+    std: tuple[float, ...] | None = None
+    """Every channel is divided by it afterwards; measured like `mean`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> InputConfig:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                msg = f"{name} must have {self.channels} values, one a channel"
+                raise ValueError(msg)
+        if self.std is not None and min(self.std) <= 0:
+            msg = "std must be above 0"
+            raise ValueError(msg)
+        if (self.mean is None) != (self.std is None):
+            msg = "mean and std go together: give both or neither"
+            raise ValueError(msg)
+        return self
+
+
+class NetworkConfig(Settings):
+    """The U-Net; see `slideseg.model.unet.UNetConfig`."""
+
+    base_channels: int = Field(64, ge=1)
+    """Channels at full resolution; doubled by every pooling."""
+    depth: int = Field(4, ge=1, le=8)
+    """Number of 2x2 max-poolings."""
+    upsampling: Literal["conv", "bilinear"] = "conv"
+    """``conv``: 2x2 up-convolution (the paper); ``bilinear``: fixed weights."""
+    batch_norm: bool = True
+    """Normalise after every 3x3 convolution."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of features dropped at the end of the contracting path (paper, section 3.1)."""
+    init: Init = "he"
+    """How fresh weights are drawn."""
+    start: str | None = None
+    """A model whose weights the training starts from: a bundled name, a file or a run's folder, with a network of the same
+    form. Where its classes are others, the last layer starts fresh. ``input`` is then its own if left out."""
+    form: Literal["valid", "same"] = "valid"
+    """``valid``: convolutions see the patch's real surroundings, as in prediction and in the paper. ``same``: they see zeros
+    around the patch: less to compute, and wrong near its edge."""
