@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slideseg.exports.run import export
     from slideseg.instances.run import objects
     from slideseg.model.load import load_model
+    from slideseg.prediction.dry_run import plan
     from slideseg.prediction.in_memory import segment
     from slideseg.prediction.run import predict
     from slideseg.result.result import open_result
@@ -39,6 +40,7 @@ __all__ = [
     "objects",
     "open_result",
     "open_slide",
+    "plan",
     "plot",
     "predict",
     "segment",
@@ -55,6 +57,7 @@ _HOMES = {
     "objects": "slideseg.instances.run",
     "open_result": "slideseg.result.result",
     "open_slide": "slideseg.slide.open",
+    "plan": "slideseg.prediction.dry_run",
     "plot": "slideseg.exports.plot",
     "predict": "slideseg.prediction.run",
     "segment": "slideseg.prediction.in_memory",

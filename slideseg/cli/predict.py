@@ -88,16 +88,13 @@ def _print_report(report: Report, *, as_json: bool) -> None:
 
 
 def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
-    from slideseg.prediction.plan import make_plan
-    from slideseg.prediction.trial import measure_seconds
+    from slideseg.prediction.dry_run import dry_run
     from slideseg.slide.inputs import name_outputs
 
-    plans = [make_plan(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]
-    seconds = [measure_seconds(plan) for plan in plans]
+    plans = [dry_run(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]
     if as_json:
-        described = [{**plan.describe(), "seconds": needed} for plan, needed in zip(plans, seconds, strict=True)]
-        click.echo(json.dumps({"status": "ok", "error": None, "plans": described}))
+        click.echo(json.dumps({"status": "ok", "error": None, "plans": [plan.describe() for plan in plans]}))
         return 0
-    for plan, needed in zip(plans, seconds, strict=True):
-        click.echo(f"{plan}\n{'seconds':18}about {needed} s\n")
+    for plan in plans:
+        click.echo(f"{plan}\n")
     return 0

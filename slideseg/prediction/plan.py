@@ -12,17 +12,14 @@ from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import option_of, rules_for
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.info import FULL_SCALE, ModelInfo, read_info
-from slideseg.options import take_options
 from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
 from slideseg.prediction.job import Job, ModelFile, Tiling
-from slideseg.prediction.options import PredictOptions
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import is_readable
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.inputs import name_outputs
 from slideseg.slide.open import open_slide
 from slideseg.slide.resampled import Source, choose_level
 from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slideseg.model.objects import ObjectRules
+    from slideseg.prediction.options import PredictOptions
     from slideseg.slide.base import Slide
 
 AUTO_TISSUE_SIDE = 4096
@@ -75,6 +73,8 @@ class PredictPlan:
     """Bytes of RAM a worker is projected to need at its peak."""
     disk: int
     """Bytes of disk the result is projected to need at most."""
+    seconds: float | None = None
+    """Time that the workers are projected to need, if each is as fast as this machine; None if that was not tried."""
 
     @property
     def layout(self) -> ResultLayout:
@@ -188,6 +188,7 @@ class PredictPlan:
             "chunk_first": self.chunk_first,
             "memory_per_worker": self.worker_memory,
             "disk": self.disk,
+            "seconds": self.seconds,
         }
 
     def __str__(self) -> str:
@@ -200,27 +201,11 @@ def _in_words(name: str, value: Any) -> str:
         return ", ".join(f"{key} {entry}" for key, entry in value.items())
     if name in ("memory_per_worker", "disk"):
         return f"{value / MIB:.0f} MiB"
+    if name == "seconds" and value is not None:
+        return f"about {value} s"
     if isinstance(value, list):
         return " x ".join(map(str, value))
     return "-" if value is None else str(value)
-
-
-def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> PredictPlan:
-    """Plan a run of `slideseg.predict` on one slide: what it will do, and what it needs. Nothing is written.
-
-    Args:
-        slide: the slide.
-        output: the result store; None for ``<stem>.zarr`` here.
-        **options: as for `slideseg.predict`.
-
-    Returns:
-        The plan; ``print(plan)`` shows it, its `describe` gives it as a dictionary.
-
-    Raises:
-        SlidesegError: if the slide, the model or the options can't be used.
-    """
-    path = os.fspath(slide)
-    return make_plan(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
 
 
 def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictPlan:

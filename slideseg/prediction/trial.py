@@ -16,7 +16,6 @@ from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from slideseg.prediction.job import Job
-    from slideseg.prediction.plan import PredictPlan
 
 RATE_CORE = 256
 """Side of the tile that `measure_rate` times, in pixels."""
@@ -45,20 +44,19 @@ def measure_tiling_error(job: Job) -> float:
     return round(float(difference) / 255, 4)
 
 
-def measure_seconds(plan: PredictPlan) -> float:
-    """Return about how many seconds the workers of a plan need, if each is as fast as this machine."""
-    return round((plan.pixels - plan.skipped_pixels) / (measure_rate(plan.job) * plan.workers), 1)
-
-
 def measure_rate(job: Job) -> float:
     """Return about how many pixels a second one worker segments on this machine, from one small tile."""
-    torch.set_num_threads(job.threads)
     model = job.model.load()
     core = max(model.stride, min(job.tiling.core, RATE_CORE) // model.stride * model.stride)
     segmenter = Segmenter(model, replace(job.tiling, core=core))
     box = Box(0, 0, core, core)
     noise = np.random.default_rng(0).random((*segmenter.read_box(box).shape, model.info.input.channels), np.float32)
-    segmenter(noise, box)
-    started = time.perf_counter()
-    segmenter(noise, box)
-    return box.area / (time.perf_counter() - started)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(job.threads)
+    try:
+        segmenter(noise, box)
+        started = time.perf_counter()
+        segmenter(noise, box)
+        return box.area / (time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,66 @@
+"""`slideseg.plan` is what ``predict --dry-run`` prints, with nothing written and nothing changed."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import slideseg
+from slideseg.cli import cli
+from slideseg.errors import ConfigError
+from slideseg.model.config import UNetConfig
+from slideseg.prediction import dry_run as module
+from slideseg.testing.models import random_model
+from slideseg.testing.slides import PatternSlide, write_pyramid
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a model and a slide, on a machine whose workers do a million pixels a second."""
+    random_model(tmp_path / "m.safetensors", UNetConfig(3, 3, 8, 3))
+    write_pyramid(tmp_path / "slide.tif", PatternSlide((3000, 2500)), levels=3, mpp=0.25)
+    monkeypatch.setattr(module, "measure_rate", lambda _: 1e6)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def printed(*options):
+    words = ["predict", "slide.tif", "-m", "m.safetensors", "--tissue", "none", *options, "--dry-run"]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert done.exception is None
+    return done.output
+
+
+def test_a_plan_is_what_the_command_prints(folder):
+    plan = slideseg.plan("slide.tif", model="m.safetensors", tissue="none", workers=2, objects=True)
+    options = ("-w", "2", "--objects")
+
+    assert json.loads(printed(*options, "--json"))["plans"] == [json.loads(json.dumps(plan.describe()))]
+    assert printed(*options) == f"{plan}\n\n"
+    assert "about 3.8 s" in str(plan)
+    assert plan.output == "slide.zarr"
+    assert sorted(path.name for path in folder.iterdir()) == ["m.safetensors", "slide.tif"]
+
+
+def test_the_output_is_as_in_predict(folder):
+    assert slideseg.plan(folder / "slide.tif", folder / "x.zarr", model="m.safetensors").output == str(folder / "x.zarr")
+
+
+def test_what_the_command_refuses_a_plan_refuses(folder):
+    with pytest.raises(ConfigError, match="unknown option"):
+        slideseg.plan("slide.tif", modle="m.safetensors")
+    with pytest.raises(ConfigError, match="no level 9"):
+        slideseg.plan("slide.tif", model="m.safetensors", level=9)
+
+
+def test_the_time_is_that_of_a_worker_s_threads_and_leaves_the_caller_s(folder, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        assert slideseg.plan("slide.tif", model="m.safetensors", workers=2).seconds > 0
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
