@@ -18,3 +18,8 @@ def delete_chunk(shard: Path, side: int, row: int, column: int, channels: int = 
     assert len(shard.read_bytes()) == len(data)
     assert length > CRC_BYTES
     assert np.array_equal(ShardIndex.of_tail(shard.read_bytes(), channels, side).table, table)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    """Return bytes of which one bit is another."""
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]

@@ -42,13 +42,24 @@ def blobs(shape_yx, seed=0):
 
 
 def make_result(
-    url, class_map, *, side=256, mpp=0.5, image=None, objects=False, finish=True, plane_axis=None, slide=None, factor=1.0
+    url,
+    class_map,
+    *,
+    side=256,
+    mpp=0.5,
+    classes=CLASSES,
+    image=None,
+    objects=False,
+    finish=True,
+    plane_axis=None,
+    slide=None,
+    factor=1.0,
 ):
     """Write a result with ``class_map`` (y, x), or (planes, y, x) with a ``plane_axis``; return the instances."""
     planes = class_map if plane_axis else class_map[None]
-    layout = ResultLayout(ShardGrid(planes.shape[1:], len(planes), side), plane_axis, CLASSES, 0, mpp, "a slide")
+    layout = ResultLayout(ShardGrid(planes.shape[1:], len(planes), side), plane_axis, classes, 0, mpp, "a slide")
     facts = {"path": "a slide.tif", "shape": (*class_map.shape, 3), **(slide or {})}
-    record = replace(made_record(slide=made_slide(**facts), classes=CLASSES, factor=factor), seconds=1.5)
+    record = replace(made_record(slide=made_slide(**facts), classes=classes, factor=factor), seconds=1.5)
     create_result(str(url), layout, record, overwrite=False)
     shards = ShardStore(str(url), layout)
     for shard in layout.grid:

@@ -1,0 +1,127 @@
+"""The table of objects: its rows are those of scikit-image on the whole image, its lengths those of the slide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.measure import regionprops
+
+import slideseg
+from slideseg.cli.info import facts_of
+from slideseg.instances import run as instances
+from slideseg.result import result as results
+from slideseg.slide.fingerprint import fingerprint
+from tests.results_of_discs import a_class_map, files, labels_of, write_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
+    class_map = a_class_map()
+    url = write_result(tmp_path / "x.zarr", class_map, mpp=0.5, facts={"mpp": 0.25, "shape": (1400, 1200, 3)})
+    slideseg.objects(url)
+    result = slideseg.open_result(url)
+    table, want = result.table, regionprops(labels_of(url).astype(np.int64))
+    assert table["id"].to_pylist() == [one.label for one in want] == list(range(1, len(want) + 1))
+    assert table["pixels"].to_pylist() == [one.area for one in want]
+    assert set(table["class_name"].to_pylist()) == {"nucleus"}
+    assert table["probability"].null_count == len(want)
+    np.testing.assert_allclose(table["area_um2"], [one.area / 4 for one in want])
+    np.testing.assert_allclose(table["area_px"], [one.area * 4 for one in want])
+    np.testing.assert_allclose(table["bbox_x1_px"], [one.bbox[3] * 2 for one in want])
+    np.testing.assert_allclose(table["centroid_y_um"], [(one.centroid[0] + 0.5) / 2 for one in want])
+    np.testing.assert_allclose(table["perimeter_um"], [one.perimeter / 2 for one in want])
+    np.testing.assert_allclose(table["solidity"], [one.solidity for one in want])
+    (counts,) = result.object_counts()
+    assert (counts["class"], counts["count"]) == ("nucleus", len(want))
+    assert counts["area_fraction"] == pytest.approx((labels_of(url) > 0).mean(), abs=1e-6)
+    assert counts["per_mm2"] == pytest.approx(len(want) / (class_map.size * 0.25e-6), rel=1e-4)
+    monkeypatch.setattr(results, "read_table", None)
+    assert result.object_counts() == [counts], "counted without the whole table"
+    assert facts_of(url)["objects"] == [counts]
+
+
+def test_of_a_lower_level_without_microns_lengths_are_told_in_pixels_of_level_0(tmp_path):
+    slide = {"level": 1, "shape": [600, 560, 3]}
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)), mpp=None, facts=slide)
+    slideseg.objects(url)
+    table, want = slideseg.open_result(url).table, regionprops(labels_of(url).astype(np.int64))
+    assert table["area_px"].to_pylist() == [one.area * 4 for one in want]
+    assert table["bbox_y1_px"].to_pylist() == [one.bbox[2] * 2 for one in want]
+    assert table["area_um2"].null_count == len(want) > 0
+
+
+def a_slide(path: Path, shape=(700, 600, 3), dtype=np.uint8) -> tuple[np.ndarray, dict]:
+    """Write an image; return it and what a run says of it."""
+    image = np.random.default_rng(3).integers(0, 250, shape).astype(dtype)
+    rgb = shape[-1] == 3
+    tifffile.imwrite(path, image if rgb else image[..., 0], tile=(128, 128), photometric="rgb" if rgb else "minisblack")
+    return image, {"path": str(path), "fingerprint": fingerprint(path), "shape": shape}
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "names"),
+    [((700, 600, 3), np.uint8, ("red", "green", "blue")), ((700, 600, 1), np.uint16, ("0",))],
+)
+def test_the_table_has_the_means_of_the_slides_channels(tmp_path, shape, dtype, names):
+    image, facts = a_slide(tmp_path / "slide.tif", shape, dtype)
+    url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
+    assert slideseg.objects(url).notes == ()
+    want = regionprops(labels_of(url).astype(np.int64), image)
+    table = slideseg.open_result(url).table
+    assert [name for name in table.column_names if name.startswith("mean_")] == [f"mean_{name}" for name in names]
+    for n, name in enumerate(names):
+        np.testing.assert_allclose(table[f"mean_{name}"], [np.atleast_1d(one.intensity_mean)[n] for one in want], rtol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["gone", "changed", "of another shape"])
+def test_without_its_slide_a_table_has_no_means_and_it_is_said(tmp_path, what):
+    _, facts = a_slide(tmp_path / "slide.tif", (500, 600, 3) if what == "of another shape" else (700, 600, 3))
+    match what:
+        case "gone":
+            (tmp_path / "slide.tif").unlink()
+        case "changed":
+            tifffile.imwrite(tmp_path / "slide.tif", np.zeros((700, 600, 3), np.uint8))
+    url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
+    (note,) = slideseg.objects(url).notes
+    assert note.startswith("the table has no intensities: ")
+    assert not [name for name in slideseg.open_result(url).table.column_names if name.startswith("mean_")]
+
+
+def test_a_slide_that_goes_while_objects_are_measured_is_no_trouble(tmp_path, monkeypatch):
+    _, facts = a_slide(tmp_path / "slide.tif")
+    url, other = (write_result(tmp_path / name, a_class_map(), facts=facts) for name in ("x.zarr", "y.zarr"))
+    with monkeypatch.context() as patch:
+        patch.setattr(instances, "write_table", raises_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            slideseg.objects(url)
+    (tmp_path / "slide.tif").unlink()
+    slideseg.objects(url)
+    slideseg.objects(other)
+    assert files(url) == files(other)
+
+
+def raises_interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_table_without_microns_and_without_objects(tmp_path):
+    url = write_result(tmp_path / "x.zarr", np.zeros((300, 300), np.uint8), mpp=None)
+    assert slideseg.open_result(url).table is None
+    slideseg.objects(url)
+    result = slideseg.open_result(url)
+    assert result.table.num_rows == 0
+    assert result.object_counts() == [{"class": "nucleus", "count": 0, "area_fraction": 0.0, "per_mm2": None}]
+
+
+@pytest.mark.parametrize("class_map", [np.stack([a_class_map((300, 280), seed) for seed in range(3)])])
+def test_a_stacks_table_counts_planes(tmp_path, class_map):
+    url = write_result(tmp_path / "x.zarr", class_map)
+    slideseg.objects(url)
+    table, labels = slideseg.open_result(url).table, labels_of(url)
+    want = [(plane, one.label, one.area) for plane in range(3) for one in regionprops(labels[plane].astype(np.int64))]
+    assert list(zip(*(table[name].to_pylist() for name in ("plane", "id", "pixels")), strict=True)) == want
