@@ -15,7 +15,7 @@ demo: $(VENV)/.installed  ## install, make a slide, segment it with two workers 
 	slideseg demo
 
 test: $(VENV)/.installed-test  ## install with the test extra and run the whole test suite
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup
 
 test-slow: $(VENV)/.installed-test  ## run the tests that take minutes each
 	$(PYTHON) -m pytest -m slow

@@ -295,10 +295,3 @@ def test_the_page_tells_the_homes_of_dependencies() -> None:
         told = {home.removesuffix(".py").replace("/", ".") for home in re.split(r"[ ,]+", homes)}
         kept = {home for name in re.split(", ", names) for home in HOMES[name.lower() if name != "tensorboardX" else name]}
         assert {home.split(".")[0] for home in told} == {home.split(".")[0] for home in kept}, names
-
-
-def test_files_that_the_page_names_are_there() -> None:
-    named = re.findall(r"(?<![\w/])((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)", PAGE.read_text(encoding="utf-8"))
-    folders = (ROOT, ROOT / "slideseg", ROOT / "slideseg" / "training")
-    assert len(named) > 40
-    assert [file for file in named if not any((folder / file).is_file() for folder in folders)] == []

@@ -77,6 +77,16 @@ def links(text: str) -> list[str]:
     return [target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)]
 
 
+def modules(text: str) -> list[str]:
+    """Return the Python files that a page names with their folder."""
+    return re.findall(r"(?<![\w/])((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)", text)
+
+
+def is_there(file: str) -> bool:
+    """Tell whether there is such a file; pages leave out the folders of the package and of training."""
+    return any((folder / file).is_file() for folder in (ROOT, ROOT / "slideseg", ROOT / "slideseg" / "training"))
+
+
 def navigation(entries: list[object]) -> Iterator[str]:
     """Yield the pages of a mkdocs navigation."""
     for entry in entries:
@@ -152,12 +162,20 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_are_there(path: Path) -> None:
+    assert [file for file in modules(path.read_text(encoding="utf-8")) if not is_there(file)] == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_make_commands_exist(path: Path) -> None:
     named = re.findall(r"(?:^    |`)make ([a-z][a-z-]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(named) <= make_targets()
 
 
-def test_a_missing_target_and_a_broken_link_are_found() -> None:
+def test_a_missing_file_target_and_a_broken_link_are_found() -> None:
+    assert modules("`storage/gone.py` (data/sources.py), notes.py") == ["storage/gone.py", "data/sources.py"]
+    assert (is_there("storage/gone.py"), is_there("data/sources.py")) == (False, True)
+    assert len(modules((DOCS / "architecture.md").read_text(encoding="utf-8"))) > 40
     assert links("[a](b.md#part) [c](https://example.org) [d](mailto:e@example.org)") == ["b.md"]
     assert {"demo", "test", "bench-memory", "docs-cli"} <= make_targets()
     assert "deploy" not in make_targets()

@@ -11,7 +11,7 @@ import numpy as np
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import OBJECTS, TABLE
-from slideseg.storage.store import list_keys, read_key, readable, reason, storage_errors
+from slideseg.storage.store import list_keys, path_or_file, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +168,7 @@ def open_table(store: Store) -> Iterator[Any]:
     """Open the table to be read piece by piece; None where there is none."""
     import pyarrow  # noqa: PLC0415 - half a second to import
 
-    source = readable(store, TABLE)
+    source = path_or_file(store, TABLE)
     if source is None:
         yield None
         return

@@ -287,7 +287,7 @@ def _copied(store: Store, key: str, target: Path) -> bool:
     return True
 
 
-def readable(store: Store, key: str) -> str | InBucket | None:
+def path_or_file(store: Store, key: str) -> str | InBucket | None:
     """Return what others open to read ``key`` piece by piece: a local path, or a file in a bucket; None where there is none."""
     path = _file_of(store, key)
     if path is not None:

@@ -21,7 +21,7 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.result import open_result
 from slideseg.storage.whole_file import check_target, whole
 from slideseg.viewer.chromium import Chromium, find_chromium
-from slideseg.viewer.place import check_place
+from slideseg.viewer.fragment import check_place
 from slideseg.viewer.server import make_app
 from slideseg.viewer.shown import Shown
 

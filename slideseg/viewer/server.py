@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from slideseg.errors import SlidesegError, explain
 from slideseg.storage.place import locate
-from slideseg.viewer.place import objects_there
+from slideseg.viewer.fragment import objects_there
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -27,10 +27,10 @@ from slideseg.storage.store import (
     list_keys,
     local_copy,
     open_store,
+    path_or_file,
     read_key,
     read_ranges,
     read_tail,
-    readable,
     reason,
     run_errors,
     storage_errors,
@@ -144,7 +144,7 @@ def at_once(function, count=RACERS):
 def test_opening_reading_and_deleting_where_nothing_is_leaves_nothing(url, parent, store):
     assert read_key(store, "a/b") is None
     assert read_tail(store, "a/b", 4) is None
-    assert readable(store, "a/b") is None
+    assert path_or_file(store, "a/b") is None
     with local_copy(store, "a/b") as path:
         assert path is None
     with pytest.raises(FileNotFoundError):
@@ -347,7 +347,7 @@ def test_a_large_file_is_put_whole_and_copied_whole(store):
     with local_copy(store, "tables/t") as copy:
         assert Path(copy).read_bytes() == data
     assert list_keys(store) == ["tables/t"]
-    source = readable(store, "tables/t")
+    source = path_or_file(store, "tables/t")
     with open(source, "rb") if isinstance(source, str) else source as file:
         file.seek(-5, os.SEEK_END)
         assert file.read() == data[-5:]

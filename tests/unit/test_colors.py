@@ -10,6 +10,7 @@ import pytest
 
 from slideseg import colors
 from slideseg.colors import IMPORTED, PALETTE, color_of, color_table, object_colors, rgb_of
+from slideseg.model.info import ModelClass
 
 SOURCE = Path(colors.__file__).parent
 READERS = re.compile(r"fromhex\(|ImageColor|int\(.*, 16\)")
@@ -37,7 +38,7 @@ def test_the_palettes_are_those_of_the_models_and_runs_that_are_there() -> None:
 
 
 def test_a_table_has_a_colour_for_every_id() -> None:
-    table = color_table([{"id": 2, "color": "#ff8000"}, {"id": 255, "color": "#0000ff"}])
+    table = color_table([ModelClass(2, "a", "#ff8000"), ModelClass(255, "b", "#0000ff")])
     assert (table.shape, table.dtype) == ((256, 3), np.uint8)
     assert table[[0, 1, 2, 254, 255]].tolist() == [[0, 0, 0], [0, 0, 0], [255, 128, 0], [0, 0, 0], [0, 0, 255]]
 

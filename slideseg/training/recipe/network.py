@@ -57,7 +57,7 @@ class InputConfig(Settings):
 
 
 class NetworkConfig(Settings):
-    """The U-Net; see `slideseg.model.unet.UNetConfig`."""
+    """The U-Net; see `slideseg.model.config.UNetConfig`."""
 
     base_channels: int = Field(64, ge=1)
     """Channels at full resolution; doubled by every pooling."""

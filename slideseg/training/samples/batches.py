@@ -77,7 +77,7 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class ValidationTile:
     """A piece of a validation image."""
 
     item: int
@@ -137,7 +137,7 @@ class Batches:
         augmented = self._augmented(windows)
         return Stages(_collate(windows, self._team.device), augmented, self._target(augmented, self._margin))
 
-    def read_tile(self, tile: Tile) -> Patches:
+    def read_tile(self, tile: ValidationTile) -> Patches:
         """Return a validation tile, not augmented, with its real surroundings."""
         window = self.validation[tile.item].read(tile.core.grow(self._tile_margin))
         return self._target(_collate([window], self._team.device), self._tile_margin)
@@ -209,12 +209,12 @@ def _balance(items: Sequence[Item]) -> np.ndarray:
     return balance_of([int(counts[0]), int(counts[1:IGNORED].sum())])
 
 
-def _tiles(items: Sequence[Item], config: TrainConfig, stride: int) -> list[Tile]:
+def _tiles(items: Sequence[Item], config: TrainConfig, stride: int) -> list[ValidationTile]:
     side = -(-config.training.validation_tile // stride) * stride
     tiles = validation_tiles(items, side, config.training.validation_tiles)
     if items and not tiles:
         raise DataError(explain("all pixels of the validation images are ignored", want="some that are labelled"))
-    return [Tile(i, core, core.intersect(Box.of_shape(items[i].shape)).shape) for i, core in tiles]
+    return [ValidationTile(i, core, core.intersect(Box.of_shape(items[i].shape)).shape) for i, core in tiles]
 
 
 def _collate(windows: Sequence[Window], device: torch.device) -> Windows:

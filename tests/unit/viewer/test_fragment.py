@@ -2,7 +2,7 @@
 
 import pytest
 
-from slideseg.viewer.place import check_place
+from slideseg.viewer.fragment import check_place
 
 
 @pytest.mark.parametrize(
