@@ -24,7 +24,7 @@ from slideseg.slide.open import open_slide
 from slideseg.slide.resampled import Source, choose_level
 from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
-from slideseg.storage.place import absolute
+from slideseg.storage.place import absolute, locate
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -244,8 +244,17 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
         )
+    _check_copy(made)
     check_disk(made.job.output, made.disk)
     return made
+
+
+def _check_copy(plan: PredictPlan) -> None:
+    """Refuse a run on a cluster whose copy of the slide would be on one machine."""
+    if plan.chunk_first and plan.address is not None and locate(plan.output).bucket is not None:
+        what = f"{plan.input} can only be read from a copy, which the workers of a cluster share beside the result"
+        try_ = "a tiled TIFF, or slideseg convert"
+        raise ConfigError(explain(what, got=plan.output, want="a folder", try_=try_))
 
 
 def _model(options: PredictOptions) -> tuple[ModelFile, ModelInfo]:

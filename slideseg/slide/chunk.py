@@ -5,7 +5,9 @@ Decoding such a slide needs all of it at once, so one worker makes the copy, and
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,6 +23,7 @@ from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_slide
 from slideseg.slide.zarr import CHUNKED
 from slideseg.space.box import Box
+from slideseg.storage.place import locate
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.run_shards import run_shards
 
@@ -39,9 +42,10 @@ _BAND = 8 * _SIDE
 
 @contextmanager
 def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source]:
-    """Give a slide that can be read box by box: as it is, or from a temporary copy ``BESIDE.source.zarr`` of its level 0.
+    """Give a slide that can be read box by box: as it is, or from a temporary copy of its level 0.
 
-    The copy is made by a worker of ``executor``. It is removed when the block ends well, and kept for another try when not.
+    The copy lies beside the result, as ``BESIDE.source.zarr``, or among this machine's temporary files if that is in a bucket;
+    a worker of ``executor`` makes it. It is removed when the block ends well, and kept for another try when not.
 
     Raises:
         SlideError: if the slide can't be read, or something else than a copy of a slide is in the way.
@@ -68,7 +72,10 @@ def discard_copy(beside: str) -> None:
 
 
 def _place_of_copy(beside: str) -> str:
-    return f"{beside.rstrip('/')}.source.zarr"
+    """Return where the copy lies, always the same for one result, so that another try finds it."""
+    if locate(beside).bucket is None:
+        return f"{beside.rstrip('/')}.source.zarr"
+    return str(Path(tempfile.gettempdir(), f"slideseg-{hashlib.sha256(beside.encode()).hexdigest()[:16]}.source.zarr"))
 
 
 class CopyWorker:

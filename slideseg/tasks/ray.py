@@ -39,6 +39,8 @@ CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
 OBJECT_STORE_BYTES = 80 * 2**20
 """About the least Ray takes; nothing large is ever put there."""
+LONGEST_TEMP = 103 - len("/slideseg-12345678") - len("/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+"""Bytes of the name of a folder in which Ray's sockets have names that any system takes."""
 
 QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 """Settings that keep Ray's own messages off the terminal."""
@@ -320,7 +322,7 @@ def _token() -> str:
 @contextlib.contextmanager
 def _own_folder() -> Iterator[str]:
     """Make a private folder for Ray's files, with a token that only this user can read, and remove it afterwards."""
-    folder = tempfile.mkdtemp(prefix="slideseg-")
+    folder = tempfile.mkdtemp(prefix="slideseg-", dir=_short_parent())
     settings = {
         "RAY_AUTH_TOKEN_PATH": f"{folder}/token",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -338,3 +340,11 @@ def _own_folder() -> Iterator[str]:
         for name in fresh:
             os.environ.pop(name, None)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_parent() -> str:
+    """Return where temporary files go; ``/tmp`` where names of Ray's sockets would be too long for the system."""
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= LONGEST_TEMP or not os.access("/tmp", os.W_OK | os.X_OK):
+        return usual
+    return "/tmp"
