@@ -141,6 +141,16 @@ def objects(result: dict[str, Any]) -> str:
     )
 
 
+def pyramid(result: dict[str, Any]) -> str:
+    rows = [(name, seconds, result["ratio"][name]) for name, seconds in result["best"].items()]
+    return (
+        "## Who computes pyramids\n\n"
+        f"All levels over {result['shards']} shards of labels, {result['workers']} workers, the best of {result['rounds']}; a ratio\n"
+        "is to plain threads. [What follows](decisions/0013-dask-and-ray.md).\n\n"
+        + table(("", "seconds", "ratio"), rows)
+    )
+
+
 PUBLISHED = (
     ("U-Net, Ronneberger et al. 2015, hidden test planes", 0.0611, 0.0382, 0.000353, "", ""),
     ("a plain U-Net, alexklibisz/isbi-2012, hidden test planes", "", "", "", 0.964, 0.981),
@@ -171,6 +181,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "threads": threads,
     "train_step": train_step,
     "objects": objects,
+    "pyramid": pyramid,
     "isbi2012_small": membranes,
 }
 
