@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from slideseg.arrays.plan import ArrayPlan, level_shapes
-from slideseg.arrays.pyramid import mean_2x2, mode_2x2, write_pyramid
-from slideseg.arrays.shards import create_array, write_shard
+from slideseg.arrays.pyramid import halved, mean_2x2, mode_2x2, write_pyramid
+from slideseg.arrays.shards import create_array, read_shard, write_shard
 from slideseg.errors import ResultError
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.store import open_store
@@ -113,3 +113,30 @@ def test_a_missing_shard_below_is_an_error_not_background(tmp_path):
     (tmp_path / "x.zarr/l/0/c/0/1").unlink()
     with pytest.raises(ResultError, match="l/0/c/0/1 is missing"):
         write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)))
+
+
+class OnlyGraphs:
+    """An executor that computes Dask's graphs, and is not to run tasks of its own."""
+
+    def __init__(self):
+        self.graphs = 0
+
+    def run(self, *_, **__):
+        raise AssertionError("pyramids are Dask's")
+
+    def dask_scheduler(self):
+        self.graphs += 1
+        return "synchronous"
+
+
+def test_levels_are_graphs_of_dask_that_run_where_the_executor_says(tmp_path):
+    plan = ArrayPlan("0", "yx", (700, 600), 256)
+    store = open_store(str(tmp_path))
+    create_array(store, plan)
+    for shard in plan.grid:
+        write_shard(store, plan, shard.index, np.ones(shard.write_box.shape, np.uint8))
+    executor = OnlyGraphs()
+
+    assert write_pyramid(str(tmp_path), plan, "mode", 3, executor) == 4 + 1
+    assert executor.graphs == 2
+    assert (read_shard(store, halved(halved(plan)), 0) == 1).all()
