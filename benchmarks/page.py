@@ -145,8 +145,8 @@ def pyramid(result: dict[str, Any]) -> str:
     rows = [(name, seconds, result["ratio"][name]) for name, seconds in result["best"].items()]
     return (
         "## Who computes pyramids\n\n"
-        f"All levels over {result['shards']} shards of labels, {result['workers']} workers, the best of {result['rounds']}; a ratio\n"
-        "is to plain threads. [What follows](decisions/0013-dask-and-ray.md).\n\n"
+        f"All levels over {result['shards']} shards of labels, {result['workers']} workers, the best of {result['rounds']};\n"
+        "a ratio is to plain threads. [What follows](decisions/0013-dask-and-ray.md).\n\n"
         + table(("", "seconds", "ratio"), rows)
     )
 

@@ -122,7 +122,8 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
             raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
         paths = sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes)))
         executor = InProcessExecutor(workers)
-        reports = (*(_check_array(store, path, keys, executor) for path in paths), *_damaged_groups(store))
+        pixels = _pixels_of(attributes)
+        reports = (*(_check_array(store, path, keys, executor, pixels.get(path)) for path in paths), *_damaged_groups(store))
         objects = _check_objects(store, reports)
     except storage_errors() as error:
         raise ResultError(explain("the result can't be read", got=reason(error))) from error
@@ -236,10 +237,27 @@ def _compare(store: Store, plan: ArrayPlan, rules: ObjectRules, plane: int, wind
     return compare_window(class_map, BoxReader(store, plan).read(window, plane), rules, window, image)
 
 
-def _check_array(store: Store, path: str, keys: set[str], executor: Executor) -> ArrayReport:
+def _pixels_of(attributes: dict[str, Any]) -> dict[str, int]:
+    """Return how many pixels the largest arrays must have, by what the run says."""
+    said = attributes["slideseg"]
+    pixels = said.get("pixels") if isinstance(said, dict) else None
+    largest = (f"{SEGMENTATION}/0", f"{OBJECTS}/0", f"{PROBABILITIES}/0")
+    return dict.fromkeys(largest, pixels) if isinstance(pixels, int) else {}
+
+
+def _plan_of(store: Store, path: str, pixels: int | None) -> ArrayPlan | None:
+    """Return how an array is cut; None if its description is damaged, or tells another number of pixels."""
     try:
         plan = plan_of(store, path)
     except ResultError:
+        return None
+    rows, columns = plan.grid.shape_yx
+    return plan if pixels in (None, plan.grid.planes * rows * columns) else None
+
+
+def _check_array(store: Store, path: str, keys: set[str], executor: Executor, pixels: int | None) -> ArrayReport:
+    plan = _plan_of(store, path, pixels)
+    if plan is None:
         there = tuple(key for key in keys if key.startswith(f"{path}/c/"))
         return ArrayReport(path, len(there), len(there), (), (f"{path}/zarr.json",))
     missing = tuple(key for key in plan.shard_keys() if key not in keys)

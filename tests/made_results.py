@@ -59,7 +59,7 @@ def make_result(
     planes = class_map if plane_axis else class_map[None]
     layout = ResultLayout(ShardGrid(planes.shape[1:], len(planes), side), plane_axis, classes, 0, mpp, "a slide")
     facts = {"path": "a slide.tif", "shape": (*class_map.shape, 3), **(slide or {})}
-    record = replace(made_record(slide=made_slide(**facts), classes=classes, factor=factor), seconds=1.5)
+    record = replace(made_record(slide=made_slide(**facts), classes=classes, factor=factor, pixels=class_map.size), seconds=1.5)
     create_result(str(url), layout, record, overwrite=False)
     shards = ShardStore(str(url), layout)
     for shard in layout.grid:

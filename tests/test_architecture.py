@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 ROOMS = (
-    *("errors", "version", "options", "colors", "machine", "space", "tasks", "storage", "model", "slide", "arrays", "result"),
+    *("errors", "version", "options", "colors", "machine", "space", "tasks", "storage", "model", "arrays", "slide", "result"),
     *("instances.labelling", "instances", "prediction", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
     *("training.learning", "training.check", "training.preview", "training.ray", "training.run"),
@@ -219,7 +219,7 @@ def _visit(module: str, graph: dict[str, set[str]], done: set[str], path: list[s
         ("space.grid", "from slideseg.prediction.worker import compute", "higher room"),
         ("space.grid", "def f():\n    import slideseg.result.result", "higher room"),
         ("model.file", "from slideseg import predict", "higher room"),
-        ("slide.tiff.slide", "from slideseg import errors, arrays", "higher room"),
+        ("slide.tiff.slide", "from slideseg import errors, result", "higher room"),
         ("training.data.items", "if TYPE_CHECKING:\n    from slideseg.training.samples.batches import Batches", "higher room"),
         ("exports.run", "from slideseg.instances.run import objects", "another feature's"),
         ("prediction.worker", "import ray", "whose home"),

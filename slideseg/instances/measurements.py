@@ -16,9 +16,9 @@ from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.shards import read_shard
 from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.instances.labelling.rules import Place
-from slideseg.instances.workers import WORK
+from slideseg.instances.workers import WORK, read_work
 from slideseg.result.layout import TABLE
-from slideseg.storage.store import list_keys, open_store, read_key, run_errors, write_file, write_key
+from slideseg.storage.store import list_keys, open_store, run_errors, write_file, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,15 +171,9 @@ def _strips(store: Store, job: TableJob) -> Iterator[tuple[int, int, list[Measur
     columns = job.labels.grid.per_plane_yx[1]
     last = 0
     for start in range(0, len(job.labels.grid), columns):
-        strip = [_read(store, job, index) for index in range(start, start + columns)]
+        strip = [read_work(store, job.key(index), Measures.from_bytes) for index in range(start, start + columns)]
         done, last = last, max(last, *(int(measures.id.max(initial=0)) for measures in strip))
         yield done, last, strip
-
-
-def _read(store: Store, job: TableJob, index: int) -> Measures:
-    with run_errors(f"{job.key(index)} can't be read"):
-        data = read_key(store, job.key(index))
-    return Measures.from_bytes(data or b"")
 
 
 def _within(parts: list[Measures], after: int, last: int) -> list[Measures]:

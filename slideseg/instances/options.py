@@ -19,6 +19,9 @@ BORDER = "border"
 ROUNDING = 1e-9
 """What is a whole number of pixels but for rounding is that number."""
 
+MOST_MICRONS = 1e12
+"""Square microns of a square metre: no slide is larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectOptions:
@@ -110,8 +113,8 @@ def _check_numbers(options: ObjectOptions, mpp: float | None) -> None:
         raise ConfigError(explain("objects can't grow so far", got=options.grow, want=f"0 to {MOST_GROWTH} pixels"))
     microns = {name: getattr(options, name) or 0.0 for name in ("split", "min_area", "fill_holes")}
     for name, value in microns.items():
-        if not 0 <= value < math.inf:
-            raise ConfigError(explain(f"{name} can't be like that", got=value, want="0 or more"))
+        if not 0 <= value <= MOST_MICRONS:
+            raise ConfigError(explain(f"{name} can't be like that", got=value, want=f"0 to {MOST_MICRONS:g}"))
     if mpp is None and any(microns.values()):
         what = "lengths and areas in microns need a slide that names its microns per pixel"
         given = ", ".join(option_of(name) for name, value in microns.items() if value)

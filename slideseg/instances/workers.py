@@ -10,7 +10,8 @@ the labels already is done, so a pass that was stopped goes on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from zipfile import BadZipFile
 
 from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.plan import ArrayPlan
@@ -25,7 +26,7 @@ from slideseg.result.record import ObjectsRecord
 from slideseg.storage.store import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from slideseg.model.objects import ObjectRules
     from slideseg.storage.store import Store
@@ -34,6 +35,7 @@ WORK = f"{OBJECTS}/work"
 """Folder of what is needed only until the objects are complete."""
 RULES = f"{WORK}/rules.json"
 """Key of the rules that the work folder belongs to."""
+Work = TypeVar("Work")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class LabelsWorker:
             RunError: if the storage fails.
         """
         parts = local_parts(self._store, self._job, index)
-        assignment = Assignment.from_bytes(_read_work(self._store, self._job.assignment_key(index)))
+        assignment = read_work(self._store, self._job.assignment_key(index), Assignment.from_bytes)
         write_shard(self._store, self._labels, index, paint_labels(parts, assignment, self._labels.dtype))
         return parts.place.box.area
 
@@ -166,17 +168,28 @@ def _strips(store: Store, job: ObjectsJob) -> Iterator[Strip]:
     columns = job.class_map.grid.per_plane_yx[1]
     for start in range(0, len(job.class_map.grid), columns):
         yield [
-            (job.place(index), ShardParts.from_bytes(_read_work(store, job.parts_key(index))))
+            (job.place(index), read_work(store, job.parts_key(index), ShardParts.from_bytes))
             for index in range(start, start + columns)
         ]
 
 
-def _read_work(store: Store, key: str) -> bytes:
+def read_work(store: Store, key: str, from_bytes: Callable[[bytes], Work]) -> Work:
+    """Read a file of the work folder; a damaged one is removed, so that another try makes it anew.
+
+    Raises:
+        ResultError: if it is missing or damaged.
+        RunError: if the storage fails.
+    """
     with run_errors(f"{key} can't be read"):
         data = read_key(store, key)
     if data is None:
         raise ResultError(explain(f"{key} is missing", try_="the same command again"))
-    return data
+    try:
+        return from_bytes(data)
+    except (EOFError, KeyError, ValueError, BadZipFile) as error:
+        with run_errors(f"{key} can't be removed"):
+            delete_key(store, key)
+        raise ResultError(explain(f"{key} was damaged and is removed", got=error, try_="the same command again")) from error
 
 
 def clear_work(store: Store) -> None:

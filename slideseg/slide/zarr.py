@@ -11,8 +11,9 @@ import zarr
 import zarr.errors
 
 from slideseg.colors import OME_RGB
-from slideseg.errors import SlideError, explain
+from slideseg.errors import ResultError, SlideError, explain
 from slideseg.slide.microns import MICRONS, plausible_mpp
+from slideseg.slide.own_zarr import open_zarr, own_reader
 from slideseg.slide.reader import (
     DTYPES,
     READ_SIDE,
@@ -23,11 +24,12 @@ from slideseg.slide.reader import (
     reads_directly,
     same_picture,
 )
-from slideseg.storage.store import open_url, storage_errors, zarr_store
+from slideseg.storage.store import storage_errors, zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slideseg.arrays.boxes import BoxReader
     from slideseg.space.box import Box
 
 CHUNKED = "slideseg_chunked"
@@ -85,6 +87,7 @@ class ZarrSlide(Reader):
             node = zarr.open(_store(path), mode="r")
             picture = _array_picture(path, node) if isinstance(node, zarr.Array) else _group_picture(path, node)
             self._arrays, self._axes = picture.arrays, picture.axes
+            self._own = [own_reader(path, array) for array in picture.arrays]
             super().__init__(_facts(path, picture), types)
         except SlideError:
             raise
@@ -92,6 +95,9 @@ class ZarrSlide(Reader):
             raise SlideError(explain(f"{path}: missing, damaged or unsupported zarr", got=_short(fault))) from fault
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
+        own = self._own[level]
+        if own is not None:
+            return self._read_own(own, box, plane)
         array = self._arrays[level]
         where: dict[str, Any] = {self.axes[0]: plane, "y": box.slices[0], "x": box.slices[1], "c": slice(None)}
         index = tuple(where.get(axis, 0) for axis in self._axes)
@@ -102,6 +108,16 @@ class ZarrSlide(Reader):
         left = "".join(axis for axis in self._axes if axis in "yxc")
         pixels = pixels.transpose([left.index(axis) for axis in "yxc" if axis in left])
         return np.ascontiguousarray(pixels.reshape(*box.shape, -1), self.dtype)
+
+    def _read_own(self, reader: BoxReader, box: Box, plane: int) -> np.ndarray:
+        """Read what slideseg wrote, (y, x, c)."""
+        try:
+            pixels = reader.read(box, plane)
+        except ResultError as fault:
+            what, _, _ = str(fault).partition(" (")
+            try_ = "slideseg convert it anew; of a result, slideseg verify --repair"
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=what, try_=try_)) from fault
+        return np.ascontiguousarray(np.moveaxis(pixels.reshape(-1, *box.shape), 0, -1))
 
 
 def labels_in(path: str) -> list[str]:
@@ -129,7 +145,7 @@ def _short(fault: Exception) -> str:
 def _store(path: str) -> Any:
     if not is_url(path):
         return path
-    return zarr_store(open_url(path))
+    return zarr_store(open_zarr(path))
 
 
 def _facts(path: str, picture: _Picture) -> Facts:

@@ -111,7 +111,7 @@ def _open_bucket(bucket: str, prefix: str) -> ObjectStore:
 
 def open_url(url: str) -> Store:
     """Open what others keep under an address, to be read: ``s3://``, ``gs://``, ``az://``, ``http://``, ``https://``."""
-    plain: ClientConfig = {"allow_http": True} if url.startswith("http://") else {}
+    plain: ClientConfig | None = {"allow_http": True} if url.startswith("http://") else None  # {} would hide the environment's
     return Store(from_url(url, client_options=plain), read_only=True)
 
 

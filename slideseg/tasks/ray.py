@@ -286,7 +286,8 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
 
 def _connect(workers: int, address: str | None, folder: str | None) -> None:
     if address is None:
-        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder, **QUIET)
+        own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
+        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
         return
     check_address(address)
     try:

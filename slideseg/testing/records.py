@@ -34,6 +34,7 @@ def made_record(
     mpp: float | None = None,
     objects: ObjectRules | None = None,
     factor: float = 1.0,
+    pixels: int = 1,
 ) -> RunRecord:
     """Return what an unfinished run says of itself; ``mpp`` and ``objects`` are the model's."""
     source = slide or made_slide()
@@ -44,7 +45,7 @@ def made_record(
         model=ModelRecord("made", "", mpp, classes or made_classes("background", "object"), objects or ObjectRules()),
         settings=SettingsRecord(1, None, source.level, None, "none", 512, 1, "cpu", "fp32", None, False, "none"),
         tiling=TilingRecord(16, 96, 512, exact=True),
-        pixels=1,
+        pixels=pixels,
         skipped_pixels=0,
         run=RunIdentity(
             source.fingerprint, source.level, factor, "", "fp32", "cpu", None, 1024, None, probabilities=False, image="none"

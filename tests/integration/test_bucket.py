@@ -31,7 +31,7 @@ def server():
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
 def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, rgb_model, server, tmp_path, workers):
     (tmp_path / "tmp").mkdir()
-    env = {**server.environment, "TMPDIR": str(tmp_path / "tmp")}
+    env = {**server.environment, "TMPDIR": str(tmp_path / "tmp"), "RAY_ADDRESS": "nonsense:1"}
     words = ["predict", picture, "-m", rgb_model[0], "-w", workers, "--objects", "--json"]
 
     here = run_slideseg(*words, "-o", tmp_path / "x.zarr", env=env)
@@ -70,3 +70,14 @@ def test_the_same_damage_is_found(picture, rgb_model, server):
     assert done.status == 1
     assert "labels/segmentation/0/c/0/0" in done.out
     assert np.frombuffer(server.buckets["lab"][key], np.uint8).max() == 0
+
+
+def test_a_slide_in_a_bucket_is_read(picture, rgb_model, server, tmp_path):
+    env, url = server.environment, "s3://lab/slides/x.zarr"
+    assert run_slideseg("convert", picture, url, env=env).status == 0
+    there = run_slideseg("predict", url, "-m", rgb_model[0], "-o", tmp_path / "x.zarr", "-w", 1, env=env)
+    assert there.status == 0, there.err
+    del server.buckets["lab"]["slides/x.zarr/0/c/0/0/0"]
+    damaged = run_slideseg("predict", url, "-m", rgb_model[0], "-o", tmp_path / "y.zarr", "-w", 1, env=env)
+    assert damaged.status == 1
+    assert "shard 0/c/0/0/0 is missing" in damaged.err

@@ -22,7 +22,7 @@ from slideseg.verification import discard_damage, verify
 
 CLASSES = made_classes("background", "nucleus")
 LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, 0.5, "a slide")
-RECORD = made_record(classes=CLASSES)
+RECORD = made_record(classes=CLASSES, pixels=600 * 900)
 LABELS = np.random.default_rng(0).integers(0, 2, (600, 900)).astype(np.uint8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import slideseg
 from slideseg import verification
 from slideseg.cli.info import facts_of
 from slideseg.errors import ConfigError, ResultError
+from slideseg.instances import run as instances
+from slideseg.instances import workers
 from slideseg.result.commit import commit
 from slideseg.result.layout import ResultLayout
 from slideseg.space.grid import ShardGrid
@@ -34,7 +37,7 @@ def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
     assert report.bad_keys == ("labels/objects/0/c/1/1",)
     discard_damage(url, report)
     layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, 0.5, "a slide")
-    commit(url, layout, made_record(classes=CLASSES))
+    commit(url, layout, made_record(classes=CLASSES, pixels=700 * 600))
     assert names_in(url) == ["segmentation"]
     assert slideseg.objects(url).computed == 1
     assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
@@ -156,7 +159,11 @@ def test_a_damaged_description_of_objects_is_found_and_written_again(tmp_path, k
     assert report.bad_keys == (key,)
     discard_damage(url, report)
     if key == "labels/zarr.json":
-        commit(url, ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, 0.5, "a slide"), made_record(classes=CLASSES))
+        commit(
+            url,
+            ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, 0.5, "a slide"),
+            made_record(classes=CLASSES, pixels=300 * 280),
+        )
     slideseg.objects(url)
     assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
 
@@ -180,3 +187,32 @@ def test_rules_of_a_newer_version_are_one_line_when_objects_are_verified(tmp_pat
     path.write_text(json.dumps(described))
     with pytest.raises(ResultError, match=r"objects' description can't be used \(got rules\.shape"):
         verify(url)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 a torn file"])
+@pytest.mark.parametrize("what", ["parts", "measures/0"])
+def test_a_torn_file_of_the_work_is_made_anew_by_another_try(tmp_path, monkeypatch, what, content):
+    url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
+    slideseg.objects(other)
+    with monkeypatch.context() as patch:
+        patch.setattr(instances, "write_table" if what != "parts" else "number_objects", raises_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            slideseg.objects(url)
+    Path(url, workers.WORK, what, "3").write_bytes(content)
+    with pytest.raises(ResultError, match=r"work/.*/3 was damaged and is removed .*try the same command again"):
+        slideseg.objects(url)
+    slideseg.objects(url)
+    assert files(url) == files(other)
+
+
+def raises_interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("path", ["labels/segmentation/0", "labels/objects/0"])
+def test_an_array_whose_description_tells_another_size_is_damaged(tmp_path, path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    described = Path(url, path, "zarr.json")
+    described.write_text(re.sub(r'"shape":\s*\[\s*300,\s*280\s*\]', '"shape": [300, 279]', described.read_text()))
+    assert verify(url).bad_keys == (f"{path}/zarr.json",)

@@ -6,11 +6,17 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
+import slideseg
+from slideseg.arrays.shards import plan_of
 from slideseg.errors import SlideError
-from slideseg.slide.open import open_slide
+from slideseg.slide.open import open_labels, open_slide
 from slideseg.space.box import Box
+from slideseg.storage.store import open_store
+from tests.damage import delete_chunk
+from tests.made_results import make_result
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (3, 48, 64), dtype=np.uint8)
 
@@ -187,3 +193,52 @@ def test_a_zarr_behind_an_address(tmp_path, server):
         np.testing.assert_array_equal(slide.read((5, 6, 40, 50)), PIXELS[:, 5:40, 6:50].transpose(1, 2, 0))
     with pytest.raises(SlideError, match="missing"):
         open_slide(f"{server}/nothing.zarr")
+
+
+@pytest.fixture
+def converted(tmp_path):
+    """A slide that slideseg converted, of two shards a side, and its pixels."""
+    pixels = np.random.default_rng(0).integers(1, 255, (2100, 1500, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "x.tif", pixels, tile=(256, 256), photometric="rgb")
+    slideseg.convert(tmp_path / "x.tif", tmp_path / "x.zarr")
+    return tmp_path / "x.zarr", pixels
+
+
+@pytest.mark.parametrize("inside", ["", "0"])
+def test_what_slideseg_wrote_is_read_as_it_was(converted, inside):
+    path, pixels = converted
+    with open_slide(path / inside) as slide:
+        np.testing.assert_array_equal(slide.read(Box(1000, 1000, 2100, 1500)), pixels[1000:, 1000:])
+        for level in range(1, len(slide.levels)):
+            assert slide.read(Box(0, 0, 2, 3), level).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("inside", ["", "0"])
+@pytest.mark.parametrize("damage", ["shard", "chunk"])
+def test_a_chunk_that_is_missing_from_what_slideseg_wrote_is_no_background(converted, inside, damage):
+    path, _ = converted
+    shard = next(path.glob("0/c/0/0/0"))
+    if damage == "shard":
+        shard.unlink()
+    else:
+        delete_chunk(shard, plan_of(open_store(path), "0").side, 1, 1, channels=3)
+    with open_slide(path / inside) as slide:
+        assert slide.read(Box(2090, 0, 2100, 10)).min() > 0, "elsewhere it can be read"
+        with pytest.raises(SlideError, match=r"0/c/0/0/0 is (missing|damaged)"):
+            slide.read(Box(200, 200, 300, 300))
+
+
+def test_labels_of_a_result_that_miss_a_shard_are_no_background(tmp_path):
+    make_result(tmp_path / "x.zarr", np.ones((600, 600), np.uint8))
+    (tmp_path / "x.zarr/labels/segmentation/0/c/1/1").unlink()
+    with open_labels(tmp_path / "x.zarr/labels/segmentation") as labels:
+        assert labels.read(Box(0, 0, 9, 9)).min() == 1
+        with pytest.raises(SlideError, match=r"0/c/1/1 is missing"):
+            labels.read(Box(250, 250, 260, 260))
+
+
+def test_chunks_that_others_leave_out_are_their_fill_value(tmp_path):
+    array = zarr.create_array(tmp_path / "x.zarr", shape=(600, 600), chunks=(256, 256), shards=(512, 512), dtype="uint8")
+    array[:100, :100] = 7
+    with open_slide(tmp_path / "x.zarr") as slide:
+        assert slide.read(Box(0, 0, 600, 600)).sum() == 7 * 100 * 100
