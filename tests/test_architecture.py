@@ -295,3 +295,5 @@ def test_the_page_tells_the_homes_of_dependencies() -> None:
         told = {home.removesuffix(".py").replace("/", ".") for home in re.split(r"[ ,]+", homes)}
         kept = {home for name in re.split(", ", names) for home in HOMES[name.lower() if name != "tensorboardX" else name]}
         assert {home.split(".")[0] for home in told} == {home.split(".")[0] for home in kept}, names
+    listed = {name.lower() for names, _, _ in tables()[2] for name in re.split(", ", names)}
+    assert listed == {name.lower() for name in HOMES}
