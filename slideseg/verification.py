@@ -11,7 +11,7 @@ from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.shards import array_attributes, plan_of, read_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.check import compare_window
-from slideseg.instances.labelling.rules import halo_of
+from slideseg.instances.labelling.reach import halo_of
 from slideseg.result.commit import unname_objects, withdraw_objects
 from slideseg.result.create import read_attributes, write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.shards import read_shard
 from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
-from slideseg.instances.labelling.rules import Place
+from slideseg.instances.labelling.reach import Place
 from slideseg.instances.workers import WORK, read_work
 from slideseg.result.layout import TABLE
 from slideseg.storage.store import list_keys, open_store, run_errors, write_file, write_key

@@ -20,7 +20,7 @@ from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.join import Assignment, Joined, Strip, join_strips
 from slideseg.instances.labelling.paint import id_type, paint_labels
 from slideseg.instances.labelling.parts import LocalParts, ShardParts, find_parts
-from slideseg.instances.labelling.rules import Place, halo_of
+from slideseg.instances.labelling.reach import Place, halo_of
 from slideseg.result.layout import OBJECTS
 from slideseg.result.record import ObjectsRecord
 from slideseg.storage.store import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key

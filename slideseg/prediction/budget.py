@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from slideseg.errors import ConfigError, explain
 from slideseg.machine import available_memory, parse_size
 from slideseg.model.memory import peak_values, weight_count
+from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _budget(options: PredictOptions, workers: int) -> int:
 
 def disk_needed(slide: Slide, grid: ShardGrid, info: ModelInfo, options: PredictOptions) -> int:
     """Return the bytes that the result, and a chunked copy of the slide where one is made, take on disk at most."""
-    pixels = grid.planes * grid.shape_yx[0] * grid.shape_yx[1]
+    rows, columns = grid.shape_yx
+    pixels = grid.planes * rows * columns
     bytes_a_pixel = LABEL_BYTES_PER_PIXEL
     if options.objects:
         bytes_a_pixel += OBJECT_BYTES_PER_PIXEL
@@ -115,7 +117,8 @@ def disk_needed(slide: Slide, grid: ShardGrid, info: ModelInfo, options: Predict
         bytes_a_pixel += 4 / 3 * channels_of(slide)
     if not slide.direct:
         bytes_a_pixel += channels_of(slide) * slide.dtype.itemsize
-    return int(pixels * bytes_a_pixel) + MIB
+    overview = min(rows, LONG_SIDE) * min(columns, LONG_SIDE) * grid.planes if options.image == "overview" else 0
+    return int(pixels * bytes_a_pixel + overview * 4 / 3 * channels_of(slide)) + MIB
 
 
 def check_disk(output: str, needed: int) -> None:

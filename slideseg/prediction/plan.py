@@ -193,7 +193,7 @@ class PredictPlan:
 
     def __str__(self) -> str:
         """Return the plan as ``--dry-run`` prints it."""
-        return "\n".join(f"{name.replace('_', ' '):18}{_in_words(name, value)}" for name, value in self.describe().items())
+        return "\n".join(f"{name.replace('_', ' '):20}{_in_words(name, value)}" for name, value in self.describe().items())
 
 
 def _in_words(name: str, value: Any) -> str:

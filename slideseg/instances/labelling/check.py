@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import halo_of
+from slideseg.instances.labelling.reach import halo_of
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:

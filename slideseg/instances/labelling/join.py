@@ -14,7 +14,7 @@ import numpy as np
 
 from slideseg.instances.labelling.growth import NONE
 from slideseg.instances.labelling.parts import OPEN
-from slideseg.instances.labelling.rules import DUAL
+from slideseg.instances.labelling.reach import DUAL
 from slideseg.instances.labelling.runs import Ints, components
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from slideseg.instances.labelling.parts import Line, ShardParts
-    from slideseg.instances.labelling.rules import Place
+    from slideseg.instances.labelling.reach import Place
     from slideseg.model.objects import ObjectRules
 
 Strip = list[tuple["Place", "ShardParts"]]

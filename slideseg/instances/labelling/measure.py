@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slideseg.instances.labelling.rules import Place
+    from slideseg.instances.labelling.reach import Place
 
 HALO = 2
 """Pixels around a shard that decide the perimeters in it."""

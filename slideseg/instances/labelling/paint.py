@@ -8,7 +8,7 @@ import numpy as np
 
 from slideseg.instances.labelling.join import join_strips
 from slideseg.instances.labelling.parts import OPEN, find_parts
-from slideseg.instances.labelling.rules import Place, halo_of
+from slideseg.instances.labelling.reach import Place, halo_of
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 

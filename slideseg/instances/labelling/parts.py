@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.instances.labelling.growth import NONE, seed_objects
-from slideseg.instances.labelling.rules import DUAL, Place
+from slideseg.instances.labelling.reach import DUAL, Place
 from slideseg.instances.labelling.runs import Ints, Runs, join_runs, pairs_below, runs_of
 
 if TYPE_CHECKING:

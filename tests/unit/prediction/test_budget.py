@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 
+import slideseg
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction.budget import check_disk, fit_tile
@@ -46,3 +48,17 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
         check_disk(str(tmp_path / "x.zarr"), 2**60)
     (tmp_path / "there.zarr").mkdir()
     check_disk(str(tmp_path / "there.zarr"), 2**60)
+
+
+def test_the_room_that_a_result_needs_holds_its_image(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (1200, 1000, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "x.tif", image, tile=(256, 256), photometric="rgb")
+    random_model(tmp_path / "m.safetensors", UNetConfig(3, 3, 4, 2))
+    needed = {}
+    for kept in ("none", "overview", "full"):
+        options = {"model": tmp_path / "m.safetensors", "image": kept, "workers": 1}
+        needed[kept] = slideseg.plan(tmp_path / "x.tif", tmp_path / f"{kept}.zarr", **options).disk
+        slideseg.predict(tmp_path / "x.tif", tmp_path / f"{kept}.zarr", **options)
+        files = (path.stat().st_size for path in (tmp_path / f"{kept}.zarr").rglob("*") if path.is_file())
+        assert sum(files) <= needed[kept], kept
+    assert needed["none"] < needed["overview"] == needed["full"], "a small slide is its own overview"

@@ -10,7 +10,7 @@ from skimage.measure import regionprops
 
 from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import Place
+from slideseg.instances.labelling.reach import Place
 from slideseg.model.objects import ObjectRules
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid

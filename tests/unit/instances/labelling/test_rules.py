@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slideseg.instances.labelling.paint import label_image
-from slideseg.instances.labelling.rules import halo_of
+from slideseg.instances.labelling.reach import halo_of
 from slideseg.instances.labelling.split import find_peaks
 from slideseg.model.objects import ObjectRules
 from tests.properties.test_objects_equal_whole import blobs, peaks_of
