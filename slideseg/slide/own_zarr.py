@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.errors import ResultError
+from slideseg.storage.place import locate
 from slideseg.storage.store import open_store, open_url, storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import zarr
 
     from slideseg.storage.store import Store
@@ -23,19 +26,18 @@ def open_zarr(path: str) -> Store:
     return open_url(path) if "://" in path else open_store(path, read_only=True)
 
 
-def own_reader(path: str, array: zarr.Array[Any]) -> BoxReader | None:
-    """Return what reads an array of the zarr at ``path``; None if slideseg did not write it."""
-    if array.metadata.zarr_format != 3 or array.shards is None:
-        return None
-    root, inside = path.rstrip("/"), array.path
-    for _ in range(DEEPEST + 1):
-        if inside and _is_own(open_zarr(root)):
-            return _reader(open_zarr(root), inside)
-        root, _, name = root.rpartition("/")
-        inside = f"{name}/{inside}".rstrip("/")
-        if not root or root.endswith(":/"):
-            return None
-    return None
+def own_readers(path: str, arrays: Sequence[zarr.Array[Any]]) -> list[BoxReader | None]:
+    """Return what reads each of some arrays of the zarr at ``path``; None for those that slideseg did not write."""
+    root, above = (path if "://" in path else locate(path).path).rstrip("/"), ""
+    if arrays[0].metadata.zarr_format == 3 and arrays[0].shards is not None:
+        for _ in range(DEEPEST + 1):
+            if (above or arrays[0].path) and _is_own(store := open_zarr(root)):  # an array that was opened itself is no root
+                return [_reader(store, f"{above}{array.path}".strip("/")) for array in arrays]
+            root, _, name = root.rpartition("/")
+            above = f"{name}/{above}"
+            if not root or root.endswith(":/"):
+                break
+    return [None] * len(arrays)
 
 
 def _is_own(store: Store) -> bool:

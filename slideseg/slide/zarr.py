@@ -13,7 +13,7 @@ import zarr.errors
 from slideseg.colors import OME_RGB
 from slideseg.errors import ResultError, SlideError, explain
 from slideseg.slide.microns import MICRONS, plausible_mpp
-from slideseg.slide.own_zarr import open_zarr, own_reader
+from slideseg.slide.own_zarr import open_zarr, own_readers
 from slideseg.slide.reader import (
     DTYPES,
     READ_SIDE,
@@ -87,7 +87,7 @@ class ZarrSlide(Reader):
             node = zarr.open(_store(path), mode="r")
             picture = _array_picture(path, node) if isinstance(node, zarr.Array) else _group_picture(path, node)
             self._arrays, self._axes = picture.arrays, picture.axes
-            self._own = [own_reader(path, array) for array in picture.arrays]
+            self._own = own_readers(path, picture.arrays)
             super().__init__(_facts(path, picture), types)
         except SlideError:
             raise

@@ -228,10 +228,12 @@ def test_a_chunk_that_is_missing_from_what_slideseg_wrote_is_no_background(conve
             slide.read(Box(200, 200, 300, 300))
 
 
-def test_labels_of_a_result_that_miss_a_shard_are_no_background(tmp_path):
+@pytest.mark.parametrize("path", ["x.zarr/labels/segmentation", "x.zarr/labels/segmentation/0", "../segmentation", "0"])
+def test_labels_of_a_result_that_miss_a_shard_are_no_background(tmp_path, monkeypatch, path):
     make_result(tmp_path / "x.zarr", np.ones((600, 600), np.uint8))
     (tmp_path / "x.zarr/labels/segmentation/0/c/1/1").unlink()
-    with open_labels(tmp_path / "x.zarr/labels/segmentation") as labels:
+    monkeypatch.chdir(tmp_path if path.startswith("x") else tmp_path / "x.zarr/labels/segmentation")
+    with open_labels(path) as labels:
         assert labels.read(Box(0, 0, 9, 9)).min() == 1
         with pytest.raises(SlideError, match=r"0/c/1/1 is missing"):
             labels.read(Box(250, 250, 260, 260))
