@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import debug_option, json_option, selection_of, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
+
+if TYPE_CHECKING:
+    from slideseg.slide.facts import Level
+    from slideseg.slide.selection import Selection
 
 
 @click.command()
 @click.argument("path")
+@selection_options
 @json_option
 @debug_option
-def info(path: str, as_json: bool) -> int:
+def info(path: str, as_json: bool, **selected: Any) -> int:
     """Print what is known of a slide, a result or a model."""
-    facts = facts_of(path)
+    facts = facts_of(path, selection_of(**selected))
     damage = facts.get("error")
     if as_json:
         click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))
@@ -32,7 +39,7 @@ def info(path: str, as_json: bool) -> int:
     return 1 if damage else 0
 
 
-def facts_of(path: str) -> dict[str, Any]:
+def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     """Return the facts of a model (by name or file), a result store or a slide, whichever ``path`` is.
 
     Those of a result whose objects are damaged have an ``error``, and no ``objects``.
@@ -41,6 +48,7 @@ def facts_of(path: str) -> dict[str, Any]:
         SlidesegError: if it is none of them.
     """
     from slideseg.model.bundled import bundled_models, find_model
+    from slideseg.slide.selection import Selection
 
     if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
         from slideseg.model.info import read_info
@@ -55,7 +63,7 @@ def facts_of(path: str) -> dict[str, Any]:
         return {"kind": "result", **read_attributes(open_store(path, read_only=True))["slideseg"], **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
         raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
-    return {"kind": "slide", **_slide_facts(path)}
+    return {"kind": "slide", **_slide_facts(path, selection or Selection())}
 
 
 def _object_facts(path: str) -> dict[str, Any]:
@@ -77,20 +85,34 @@ def _object_facts(path: str) -> dict[str, Any]:
     return {} if record is None else {"objects": counts, "across_seams": record.across_seams}
 
 
-def _slide_facts(path: str) -> dict[str, Any]:
-    from slideseg.slide.open import open_slide
+def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:
+    from slideseg.slide.open import open_file
 
-    slide = open_slide(path)
-    try:
+    with closing(open_file(path, selection)) as slide:
         return {
             "path": slide.path,
             "axes": slide.axes,
             "shape": list(slide.shape),
             "dtype": str(slide.dtype),
             "mpp": slide.mpp,
+            "mpp_yx": None if slide.mpp_yx is None else list(slide.mpp_yx),
+            "mpp_source": slide.pixel.source,
+            "z_step": slide.pixel.z,
             "rgb": slide.is_rgb,
-            "levels": [{"shape": list(level.shape), "downsample": round(level.downsample, 4)} for level in slide.levels],
+            "channels": [asdict(channel) for channel in slide.channels],
+            "levels": [_level_facts(level) for level in slide.levels],
+            "bounds": None if slide.bounds is None else asdict(slide.bounds),
+            "origin": list(slide.origin),
+            "background": None if slide.background is None else list(slide.background),
+            "images": [asdict(image) for image in slide.images],
+            "notes": list(slide.notes),
             "read": "in place" if slide.direct else "after chunking",
         }
-    finally:
-        slide.close()
+
+
+def _level_facts(level: Level) -> dict[str, Any]:
+    return {
+        "shape": list(level.shape),
+        "downsample": round(level.downsample, 4),
+        "scale": [round(side, 4) for side in level.scale],
+    }

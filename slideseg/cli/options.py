@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,8 @@ from slideseg.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from slideseg.slide.selection import Selection
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable report on stdout.")
 
@@ -41,6 +44,49 @@ class IntOrAuto(click.ParamType[int | str]):
         if number < 1:
             self.fail(f"{value!r} is neither 'auto' nor a whole number from 1", param, ctx)
         return number
+
+
+class Sides(click.ParamType[tuple[float, float]]):
+    """Microns of a pixel: ``X``, or ``X,Y`` where they differ; given as (y, x)."""
+
+    name = "X[,Y]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Return the sides along y and x."""
+        if isinstance(value, tuple):
+            return value[0], value[1]  # what was converted before comes once more
+        try:
+            sides = [float(side) for side in str(value).split(",")]
+        except ValueError:
+            sides = []
+        if len(sides) not in (1, 2) or not all(0 < side < math.inf for side in sides):
+            self.fail(f"{value!r} is no size of a pixel in microns, such as 0.25, or 0.25,0.5 (x,y)", param, ctx)
+        return sides[-1], sides[0]
+
+
+def selection_options(command: Any) -> Any:
+    """Add the options that say what of a slide's file is meant."""
+    options = (
+        click.option("--mpp-of-slide", type=Sides(), help="Microns of the slide's pixels, whatever its file says."),
+        click.option("--series", type=click.IntRange(min=0), metavar="N", help="Which image of the file. [the slide]"),
+        click.option("--channel", multiple=True, metavar="NAME", help="A channel by name or number; once for each. [all]"),
+        click.option("--z", type=click.IntRange(min=0), metavar="N", help="Plane along z, from 0. [all]"),
+        click.option("--t", type=click.IntRange(min=0), metavar="N", help="Time point, from 0. [all]"),
+        click.option(
+            "--on-bad-tile", type=click.Choice(["fail", "background"]), default="fail", show_default=True,
+            help="Whether a damaged tile fails the slide, or counts as a place without tissue.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def selection_of(mpp_of_slide: tuple[float, float] | None, channel: tuple[str, ...], **others: Any) -> Selection:
+    """Return what the options of `selection_options` say."""
+    from slideseg.slide.selection import Selection
+
+    return Selection(channels=channel, mpp=mpp_of_slide, **others)
 
 
 def read_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> None:

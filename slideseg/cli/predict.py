@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import DEBUG, SIZES, IntOrAuto, config_option, debug_option, json_option, object_options
+from slideseg.cli.options import (
+    DEBUG,
+    SIZES,
+    IntOrAuto,
+    config_option,
+    debug_option,
+    json_option,
+    object_options,
+    selection_options,
+)
 
 if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
 @click.option("--level", type=int, help="Pyramid level to work at.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns per pixel to work at.")
+@selection_options
 @click.option("--tissue", metavar="auto|none|PATH", help="Parts to segment: found tissue, all, or a mask. [auto: large RGB]")
 @click.option("--tile", type=IntOrAuto(), default="auto", show_default=True, help="Pixels a side of the network's input.")
 @click.option("--batch", type=IntOrAuto(), default="auto", show_default=True, help="Tiles a forward pass.")

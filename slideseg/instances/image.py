@@ -121,7 +121,7 @@ def _in_result(store: Store, layout: ResultLayout) -> Image | None:
 
 def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Image | str:
     where = path or record.slide.path
-    source = Source(where, record.run.level, record.run.factor)
+    source = Source(where, record.run.level, record.run.factors, record.run.selection)
     try:
         if path is None and fingerprint(where) != record.slide.fingerprint:
             return f"{where} is not the slide any more that the result was made from"

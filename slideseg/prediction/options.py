@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slideseg.instances.options import ObjectOptions
+from slideseg.slide.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,18 @@ class PredictOptions(ObjectOptions):
     """Pyramid level to work at."""
     mpp: float | None = None
     """Microns per pixel to work at; None for the model's."""
+    mpp_of_slide: tuple[float, float] | None = None
+    """Microns of a pixel of the slide along y and x, whatever its file says; None to believe it."""
+    series: int | None = None
+    """Which image of the file; None for the slide's main one."""
+    channel: tuple[str, ...] = ()
+    """Names or numbers (from 0) of the channels that the model gets; none for all."""
+    z: int | None = None
+    """Plane along z; None for all."""
+    t: int | None = None
+    """Time point; None for all."""
+    on_bad_tile: Literal["fail", "background"] = "fail"
+    """Whether a damaged tile fails the slide, or counts as a place without tissue."""
     tissue: str = ""
     """``auto``, ``none`` or a mask's path; empty: auto for large RGB slides, else none."""
     tile: int | Literal["auto"] = "auto"
@@ -42,3 +55,8 @@ class PredictOptions(ObjectOptions):
     """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
     overwrite: bool = False
     """Replace a result that is there; else the same run is resumed, and another one refused."""
+
+    @property
+    def selection(self) -> Selection:
+        """What of a slide's file is segmented."""
+        return Selection(self.series, self.channel, self.z, self.t, self.mpp_of_slide, self.on_bad_tile)

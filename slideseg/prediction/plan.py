@@ -19,9 +19,10 @@ from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import is_readable
+from slideseg.slide.facts import PixelSize
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_slide
-from slideseg.slide.resampled import Source, choose_level
+from slideseg.slide.open import open_selected, open_slide
+from slideseg.slide.resampled import AS_IT_IS, Source, choose_level, resampled_shape
 from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, locate
@@ -111,7 +112,8 @@ class PredictPlan:
         return RunIdentity(
             slide=self.slide.fingerprint,
             level=self.job.source.level,
-            factor=self.job.source.factor,
+            factors=self.job.source.factors,
+            selection=self.job.source.selection,
             model=self.job.model.sha256,
             precision=tiling.precision,
             device=tiling.device,
@@ -218,7 +220,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     """
     model, info = _model(options)
     device = choose_device(options)
-    with closing(open_slide(absolute(input_path))) as slide:
+    with closing(open_selected(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
         source, mpp = _choose_source(slide, info, options)
         shape_yx = _working_shape(slide, source)
@@ -232,7 +234,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             output=output,
             job=Job(source, model, absolute(output), grid, tiling, tissue, threads_of(options, workers)),
             model=info,
-            slide=SlideRecord(slide.path, fingerprint(slide.path), slide.shape, slide.mpp, source.level),
+            slide=SlideRecord(slide.path, fingerprint(slide.path), slide.shape, slide.mpp_yx, slide.pixel.source, source.level),
             axes=slide.axes,
             mpp=mpp,
             tissue=tissue_name,
@@ -299,23 +301,21 @@ def _choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tu
     """Return what is read, and the microns per working pixel."""
     if options.level is not None and options.mpp is not None:
         raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
-    level, factor = 0, 1.0
+    level, factors = 0, AS_IT_IS
     wanted = options.mpp if options.mpp is not None else info.input.mpp
     if options.level is not None:
         level = options.level
         if not 0 <= level < len(slide.levels):
             raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
     elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
-        level, factor = choose_level(slide, wanted)
-    mpp = None if slide.mpp is None else slide.mpp * slide.levels[level].downsample * factor
-    return Source(str(slide.path), level, factor), mpp
+        level, factors = choose_level(slide, wanted)
+    scale = slide.levels[level].scale
+    mpp = PixelSize(slide.pixel.times((scale[0] * factors[0], scale[1] * factors[1]))).mean
+    return Source(str(slide.path), level, factors, options.selection), mpp
 
 
 def _working_shape(slide: Slide, source: Source) -> tuple[int, int]:
-    rows, columns = slide.levels[source.level].shape
-    if source.factor == 1.0:
-        return rows, columns
-    return max(1, round(rows / source.factor)), max(1, round(columns / source.factor))
+    return resampled_shape(slide.levels[source.level].shape, source.factors)
 
 
 def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions) -> tuple[str, TissueMap | None]:

@@ -16,6 +16,8 @@ from slideseg.errors import ResultError, explain
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
 from slideseg.result.layout import OBJECTS
+from slideseg.slide.facts import PixelSize
+from slideseg.slide.selection import Selection
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.storage.store import Store
 
-FORMAT = "slideseg-result/2"
+FORMAT = "slideseg-result/3"
 """Version of these records and of the arrays' form."""
 Record = TypeVar("Record")
 
@@ -38,10 +40,17 @@ class SlideRecord:
     """What tells whether it is still the same file."""
     shape: tuple[int, ...]
     """Size along its axes."""
-    mpp: float | None
-    """Microns per pixel of its level 0; None if it does not say."""
+    mpp_yx: tuple[float, float] | None
+    """Microns per pixel of its level 0, along y and x; None if nobody says."""
+    mpp_source: str
+    """Who says so, or why it is not known."""
     level: int
     """Pyramid level that was read."""
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per pixel of its level 0 as one number: the side of a square pixel of the same area."""
+        return PixelSize(self.mpp_yx).mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +115,10 @@ class RunIdentity:
     """Fingerprint of the slide."""
     level: int
     """Pyramid level that is read."""
-    factor: float
-    """Pixels of that level a working pixel."""
+    factors: tuple[float, float]
+    """Pixels of that level a working pixel, along y and x."""
+    selection: Selection
+    """What of the slide's file is read."""
     model: str
     """Hash of the model's file."""
     precision: str
@@ -183,7 +194,7 @@ class RunRecord:
         if layout.mpp is not None and self.slide.mpp:
             return layout.mpp / self.slide.mpp
         if not self.slide.level:
-            return self.run.factor
+            return self.run.factors[0]
         rows, columns = layout.grid.shape_yx
         height, width = self.slide.shape[-3:-1]
         return (height / rows + width / columns) / 2

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.raw import RawImage
-from slideseg.slide.reader import DTYPES, MAX_WHOLE, Facts, Reader, make_levels
+from slideseg.slide.reader import DTYPES, MAX_WHOLE, Reader
 
 if TYPE_CHECKING:
     from slideseg.space.box import Box
@@ -29,8 +30,8 @@ _MODES = {"L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "R
 class ArraySlide(Reader):
     """A numpy image in memory: (y, x), (y, x, c) or (z, y, x, c), c at most 4 unless four axes are given."""
 
-    def __init__(self, array: np.ndarray, mpp: float | None = None, path: str = "<memory>") -> None:
-        """Wrap ``array``; it is not copied.
+    def __init__(self, array: np.ndarray, mpp: float | tuple[float, float] | None = None, path: str = "<memory>") -> None:
+        """Wrap ``array``; it is not copied. ``mpp`` is (y, x) where they differ.
 
         Raises:
             SlideError: if it has an unsupported shape or type.
@@ -45,7 +46,7 @@ class ArraySlide(Reader):
                 shape=shape,
                 dtype=native,
                 levels=make_levels([(shape[-3], shape[-2])]),
-                mpp=mpp,
+                pixel=PixelSize() if mpp is None else PixelSize(mpp if isinstance(mpp, tuple) else (mpp, mpp), "the caller"),
                 is_rgb=shape[-1] == 3 and native == np.uint8,
                 direct=True,
             )
@@ -81,7 +82,7 @@ class NpySlide(Reader):
             shape=shape,
             dtype=native,
             levels=make_levels([(shape[-3], shape[-2])]),
-            mpp=None,
+            pixel=PixelSize(source="an npy file says none"),
             is_rgb=shape[-1] == 3 and native == np.uint8,
             direct=True,
         )
@@ -133,7 +134,7 @@ class PictureSlide(Reader):
                 shape=(*shape, channels),
                 dtype=dtype,
                 levels=make_levels([shape]),
-                mpp=None,
+                pixel=PixelSize(source="an npy file says none"),
                 is_rgb=channels == 3,
                 direct=False,
             )

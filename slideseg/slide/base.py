@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from slideseg.slide.facts import planes_in
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from slideseg.slide.facts import Channel, Image, Level, PixelSize
     from slideseg.space.box import Box
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One resolution of a slide's pyramid."""
-
-    shape: tuple[int, int]
-    """Rows and columns."""
-    downsample: float
-    """Level-0 pixels a pixel of this level, along a side (the mean of both axes)."""
 
 
 @runtime_checkable
@@ -54,8 +46,18 @@ class Slide(Protocol):
         ...
 
     @property
+    def pixel(self) -> PixelSize:
+        """Size of a pixel of level 0 along y and x, and who says so."""
+        ...
+
+    @property
     def mpp(self) -> float | None:
-        """Microns per pixel of level 0 (the mean of both axes); None where the file does not say."""
+        """Microns per pixel of level 0 as one number: the side of a square of the same area; None where unknown."""
+        ...
+
+    @property
+    def mpp_yx(self) -> tuple[float, float] | None:
+        """Microns per pixel of level 0 along y and x; None where they are unknown."""
         ...
 
     @property
@@ -68,11 +70,49 @@ class Slide(Protocol):
         """Whether a box costs about as much to read as it is large; if not, the slide should be chunked first."""
         ...
 
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Names and colours of the channels; none where the file says nothing of them."""
+        ...
+
+    @property
+    def bounds(self) -> Box | None:
+        """The part of level 0 that was scanned, where the file says so; QuPath counts from its corner."""
+        ...
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where the centre of the first pixel lies, along y and x, in microns (in pixels where their size is unknown)."""
+        ...
+
+    @property
+    def background(self) -> tuple[int, ...] | None:
+        """The pixel that stands where nothing was scanned; None where everything was."""
+        ...
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images of the file with their roles; none where it holds this one alone."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about this file that its user should know."""
+        ...
+
     def read(self, box: Box, level: int = 0, plane: int = 0) -> np.ndarray:
         """Return the pixels (y, x, c) of ``box``, which lies inside ``level``, in that level's pixels.
 
         Raises:
             SlideError: if the box leaves the level, or the file's pixels there can't be decoded.
+        """
+        ...
+
+    def scanned(self, box: Box, level: int = 0, plane: int = 0) -> np.ndarray | None:
+        """Return which pixels (y, x) of ``box`` were scanned, as booleans; None where all were.
+
+        Raises:
+            SlideError: as `read`.
         """
         ...
 
@@ -83,7 +123,7 @@ class Slide(Protocol):
 
 def planes_of(slide: Slide) -> int:
     """Return the number of planes: 1 unless the slide is a stack."""
-    return slide.shape[0] if len(slide.axes) == len("zyxc") else 1
+    return planes_in(slide.shape)
 
 
 def channels_of(slide: Slide) -> int:

@@ -6,10 +6,11 @@ Decoding such a slide needs all of it at once, so one worker makes the copy, and
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from zarr.codecs import ZstdCodec
 from slideseg.errors import SlideError, SlidesegError, explain
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_slide
+from slideseg.slide.open import open_selected
+from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.zarr import CHUNKED
 from slideseg.space.box import Box
 from slideseg.storage.place import locate
@@ -50,14 +52,14 @@ def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source
     Raises:
         SlideError: if the slide can't be read, or something else than a copy of a slide is in the way.
     """
-    with closing(open_slide(source.path)) as slide:
+    with closing(open_selected(source.path, source.selection)) as slide:
         as_it_is = is_readable(slide, source.level)
     if as_it_is:
         yield source
         return
     copy = _place_of_copy(beside)
-    run_shards(partial(CopyWorker, source.path, copy), [0], executor, on_failure=_refuse, light=True)
-    yield replace(source, path=copy)
+    run_shards(partial(CopyWorker, source.path, copy, source.selection), [0], executor, on_failure=_refuse, light=True)
+    yield replace(source, path=copy, selection=WHOLE)
     shutil.rmtree(copy)
 
 
@@ -81,8 +83,8 @@ def _place_of_copy(beside: str) -> str:
 class CopyWorker:
     """Copies a whole slide; its only task is 0."""
 
-    def __init__(self, path: str, copy: str) -> None:
-        self._path, self._copy = path, copy
+    def __init__(self, path: str, copy: str, selection: Selection) -> None:
+        self._path, self._copy, self._selection = path, copy, selection
 
     def __call__(self, _: int) -> None:
         """Copy it.
@@ -90,14 +92,19 @@ class CopyWorker:
         Raises:
             SlideError: if its pixels can't be decoded, or something else is in the way.
         """
-        with closing(open_slide(self._path)) as slide:
-            chunk_slide(slide, self._copy)
+        with closing(open_selected(self._path, self._selection)) as slide:
+            chunk_slide(slide, self._copy, selection=self._selection)
 
     def close(self) -> None:
         """Do nothing: what a copy lacks is copied by the next one."""
 
 
-def chunk_slide(slide: Slide, store_path: str, executor: Executor = IN_PROCESS) -> str:
+def chunk_slide(
+    slide: Slide,
+    store_path: str,
+    executor: Executor = IN_PROCESS,
+    selection: Selection = WHOLE,  # a value
+) -> str:
     """Copy level 0 of ``slide`` into a zarr array at ``store_path`` (a folder) and return that path.
 
     `open_slide` opens the copy with the slide's axes, dtype, microns per pixel and kind of colours. Memory is a few chunks
@@ -113,7 +120,9 @@ def chunk_slide(slide: Slide, store_path: str, executor: Executor = IN_PROCESS) 
         "source": _source(slide),
         "shape": list(slide.shape),
         "axes": slide.axes,
-        "mpp": slide.mpp,
+        "selection": json.loads(json.dumps(asdict(selection))),
+        "mpp_yx": None if slide.mpp_yx is None else list(slide.mpp_yx),
+        "mpp_source": slide.pixel.source,
         "is_rgb": slide.is_rgb,
     }
     array = _existing(store_path, facts)

@@ -33,12 +33,14 @@ PLAUSIBLE_MPP = (0.001, 1000.0)
 """Microns per pixel that are believed; a file that says anything else says nothing."""
 
 
-def plausible_mpp(*values: float | None, low: float = PLAUSIBLE_MPP[0], high: float = PLAUSIBLE_MPP[1]) -> float | None:
-    """Return the mean of ``values`` (microns per pixel of the axes), or None unless each is a plausible number."""
+def plausible_mpp(
+    *values: float | None, low: float = PLAUSIBLE_MPP[0], high: float = PLAUSIBLE_MPP[1]
+) -> tuple[float, float] | None:
+    """Return ``values`` (microns per pixel along y and x, or of both), or None unless each is a plausible number."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values) or not all(low <= value <= high for value in known):
         return None
-    return sum(known) / len(known)
+    return known[0], known[-1]
 
 
 def to_float(text: object) -> float | None:

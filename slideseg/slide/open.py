@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide, PictureSlide
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
+from slideseg.slide.selection import Selection, select
 from slideseg.slide.tiff.preflight import first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.zarr import ZarrSlide, is_url, is_zarr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slideseg.slide.base import Slide
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -25,15 +28,76 @@ _READ_AS_TIFF = {None, "aperio", "generic-tiff"}
 """OpenSlide's names of the vendors whose files are plain TIFFs, and None: it does not know the file."""
 
 
-def open_slide(path: str | os.PathLike[str]) -> Slide:
+def open_slide(  # noqa: PLR0913  # what a user may say of a file
+    path: str | os.PathLike[str],
+    *,
+    series: int | None = None,
+    channel: str | Sequence[str] = (),
+    z: int | None = None,
+    t: int | None = None,
+    mpp: float | tuple[float, float] | None = None,
+    on_bad_tile: Literal["fail", "background"] = "fail",
+) -> Slide:
     """Open the slide at ``path``: a TIFF, SVS, NDPI or other scanner file, OME-Zarr, zarr array, ``.npy``, PNG or JPEG.
 
     ``path`` may also be an ``s3://`` or ``http(s)://`` address of a zarr. The file is used in place, nothing is copied.
 
+    Args:
+        path: the file, folder or address.
+        series: which image of the file, as ``slideseg info`` numbers them; None for the slide's main one.
+        channel: names or numbers (from 0) of the channels that are wanted; none for all.
+        z: the plane along z; None for all.
+        t: the time point; None for all.
+        mpp: microns of a pixel, (y, x) where they differ, whatever the file says.
+        on_bad_tile: whether a damaged tile is an error, or a place where nothing was scanned.
+
     Raises:
         SlideError: if it is missing, damaged, no image, or has axes or a pixel type that are not supported.
+        ConfigError: if an argument is out of range.
     """
-    return _open(os.fspath(path), DTYPES)
+    channels = (channel,) if isinstance(channel, str) else tuple(map(str, channel))
+    sides = mpp if mpp is None or isinstance(mpp, tuple) else (mpp, mpp)
+    return open_selected(os.fspath(path), Selection(series, channels, z, t, sides, on_bad_tile))
+
+
+def open_selected(path: str, selection: Selection) -> Slide:
+    """Open the part of the file at ``path`` that ``selection`` names.
+
+    Raises:
+        SlideError: as `open_slide`, and if more than one axis of planes is left.
+        ConfigError: as `open_slide`.
+    """
+    slide = open_file(path, selection)
+    if len(slide.axes) > len("zyxc"):
+        slide.close()
+        got = " x ".join(f"{size} {axis}" for axis, size in zip(slide.axes, slide.shape, strict=True))
+        raise SlideError(explain(f"{path}: too many axes", got=got, want="one of z and t", try_="--t 0 or --z 0"))
+    return slide
+
+
+def open_file(path: str, selection: Selection) -> Slide:
+    """Open a file as `open_selected` does, with all axes that it has.
+
+    Raises:
+        SlideError: as `open_slide`.
+        ConfigError: as `open_slide`.
+    """
+    selection.check()
+    slide = _open(path, DTYPES)
+    try:
+        _check_series(slide, selection.series)
+        return select(slide, selection)
+    except SlideError:
+        slide.close()
+        raise
+
+
+def _check_series(slide: Slide, wanted: int | None) -> None:
+    """Refuse an image that the file does not have."""
+    used = next((image.number for image in slide.images if image.used), 0)
+    if wanted is not None and wanted != used:
+        want = ", ".join(str(image.number) for image in slide.images) or "0 alone"
+        raise SlideError(explain(f"{slide.path} has no such image", got=f"--series {wanted}", want=want))
 
 
 def open_labels(path: str | os.PathLike[str]) -> Slide:

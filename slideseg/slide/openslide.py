@@ -6,8 +6,9 @@ import numpy as np
 import openslide
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.microns import plausible_mpp, to_float
-from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.slide.reader import Reader
 from slideseg.space.box import Box
 
 _WHITE = 255
@@ -38,7 +39,7 @@ class OpenSlideSlide(Reader):
             raise SlideError(explain(f"{path}: OpenSlide can't read it", got=error)) from error
         shapes = [(rows, columns) for columns, rows in self._handle.level_dimensions]
         properties = self._handle.properties
-        sizes = (to_float(properties.get(name)) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y))
+        sizes = tuple(to_float(properties.get(name)) for name in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X))
         super().__init__(
             Facts(
                 path=path,
@@ -46,7 +47,7 @@ class OpenSlideSlide(Reader):
                 shape=(*shapes[0], 3),
                 dtype=np.dtype(np.uint8),
                 levels=make_levels(shapes),
-                mpp=plausible_mpp(*sizes),
+                pixel=PixelSize(plausible_mpp(*sizes), "OpenSlide's mpp-y and mpp-x"),
                 is_rgb=True,
                 direct=True,
             )

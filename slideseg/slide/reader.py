@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.base import Level
+from slideseg.slide.facts import planes_in
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from slideseg.slide.facts import Channel, Facts, Image, Level, PixelSize
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 """The pixel types of images."""
@@ -29,32 +30,11 @@ SMALL_PLANE = 4096 * 4096
 """Pixels of a plane that may be decoded whole for each box."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a reader knows of its slide once the file's head is read; see `Slide` for each."""
-
-    path: str
-    """What reopens it."""
-    axes: str
-    """``yxc``, ``zyxc`` or ``tyxc``."""
-    shape: tuple[int, ...]
-    """Level 0, along `axes`."""
-    dtype: np.dtype
-    """Native byte order."""
-    levels: tuple[Level, ...]
-    """Finest first."""
-    mpp: float | None
-    """Microns per pixel of level 0."""
-    is_rgb: bool
-    """Whether channels are red, green, blue."""
-    direct: bool
-    """Whether a box costs about its size."""
-
-
 class Reader:
     """Base of the readers: answers from `Facts` and refuses boxes, levels and planes that are not there.
 
-    A subclass implements ``_read`` (box, level and plane are checked already) and, if it holds a file, ``close``.
+    A subclass implements ``_read`` (box, level and plane are checked already), ``_scanned`` if the file may have gaps, and
+    ``close`` if it holds a file.
     """
 
     def __init__(self, facts: Facts, types: tuple[str, ...] = DTYPES) -> None:
@@ -86,9 +66,19 @@ class Reader:
         return self._facts.levels
 
     @property
+    def pixel(self) -> PixelSize:
+        """Size of a pixel of level 0, and who says so."""
+        return self._facts.pixel
+
+    @property
     def mpp(self) -> float | None:
-        """Microns per pixel of level 0, or None."""
-        return self._facts.mpp
+        """Microns per pixel of level 0: the side of a square pixel of the same area, or None."""
+        return self._facts.pixel.mean
+
+    @property
+    def mpp_yx(self) -> tuple[float, float] | None:
+        """Microns per pixel of level 0 along y and x, or None."""
+        return self._facts.pixel.yx
 
     @property
     def is_rgb(self) -> bool:
@@ -99,6 +89,36 @@ class Reader:
     def direct(self) -> bool:
         """Whether a box costs about as much to read as it is large."""
         return self._facts.direct
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Names and colours of the channels, where the file says them."""
+        return self._facts.channels
+
+    @property
+    def bounds(self) -> Box | None:
+        """The part of level 0 that was scanned, where the file says so."""
+        return self._facts.bounds
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where the centre of the first pixel lies, along y and x."""
+        return self._facts.origin
+
+    @property
+    def background(self) -> tuple[int, ...] | None:
+        """The pixel that stands where nothing was scanned."""
+        return self._facts.background
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images of the file with their roles."""
+        return self._facts.images
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about this file."""
+        return self._facts.notes
 
     def read(self, box: Box | Sequence[int], level: int = 0, plane: int = 0) -> np.ndarray:
         """Return the pixels (y, x, c) of ``box`` = (y0, x0, y1, x1) in pixels of ``level``; the array is the caller's own.
@@ -111,6 +131,16 @@ class Reader:
         if not box.area:
             return np.zeros((*box.shape, self.shape[-1]), self.dtype)
         return self._read(box, level, plane)
+
+    def scanned(self, box: Box | Sequence[int], level: int = 0, plane: int = 0) -> np.ndarray | None:
+        """Return which pixels (y, x) of ``box`` were scanned, as booleans; None where all were.
+
+        Raises:
+            SlideError: as `read`.
+        """
+        box = Box.of(box)
+        self._check(box, level, plane)
+        return self._scanned(box, level, plane) if box.area else None
 
     def close(self) -> None:
         """Release the file."""
@@ -128,22 +158,19 @@ class Reader:
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         raise NotImplementedError
 
+    def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:  # noqa: ARG002  # readers without gaps
+        return None
+
     def _check(self, box: Box, level: int, plane: int) -> None:
         if not 0 <= level < len(self.levels):
             raise SlideError(explain(f"{self.path} has no such level", got=level, want=f"0 to {len(self.levels) - 1}"))
-        planes = self.shape[0] if len(self.axes) == len("zyxc") else 1
+        planes = planes_in(self.shape)
         if not 0 <= plane < planes:
             raise SlideError(explain(f"{self.path} has no such plane", got=plane, want=f"0 to {planes - 1}"))
         rows, columns = self.levels[level].shape
         if not (0 <= box.y0 <= box.y1 <= rows and 0 <= box.x0 <= box.x1 <= columns):
             want = f"inside {rows} x {columns}"
             raise SlideError(explain(f"box leaves level {level} of {self.path}", got=box, want=want))
-
-
-def make_levels(shapes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
-    """Return the levels of ``shapes`` (rows, columns), finest first; each one's downsample follows from level 0's shape."""
-    rows, columns = shapes[0]
-    return tuple(Level((h, w), 1.0 if (h, w) == (rows, columns) else (rows / h + columns / w) / 2) for h, w in shapes)
 
 
 def same_picture(shape: tuple[int, int], full: tuple[int, int]) -> bool:

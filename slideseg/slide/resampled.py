@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
-from slideseg.slide.open import open_slide
-from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.slide.facts import PixelSize, make_levels
+from slideseg.slide.open import open_selected
+from slideseg.slide.reader import Reader
+from slideseg.slide.selection import WHOLE, Selection, facts_of
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
@@ -19,64 +21,64 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.05
 """A level whose microns per pixel are this close (as a share) to those wanted is used as it is."""
+AS_IT_IS = (1.0, 1.0)
+"""The factors of a level that is not resampled."""
 _BLOCK = 2048
 """Side of the source block that is held at once, in source pixels, about."""
 
 
-def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tuple[int, float]:
-    """Return the level to read for ``mpp`` microns per pixel, and by how much to shrink it (below 1: to enlarge).
+def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tuple[int, tuple[float, float]]:
+    """Return the level to read for ``mpp`` microns per pixel, and by how much to shrink it along y and x (below 1: to enlarge).
 
-    It is the coarsest level that is not coarser than wanted, up to 5 %. The factor is exactly 1.0 within 5 %.
-    ``assumed`` is level 0's microns per pixel where the slide does not say its own.
+    It is the coarsest level that is not coarser than wanted, up to 5 %, along either axis. The factors are exactly 1.0 where
+    both axes are within 5 %; else pixels become square. ``assumed`` is level 0's microns per pixel where the slide does not
+    say its own.
 
     Raises:
         ConfigError: if the slide does not say its microns per pixel.
     """
-    own = assumed if slide.mpp is None else slide.mpp
+    own = slide.mpp_yx or (None if assumed is None else (assumed, assumed))
     if own is None:
         what = f"{slide.path} does not say its microns per pixel"
-        raise ConfigError(explain(what, want=f"to work at {mpp} um/px", try_="--level 0, or a file with its resolution"))
+        raise ConfigError(explain(what, want=f"to work at {mpp} um/px", try_="--mpp-of-slide, or --level 0"))
     if not mpp > 0:
         raise ConfigError(explain("no such resolution", got=mpp, want="microns per pixel above 0"))
-    sizes = [own * level.downsample for level in slide.levels]
-    fine_enough = [index for index, size in enumerate(sizes) if size <= mpp * (1 + TOLERANCE)]
-    level = max(fine_enough, key=lambda index: sizes[index], default=0)
-    factor = mpp / sizes[level]
-    return level, 1.0 if abs(factor - 1) <= TOLERANCE else factor
+    sizes = [(own[0] * level.scale[0], own[1] * level.scale[1]) for level in slide.levels]
+    fine_enough = [index for index, size in enumerate(sizes) if max(size) <= mpp * (1 + TOLERANCE)]
+    level = max(fine_enough, key=lambda index: sum(sizes[index]), default=0)
+    factors = mpp / sizes[level][0], mpp / sizes[level][1]
+    return level, AS_IT_IS if all(abs(factor - 1) <= TOLERANCE for factor in factors) else factors
 
 
 class ResampledSlide(Reader):
-    """One level of a slide, each side divided by ``factor``; a slide of a single level.
+    """One level of a slide, its sides divided by ``factors`` (y, x); a slide of a single level.
 
     Each output pixel is a weighted mean (a triangle as wide as two output pixels, or two source pixels where it enlarges)
     whose weights follow from the pixel's own index alone, in float64; integers are rounded half to even. So a pixel is
     the same to the bit in whichever box it is read. Behind the slide's edge there is nothing: weights are cut off there.
     """
 
-    def __init__(self, slide: Slide, level: int, factor: float) -> None:
-        """Resample ``level`` of ``slide``; a factor above 1 shrinks. The new slide closes the old one.
+    def __init__(self, slide: Slide, level: int, factors: tuple[float, float]) -> None:
+        """Resample ``level`` of ``slide``; factors above 1 shrink. The new slide closes the old one.
 
         Raises:
             SlideError: if there is no such level.
         """
         if not 0 <= level < len(slide.levels):
             raise SlideError(explain(f"{slide.path} has no such level", got=level, want=f"0 to {len(slide.levels) - 1}"))
-        self._slide, self._level, self._factor = slide, level, factor
+        self._slide, self._level, self._factors = slide, level, factors
         self._source = slide.levels[level].shape
-        shape = (max(1, round(self._source[0] / factor)), max(1, round(self._source[1] / factor)))
-        scale = slide.levels[level].downsample * factor
-        super().__init__(
-            Facts(
-                path=slide.path,
-                axes=slide.axes,
-                shape=(*slide.shape[:-3], *shape, slide.shape[-1]),
-                dtype=slide.dtype,
-                levels=make_levels([shape]),
-                mpp=None if slide.mpp is None else slide.mpp * scale,
-                is_rgb=slide.is_rgb,
-                direct=slide.direct,
-            )
+        shape = resampled_shape(self._source, factors)
+        scale = slide.levels[level].scale
+        pixel = slide.pixel.times((scale[0] * factors[0], scale[1] * factors[1]))
+        facts = replace(
+            facts_of(slide),
+            shape=(*slide.shape[:-3], *shape, slide.shape[-1]),
+            levels=make_levels([shape]),
+            pixel=PixelSize(pixel, slide.pixel.source, slide.pixel.z),
+            bounds=None,
         )
+        super().__init__(facts, (slide.dtype.name,))
 
     def close(self) -> None:
         """Close the slide underneath."""
@@ -84,16 +86,22 @@ class ResampledSlide(Reader):
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
         out = np.empty((*box.shape, self.shape[-1]), self.dtype)
-        side = max(1, int(_BLOCK / self._factor))
-        for part in box.split(side, side):
+        height, width = (max(1, int(_BLOCK / factor)) for factor in self._factors)
+        for part in box.split(height, width):
             out[part.relative_to(box).slices] = self._block(part, plane)
         return out
 
+    def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:  # noqa: ARG002  # there is only level 0
+        ys = _centres(box.y0, box.y1, self._source[0], self._factors[0])
+        xs = _centres(box.x0, box.x1, self._source[1], self._factors[1])
+        there = self._slide.scanned(Box(ys[0], xs[0], ys[-1] + 1, xs[-1] + 1), self._level, plane)
+        return None if there is None else there[np.ix_(ys - ys[0], xs - xs[0])]
+
     def _block(self, box: Box, plane: int) -> np.ndarray:
-        if self._factor == 1:
+        if self._factors == AS_IT_IS:
             return self._slide.read(box, self._level, plane)
-        y0, y1, rows = weights(box.y0, box.y1, self._source[0], self._factor)
-        x0, x1, columns = weights(box.x0, box.x1, self._source[1], self._factor)
+        y0, y1, rows = weights(box.y0, box.y1, self._source[0], self._factors[0])
+        x0, x1, columns = weights(box.x0, box.x1, self._source[1], self._factors[1])
         source = self._slide.read(Box(y0, x0, y1, x1), self._level, plane)
         height, width, channels = source.shape
         tall = rows @ source.reshape(height, width * channels).astype(np.float64)
@@ -109,8 +117,10 @@ class Source:
     """What `open_slide` takes."""
     level: int = 0
     """Pyramid level that is read."""
-    factor: float = 1.0
-    """Pixels of that level a working pixel; 1.0 reads it as it is."""
+    factors: tuple[float, float] = AS_IT_IS
+    """Pixels of that level a working pixel, along y and x."""
+    selection: Selection = WHOLE
+    """Which part of the file is the slide."""
 
     def open(self) -> Slide:
         """Open the slide as one whose level 0 is the working resolution.
@@ -118,9 +128,14 @@ class Source:
         Raises:
             SlideError: if it can't be opened, or has no such level.
         """
-        slide = open_slide(self.path)
-        as_it_is = self.level == 0 and self.factor == 1.0
-        return slide if as_it_is else ResampledSlide(slide, self.level, self.factor)
+        slide = open_selected(self.path, self.selection)
+        as_it_is = self.level == 0 and self.factors == AS_IT_IS
+        return slide if as_it_is else ResampledSlide(slide, self.level, self.factors)
+
+
+def resampled_shape(shape: tuple[int, int], factors: tuple[float, float]) -> tuple[int, int]:
+    """Return the rows and columns of an image of ``shape`` whose sides are divided by ``factors``."""
+    return max(1, round(shape[0] / factors[0])), max(1, round(shape[1] / factors[1]))
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
@@ -159,6 +174,11 @@ def weights(start: int, stop: int, size: int, factor: float) -> tuple[int, int, 
     row = np.broadcast_to(np.arange(stop - start)[:, None], taps.shape)[inside]
     matrix = sparse.csr_array((values[inside], (row, taps[inside] - first)), shape=(stop - start, last - first))
     return first, last, matrix
+
+
+def _centres(start: int, stop: int, size: int, factor: float) -> np.ndarray:
+    """Return the source pixels in which the middles of output pixels ``start .. stop - 1`` lie."""
+    return np.minimum(((np.arange(start, stop) + 0.5) * factor).astype(np.int64), size - 1)
 
 
 def _ordered_sum(values: np.ndarray) -> np.ndarray:

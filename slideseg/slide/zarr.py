@@ -12,15 +12,14 @@ import zarr.errors
 
 from slideseg.colors import OME_RGB
 from slideseg.errors import ResultError, SlideError, explain
+from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.microns import MICRONS, plausible_mpp
 from slideseg.slide.own_zarr import open_zarr, own_readers
 from slideseg.slide.reader import (
     DTYPES,
     READ_SIDE,
     SMALL_PLANE,
-    Facts,
     Reader,
-    make_levels,
     reads_directly,
     same_picture,
 )
@@ -58,10 +57,12 @@ class _Picture:
     """Levels, finest first."""
     axes: str
     """One letter an axis of the arrays."""
-    mpp: float | None
-    """Microns per pixel of the finest level."""
+    mpp: tuple[float, float] | None
+    """Microns per pixel of the finest level, along y and x."""
     is_rgb: bool | None
     """Whether it is RGB; None: decide by the shape."""
+    source: str = "OME-Zarr scale"
+    """Who says how large a pixel is."""
 
 
 def is_url(path: str) -> bool:
@@ -162,7 +163,7 @@ def _facts(path: str, picture: _Picture) -> Facts:
         shape=(*((size[stack],) if stack else ()), *shapes[0], channels),
         dtype=dtype,
         levels=make_levels(shapes),
-        mpp=picture.mpp,
+        pixel=PixelSize() if picture.mpp is None else PixelSize(picture.mpp, picture.source),
         is_rgb=is_rgb,
         direct=_direct(first, picture.axes),
     )
@@ -198,10 +199,16 @@ def _array_picture(path: str, array: zarr.Array[Any]) -> _Picture:
     if isinstance(chunked, dict):
         if not chunked.get("complete"):
             raise SlideError(explain(f"{path}: an unfinished copy of a slide", try_="the same command again"))
-        return _Picture((array,), str(chunked["axes"]), chunked["mpp"], bool(chunked["is_rgb"]))
+        return _Picture(
+            (array,), str(chunked["axes"]), _pair(chunked["mpp_yx"]), bool(chunked["is_rgb"]), chunked["mpp_source"]
+        )
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = _named_axes(named, len(array.shape)) or _guessed_axes(path, array.shape)
     return _Picture((array,), axes, None, None)
+
+
+def _pair(sides: Any) -> tuple[float, float] | None:
+    return None if sides is None else (float(sides[0]), float(sides[1]))
 
 
 def _named_axes(names: Any, ndim: int) -> str | None:
@@ -277,8 +284,8 @@ def _pyramid(arrays: list[zarr.Array[Any]], axes: str) -> tuple[zarr.Array[Any],
     return tuple(kept)
 
 
-def _ome_mpp(scale: dict[str, Any], axes: str, units: list[str | None]) -> float | None:
-    """Return microns per pixel from the scales of the first dataset and of the whole, or None without units of length."""
+def _ome_mpp(scale: dict[str, Any], axes: str, units: list[str | None]) -> tuple[float, float] | None:
+    """Return microns per pixel (y, x) by the scales of the first dataset and the whole; None without units."""
     factors = np.ones(len(axes))
     both = (scale["datasets"][0].get("coordinateTransformations"), scale.get("coordinateTransformations"))
     for transformation in (entry for entries in both for entry in entries or ()):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
+from slideseg.slide.selection import WHOLE
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def made_slide(
     path: str = "made.tif", fingerprint: str = "", shape: Sequence[int] = (1, 1, 3), mpp: float | None = None, level: int = 0
 ) -> SlideRecord:
     """Return what a run says of a slide."""
-    return SlideRecord(path, fingerprint, tuple(shape), mpp, level)
+    return SlideRecord(path, fingerprint, tuple(shape), None if mpp is None else (mpp, mpp), "made so", level)
 
 
 def made_record(
@@ -48,6 +49,17 @@ def made_record(
         pixels=pixels,
         skipped_pixels=0,
         run=RunIdentity(
-            source.fingerprint, source.level, factor, "", "fp32", "cpu", None, 1024, None, probabilities=False, image="none"
+            slide=source.fingerprint,
+            level=source.level,
+            factors=(factor, factor),
+            selection=WHOLE,
+            model="",
+            precision="fp32",
+            device="cpu",
+            core=None,
+            shard=1024,
+            tissue=None,
+            probabilities=False,
+            image="none",
         ),
     )

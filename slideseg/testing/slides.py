@@ -12,7 +12,9 @@ import tifffile
 
 from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
-from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.slide.facts import Facts, PixelSize, make_levels
+from slideseg.slide.reader import Reader
+from slideseg.slide.selection import facts_of
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
@@ -85,8 +87,18 @@ class PatternSlide(Reader):
     def __init__(self, shape_yx: tuple[int, int], mpp: float | None = 0.5, tissue: float = 1.0) -> None:
         """Make a slide of ``shape_yx``; ``tissue`` is the share of 4096 px squares that hold tissue."""
         self._tissue = tissue
-        facts = Facts("<pattern>", "yxc", (*shape_yx, 3), np.dtype(np.uint8), make_levels([shape_yx]), mpp, True, True)
-        super().__init__(facts)
+        super().__init__(
+            Facts(
+                path="<pattern>",
+                axes="yxc",
+                shape=(*shape_yx, 3),
+                dtype=np.dtype(np.uint8),
+                levels=make_levels([shape_yx]),
+                pixel=PixelSize() if mpp is None else PixelSize((mpp, mpp), "made so"),
+                is_rgb=True,
+                direct=True,
+            )
+        )
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # one level, one plane
         y, x = np.ogrid[box.y0 : box.y1, box.x0 : box.x1]
@@ -114,9 +126,7 @@ class _Wrapper(Reader):
 
     def __init__(self, slide: Slide) -> None:
         self.inner = slide
-        super().__init__(
-            Facts(slide.path, slide.axes, slide.shape, slide.dtype, slide.levels, slide.mpp, slide.is_rgb, slide.direct)
-        )
+        super().__init__(facts_of(slide))
 
     def close(self) -> None:
         """Close the slide underneath."""

@@ -104,7 +104,7 @@ MADE = {
     "npy-stack": lambda t: open_slide(npy(t, STACK)),
     "array": lambda _: ArraySlide(RGB, mpp=0.25),
     "pattern": lambda _: PatternSlide((300, 200)),
-    "resampled": lambda _: ResampledSlide(ArraySlide(RGB, mpp=0.25), 0, 1.7),
+    "resampled": lambda _: ResampledSlide(ArraySlide(RGB, mpp=0.25), 0, (1.7, 1.3)),
     "chunked": lambda t: open_slide(chunk_slide(open_slide(picture(t, "image.png")), str(t / "copy.zarr"))),
 }
 REAL = [

@@ -14,17 +14,17 @@ _PIXELS = r"<(?:\w+:)?Pixels\b[^>]*>"
 _UNITS = {2: "inch", 3: "cm"}
 
 
-def microns_per_pixel(tif: Any, page: Any) -> float | None:
-    """Return the microns per pixel of a tifffile file whose level 0 has ``page``; None where it does not say."""
+def microns_per_pixel(tif: Any, page: Any) -> tuple[float, float] | None:
+    """Return the microns per pixel (y, x) of a tifffile file whose level 0 has ``page``; None where it does not say."""
     if tif.is_svs:
         return plausible_mpp(aperio_mpp(page.description))
     if tif.is_ome:
         return ome_mpp(tif.ome_metadata or "", (page.imagelength, page.imagewidth))
     if tif.is_imagej:
         unit = str((tif.imagej_metadata or {}).get("unit", "")).lower()
-        return plausible_mpp(*(_per_pixel(page, tag, MICRONS.get(unit)) for tag in (282, 283)))
+        return plausible_mpp(*(_per_pixel(page, tag, MICRONS.get(unit)) for tag in (283, 282)))
     microns = MICRONS.get(_UNITS.get(_resolution_unit(page), ""))
-    return plausible_mpp(*(_per_pixel(page, tag, microns) for tag in (282, 283)), high=_FINEST_PRINT)
+    return plausible_mpp(*(_per_pixel(page, tag, microns) for tag in (283, 282)), high=_FINEST_PRINT)
 
 
 def aperio_mpp(description: str) -> float | None:
@@ -37,8 +37,8 @@ def aperio_mpp(description: str) -> float | None:
     return to_float(found.group(1)) if found else None
 
 
-def ome_mpp(xml: str, shape: tuple[int, int]) -> float | None:
-    """Return the microns per pixel of the image of ``shape`` (rows, columns) in OME-XML, or None.
+def ome_mpp(xml: str, shape: tuple[int, int]) -> tuple[float, float] | None:
+    """Return the microns per pixel (y, x) of the image of ``shape`` (rows, columns) in OME-XML, or None.
 
     The XML is read by pattern, so no entity is ever expanded.
     """
@@ -46,7 +46,7 @@ def ome_mpp(xml: str, shape: tuple[int, int]) -> float | None:
     sides = (str(shape[0]), str(shape[1]))
     attributes = next((image for image in images if (image.get("SizeY"), image.get("SizeX")) == sides), {})
     sizes = []
-    for axis in "XY":
+    for axis in "YX":
         size = to_float(attributes.get(f"PhysicalSize{axis}"))
         microns = MICRONS.get(attributes.get(f"PhysicalSize{axis}Unit", "um").lower())
         sizes.append(None if size is None or microns is None else size * microns)

@@ -17,7 +17,8 @@ import tifffile
 import zarr
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.reader import DTYPES, Facts, Reader, make_levels, reads_directly, same_picture
+from slideseg.slide.facts import Facts, PixelSize, make_levels
+from slideseg.slide.reader import DTYPES, Reader, reads_directly, same_picture
 from slideseg.slide.tiff.metadata import microns_per_pixel
 from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn
 from slideseg.slide.tiff.pages import pages_of
@@ -94,13 +95,14 @@ class TiffSlide(Reader):
         stack = next((axis for axis in leading if axis != "C"), None)
         shapes = [image.shape[::-1] if self._orientation > 4 else image.shape for image in self._images]
         dtype = np.dtype(np.uint8) if self._colour.palette is not None else page.dtype.newbyteorder("=")
+        mpp = microns_per_pixel(self._tif, page)
         return Facts(
             path=path,
             axes=("" if stack is None else "t" if stack == "T" else "z") + "yxc",
             shape=(*(() if stack is None else (leading[stack],)), *shapes[0], channels),
             dtype=dtype,
             levels=make_levels(shapes),
-            mpp=microns_per_pixel(self._tif, page),
+            pixel=PixelSize() if mpp is None else PixelSize(mpp, "TIFF metadata"),
             is_rgb=channels == 3 and page.photometric in COLOURED and "C" not in leading,
             direct=first.chunk is None or reads_directly(first.shape, first.chunk),
         )

@@ -15,7 +15,7 @@ import numpy as np
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import channels_of
 from slideseg.slide.open import open_labels, open_slide
-from slideseg.slide.resampled import TOLERANCE, ResampledSlide, choose_level
+from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, ResampledSlide, choose_level
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
 from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
@@ -150,9 +150,9 @@ class _Opener:
         with ExitStack() as closed_on_failure:
             slide = closed_on_failure.enter_context(closing(open_slide(image.image_path)))
             self._check_channels(slide)
-            level, factor = self._resolution(slide, image)
-            resampled = ResampledSlide(slide, level, factor)
-            view = _view(slide, level, factor, resampled.levels[0].shape)
+            level, factors = self._resolution(slide, image)
+            resampled = ResampledSlide(slide, level, factors)
+            view = _view(slide, level, factors, resampled.levels[0].shape)
             labels = self._labels(image, view)
             closed_on_failure.pop_all()
         pair = OpenPair(resampled, image.plane or 0, labels)
@@ -163,21 +163,21 @@ class _Opener:
             try_ = "input.channels"
             raise DataError(explain(f"{slide.path}: the wrong number of channels", got=got, want=self._channels, try_=try_))
 
-    def _resolution(self, slide: Slide, image: LabelledImage) -> tuple[int, float]:
+    def _resolution(self, slide: Slide, image: LabelledImage) -> tuple[int, tuple[float, float]]:
         """Return the level to read and by how much to shrink it."""
         if not self._goes_by_objects(slide, image):
             return self._level(slide, image)
         wanted = image.source.object_diameter or 1.0
         factor = (self._diameter(image) or self._usual_diameter(image) or wanted) / wanted
-        return 0, 1.0 if abs(factor - 1) <= TOLERANCE else factor
+        return 0, AS_IT_IS if abs(factor - 1) <= TOLERANCE else (factor, factor)
 
     def _goes_by_objects(self, slide: Slide, image: LabelledImage) -> bool:
         """Tell whether the size of an image's objects says its resolution."""
         return slide.mpp is None and image.source.object_diameter is not None
 
-    def _level(self, slide: Slide, image: LabelledImage) -> tuple[int, float]:
+    def _level(self, slide: Slide, image: LabelledImage) -> tuple[int, tuple[float, float]]:
         """Return the level that the microns per pixel ask for, and by how much to shrink it."""
-        return (0, 1.0) if self._mpp is None else choose_level(slide, self._mpp, image.source.mpp)
+        return (0, AS_IT_IS) if self._mpp is None else choose_level(slide, self._mpp, image.source.mpp)
 
     def _diameter(self, image: LabelledImage) -> float | None:
         """Return the diameter of the median instance of an image, in its own pixels; None where there is none."""
@@ -214,6 +214,6 @@ def _check_measurable(image: LabelledImage) -> None:
         raise DataError(explain(what, got=f"{rows} x {columns}", try_="mpp in data.sources"))
 
 
-def _view(slide: Slide, level: int, factor: float, shape: tuple[int, int]) -> View:
+def _view(slide: Slide, level: int, factors: tuple[float, float], shape: tuple[int, int]) -> View:
     (rows, columns), (level_rows, level_columns) = slide.levels[0].shape, slide.levels[level].shape
-    return View(shape, (rows, columns), (rows / level_rows * factor, columns / level_columns * factor))
+    return View(shape, (rows, columns), (rows / level_rows * factors[0], columns / level_columns * factors[1]))

@@ -10,7 +10,8 @@ from skimage.measure import label as connected_components
 
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import channels_of
-from slideseg.slide.reader import LABEL_TYPES, Facts, Reader, make_levels, same_picture
+from slideseg.slide.facts import Facts, make_levels
+from slideseg.slide.reader import LABEL_TYPES, Reader, same_picture
 from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
 from slideseg.training.recipe.data import IGNORED, ClassId, Meaning
@@ -47,7 +48,15 @@ class ClassesAndInstances(Reader):
     """
 
     def __init__(self, path: str, shape_yx: tuple[int, int], *, may_ignore: bool) -> None:
-        facts = Facts(path, "yxc", (*shape_yx, 2), np.dtype(np.int32), make_levels([shape_yx]), None, False, True)
+        facts = Facts(
+            path=path,
+            axes="yxc",
+            shape=(*shape_yx, 2),
+            dtype=np.dtype(np.int32),
+            levels=make_levels([shape_yx]),
+            is_rgb=False,
+            direct=True,
+        )
         super().__init__(facts, LABEL_TYPES)
         self.may_ignore = may_ignore
         """Whether pixels may be `IGNORED`; they are not looked for where this is False."""

@@ -36,7 +36,7 @@ def plan(folder, slide="slide.tif", **options):
 def test_a_model_without_mpp_works_at_level_0(folder):
     one = plan(folder, tissue="none")
 
-    assert (one.job.source.level, one.job.source.factor, one.mpp) == (0, 1.0, 0.25)
+    assert (one.job.source.level, one.job.source.factors, one.mpp) == (0, (1.0, 1.0), 0.25)
     assert one.job.grid.shape_yx == (3000, 2500)
     assert one.skipped_pixels == 0
 
@@ -47,13 +47,13 @@ def test_the_model_s_mpp_picks_the_level(folder):
     assert plan(folder, model=half).job.source.level == 1
     assert plan(folder, model=half).job.grid.shape_yx == (1500, 1250)
     assert plan(folder, model=half, level=0).job.grid.shape_yx == (3000, 2500)
-    assert plan(folder, "plain.npy", model=half).job.source.factor == 1.0
+    assert plan(folder, "plain.npy", model=half).job.source.factors == (1.0, 1.0)
 
 
 def test_an_mpp_between_levels_is_resampled_from_the_finer_one(folder):
     one = plan(folder, mpp=0.375)
 
-    assert (one.job.source.level, one.job.source.factor) == (0, 1.5)
+    assert (one.job.source.level, one.job.source.factors) == (0, (1.5, 1.5))
     assert one.job.grid.shape_yx == (2000, 1667)
     assert one.mpp == pytest.approx(0.375)
 

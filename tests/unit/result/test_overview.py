@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from slideseg.result.layout import ResultLayout
 from slideseg.result.overview import plan_overview, write_overview
 from slideseg.slide.array import ArraySlide
-from slideseg.slide.base import Level
-from slideseg.slide.reader import Facts, Reader, make_levels
+from slideseg.slide.facts import Facts, Level, make_levels
+from slideseg.slide.reader import Reader
 from slideseg.slide.resampled import block_mean
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
@@ -25,7 +25,17 @@ class Pyramid(Reader):
         stack = (planes,) if planes else ()
         axes = "zyxc" if planes else "yxc"
         shape = (*stack, *shapes[0], channels)
-        super().__init__(Facts("<pyramid>", axes, shape, np.dtype(dtype), make_levels(shapes), 0.5, False, True))
+        super().__init__(
+            Facts(
+                path="<pyramid>",
+                axes=axes,
+                shape=shape,
+                dtype=np.dtype(dtype),
+                levels=make_levels(shapes),
+                is_rgb=False,
+                direct=True,
+            )
+        )
         self.largest = 0
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
@@ -129,6 +139,6 @@ def test_windows_of_odd_images():
 
 def test_a_window_is_measured_on_the_smallest_level():
     slide = Pyramid([(100_000, 100_000), (1000, 1000)], np.uint16, planes=20)
-    assert slide.levels[-1] == Level((1000, 1000), 100.0)
+    assert slide.levels[-1] == Level((1000, 1000), (100.0, 100.0))
     display_window(slide)
     assert slide.largest <= 512

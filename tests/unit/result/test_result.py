@@ -65,9 +65,9 @@ def test_objects_of_another_version_are_refused_in_one_line(made):
 
 def test_a_result_of_another_version_is_refused_in_one_line(made):
     file = Path(made, "zarr.json")
-    file.write_text(file.read_text().replace("slideseg-result/2", "slideseg-result/1"))
+    file.write_text(file.read_text().replace("slideseg-result/3", "slideseg-result/2"))
     with pytest.raises(
-        ResultError, match=r"of another version of slideseg \(got slideseg-result/1, want slideseg-result/2; try .*--overwrite"
+        ResultError, match=r"of another version of slideseg \(got slideseg-result/2, want slideseg-result/3; try .*--overwrite"
     ):
         slideseg.open_result(made)
     assert facts_of(made)["error"].startswith("the result is of another version of slideseg")

@@ -12,7 +12,7 @@ def test_ome_names_its_mpp_with_a_unit(size, unit, mpp):
     sizes = " ".join(f'PhysicalSize{axis}="{size}" PhysicalSize{axis}Unit="{unit}"' for axis in "XY")
     label = '<Pixels SizeX="9" SizeY="9" PhysicalSizeX="7" PhysicalSizeY="7"/>'
     xml = f'<OME>{label}<Pixels ID="1" SizeX="30" SizeY="20" {sizes}/></OME>'
-    assert ome_mpp(xml, (20, 30)) == (None if mpp is None else pytest.approx(mpp))
+    assert ome_mpp(xml, (20, 30)) == (None if mpp is None else pytest.approx((mpp, mpp)))
 
 
 def test_ome_with_one_size_or_none_names_no_mpp():
