@@ -53,7 +53,7 @@ def test_a_level_is_segmented_as_an_image_of_its_own(slide, model, tmp_path):
 def test_another_mpp_is_resampled_and_tiles_still_agree_to_the_bit(slide, model, tmp_path):
     predict(slide, model, tmp_path / "a.zarr", "--mpp", 0.7, "--tile", 200)
     predict(slide, model, tmp_path / "b.zarr", "--mpp", 0.7, "--tile", 900)
-    working = ResampledSlide(slideseg.open_slide(slide), 0, 0.7 / 0.5)
+    working = ResampledSlide(slideseg.open_slide(slide), 0, (0.7 / 0.5, 0.7 / 0.5))
     image = working.read(Box(0, 0, *working.levels[0].shape))
 
     assert image.shape[:2] == (1071, 1643)
