@@ -63,7 +63,7 @@ class LoadedModel:
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Turn an image (y, x, c) or (y, x) into the network's input (1, C, y, x), float32, channels-last.
 
-        Pixel by pixel: the same pixel gives the same number in any tile. A grey image is red, green and blue alike to a model
+        Pixel by pixel: the same pixel gives the same number in any tile. What is no number is black, infinity is white. A grey image is red, green and blue alike to a model
         that wants three channels, as in training.
 
         Raises:
@@ -78,6 +78,9 @@ class LoadedModel:
             raise ModelError(explain("the image's dtype is not supported", got=image.dtype, want=", ".join(FULL_SCALE)))
         whole = np.broadcast_to(image, (*image.shape[:2], want.channels))
         x_HWC = torch.from_numpy(np.array(whole, dtype=np.float32, order="C"))
+        if image.dtype.kind == "f":
+            # one pixel that is no number would make everything within the network's reach no number
+            x_HWC.nan_to_num_(nan=0.0, posinf=1.0, neginf=0.0)
         x_HWC.div_(FULL_SCALE[image.dtype.name]).sub_(torch.tensor(want.mean)).div_(torch.tensor(want.std))
         return x_HWC.permute(2, 0, 1)[None]
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "slideseg-model/1"
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
+FULL_SCALE = {
+    **{name: float(np.iinfo(name).max) for name in ("uint8", "uint16", "uint32", "int8", "int16", "int32")},
+    **dict.fromkeys(("float16", "float32", "float64"), 1.0),
+}
 """The value of white by dtype: images are divided by it before normalisation. Other dtypes are refused."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from slideseg.slide.facts import Channel, Facts, Image, Level, PixelSize
 
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float16", "float32", "float64")
 """The pixel types of images."""
 LABEL_TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 """The pixel types of label images."""

@@ -146,7 +146,7 @@ def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
     if factor == 1:
         return image
     rows, columns = (np.arange(0, side, factor) for side in image.shape[:2])
-    wide = np.float64 if image.dtype.kind == "f" else np.uint64
+    wide = {"f": np.float64, "u": np.uint64, "i": np.int64}[image.dtype.kind]
     sums = np.add.reduceat(np.add.reduceat(image, rows, axis=0, dtype=wide), columns, axis=1, dtype=wide)
     heights, widths = (np.diff(starts, append=side) for starts, side in zip((rows, columns), image.shape[:2], strict=True))
     counts = np.outer(heights, widths)[:, :, None].astype(wide)
@@ -190,5 +190,7 @@ def _ordered_sum(values: np.ndarray) -> np.ndarray:
 
 
 def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    rounded: np.ndarray = values if dtype.kind != "u" else np.clip(np.rint(values), 0, np.iinfo(dtype).max)
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    rounded: np.ndarray = np.clip(np.rint(values), np.iinfo(dtype).min, np.iinfo(dtype).max)
     return rounded.astype(dtype)

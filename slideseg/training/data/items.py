@@ -150,6 +150,8 @@ class Item:
         else:
             image, labels = read_mirrored(self._pair.image, box, 0, self._pair.plane), self._read_labels(box)
         scaled = image.astype(np.float32) / np.float32(FULL_SCALE[image.dtype.name])
+        if image.dtype.kind == "f":
+            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)  # as `LoadedModel.preprocess`
         if scaled.shape[-1] != self._channels:
             scaled = np.repeat(scaled, self._channels, axis=-1)
         return Window(scaled, labels.classes, labels.instances, labels.weights, self.name, self.kind, box)

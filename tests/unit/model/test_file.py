@@ -247,12 +247,23 @@ def test_preprocess_is_a_pixelwise_scale(path):
     assert torch.equal(model.preprocess(image[::-1, ::-1]), x.flip(2, 3))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64, ">u2"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.int8, np.float16, np.float32, np.float64, ">u2"])
 def test_white_is_one_in_every_dtype(path, dtype):
     dtype = np.dtype(dtype)
-    white = np.full((2, 2, 3), np.iinfo(dtype).max if dtype.kind == "u" else 1, dtype)
+    white = np.full((2, 2, 3), 1 if dtype.kind == "f" else np.iinfo(dtype).max, dtype)
     x = load_model_file(path).preprocess(white)
     assert np.allclose(x[0, :, 0, 0], (1 - np.array(INPUT.mean)) / INPUT.std, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_no_number_is_black_and_infinity_is_white(path, dtype):
+    model = load_model_file(path)
+    odd = np.full((3, 4, 3), 0.5, dtype)
+    odd[0, 0], odd[1, 1], odd[2, 2] = np.nan, np.inf, -np.inf
+    plain = np.full((3, 4, 3), 0.5, dtype)
+    plain[0, 0], plain[1, 1], plain[2, 2] = 0, 1, 0
+    assert torch.equal(model.preprocess(odd), model.preprocess(plain))
+    assert np.isnan(odd[0, 0]).all()
 
 
 def test_images_that_do_not_fit_are_refused(path):
@@ -260,7 +271,7 @@ def test_images_that_do_not_fit_are_refused(path):
     for shape in ((4, 4, 2), (4, 4, 4), (1, 4, 4, 3), (4,)):
         with pytest.raises(ModelError, match="does not fit the model"):
             model.preprocess(np.zeros(shape, np.uint8))
-    for dtype in (np.int16, np.int32, bool, np.complex64):
+    for dtype in (np.int64, np.uint64, bool, np.complex64):
         with pytest.raises(ModelError, match="dtype is not supported"):
             model.preprocess(np.zeros((4, 4, 3), dtype))
 

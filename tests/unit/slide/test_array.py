@@ -43,7 +43,7 @@ def test_axes_of_arrays(shape, axes, expected):
     [
         (np.zeros(5, np.uint8), "unsupported axes"),
         (np.zeros((0, 5), np.uint8), "without pixels"),
-        (np.zeros((5, 5), np.int32), "unsupported type"),
+        (np.zeros((5, 5), np.int64), "unsupported type"),
         (np.zeros((5, 5), bool), "unsupported type"),
         (np.zeros((1, 5, 5, 2000), np.uint8), "too many channels"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slideseg.errors import ConfigError, SlideError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
-from slideseg.slide.resampled import ResampledSlide, choose_level, weights
+from slideseg.slide.resampled import ResampledSlide, block_mean, choose_level, weights
 from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
@@ -66,6 +66,16 @@ def test_shape_mpp_and_axes_follow():
 def test_integers_are_clipped_and_rounded_half_to_even():
     slide = ResampledSlide(ArraySlide(np.array([[0, 1, 2, 255]], np.uint8)), 0, (0.5, 0.5))
     assert slide.read(Box(0, 0, 1, 8)).ravel().tolist() == [0, 0, 1, 1, 2, 65, 192, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
+def test_negative_values_stay_so(dtype):
+    low = -300 if np.dtype(dtype).kind == "i" else 0
+    image = RNG.integers(low, 300, (20, 20, 1)).astype(dtype)
+    means = image[:, :, 0].reshape(10, 2, 10, 2).mean(axis=(1, 3))
+    np.testing.assert_array_equal(block_mean(image, 2)[..., 0], np.floor(means + 0.5))
+    slide = ResampledSlide(ArraySlide(np.full((8, 8), low, dtype)), 0, (2.0, 2.0))
+    assert (slide.read(Box(0, 0, 4, 4)) == low).all()
 
 
 def test_a_level_that_is_not_there_is_refused():

@@ -109,12 +109,19 @@ def test_a_palette_becomes_rgb(tmp_path):
         np.testing.assert_array_equal(whole(slide), (colours >> 8).astype(np.uint8).T[RGB[..., 0]])
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32"])
+def test_whole_numbers_of_other_types_are_images_too(tmp_path, dtype):
+    pixels = (RGB.astype(np.int64) - 100).astype(dtype)
+    with write(tmp_path / "x.tif", pixels, photometric="rgb", tile=(64, 64), compression="zlib") as slide:
+        assert slide.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(whole(slide), pixels)
+
+
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
         (RGB[..., 0] > 9, {}, "unsupported type"),
-        (RGB.astype(np.int16), {"photometric": "rgb"}, "unsupported type"),
-        (RGB.astype(np.uint32), {"photometric": "rgb"}, "unsupported type"),
+        (RGB.astype(np.int64), {"photometric": "rgb"}, "unsupported type"),
         (np.zeros((8, 8), np.complex64), {}, "unsupported type"),
         (np.dstack([RGB, RGB[..., :1]]), {"photometric": "separated"}, "unsupported colours"),
         (RGB, {"photometric": "cielab"}, "unsupported colours"),
