@@ -1,0 +1,159 @@
+"""Whether a smaller image is a level of a slide, and at which scale: one rule for every reader.
+
+1. What the file declares of the level's scale counts where the level's size bears it out: rounded, or padded to whole tiles.
+2. Else the sizes decide: one whole factor for both sides, a power of two before any other; else the same aspect.
+3. Else a level of whole tiles may be padded: then its factor is the power of two that leaves less than a tile of padding.
+4. Where none of it holds, or nothing but the size speaks for it, its pixels are compared with those of the finer level.
+
+A padded level is cut to what shows the slide, and its scale is the factor, not the ratio of the sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.slide.facts import Level
+from slideseg.space.box import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Read = Callable[[Box], np.ndarray]
+    """Pixels (y, x, c) of a box of one level."""
+
+_ROUNDING = 2
+"""Pixels by which a side may be off: it may have been rounded up or down at each halving."""
+_ROUGHLY = 0.01
+"""Share by which a declared scale, or a side, may be off."""
+_SAMPLES = 5
+"""Patches along each side that are compared."""
+_PATCH = 24
+"""Side of a patch in pixels of the coarser level."""
+_ALIKE = 0.6
+"""Patches at the same place differ by at most this share of what patches at different places do."""
+_FLAT = 0.04
+"""Share of the largest value by which flat pictures may differ."""
+
+
+def level_of(
+    stored: tuple[int, int],
+    full: tuple[int, int],
+    *,
+    declared: tuple[float, float] | None = None,
+    tile: tuple[int, int] | None = None,
+) -> Level | None:
+    """Return the level that an image is of a slide, by their sizes; None where they don't show that it is one.
+
+    Args:
+        stored: rows and columns of the image.
+        full: rows and columns of the slide's level 0.
+        declared: level-0 pixels a pixel along y and x, as the file says (by the spacing of pixels, for one).
+        tile: rows and columns of a tile, where sides may be padded to whole tiles.
+
+    >>> level_of((768, 1024), (1100, 1800), declared=(2.0, 2.0), tile=(256, 256))
+    Level(shape=(550, 900), scale=(2.0, 2.0))
+    >>> level_of((431, 1280), (480, 640)) is None
+    True
+    """
+    if 0 in stored or stored == full:
+        return None
+    scale = None if declared is None else _declared(stored, full, declared, tile)
+    scale = scale or _by_sizes(stored, full) or (None if tile is None else _padded(stored, full, tile))
+    if scale is None or min(scale) < 1 or max(scale) <= 1:
+        return None
+    shape = tuple(min(side, math.ceil(whole / by)) for side, whole, by in zip(stored, full, scale, strict=True))
+    return Level((shape[0], shape[1]), scale)
+
+
+def same_pixels(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tuple[int, int]) -> bool:
+    """Tell whether an image of ``shape``, read by ``coarse``, shows the same picture as a finer one.
+
+    Patches spread over both are compared, the finer ones reduced by means. They are the same picture where patches at the same
+    place differ clearly less than patches at different places.
+    """
+    boxes = [_patch(row, column, shape) for row in range(_SAMPLES) for column in range(_SAMPLES)]
+    factors = (fine_shape[0] / shape[0], fine_shape[1] / shape[1])
+    pairs = [(_values(coarse(box)), _reduced(fine, box, factors, fine_shape)) for box in boxes]
+    small, large = (np.stack(side) for side in zip(*pairs, strict=True))
+    at_place = float(np.abs(small - large).mean())
+    elsewhere = float(np.mean([np.abs(small - np.roll(large, by, axis=0)).mean() for by in range(1, len(boxes))]))
+    flat = _FLAT * float(max(np.abs(small).max(), np.abs(large).max()))
+    return at_place <= max(_ALIKE * elsewhere, flat if elsewhere <= 2 * flat else 0)
+
+
+def _declared(
+    stored: tuple[int, int], full: tuple[int, int], declared: tuple[float, float], tile: tuple[int, int] | None
+) -> tuple[float, float] | None:
+    """Return the declared scale, whole where it is nearly so, if the sizes bear it out."""
+    if not all(0 < by < math.inf for by in declared):
+        return None
+    snapped = tuple(float(round(by)) if abs(by - round(by)) <= _ROUGHLY * by and by > 0.5 else by for by in declared)
+    sides = zip(stored, full, snapped, tile or (0, 0), strict=True)
+    return (snapped[0], snapped[1]) if all(_holds(*side) for side in sides) else None
+
+
+def _holds(stored: int, full: int, scale: float, tile: int) -> bool:
+    """Tell whether a side is a slide's side reduced by ``scale``, rounded or padded to whole tiles."""
+    wanted = full / scale
+    padded = bool(tile) and stored % tile == 0 and math.ceil(wanted) <= stored < math.ceil(wanted) + tile
+    return abs(stored - wanted) <= _ROUNDING + _ROUGHLY * wanted or padded
+
+
+def _by_sizes(stored: tuple[int, int], full: tuple[int, int]) -> tuple[float, float] | None:
+    """Return the scale of an image that is ``full`` reduced without padding."""
+    if stored[0] > full[0] or stored[1] > full[1]:
+        return None
+    ratios = (full[0] / stored[0], full[1] / stored[1])
+    middle = math.sqrt(ratios[0] * ratios[1])
+    powers = [2**power for power in range(1, 24)]
+    near = range(max(2, math.floor(min(ratios))), math.ceil(max(ratios)) + 1) if max(ratios) < min(ratios) + _ROUNDING else ()
+    for candidates in (powers, near):
+        whole = [by for by in candidates if _is_rounded(stored, full, by)]
+        if whole:
+            best = float(min(whole, key=lambda by: abs(by - middle)))
+            return best, best
+    same = all(
+        abs(side / middle - reduced) <= _ROUNDING + _ROUGHLY * reduced for side, reduced in zip(full, stored, strict=True)
+    )
+    return ratios if same else None
+
+
+def _is_rounded(stored: tuple[int, int], full: tuple[int, int], by: int) -> bool:
+    """Tell whether both sides are those of ``full`` divided by a whole number, rounded up or down."""
+    return all(side // by <= reduced <= -(-side // by) for side, reduced in zip(full, stored, strict=True))
+
+
+def _padded(stored: tuple[int, int], full: tuple[int, int], tile: tuple[int, int]) -> tuple[float, float] | None:
+    """Return the power of two by which ``full`` was reduced before it was padded to whole tiles, if there is just one."""
+    found = [
+        2**power
+        for power in range(1, 24)
+        if all(
+            side % piece == 0 and math.ceil(whole / 2**power) <= side < math.ceil(whole / 2**power) + piece
+            for side, whole, piece in zip(stored, full, tile, strict=True)
+        )
+    ]
+    return (float(found[0]), float(found[0])) if len(found) == 1 else None
+
+
+def _patch(row: int, column: int, shape: tuple[int, int]) -> Box:
+    sides = tuple(min(_PATCH, side) for side in shape)
+    y, x = ((n * (side - patch)) // (_SAMPLES - 1) for n, side, patch in zip((row, column), shape, sides, strict=True))
+    return Box(y, x, y + sides[0], x + sides[1])
+
+
+def _values(pixels: np.ndarray) -> np.ndarray:
+    """Return the mean of the channels (y, x)."""
+    return np.asarray(np.nan_to_num(pixels.astype(np.float64)).mean(axis=2))
+
+
+def _reduced(fine: Read, box: Box, factors: tuple[float, float], shape: tuple[int, int]) -> np.ndarray:
+    """Return the means of the finer image's pixels under each pixel of ``box``."""
+    ys = np.clip(np.rint(np.arange(box.y0, box.y1 + 1) * factors[0]).astype(int), 0, shape[0])
+    xs = np.clip(np.rint(np.arange(box.x0, box.x1 + 1) * factors[1]).astype(int), 0, shape[1])
+    pixels = _values(fine(Box(int(ys[0]), int(xs[0]), int(ys[-1]), int(xs[-1]))))
+    rows = np.add.reduceat(pixels, ys[:-1] - ys[0], axis=0) / np.diff(ys)[:, None]
+    return np.asarray(np.add.reduceat(rows, xs[:-1] - xs[0], axis=1) / np.diff(xs)[None, :])

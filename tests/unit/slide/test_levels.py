@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slideseg.slide.facts import Level
+from slideseg.slide.levels import level_of, same_pixels
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "full", "scale"),
+    [
+        ((500, 600), (1000, 1200), 2),
+        ((501, 600), (1001, 1200), 2),
+        ((500, 601), (1001, 1201), 2),
+        ((1783, 2221), (3567, 4443), 2),
+        ((13, 17), (850, 1100), 64),
+        ((333, 400), (1000, 1200), 3),
+        ((1, 1), (2, 2), 2),
+        ((1, 300), (1, 600), 2),
+    ],
+)
+def test_a_rounded_level_has_a_whole_factor(stored, full, scale):
+    assert level_of(stored, full) == Level(stored, (scale, scale))
+
+
+def test_a_level_of_the_same_aspect_has_the_ratio_of_the_sizes():
+    assert level_of((400, 480), (1000, 1200)) == Level((400, 480), (2.5, 2.5))
+
+
+@pytest.mark.parametrize(
+    ("stored", "full"),
+    [
+        ((431, 1280), (480, 640)),
+        ((600, 60), (1000, 1200)),
+        ((1000, 1200), (1000, 1200)),
+        ((0, 9), (9, 9)),
+        ((1200, 1000), (600, 500)),
+    ],
+)
+def test_what_has_another_aspect_is_no_level(stored, full):
+    assert level_of(stored, full) is None
+    assert level_of(stored, full, tile=(256, 256)) is None
+
+
+def test_a_padded_level_is_cut_to_the_slide_and_has_its_true_scale():
+    assert level_of((768, 1024), (1100, 1800), tile=(256, 256)) == Level((550, 900), (2, 2))
+    assert level_of((512, 1024), (2600, 7190), tile=(512, 512)) == Level((325, 899), (8, 8))
+
+
+def test_what_the_file_declares_counts_where_the_size_bears_it_out():
+    seven_by_size = (1024, 1024), (7168, 7168)
+    assert level_of(*seven_by_size).scale == (7, 7)
+    assert level_of(*seven_by_size, declared=(8.001, 8.0), tile=(512, 512)) == Level((896, 896), (8, 8))
+    assert level_of((500, 600), (1000, 1200), declared=(4, 4), tile=(256, 256)) == Level((500, 600), (2, 2))
+    assert level_of((500, 1200), (1000, 1200), declared=(2, 1)) == Level((500, 1200), (2, 1))
+    assert level_of((500, 600), (1000, 1200), declared=(float("nan"), 0)) == Level((500, 600), (2, 2))
+
+
+def picture(shape: tuple[int, int]) -> np.ndarray:
+    y, x = np.mgrid[: shape[0], : shape[1]] / 40
+    waves = sum(np.sin(RNG.uniform(0.3, 2) * y + RNG.uniform(0.3, 2) * x + RNG.uniform(0, 6)) for _ in range(12))
+    return np.clip(128 + 20 * waves, 0, 255)[..., None].astype(np.uint8)
+
+
+def same(coarse: np.ndarray, fine: np.ndarray) -> bool:
+    return same_pixels(lambda box: coarse[box.slices], coarse.shape[:2], lambda box: fine[box.slices], fine.shape[:2])
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_the_same_picture_has_the_same_pixels(factor):
+    for _ in range(4):
+        one, other = picture((601, 700)), picture((601, 700))
+        assert same(one[::factor, ::factor], one)
+        assert not same(other[::factor, ::factor], one)
+
+
+def test_flat_pictures_are_the_same_where_their_values_are():
+    white, grey = np.full((64, 64, 3), 255, np.uint8), np.full((32, 32, 3), 128, np.uint8)
+    assert same(white[:32, :32], white)
+    assert not same(grey, white)
