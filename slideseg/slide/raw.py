@@ -31,6 +31,11 @@ class RawImage:
     """As stored: in the file's byte order."""
 
     @property
+    def samples(self) -> int:
+        """Samples of a pixel."""
+        return self.shape[2]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the whole image."""
         return self.shape[0] * self.shape[1] * self.shape[2] * self.dtype.itemsize

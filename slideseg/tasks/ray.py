@@ -26,9 +26,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from slideseg.errors import ClusterError, SlideError, explain
-from slideseg.machine import return_freed_memory
+from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker
 from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.share import use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -91,7 +92,7 @@ class RayExecutor:
             yield from IN_PROCESS.run(make_worker, tasks, light=True)
             return
         self._connect()
-        crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, 0 if light else self._gpus)
+        crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, 0 if light else self._gpus, self._threads())
         try:
             yield from crew.work()
         finally:
@@ -103,6 +104,10 @@ class RayExecutor:
             return IN_PROCESS.dask_scheduler()
         self._connect()
         return _compute_graph
+
+    def _threads(self) -> int:
+        """Return the threads that a worker may use for small work: its share of this machine, on a cluster one."""
+        return max(1, usable_cores() // self._workers) if self._address is None else 1
 
     def _connect(self) -> None:
         if not self._is_connected:
@@ -119,13 +124,14 @@ class RayExecutor:
 class _Actor:
     """The process that holds one worker."""
 
-    def __init__(self, make_worker: Callable[[], Worker]) -> None:
-        self._make_worker = make_worker
+    def __init__(self, make_worker: Callable[[], Worker], threads: int) -> None:
+        self._make_worker, self._threads = make_worker, threads
         self._worker: Worker | None = None
 
     def ready(self) -> None:
         """Make the worker; not in ``__init__``, whose errors Ray hands on only as text."""
         return_freed_memory()
+        use_threads(self._threads)
         self._worker = self._make_worker()
 
     def run(self, task: int) -> Any:
@@ -150,11 +156,11 @@ class _Member:
 class _Crew:
     """The actors of one run, and what each has in hand."""
 
-    def __init__(self, make_worker: Any, waiting: deque[int], most: int, gpus: float) -> None:
-        """Hire as many actors as there is work for, ``most`` at most, each with so many GPUs."""
+    def __init__(self, make_worker: Any, waiting: deque[int], most: int, gpus: float, threads: int) -> None:
+        """Hire as many actors as there is work for, ``most`` at most, each with so many GPUs and threads for small work."""
         self._make_worker = make_worker
         self._waiting = waiting
-        self._gpus = gpus
+        self._gpus, self._threads = gpus, threads
         self._strikes: Counter[int] = Counter()
         self._failed_starts = 0
         self._members = [self._hire() for _ in range(min(most, len(waiting)))]
@@ -181,7 +187,7 @@ class _Crew:
             max_task_retries=0,
             max_concurrency=IN_FLIGHT + 1,
         )
-        actor: Any = actor_class.remote(self._make_worker)
+        actor: Any = actor_class.remote(self._make_worker, self._threads)
         return _Member(actor, actor.ready.remote())
 
     def _hand_out(self, member: _Member) -> None:

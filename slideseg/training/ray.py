@@ -29,6 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
 from slideseg.tasks.ray import connected
+from slideseg.tasks.share import use_threads
 from slideseg.training.check import check_batch
 from slideseg.training.learning.loop import fit
 from slideseg.training.record.run_folder import RunFolder
@@ -221,7 +222,9 @@ class _SentLogs(QueueHandler):
 def _work(training: RayTraining, inbox: Queue) -> None:
     """Be one worker."""
     keep_freed_memory()
-    torch.set_num_threads(max(1, usable_cores() // ray.train.get_context().get_local_world_size()))
+    threads = max(1, usable_cores() // ray.train.get_context().get_local_world_size())
+    torch.set_num_threads(threads)
+    use_threads(threads)
     try:
         _train(training, Team.join(training.place.device), inbox)
     except SlidesegError as error:

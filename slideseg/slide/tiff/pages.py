@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.raw import RawImage
+from slideseg.slide.tiff.decode import decoder_of
 from slideseg.slide.tiff.preflight import Segments, check_segments
 from slideseg.slide.tiff.segments import CodedPage, LargeSegments, chunk_of
 from slideseg.slide.tiff.series import MAX_PLANES, side_of
@@ -39,20 +41,28 @@ class LevelPages:
 
     def read(self, file: int, box: Box, plane: int) -> np.ndarray:
         """Return the stored samples (y, x, samples) of ``box``."""
-        parts = []
-        for page in self.pages[plane]:
-            parts.extend([page.read(file, box)] if isinstance(page, CodedPage) else [raw.read(file, box) for raw in page])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+        pages = [part for page in self.pages[plane] for part in ([page] if isinstance(page, CodedPage) else page)]
+        if len(pages) == 1 and isinstance(pages[0], RawImage):
+            return pages[0].read(file, box)
+        ends = list(accumulate(page.samples for page in pages))
+        out = np.empty((*box.shape, ends[-1]), pages[0].dtype)
+        for page, end in zip(pages, ends, strict=True):
+            target = out[..., end - page.samples : end]
+            if isinstance(page, CodedPage):
+                page.read(file, box, target)
+            else:
+                target[...] = page.read(file, box)
+        return out
 
 
-def pages_of(path: str, series: Any, leading: dict[str, int], size: int) -> LevelPages:
-    """Return the pages of one level, their tile tables checked against the file's ``size``.
+def pages_of(path: str, series: Any, leading: dict[str, int], size: int, owner: int) -> LevelPages:
+    """Return the pages of one level, their tile tables checked against the file's ``size``; ``owner`` is its number in caches.
 
     Raises:
         SlideError: if pages are missing, too many, or leave the file.
     """
     planes = math.prod(count for axis, count in leading.items() if axis != "C")
-    pages = _pages(path, series, planes * leading.get("C", 1), size)
+    pages = _pages(path, series, planes * leading.get("C", 1), size, owner)
     grid: np.ndarray = np.empty(len(pages), object)
     grid[:] = pages
     grid = grid.reshape(tuple(leading.values()))
@@ -63,7 +73,7 @@ def pages_of(path: str, series: Any, leading: dict[str, int], size: int) -> Leve
     return LevelPages(side_of(series), by_plane, None if raw else chunk_of(series.keyframe))
 
 
-def _pages(path: str, series: Any, wanted: int, size: int) -> list[Page]:
+def _pages(path: str, series: Any, wanted: int, size: int, owner: int) -> list[Page]:
     keyframe = series.keyframe
     start = series.dataoffset
     if wanted > MAX_PLANES:
@@ -75,10 +85,10 @@ def _pages(path: str, series: Any, wanted: int, size: int) -> list[Page]:
         got = sum(page is not None for page in pages)
         raise SlideError(explain(f"{path}: pages are missing, or in other files", got=got, want=wanted))
     large = LargeSegments()
-    return [_page(path, page, size, large) for page in pages]
+    return [_page(path, page, size, owner, large) for page in pages]
 
 
-def _page(path: str, page: Any, size: int, large: LargeSegments) -> Page:
+def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> Page:
     if page.is_final and _runs_on(page):
         return _raw(path, page, page.dataoffsets[0], size)
     separate, _, rows, columns, contiguous = page.shaped
@@ -97,8 +107,7 @@ def _page(path: str, page: Any, size: int, large: LargeSegments) -> Page:
         sparse=_may_be_sparse(keyframe),
     )
     check_segments(path, table, size)
-    _ = page.decode  # built once, here: later it is used by several threads
-    return CodedPage(page, page.jpegtables, large if table.full_bytes > _LARGE else None)
+    return CodedPage(page, decoder_of(page), owner, large if table.full_bytes > _LARGE else None)
 
 
 def _runs_on(page: Any) -> bool:

@@ -1,21 +1,29 @@
-"""One page in tiles or strips, which are fetched and decoded one at a time."""
+"""One page in tiles or strips: those that a box touches are fetched and decoded, in several threads.
+
+Where a box takes a tile as a whole it is decoded next to its place and copied there; one that the box cuts goes through the
+process's cache, because the neighbouring box wants the other part.
+"""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from slideseg.slide.raw import read_bytes
+from slideseg.slide.tiff.cache import tile_cache
+from slideseg.slide.tiff.decode import JPEG, Scratch, SegmentDecoder
 from slideseg.space.box import Box
+from slideseg.tasks.share import share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-_JPEG = (6, 7)
+    import numpy as np
+
+_FETCHED = 64 << 10
+"""Bytes that are read in one call where tiles or strips follow each other in the file."""
+_scratch = Scratch()
 
 
 class LargeSegments:
@@ -26,13 +34,25 @@ class LargeSegments:
         self._key: tuple[int, int] | None = None
         self._pixels: np.ndarray | None = None
 
-    def get(self, key: tuple[int, int], decode: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+    def get(self, key: tuple[int, int], decode: Callable[[], np.ndarray]) -> np.ndarray:
         """Return what ``decode`` returns for ``key``; one thread decodes, the others wait for it."""
         with self._lock:
-            if self._key != key:
+            if self._key != key or self._pixels is None:
                 self._key = self._pixels = None  # frees the old one first
                 self._key, self._pixels = key, decode()
             return self._pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A tile or strip that a box touches."""
+
+    index: int
+    """Its number in the page's tables."""
+    extent: Box
+    """Its pixels that lie in the image."""
+    sample: slice
+    """The samples that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +60,107 @@ class CodedPage:
     """One page in tiles or strips that are decoded one at a time."""
 
     page: Any
-    """The tifffile page (or frame) whose table and codec are used."""
-    tables: bytes | None
-    """JPEG tables that its tiles share."""
+    """The tifffile page (or frame) whose table is used."""
+    decoder: SegmentDecoder
+    """Decodes one."""
+    owner: int
+    """The opened file, in the cache's numbers."""
     large: LargeSegments | None
-    """Shared by all pages; None where tiles are so small that decoding one again costs nothing."""
+    """Shared by all pages; None where tiles are of a usual size."""
 
-    def read(self, file: int, box: Box) -> np.ndarray:
-        """Return the pixels (y, x, samples) of ``box`` as the page stores them."""
-        separate, _, rows, columns, contiguous = self.page.shaped
+    def read(self, file: int, box: Box, out: np.ndarray) -> None:
+        """Write the pixels of ``box`` (y, x, samples) as the page stores them into ``out``."""
+
+        def work(run: list[Segment]) -> None:
+            for segment, data in zip(run, self._fetched(file, run), strict=True):
+                self._place(segment, data, box, out)
+
+        share(work, self._runs(self._touched(box)))
+
+    @property
+    def samples(self) -> int:
+        """Samples of a pixel."""
+        separate, _, _, _, contiguous = self.page.shaped
+        return int(separate * contiguous)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a sample, in the machine's byte order."""
+        native: np.dtype = self.page.dtype.newbyteorder("=")
+        return native
+
+    def _touched(self, box: Box) -> Iterator[Segment]:
+        separate, _, rows, columns, _ = self.page.shaped
         height, width = chunk_of(self.page.keyframe)
         across, down = -(-columns // width), -(-rows // height)
-        out = np.empty((*box.shape, separate * contiguous), self.page.dtype.newbyteorder("="))
-        for y in range(box.y0 // height, -(-box.y1 // height)):
-            for x in range(box.x0 // width, -(-box.x1 // width)):
-                for sample in range(separate):
-                    data = self._cached(file, (sample * down + y) * across + x)
-                    segment = Box(y * height, x * width, min((y + 1) * height, rows), min((x + 1) * width, columns))
-                    part = segment.intersect(box)
-                    target = out[part.relative_to(box).slices]
-                    where = slice(sample, sample + 1) if separate > 1 else slice(None)
-                    target[..., where] = 0 if data is None else data[part.relative_to(segment).slices]
-        return out
+        for sample in range(separate):
+            held = slice(sample, sample + 1) if separate > 1 else slice(None)
+            for y in range(box.y0 // height, -(-box.y1 // height)):
+                for x in range(box.x0 // width, -(-box.x1 // width)):
+                    extent = Box(y * height, x * width, min((y + 1) * height, rows), min((x + 1) * width, columns))
+                    yield Segment((sample * down + y) * across + x, extent, held)
 
-    def _cached(self, file: int, index: int) -> np.ndarray | None:
-        if self.large is None:
-            return self._segment(file, index)
-        return self.large.get((self.page.offset, index), partial(self._segment, file, index))
+    def _runs(self, segments: Iterator[Segment]) -> list[list[Segment]]:
+        """Return the segments in order, in runs that lie next to each other in the file and are read in one call."""
+        offsets, counts = self.page.dataoffsets, self.page.databytecounts
+        runs: list[list[Segment]] = []
+        end = room = -1
+        for segment in segments:
+            offset, count = offsets[segment.index], counts[segment.index]
+            if offset == end and count <= room:
+                runs[-1].append(segment)
+            else:
+                runs.append([segment])
+                room = _FETCHED
+            end, room = offset + count, room - count
+        return runs
 
-    def _segment(self, file: int, index: int) -> np.ndarray | None:
-        """Return tile or strip ``index`` decoded (y, x, samples); None for one that was left out on purpose."""
-        length = self.page.databytecounts[index]
-        if not length:
-            return None
-        data = read_bytes(file, self.page.dataoffsets[index], length)
+    def _fetched(self, file: int, run: list[Segment]) -> Iterator[bytes]:
+        offsets, counts = self.page.dataoffsets, self.page.databytecounts
+        start, length = offsets[run[0].index], sum(counts[segment.index] for segment in run)
+        data = read_bytes(file, start, length) if length else b""
+        for segment in run:
+            begin = offsets[segment.index] - start
+            yield data[begin : begin + counts[segment.index]]
+
+    def _place(self, segment: Segment, data: bytes, box: Box, out: np.ndarray) -> None:
+        """Decode one segment and write what ``box`` has of it to its place in ``out``."""
+        part = segment.extent.intersect(box)
+        target = out[part.relative_to(box).slices][..., segment.sample]
+        if not data:
+            target[...] = 0
+        elif part == segment.extent and self.large is None:
+            height, width = part.shape
+            memory = self._memory(segment, target)
+            pixels = self._decode(data, segment.index, memory)
+            if pixels is not target:
+                target[...] = pixels[:height, :width]
+        else:
+            target[...] = self._kept(segment, data)[part.relative_to(segment.extent).slices]
+
+    def _memory(self, segment: Segment, target: np.ndarray) -> np.ndarray | None:
+        """Return memory to decode into: the segment's place itself where it has the form, else the thread's own."""
+        height, width = chunk_of(self.page.keyframe)
+        if not self.page.keyframe.is_tiled:
+            height = segment.extent.shape[0]
+        shape = (height, width, target.shape[2])
+        if target.shape == shape and target.flags.c_contiguous:
+            return target
+        return _scratch.array(shape, target.dtype)
+
+    def _kept(self, segment: Segment, data: bytes) -> np.ndarray:
+        offset = int(self.page.offset)
+        if self.large is not None:
+            return self.large.get((offset, segment.index), lambda: self._decode(data, segment.index))
+        return tile_cache().get((self.owner, offset, segment.index), lambda: self._decode(data, segment.index))
+
+    def _decode(self, data: bytes, index: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Return tile or strip ``index`` decoded (y, x, samples), in the memory of ``out`` where its codec can."""
         # libjpeg fills what is missing of a cut-off stream with grey and says nothing
-        if self.page.keyframe.compression in _JPEG and data.rfind(b"\xff\xd9", max(0, length - 64)) < 0:
+        if self.page.keyframe.compression in JPEG and data.rfind(b"\xff\xd9", max(0, len(data) - 64)) < 0:
             msg = f"tile {index} is cut off"
             raise ValueError(msg)
-        decoded: np.ndarray = self.page.decode(data, index, jpegtables=self.tables)[0][0]
-        if decoded.dtype.newbyteorder("=") != self.page.dtype.newbyteorder("="):
-            msg = f"tile {index} holds {decoded.dtype}"
-            raise TypeError(msg)
-        return decoded
+        return self.decoder(data, index, out)
 
 
 def chunk_of(page: Any) -> tuple[int, int]:

@@ -19,6 +19,7 @@ import zarr
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.reader import DTYPES, Reader, reads_directly, same_picture
+from slideseg.slide.tiff.cache import new_owner, tile_cache
 from slideseg.slide.tiff.metadata import microns_per_pixel
 from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn
 from slideseg.slide.tiff.pages import pages_of
@@ -73,14 +74,15 @@ class TiffSlide(Reader):
         page, size = series.keyframe, self._tif.filehandle.size
         leading = leading_axes(path, series)
         self._colour = colour_of(path, series)
-        self._images = [pages_of(path, series, leading, size)]
+        self._owner = new_owner()
+        self._images = [pages_of(path, series, leading, size, self._owner)]
         for level in series.levels[1:]:
             if (
                 same_picture(side_of(level), self._images[-1].shape)
                 and leading_axes(path, level) == leading
                 and are_alike(level, series)
             ):
-                self._images.append(pages_of(path, level, leading, size))
+                self._images.append(pages_of(path, level, leading, size, self._owner))
         self._orientation = orientation_of(page)
         self._series = series
         for image in self._images:
@@ -121,6 +123,7 @@ class TiffSlide(Reader):
         """Release the file."""
         self._file = -1  # the number may belong to another file soon
         self._tif.close()
+        tile_cache().forget(self._owner)
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         image = self._images[level]
