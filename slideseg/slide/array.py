@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedIm
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, PixelSize, make_levels
+from slideseg.slide.picture.whole import PNG, check_sums, check_whole
 from slideseg.slide.raw import RawImage
 from slideseg.slide.reader import DTYPES, MAX_WHOLE, Reader
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 _MAX_LAST_CHANNELS = 4
 """A last axis of at most this many entries is channels; a longer one is x."""
-_PNG_MAGIC = b"\x89PNG"
 _PNG_DEPTH_BYTE = 24
 _EXIF_ORIENTATION = 274
 _MODES = {"L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "I;16": "I;16", "I;16B": "I;16"}
@@ -68,8 +69,11 @@ class NpySlide(Reader):
         """
         try:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError, SyntaxError, TypeError) as error:
+        except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
             raise SlideError(explain(f"{path}: damaged or unsupported npy", got=error)) from error
+        if Path(path).stat().st_size != mapped.offset + mapped.nbytes:
+            got, want = f"{Path(path).stat().st_size} bytes", f"{mapped.offset + mapped.nbytes} by its head"
+            raise SlideError(explain(f"{path}: damaged npy", got=got, want=want, try_="another copy"))
         axes, shape = array_axes(mapped.shape, path)
         if not mapped.flags.c_contiguous:
             raise SlideError(
@@ -111,10 +115,12 @@ class PictureSlide(Reader):
         Raises:
             SlideError: if it is damaged, or of an unsupported kind.
         """
+        check_whole(path)
         try:
             with _picture(path) as picture, open(path, "rb") as file:
                 mode, (columns, rows) = picture.mode, picture.size
-                self._deep = file.read(_PNG_DEPTH_BYTE + 1).startswith(_PNG_MAGIC) and _depth(path) == 16 and mode != "I;16"
+                self._is_png = file.read(len(PNG)) == PNG
+                self._deep = self._is_png and _depth(path) == 16 and mode != "I;16"
                 turned = _may_be_turned(path) and picture.getexif().get(_EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
             raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
@@ -154,6 +160,8 @@ class PictureSlide(Reader):
         return pixels[box.slices].copy()
 
     def _decode(self) -> np.ndarray:
+        if self._is_png:
+            check_sums(self.path)
         try:
             if self._deep:
                 # Pillow would cut 16 bits a sample down to 8
@@ -195,14 +203,14 @@ def array_axes(shape: tuple[int, ...], path: str) -> tuple[str, tuple[int, ...]]
 def _picture(path: str) -> Image.Image:
     """Open a PNG or JPEG without Pillow's own limit on pixels: ours is on bytes."""
     with open(path, "rb") as file:
-        png = file.read(4) == _PNG_MAGIC
+        png = file.read(len(PNG)) == PNG
     return PngImagePlugin.PngImageFile(path) if png else JpegImagePlugin.JpegImageFile(path)
 
 
 def _may_be_turned(path: str) -> bool:
     """Tell whether a picture may name an orientation: of a PNG, Pillow decodes all pixels before it says so."""
     data = Path(path).read_bytes()
-    return not data.startswith(_PNG_MAGIC) or b"eXIf" in data or b"Raw profile type" in data
+    return not data.startswith(PNG) or b"eXIf" in data or b"Raw profile type" in data
 
 
 def _depth(path: str) -> int:

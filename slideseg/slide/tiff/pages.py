@@ -12,7 +12,7 @@ import numpy as np
 from slideseg.errors import SlideError, explain
 from slideseg.slide.raw import RawImage
 from slideseg.slide.tiff.decode import decoder_of
-from slideseg.slide.tiff.preflight import Segments, check_segments
+from slideseg.slide.tiff.preflight import Segments, check_segments, check_table
 from slideseg.slide.tiff.segments import CodedPage, LargeSegments, chunk_of
 from slideseg.slide.tiff.series import MAX_PLANES, side_of
 
@@ -78,6 +78,7 @@ def _pages(path: str, series: Any, wanted: int, size: int, owner: int) -> list[P
     start = series.dataoffset
     if wanted > MAX_PLANES:
         raise SlideError(explain(f"{path}: too many planes", got=wanted, want=f"at most {MAX_PLANES}", try_="a zarr array"))
+    check_table(path, keyframe, _segments_in(keyframe))
     if start is not None and keyframe.is_final:
         return [_raw(path, keyframe, start + index * keyframe.nbytes, size) for index in range(wanted)]
     pages = list(series)
@@ -89,6 +90,7 @@ def _pages(path: str, series: Any, wanted: int, size: int, owner: int) -> list[P
 
 
 def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> Page:
+    check_table(path, page, _segments_in(page))
     if page.is_final and _runs_on(page):
         return _raw(path, page, page.dataoffsets[0], size)
     separate, _, rows, columns, contiguous = page.shaped
@@ -108,6 +110,13 @@ def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> 
     )
     check_segments(path, table, size)
     return CodedPage(page, decoder_of(page), owner, large if table.full_bytes > _LARGE else None)
+
+
+def _segments_in(page: Any) -> int:
+    """Return how many tiles or strips a page of such a size has."""
+    separate, _, rows, columns, _ = page.shaped
+    height, width = chunk_of(page.keyframe)
+    return int(separate * -(-rows // height) * -(-columns // width))
 
 
 def _runs_on(page: Any) -> bool:

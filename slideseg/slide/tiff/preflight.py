@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.reader import MAX_WHOLE
+from slideseg.slide.reader import MAX_CHANNELS, MAX_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,25 @@ if TYPE_CHECKING:
 MAX_PAGES = 65_536
 """Directories of one file that are followed."""
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SAMPLES = 277
+_NUMBERS = {
+    256: "ImageWidth",
+    257: "ImageLength",
+    259: "Compression",
+    262: "PhotometricInterpretation",
+    274: "Orientation",
+    _SAMPLES: "SamplesPerPixel",
+    278: "RowsPerStrip",
+    284: "PlanarConfiguration",
+    317: "Predictor",
+    322: "TileWidth",
+    323: "TileLength",
+}
+"""Tags that hold one whole number, by name."""
+_WHOLE_TYPES = (1, 3, 4, 16)
+"""Types of unsigned whole numbers: 1, 2, 4 and 8 bytes."""
+_TABLES = ((324, 325), (273, 279))
+"""The tags of offsets and lengths, of tiles and of strips."""
 _MAX_RATIO = {1: 1, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 """Pixel bytes that one stored byte can become, for the compressions that have a bound (with some slack)."""
 
@@ -108,6 +127,24 @@ def check_directories(path: str) -> int:
     return len(seen)
 
 
+def check_table(path: str, page: Any, expected: int) -> None:
+    """Check how many tiles or strips a tifffile page's tags list: tifffile cuts a table of strips to the length that it needs.
+
+    Raises:
+        SlideError: if they are not ``expected``.
+    """
+    tags = getattr(page, "tags", {})  # a frame, read by its place in a stack, has none of its own
+    for pair in _TABLES:
+        listed = {int(tags[tag].count) for tag in pair if tag in tags}
+        if listed - {expected} and pair[0] in tags:
+            got = f"a list of {max(listed)}"
+            raise SlideError(
+                explain(
+                    f"{path}: damaged TIFF, its tile table does not fit its size", got=got, want=f"{expected} tiles or strips"
+                )
+            )
+
+
 def check_segments(path: str, segments: Segments, size: int) -> None:
     """Check a page's tile or strip table against the file's ``size`` in bytes.
 
@@ -143,10 +180,21 @@ def _check_extents(path: str, offsets: np.ndarray, counts: np.ndarray, size: int
         raise SlideError(
             explain(f"{path}: the file is cut off or damaged", got=got, want="all tiles in the file", try_="another copy")
         )
+    if _overlap(offsets, counts):
+        what = f"{path}: damaged TIFF, its tiles overlap in the file"
+        raise SlideError(explain(what, want="each tile in a place of its own", try_="another copy"))
     if int(counts.astype(np.float64).sum()) > size:
         raise SlideError(
             explain(f"{path}: damaged TIFF, tiles share the same bytes", got=f"{size} bytes for tiles that need more")
         )
+
+
+def _overlap(offsets: np.ndarray, counts: np.ndarray) -> bool:
+    """Tell whether two tiles share a part of their bytes; they may share all: some writers keep equal tiles once."""
+    order = np.lexsort((counts, offsets))
+    starts, ends = offsets[order], (offsets + counts)[order]
+    same = (starts[1:] == starts[:-1]) & (ends[1:] == ends[:-1])
+    return bool(((starts[1:] < ends[:-1]) & ~same).any())
 
 
 def _check_ratio(path: str, counts: np.ndarray, segments: Segments) -> None:
@@ -187,8 +235,25 @@ def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: in
             raise SlideError(
                 explain(f"{path}: the file is cut off or damaged", got=f"tag {tag} behind its end", try_="another copy")
             )
+        if tag in _NUMBERS:
+            _check_number(path, tag, kind, count, _inline(layout, kind, value, width))
         tags.add(tag)
     return tags, struct.unpack(layout.offset, body[-width:])[0]
+
+
+def _check_number(path: str, tag: int, kind: int, count: int, value: int) -> None:
+    """Refuse what tifffile would take as it is, and stumble over later: lists where one number belongs, a million channels."""
+    if count != 1 or kind not in _WHOLE_TYPES:
+        got = f"{count} values of type {kind}"
+        raise SlideError(explain(f"{path}: damaged TIFF, its {_NUMBERS[tag]} is no number", got=got, want="one whole number"))
+    if tag == _SAMPLES and not 1 <= value <= MAX_CHANNELS:
+        raise SlideError(explain(f"{path}: too many channels, or none", got=value, want=f"1 to {MAX_CHANNELS}"))
+
+
+def _inline(layout: _Layout, kind: int, value: int, width: int) -> int:
+    """Return the first number of a directory entry that holds its value itself; ``value`` is its last field as an offset."""
+    field = struct.pack(layout.offset, value)
+    return int.from_bytes(field[: min(width, _TYPE_SIZES.get(kind, width))], "little" if layout.order == "<" else "big")
 
 
 def _bytes_at(path: str, file: BinaryIO, size: int, offset: int, length: int) -> bytes:

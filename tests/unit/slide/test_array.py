@@ -11,6 +11,7 @@ from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
+from tests.damage import flipped
 
 RGB = np.random.default_rng(4).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
@@ -123,6 +124,55 @@ def test_a_cut_picture_is_refused(tmp_path, name):
         (tmp_path / name).write_bytes(content[:length])
         with pytest.raises(SlideError, match="damaged picture"):
             whole(open_slide(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_a_picture_is_seen_to_be_cut_before_it_is_decoded(tmp_path, name):
+    Image.fromarray(RGB).save(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    for length in {*range(9, len(content), max(1, len(content) // 200)), len(content) - 1}:
+        (tmp_path / name).write_bytes(content[:length])
+        with pytest.raises(SlideError, match="damaged picture"):
+            open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_what_lies_behind_the_end_of_a_picture_is_no_damage(tmp_path, name):
+    slide = saved(tmp_path, Image.fromarray(RGB), name)
+    before = whole(slide)
+    with (tmp_path / name).open("ab") as file:
+        file.write(bytes(1000))
+    np.testing.assert_array_equal(whole(open_slide(tmp_path / name)), before)
+
+
+def test_a_bit_of_a_png_that_flips_is_noticed(tmp_path):
+    """Pillow passes over the checksums of pixels, and reads other ones."""
+    Image.fromarray(RGB).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    for place in range(40, len(content) - 16, 397):
+        (tmp_path / "x.png").write_bytes(flipped(content, place))
+        with pytest.raises(SlideError, match="damaged picture"):
+            whole(open_slide(tmp_path / "x.png"))
+
+
+def test_an_npy_that_is_longer_than_its_head_says_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", RGB)
+    content = (tmp_path / "x.npy").read_bytes()
+    head = f"({len(RGB)}, ".encode()
+    assert head in content
+    (tmp_path / "x.npy").write_bytes(
+        content.replace(head, f"({len(RGB) // 10}, ".encode() + b" " * (len(head) - len(f"({len(RGB) // 10}, ")))
+    )
+    with pytest.raises(SlideError, match=r"damaged npy .got .* bytes"):
+        open_slide(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("place", [9, 57, 60, 72])
+def test_an_npy_whose_head_does_not_parse_is_refused(tmp_path, place):
+    np.save(tmp_path / "x.npy", RGB)
+    (tmp_path / "x.npy").write_bytes(flipped((tmp_path / "x.npy").read_bytes(), place))
+    with pytest.raises(SlideError, match="npy"):
+        open_slide(tmp_path / "x.npy")
 
 
 def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):

@@ -62,12 +62,18 @@ def test_a_good_table_passes():
         ({"offsets": [0, 0], "counts": [0, 0], "sparse": True}, "tiles are missing"),
         ({"offsets": [8, 8], "counts": [150, 150]}, "share the same bytes"),
         ({"counts": [100, 30]}, "too short"),
+        ({"offsets": [8, 58]}, "overlap"),
+        ({"offsets": [58, 8]}, "overlap"),
         ({"full_bytes": 5 << 30}, "too large to decode"),
     ],
 )
 def test_bad_tables_are_refused(facts, message):
     with pytest.raises(SlideError, match=message):
         check_segments("x.tif", changed(GOOD, **facts), 208)
+
+
+def test_equal_tiles_may_be_kept_once():
+    check_segments("x.tif", changed(GOOD, offsets=[108, 8, 108], counts=[100, 100, 100], expected=3), 308)
 
 
 def test_empty_tiles_are_read_as_zero_only_where_the_writer_documents_it():
@@ -84,6 +90,10 @@ def test_empty_tiles_are_read_as_zero_only_where_the_writer_documents_it():
         (b"II+\0\x04\0\0\0" + b"\0" * 8, "not a TIFF"),
         (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 256, 3, 1, 5) + struct.pack("<I", 8), "circle"),
         (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 273, 4, 2**31, 30) + struct.pack("<I", 0), "tag 273"),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 256, 3, 2, 5) + struct.pack("<I", 0), "ImageWidth is no number"),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 317, 11, 1, 5) + struct.pack("<I", 0), "Predictor is no number"),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 277, 3, 1, 65535) + struct.pack("<I", 0), "channels.*got 65535"),
+        (b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHH", 1, 277, 3, 1, 0, 7) + struct.pack(">I", 0), "channels.*got 0"),
     ],
 )
 def test_bad_directories_are_refused(tmp_path, content, message):
@@ -137,13 +147,25 @@ def test_a_first_image_without_pixels_is_not_replaced_by_another(tmp_path):
         open_slide(path)
 
 
+def test_a_table_of_strips_that_is_longer_than_the_image_is_refused(tmp_path):
+    """tifffile cuts it to what a lying ImageLength needs, and hands out the upper part of the picture."""
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, PIXELS, photometric="rgb", metadata=None, rowsperstrip=16)
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages[0].tags["ImageLength"].valueoffset
+    content = bytearray(path.read_bytes())
+    content[entry : entry + 4] = struct.pack("<I", 32)
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=r"does not fit its size .got a list of 6, want 2"):
+        open_slide(path)
+
+
 READABLE = ("appended_1mib_junk", "description_no_terminator", "description_not_utf8", "mpp_")
 FOUND_WHEN_READ = (
     "tile_all_zero_bytes",
     "tile_garbage_second_half",
     "tile_garbage_whole",
     "tile_halved_bytecount",
-    "tile_points_at_header",
 )
 
 

@@ -1,0 +1,1 @@
+"""Pictures of the web and of cameras: PNG and JPEG."""
