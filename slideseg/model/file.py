@@ -63,8 +63,8 @@ class LoadedModel:
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Turn an image (y, x, c) or (y, x) into the network's input (1, C, y, x), float32, channels-last.
 
-        Pixel by pixel: the same pixel gives the same number in any tile. What is no number is black, infinity is white. A grey image is red, green and blue alike to a model
-        that wants three channels, as in training.
+        Pixel by pixel: the same pixel gives the same number in any tile. What is no number is black, infinity is white. A grey
+        image is red, green and blue alike to a model that wants three channels, as in training.
 
         Raises:
             ModelError: if the dtype or the number of channels does not fit.

@@ -247,7 +247,9 @@ def test_preprocess_is_a_pixelwise_scale(path):
     assert torch.equal(model.preprocess(image[::-1, ::-1]), x.flip(2, 3))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.int8, np.float16, np.float32, np.float64, ">u2"])
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.int8, np.float16, np.float32, np.float64, ">u2"]
+)
 def test_white_is_one_in_every_dtype(path, dtype):
     dtype = np.dtype(dtype)
     white = np.full((2, 2, 3), 1 if dtype.kind == "f" else np.iinfo(dtype).max, dtype)
