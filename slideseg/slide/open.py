@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide, PictureSlide
+from slideseg.slide.microscopes.czi import CziSlide
+from slideseg.slide.microscopes.lif import LifSlide
+from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
-from slideseg.slide.selection import Selection, select
+from slideseg.slide.selection import WHOLE, Selection, select
 from slideseg.slide.tiff.preflight import first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.zarr import ZarrSlide, is_url, is_zarr
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _NPY = b"\x93NUMPY"
+_MICROSCOPES = {
+    b"ZISRAWFILE": CziSlide,
+    b"\x70\0\0\0": LifSlide,
+    b"\xda\xce\xbe\x0a": Nd2Slide,
+    b"\0\0\0\x0cjP  \r\n\x87\x0a": Nd2Slide,
+}
+"""How the files of microscopes begin; the last are ND2 files of before 2010, which are JPEG 2000."""
 _NDPI_TAG = 65420
 _READ_AS_TIFF = {None, "aperio", "generic-tiff"}
 """OpenSlide's names of the vendors whose files are plain TIFFs, and None: it does not know the file."""
@@ -83,7 +93,7 @@ def open_file(path: str, selection: Selection) -> Slide:
         ConfigError: as `open_slide`.
     """
     selection.check()
-    slide = _open(path, DTYPES)
+    slide = _open(path, DTYPES, selection)
     try:
         _check_series(slide, selection.series)
         return select(slide, selection)
@@ -106,10 +116,10 @@ def open_labels(path: str | os.PathLike[str]) -> Slide:
     Raises:
         SlideError: if it is missing, damaged, no image, or its pixels are no whole numbers.
     """
-    return _open(os.fspath(path), LABEL_TYPES)
+    return _open(os.fspath(path), LABEL_TYPES, WHOLE)
 
 
-def _open(name: str, types: tuple[str, ...]) -> Slide:
+def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if is_url(name):
         return ZarrSlide(name, types)
     place = Path(name)
@@ -124,7 +134,7 @@ def _open(name: str, types: tuple[str, ...]) -> Slide:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
     if not head:
         raise SlideError(explain(f"{name} is empty", got="0 bytes"))
-    return _open_file(name, head, types)
+    return _open_file(name, head, types, selection)
 
 
 def _open_folder(path: str, types: tuple[str, ...]) -> Slide:
@@ -133,16 +143,19 @@ def _open_folder(path: str, types: tuple[str, ...]) -> Slide:
     raise SlideError(explain(f"{path} is a folder, but no zarr", want="a slide, or a zarr with zarr.json, .zgroup or .zarray"))
 
 
-def _open_file(path: str, head: bytes, types: tuple[str, ...]) -> Slide:
+def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide:
     if head.startswith(_TIFF):
         return _open_tiff(path, types)
     if head.startswith(_NPY):
         return NpySlide(path, types)
     if head.startswith(_PICTURES) and not path.lower().endswith(".mrxs"):
         return PictureSlide(path)
+    for magic, reader in _MICROSCOPES.items():
+        if head.startswith(magic):
+            return reader(path, selection)
     if vendor_of(path) is not None:
         return OpenSlideSlide(path)
-    want = "TIFF, SVS, NDPI, MRXS, DICOM, OME-Zarr, zarr, npy, PNG or JPEG"
+    want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
     raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
 
 
