@@ -206,9 +206,8 @@ def table(rows: Iterable[Row]) -> str:
 def summary(rows: list[Row]) -> str:
     """Return how many files came out how, by folder."""
     verdicts = VERDICTS
-    lines = [
-        "| folder | files | equal to another program's pixels | to one of two that differ | refused in one line | no other program reads it | differ |"
-    ]
+    words = "equal to another program's pixels | to one of two that differ | refused in one line | no other reads it | differ"
+    lines = [f"| folder | files | {words} |"]
     lines.append("|---|---:|---:|---:|---:|---:|---:|")
     for folder in dict.fromkeys(row.file.split("/")[0] for row in rows):
         mine = [row for row in rows if row.file.startswith(f"{folder}/")]

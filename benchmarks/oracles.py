@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image, ImageOps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Image.MAX_IMAGE_PIXELS = None
 MOST = 400_000_000

@@ -56,7 +56,7 @@ HOMES = {
 """The only modules that may import a dependency."""
 
 MOST_LINES = 400
-MOST_FILES = 18
+MOST_FILES = 22
 """Of a folder: its listing is to be read like a table of contents."""
 BANNED_CALLS = {"print", "eval", "exec"}
 UNPICKLERS = {"load", "loads", "Unpickler"}
@@ -296,7 +296,7 @@ def test_the_page_lists_the_rooms_in_their_order_and_the_arrows_between_features
 def test_the_page_tells_the_homes_of_dependencies() -> None:
     for names, homes, _ in tables()[2]:
         told = {home.removesuffix(".py").replace("/", ".") for home in re.split(r"[ ,]+", homes)}
-        kept = {home for name in re.split(", ", names) for home in HOMES[name.lower() if name != "tensorboardX" else name]}
+        kept = {home for name in re.split(", ", names) for home in HOMES[name if name in HOMES else name.lower()]}
         assert {home.split(".")[0] for home in told} == {home.split(".")[0] for home in kept}, names
     listed = {name.lower() for names, _, _ in tables()[2] for name in re.split(", ", names)}
     assert listed == {name.lower() for name in HOMES}
