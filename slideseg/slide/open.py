@@ -11,6 +11,7 @@ from slideseg.slide.array import NpySlide, PictureSlide
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
+from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select
@@ -140,12 +141,20 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
 def _open_folder(path: str, types: tuple[str, ...]) -> Slide:
     if is_zarr(path):
         return ZarrSlide(path, types)
-    raise SlideError(explain(f"{path} is a folder, but no zarr", want="a slide, or a zarr with zarr.json, .zgroup or .zarray"))
+    if is_mosaic(path):
+        return _open_mosaic(str(Path(path, NAME)))
+    raise SlideError(
+        explain(
+            f"{path} is a folder, but no zarr", want=f"a slide, a zarr with zarr.json, .zgroup or .zarray, or tiles with {NAME}"
+        )
+    )
 
 
 def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide:
     if head.startswith(_TIFF):
         return _open_tiff(path, types)
+    if path.lower().endswith((".yaml", ".yml")):
+        return _open_mosaic(path)
     if head.startswith(_NPY):
         return NpySlide(path, types)
     if head.startswith(_PICTURES) and not path.lower().endswith(".mrxs"):
@@ -157,6 +166,10 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
         return OpenSlideSlide(path)
     want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
     raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
+
+
+def _open_mosaic(path: str) -> Slide:
+    return MosaicSlide(path, lambda tile: _open(tile, DTYPES, WHOLE))
 
 
 def _open_tiff(path: str, types: tuple[str, ...]) -> Slide:
