@@ -41,6 +41,7 @@ HOMES = {
     "pylibCZIrw": ("slide.microscopes.czi",),
     "nd2": ("slide.microscopes.nd2",),
     "liffile": ("slide.microscopes.lif",),
+    "pydicom": ("slide.dicom",),
     "ray": ("tasks.ray", "training.ray"),
     "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide, PictureSlide
+from slideseg.slide.dicom.detect import HEAD, holds_dicom, looks_like_dicom
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
@@ -126,9 +127,9 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     place = Path(name)
     try:
         if place.is_dir():
-            return _open_folder(name, types)
+            return _open_folder(name, types, selection)
         with place.open("rb") as file:
-            head = file.read(132)
+            head = file.read(HEAD)
     except FileNotFoundError as error:
         raise SlideError(explain(f"no such slide: {name}")) from error
     except OSError as error:
@@ -138,16 +139,15 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     return _open_file(name, head, types, selection)
 
 
-def _open_folder(path: str, types: tuple[str, ...]) -> Slide:
+def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if is_zarr(path):
         return ZarrSlide(path, types)
     if is_mosaic(path):
         return _open_mosaic(str(Path(path, NAME)))
-    raise SlideError(
-        explain(
-            f"{path} is a folder, but no zarr", want=f"a slide, a zarr with zarr.json, .zgroup or .zarray, or tiles with {NAME}"
-        )
-    )
+    if holds_dicom(path):
+        return _open_dicom(path, types, selection)
+    want = f"a zarr (zarr.json, .zgroup or .zarray), the files of a DICOM series, or tiles with {NAME}"
+    raise SlideError(explain(f"{path} is a folder, but no slide", want=want))
 
 
 def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide:
@@ -162,6 +162,8 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
     for magic, reader in _MICROSCOPES.items():
         if head.startswith(magic):
             return reader(path, selection)
+    if looks_like_dicom(head):
+        return _open_dicom(path, types, selection)
     if vendor_of(path) is not None:
         return OpenSlideSlide(path)
     want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
@@ -170,6 +172,12 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
 
 def _open_mosaic(path: str) -> Slide:
     return MosaicSlide(path, lambda tile: _open(tile, DTYPES, WHOLE))
+
+
+def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
+    from slideseg.slide.dicom.slide import DicomSlide  # noqa: PLC0415 - other slides don't wait for pydicom
+
+    return DicomSlide(path, types, selection.series, selection.on_bad_tile)
 
 
 def _open_tiff(path: str, types: tuple[str, ...]) -> Slide:

@@ -21,6 +21,8 @@ from slideseg.slide.open import open_slide
 from slideseg.slide.resampled import ResampledSlide
 from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
+from tests.dicom_files import REDUCED, Made
+from tests.dicom_files import write as write_dicom
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
@@ -77,6 +79,12 @@ def npy(folder: Path, pixels: np.ndarray) -> str:
     return str(folder / "image.npy")
 
 
+def dicom(folder: Path, pixels: np.ndarray, **options: object) -> str:
+    small = Made(np.ascontiguousarray(pixels[..., ::2, ::2, :]), spacing=(0.001, 0.001), kind=REDUCED, number=2, **options)
+    write_dicom(folder / "small.dcm", small)
+    return write_dicom(folder / "slide.dcm", Made(pixels, series=small.series, **options))
+
+
 MADE = {
     "tiled-jpeg-pyramid": lambda t: open_slide(pyramid(t, "jpeg")),
     "tiled-raw-pyramid": lambda t: open_slide(pyramid(t, None)),
@@ -102,6 +110,10 @@ MADE = {
     "jpeg": lambda t: open_slide(picture(t, "image.jpg")),
     "npy": lambda t: open_slide(npy(t, RGB)),
     "npy-stack": lambda t: open_slide(npy(t, STACK)),
+    "dicom-jpeg": lambda t: open_slide(dicom(t, RGB, syntax="jpeg")),
+    "dicom-jpeg-2000": lambda t: open_slide(dicom(t, RGB, syntax="jpeg2000", offsets="none")),
+    "dicom-sparse": lambda t: open_slide(dicom(t, RGB, syntax="deflated", left_out=(1, 4))),
+    "dicom-planes": lambda t: open_slide(dicom(t, STACK.reshape(2, 2, 70, 90, 1).swapaxes(0, 1), syntax="rle")),
     "array": lambda _: ArraySlide(RGB, mpp=0.25),
     "pattern": lambda _: PatternSlide((300, 200)),
     "resampled": lambda _: ResampledSlide(ArraySlide(RGB, mpp=0.25), 0, (1.7, 1.3)),
@@ -114,6 +126,8 @@ REAL = [
     "wsi/openslide/boxes.tiff",
     "wsi/openslide/boxes_0.dcm",
     "wsi/openslide/small.svs",
+    "reported/c13_dicom_levels",
+    "reported/c33_dicom_padded/l1.dcm",
     "wsi/qptiff/small_vectra.qptiff",
     "wsi/generic/large_image/yb10kx5k.zstd.tiff",
     "wsi/generic/large_image/rgba_geotiff.tiff",
@@ -238,7 +252,9 @@ def test_path_opens_it_again(slide):
     again.close()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MADE if "jpeg" not in kind and kind not in {"pattern", "resampled"}])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in MADE if "jpeg" not in kind and kind not in {"pattern", "resampled", "dicom-sparse"}]
+)
 def test_lossless_kinds_return_what_was_written(kind, tmp_path):
     with MADE[kind](tmp_path) as slide:
         planes = [slide.read(Box.of_shape(slide.levels[0].shape), 0, plane) for plane in range(planes_of(slide))]

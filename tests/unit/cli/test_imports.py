@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAVY = (
-    "anndata", "dask", "matplotlib", "openslide", "pandas", "pyarrow", "pydantic", "ray", "scipy", "shapely", "skimage",
-    "starlette", "tifffile", "torch", "zarr",
+    "anndata", "dask", "matplotlib", "openslide", "pandas", "pyarrow", "pydantic", "pydicom", "ray", "scipy", "shapely",
+    "skimage", "starlette", "tifffile", "torch", "zarr",
 )  # fmt: skip
 """What takes long to import: from 20 ms to 3 s."""
 MISSING = "missing.zarr"

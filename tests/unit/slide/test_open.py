@@ -11,6 +11,7 @@ from PIL import Image
 from slideseg.errors import SlideError
 from slideseg.slide.array import NpySlide, PictureSlide
 from slideseg.slide.base import Slide
+from slideseg.slide.dicom.slide import DicomSlide
 from slideseg.slide.open import open_slide
 from slideseg.slide.openslide import OpenSlideSlide
 from slideseg.slide.tiff.slide import TiffSlide
@@ -58,7 +59,7 @@ def test_files_that_are_no_slides(tmp_path, content, message):
 def test_missing_files_and_plain_folders(tmp_path):
     with pytest.raises(SlideError, match="no such slide"):
         open_slide(tmp_path / "missing.svs")
-    with pytest.raises(SlideError, match="no zarr"):
+    with pytest.raises(SlideError, match="no slide"):
         open_slide(tmp_path)
 
 
@@ -74,7 +75,7 @@ def test_files_that_may_not_be_read(tmp_path):
     [
         ("aperio/CMU-1-Small-Region.svs", TiffSlide),
         ("ndpi/test3-DAPI-2-387.ndpi", OpenSlideSlide),
-        ("openslide/boxes_0.dcm", OpenSlideSlide),
+        ("openslide/boxes_0.dcm", DicomSlide),
         ("openslide/boxes.tiff", TiffSlide),
     ],
 )

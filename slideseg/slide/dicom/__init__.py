@@ -1,0 +1,1 @@
+"""DICOM whole-slide images: the files of a series as one slide."""
