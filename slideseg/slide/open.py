@@ -159,15 +159,21 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
         return NpySlide(path, types)
     if head.startswith(_PICTURES) and not path.lower().endswith(".mrxs"):
         return PictureSlide(path)
+    scanned = _open_scanned(path, head, types, selection)
+    if scanned is not None:
+        return scanned
+    want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
+    raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
+
+
+def _open_scanned(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide | None:
+    """Open a file of a microscope or scanner that is no TIFF; None if it is none of those that are read."""
     for magic, reader in _MICROSCOPES.items():
         if head.startswith(magic):
             return reader(path, selection)
     if looks_like_dicom(head):
         return _open_dicom(path, types, selection)
-    if vendor_of(path) is not None:
-        return OpenSlideSlide(path)
-    want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
-    raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
+    return OpenSlideSlide(path) if vendor_of(path) is not None else None
 
 
 def _open_mosaic(path: str) -> Slide:
