@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +21,9 @@ from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import discard_copy, readable
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_slide
+from slideseg.slide.open import open_selected
 from slideseg.slide.resampled import Source
+from slideseg.slide.selection import selection_of
 from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
@@ -31,11 +34,19 @@ from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
+    from slideseg.slide.selection import Selection
     from slideseg.tasks.base import Executor
 
 
-def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], workers: int | None = None) -> None:
+def convert(
+    slide: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    workers: int | None = None,
+    **selected: Any,
+) -> None:
     """Write the slide at ``slide`` to ``output`` as OME-Zarr 0.5: all pixels, all planes, levels by mean.
+
+    ``selected`` says which part of the file is meant: ``series``, ``channel``, ``z``, ``t``, ``mpp``, as for `slideseg.open_slide`.
 
     An interrupted conversion has no ``ome`` metadata yet, so no reader takes it for an image; the same call goes on where it
     stopped. Memory: a few shards a running task; ``workers`` bounds them.
@@ -44,20 +55,21 @@ def convert(slide: str | os.PathLike[str], output: str | os.PathLike[str], worke
         SlideError: if the slide can't be read.
         ResultError: if something else is at ``output``, or it can't be written.
     """
-    path, url = os.fspath(slide), os.fspath(output)
+    path, url, selection = os.fspath(slide), os.fspath(output), selection_of(**selected)
     check_parent(url)
-    with closing(open_slide(path)) as opened, Lease(url):
+    with closing(open_selected(path, selection)) as opened, Lease(url):
         try:
-            _begin(url, path)
-            _convert(opened, url, InProcessExecutor(workers))
+            _begin(url, path, selection)
+            _convert(opened, url, InProcessExecutor(workers), selection)
         except storage_errors() as error:
             raise ResultError(explain("the output can't be written", got=reason(error), try_="another place")) from error
 
 
-def _begin(url: str, path: str) -> None:
+def _begin(url: str, path: str, selection: Selection) -> None:
     """Create the root group, unless the conversion of this very slide has begun before."""
     store = open_store(url)
-    about = {"status": "running", "run": {"conversion of": path, "fingerprint": fingerprint(path)}}
+    run = {"conversion of": path, "fingerprint": fingerprint(path), "selection": json.loads(json.dumps(asdict(selection)))}
+    about = {"status": "running", "run": run}
     there = read_attributes(store).get("slideseg")
     if there is None and not anything_at(url):
         write_root(store, {"slideseg": about})
@@ -65,7 +77,7 @@ def _begin(url: str, path: str) -> None:
         raise ResultError(explain("the output exists", got=url, try_="another place"))
 
 
-def _convert(slide: Slide, url: str, executor: Executor) -> None:
+def _convert(slide: Slide, url: str, executor: Executor, selection: Selection) -> None:
     store = open_store(url)
     sweep_partial(store)
     plan = _plan(slide)
@@ -74,8 +86,8 @@ def _convert(slide: Slide, url: str, executor: Executor) -> None:
     create_array(store, plan, {"slideseg": record.to_json()})
     missing = missing_shards(store, plan)
     if missing:
-        with readable(Source(slide.path), url, executor) as source:
-            run_shards(partial(ShardCopier, source.path, url, plan), missing, executor, light=True)
+        with readable(Source(slide.path, selection=selection), url, executor) as source:
+            run_shards(partial(ShardCopier, source, url, plan), missing, executor, light=True)
     discard_copy(url)
     levels = len(level_shapes(plan.grid.shape_yx))
     write_pyramid(url, plan, "mean", levels, executor)
@@ -94,8 +106,8 @@ def _plan(slide: Slide) -> ArrayPlan:
 class ShardCopier:
     """Copies shards of a slide, by number."""
 
-    def __init__(self, path: str, url: str, plan: ArrayPlan) -> None:
-        self._slide, self._store, self._plan = open_slide(path), open_store(url), plan
+    def __init__(self, source: Source, url: str, plan: ArrayPlan) -> None:
+        self._slide, self._store, self._plan = source.open(), open_store(url), plan
 
     def __call__(self, index: int) -> None:
         """Copy one.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import debug_option, json_option, selection_of, selection_options
+from slideseg.cli.options import debug_option, json_option, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 @selection_options
 @json_option
 @debug_option
-def info(path: str, as_json: bool, **selected: Any) -> int:
+def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> int:
     """Print what is known of a slide, a result or a model."""
-    facts = facts_of(path, selection_of(**selected))
+    from slideseg.slide.selection import selection_of
+
+    facts = facts_of(path, selection_of(mpp=mpp_of_slide, **selected))
     damage = facts.get("error")
     if as_json:
         click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))

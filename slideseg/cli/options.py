@@ -12,8 +12,6 @@ from slideseg.errors import ConfigError, explain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slideseg.slide.selection import Selection
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable report on stdout.")
 
 
@@ -80,13 +78,6 @@ def selection_options(command: Any) -> Any:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def selection_of(mpp_of_slide: tuple[float, float] | None, channel: tuple[str, ...], **others: Any) -> Selection:
-    """Return what the options of `selection_options` say."""
-    from slideseg.slide.selection import Selection
-
-    return Selection(channels=channel, mpp=mpp_of_slide, **others)
 
 
 def read_config(ctx: click.Context, _param: click.Parameter, path: str | None) -> None:

@@ -15,7 +15,7 @@ from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
-from slideseg.slide.selection import WHOLE, Selection, select
+from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.preflight import first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.zarr import ZarrSlide, is_url, is_zarr
@@ -67,9 +67,7 @@ def open_slide(  # noqa: PLR0913  # what a user may say of a file
         SlideError: if it is missing, damaged, no image, or has axes or a pixel type that are not supported.
         ConfigError: if an argument is out of range.
     """
-    channels = (channel,) if isinstance(channel, str) else tuple(map(str, channel))
-    sides = mpp if mpp is None or isinstance(mpp, tuple) else (mpp, mpp)
-    return open_selected(os.fspath(path), Selection(series, channels, z, t, sides, on_bad_tile))
+    return open_selected(os.fspath(path), selection_of(series, channel, z, t, mpp, on_bad_tile))
 
 
 def open_selected(path: str, selection: Selection) -> Slide:

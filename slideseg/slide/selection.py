@@ -56,6 +56,20 @@ WHOLE = Selection()
 """All of a slide's main image, as its file says."""
 
 
+def selection_of(
+    series: int | None = None,
+    channel: str | Sequence[str] = (),
+    z: int | None = None,
+    t: int | None = None,
+    mpp: float | tuple[float, float] | None = None,
+    on_bad_tile: Literal["fail", "background"] = "fail",
+) -> Selection:
+    """Return what the arguments of `open_slide` say."""
+    channels = (channel,) if isinstance(channel, str) else tuple(map(str, channel))
+    sides = mpp if mpp is None or isinstance(mpp, tuple) else (mpp, mpp)
+    return Selection(series, channels, z, t, sides, on_bad_tile)
+
+
 def select(slide: Slide, selection: Selection) -> Slide:
     """Narrow ``slide`` to the planes and channels that were asked for, with the pixel size that was stated.
 

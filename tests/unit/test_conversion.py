@@ -11,6 +11,7 @@ from slideseg.arrays.pyramid import mean_2x2
 from slideseg.conversion import convert
 from slideseg.errors import ResultError, RunError, SlideError
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 IMAGE = np.random.default_rng(0).integers(0, 60_000, (1300, 1100, 2)).astype(np.uint16)
 
@@ -94,3 +95,14 @@ def test_no_slide_no_output(tmp_path):
     with pytest.raises(ResultError, match="does not exist"):
         convert(tmp_path / "none.tif", tmp_path / "no" / "x.zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_a_slide_is_converted(tmp_path):
+    stack = np.random.default_rng(2).integers(0, 999, (4, 60, 70, 3), np.uint16)
+    np.save(tmp_path / "stack.npy", stack)
+    convert(tmp_path / "stack.npy", tmp_path / "x.zarr", z=2, channel="1", mpp=0.5)
+    with open_slide(tmp_path / "x.zarr") as slide:
+        assert slide.mpp == 0.5
+        np.testing.assert_array_equal(slide.read(Box(0, 0, 60, 70))[..., 0], stack[2, :, :, 1])
+    with pytest.raises(ResultError, match="the output exists"):
+        convert(tmp_path / "stack.npy", tmp_path / "x.zarr", z=1)
