@@ -46,7 +46,7 @@ def convert(
 ) -> None:
     """Write the slide at ``slide`` to ``output`` as OME-Zarr 0.5: all pixels, all planes, levels by mean.
 
-    ``selected`` says which part of the file is meant: ``series``, ``channel``, ``z``, ``t``, ``mpp``, as for `slideseg.open_slide`.
+    ``selected`` says which part of the file is meant (``series``, ``channel``, ``z``, ``t``, ``mpp``), as for `open_slide`.
 
     An interrupted conversion has no ``ome`` metadata yet, so no reader takes it for an image; the same call goes on where it
     stopped. Memory: a few shards a running task; ``workers`` bounds them.

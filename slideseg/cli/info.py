@@ -32,13 +32,30 @@ def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **s
     if as_json:
         click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))
     else:
-        width = max(map(len, facts)) + 2
-        for name, value in facts.items():
-            if name != "error":
-                click.echo(f"{name:{width}}{json.dumps(value, default=str) if isinstance(value, dict | list) else value}")
+        _print(facts)
     if damage:
         click.echo(f"error: {damage}", err=True)
     return 1 if damage else 0
+
+
+def _print(facts: dict[str, Any]) -> None:
+    """Print facts a line each, those that are lists of facts or of sentences a line an entry."""
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        if name == "error" or value in ([], None):
+            continue
+        entries = value if isinstance(value, list) and isinstance(value[0], dict | str) else [value]
+        for index, entry in enumerate(entries):
+            click.echo(f"{'' if index else name:{width}}{_in_words(entry)}")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        said = {name: entry for name, entry in value.items() if entry is not None and entry != ""}
+        return ", ".join(f"{name} {_in_words(entry)}" for name, entry in said.items())
+    if isinstance(value, list | tuple):
+        return " x ".join(map(str, value)) if all(isinstance(entry, int) for entry in value) else json.dumps(value, default=str)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
