@@ -46,7 +46,7 @@ from slideseg.result.layout import SEGMENTATION, ResultLayout
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.store import open_store
-from slideseg.testing.records import made_classes, made_record, made_slide
+from slideseg.testing.records import made_classes, made_coordinates, made_record, made_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def torus(seed: int = 0) -> np.ndarray:
 
 def write_mask(url: str, side: int, shard_side: int) -> None:
     """Write a finished result whose class map is the torus repeated, shard by shard."""
-    layout = ResultLayout(ShardGrid((side, side), 1, shard_side), None, CLASSES, 0, 0.25, "a mask")
+    layout = ResultLayout(ShardGrid((side, side), 1, shard_side), None, CLASSES, 0, made_coordinates(0.25), "a mask")
     record = made_record(slide=made_slide("mask", shape=(side, side, 3), mpp=0.25), classes=CLASSES)
     create_result(url, layout, record, overwrite=True)
     store, mask = ShardStore(url, layout), torus()

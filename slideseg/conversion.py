@@ -16,6 +16,7 @@ from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, missing_shards, write_shard
 from slideseg.errors import ResultError, explain
 from slideseg.result.commit import describe_image
+from slideseg.result.coordinates import Coordinates
 from slideseg.result.create import read_attributes, write_root
 from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
@@ -92,7 +93,8 @@ def _convert(slide: Slide, url: str, executor: Executor, selection: Selection) -
     levels = len(level_shapes(plan.grid.shape_yx))
     write_pyramid(url, plan, "mean", levels, executor)
     name = slide.path.rstrip("/").rpartition("/")[2]
-    write_root(store, {"ome": describe_image(store, name, slide.mpp, levels)})
+    coordinates = Coordinates.of_slide(slide.pixel, slide.origin)
+    write_root(store, {"ome": describe_image(store, name, coordinates, levels, slide.channels)})
 
 
 def _plan(slide: Slide) -> ArrayPlan:

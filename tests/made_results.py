@@ -18,7 +18,7 @@ from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.store import open_store
-from slideseg.testing.records import made_record, made_slide
+from slideseg.testing.records import made_record, made_slide, sides_of
 from slideseg.testing.slides import Opened
 
 CLASSES = (
@@ -55,11 +55,19 @@ def make_result(
     slide=None,
     factor=1.0,
 ):
-    """Write a result with ``class_map`` (y, x), or (planes, y, x) with a ``plane_axis``; return the instances."""
+    """Write a result with ``class_map`` (y, x), or (planes, y, x) with a ``plane_axis``; return the instances.
+
+    ``mpp`` are the microns of its pixels, of the slide's where ``slide`` says those; ``factor`` is how much larger they are.
+    """
     planes = class_map if plane_axis else class_map[None]
-    layout = ResultLayout(ShardGrid(planes.shape[1:], len(planes), side), plane_axis, classes, 0, mpp, "a slide")
-    facts = {"path": "a slide.tif", "shape": (*class_map.shape, 3), **(slide or {})}
-    record = replace(made_record(slide=made_slide(**facts), classes=classes, factor=factor, pixels=class_map.size), seconds=1.5)
+    source = made_slide(**{"path": "a slide.tif", "shape": (*class_map.shape, 3), **(slide or {})})
+    factors = sides_of(factor)
+    if source.mpp_yx is None and mpp is not None:
+        own = [side / scale for side, scale in zip(sides_of(mpp), source.scale_at(factors), strict=True)]
+        source = replace(source, mpp_yx=tuple(own))
+    record = replace(made_record(slide=source, classes=classes, factors=factors, pixels=class_map.size), seconds=1.5)
+    grid = ShardGrid(planes.shape[1:], len(planes), side)
+    layout = ResultLayout(grid, plane_axis, classes, 0, record.coordinates, "a slide")
     create_result(str(url), layout, record, overwrite=False)
     shards = ShardStore(str(url), layout)
     for shard in layout.grid:

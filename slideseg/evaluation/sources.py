@@ -66,8 +66,8 @@ class Side:
     """Ids and names of the classes, background first; None where only a result store could tell."""
     full_shape: tuple[int, int] | None = None
     """Rows and columns of level 0 of the slide that a result was made from."""
-    scale: float | None = None
-    """Pixels of `labels` a pixel of level 0, along a side; None where only the shapes tell."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Pixels of `labels` a pixel of that level 0, along y and x."""
 
     def only(self, plane: int) -> Side:
         """Return one plane as a single image."""
@@ -126,12 +126,11 @@ def aligned(prediction: Side, truth: Side) -> Side:
     if have.planes != want.planes or prediction.full_shape != want.shape:
         what = f"{prediction.name} and {truth.name} have different shapes"
         raise ConfigError(explain(what, got=_shape(have), want=_shape(want), try_="the truth of this image, at its level 0"))
-    scales = (prediction.scale or have.shape[0] / want.shape[0], prediction.scale or have.shape[1] / want.shape[1])
 
     def moved(grid: Grid | None) -> Grid | None:
-        return None if grid is None else _nearest(grid, want.shape, scales)
+        return None if grid is None else _nearest(grid, want.shape, prediction.scale)
 
-    labels = _nearest(have, want.shape, scales)
+    labels = _nearest(have, want.shape, prediction.scale)
     return replace(prediction, labels=labels, objects=moved(prediction.objects), probability=moved(prediction.probability))
 
 
@@ -231,7 +230,7 @@ def _open_file(path: str) -> Slide:
 
 def _result_side(result: Result) -> Side:
     slide, objects = result.record.slide, result.objects_record
-    mpp, full = result.mpp, slide.mpp
+    tall, wide = result.level_0_scale
     rows, columns = slide.shape[-3:-1]
     return Side(
         name=result.url,
@@ -241,7 +240,7 @@ def _result_side(result: Result) -> Side:
         probability=_foreground(result),
         classes=tuple((known.id, known.name) for known in result.classes),
         full_shape=(rows, columns),
-        scale=full / mpp if full and mpp else None,
+        scale=(1 / tall, 1 / wide),
     )
 
 

@@ -1,4 +1,7 @@
-"""Regions as GeoJSON that QuPath opens: polygons along the edges of pixels, in pixels (x, y) of the slide's level 0."""
+"""Regions as GeoJSON that QuPath opens: polygons along the edges of pixels, in pixels (x, y) of the slide's level 0.
+
+They are counted from where QuPath counts, or from the corner of the whole slide; a foreign member of the file says which.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ import shapely
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.colors import rgb_of
+from slideseg.exports.frame import facts_of
 from slideseg.exports.trace import trace, trace_with
 from slideseg.result.layout import SEGMENTATION
 from slideseg.storage.whole_file import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from slideseg.exports.job import Job
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     Ring = list[list[float]]
     Polygon = list[Ring]
 
+MEMBER = "slideseg"
+"""Of the feature collection: what the polygons are of, and the frame that they are counted in."""
 DIGITS = 3
 """Decimals of a coordinate that is no whole number."""
 
@@ -37,12 +43,14 @@ DIGITS = 3
 class Style:
     """How regions become features."""
 
-    scale: float
-    """Side of a pixel of the label image in pixels of the slide's level 0."""
+    scale: tuple[float, float]
+    """Sides (y, x) of a pixel of the label image in pixels of the slide's level 0."""
     object_type: str
     """What QuPath makes of them: ``detection`` or ``annotation``."""
     classes: tuple[ModelClass, ...]
     """All classes."""
+    corner: tuple[int, int] = (0, 0)
+    """Level-0 pixel (y, x) that coordinates are counted from."""
     simplify: float = 0.0
     """Level-0 pixels by which an outline may be off; 0 keeps every corner."""
     plane_axis: str | None = None
@@ -54,15 +62,18 @@ class Style:
 def export(job: Job, partial: Path, name: str) -> dict[str, int]:
     """Write polygons; return how many features."""
     plan = job.levels[0].plan
+    frame = job.frame("bounds")
     style = Style(
         scale=job.result.level_0_scale,
+        corner=frame.corner_yx,
         object_type=job.options.object_type or ("detection" if job.of_objects else "annotation"),
         classes=job.result.classes,
         simplify=job.options.simplify or 0.0,
         plane_axis=None if plan.axes == "yx" else plan.axes[0],
         of_objects=_object_classes(job) if job.of_objects else None,
     )
-    return {"features": write_geojson(partial, _regions(job), style, compressed=name.endswith(".gz"))}
+    about = facts_of(job.result, frame)
+    return {"features": write_geojson(partial, _regions(job), style, about, compressed=name.endswith(".gz"))}
 
 
 def _object_classes(job: Job) -> tuple[int, ...]:
@@ -92,11 +103,22 @@ def _regions(job: Job) -> Iterator[tuple[int, Regions]]:
         yield from ((plane, regions) for regions in found)
 
 
-def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Style, *, compressed: bool = False) -> int:
-    """Write a feature collection, feature by feature, from planes and their regions; return the number of features."""
+def write_geojson(
+    path: Path,
+    batches: Iterable[tuple[int, Regions]],
+    style: Style,
+    about: Mapping[str, Any],
+    *,
+    compressed: bool = False,
+) -> int:
+    """Write a feature collection, feature by feature, from planes and their regions; return the number of features.
+
+    ``about`` becomes its foreign member `MEMBER`.
+    """
     number = 0
     with opened(path, compressed=compressed) as file:
-        file.write(b'{"type":"FeatureCollection","features":[')
+        said = json.dumps({MEMBER: dict(about)}, separators=(",", ":"))[1:-1]
+        file.write(f'{{"type":"FeatureCollection",{said},"features":['.encode())
         for plane, regions in batches:
             for feature in features_of(regions, plane, style):
                 file.write(b",\n" if number else b"\n")
@@ -108,7 +130,7 @@ def write_geojson(path: Path, batches: Iterable[tuple[int, Regions]], style: Sty
 
 def features_of(regions: Regions, plane: int, style: Style) -> Iterator[dict[str, Any]]:
     """Yield a feature for every region."""
-    outlines = _polygons(regions, style.scale)
+    outlines = _polygons(regions, style)
     if style.simplify:
         outlines = _simplified(outlines, style.simplify)
     for value, counts, polygons in zip(regions.value.tolist(), regions.counts, outlines, strict=True):
@@ -134,10 +156,10 @@ def _properties(value: int, counts: np.ndarray, style: Style) -> dict[str, Any]:
     return {"objectType": style.object_type, **named, **measured}
 
 
-def _polygons(regions: Regions, scale: float) -> list[list[Polygon]]:
+def _polygons(regions: Regions, style: Style) -> list[list[Polygon]]:
     """Return the polygons of every region, in the slide's pixels."""
     rings = regions.rings
-    corners = _scaled(rings.corners, scale)
+    corners = _scaled(rings.corners, style.scale, style.corner)
     outlines: list[list[Polygon]] = [[] for _ in range(len(regions.value))]
     last = -1
     for part, (start, stop) in zip(rings.part.tolist(), pairwise(rings.first.tolist()), strict=True):
@@ -148,12 +170,12 @@ def _polygons(regions: Regions, scale: float) -> list[list[Polygon]]:
     return outlines
 
 
-def _scaled(corners: np.ndarray, scale: float) -> Ring:
+def _scaled(corners: np.ndarray, scale: tuple[float, float], corner: tuple[int, int]) -> Ring:
     """Return corners (y, x) as lists [x, y] of the slide's pixels; edges of pixels lie at whole numbers on both sides."""
-    if scale.is_integer():
-        whole: Ring = (corners[:, ::-1] * int(scale)).tolist()
+    if all(side.is_integer() for side in scale):
+        whole: Ring = (corners[:, ::-1] * np.array(scale[::-1], np.int64) - corner[::-1]).tolist()
         return whole
-    scaled: Ring = np.round(corners[:, ::-1] * scale, DIGITS).tolist()
+    scaled: Ring = np.round(corners[:, ::-1] * scale[::-1] - np.array(corner[::-1]), DIGITS).tolist()
     return scaled
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
-from slideseg.exports.rows import checked_table, facts_of
+from slideseg.exports.frame import facts_of
+from slideseg.exports.rows import checked_table
 from slideseg.result.overlay import Overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from slideseg.exports.frame import Frame
     from slideseg.exports.job import Job
     from slideseg.exports.rows import ObjectTable
     from slideseg.model.info import ModelClass
@@ -30,7 +32,7 @@ PICTURE = 2048
 
 def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
     """Write the table; return how many rows."""
-    with checked_table(job.result) as table:
+    with checked_table(job.result, job.frame("slide")) as table:
         write_h5ad(partial, table, job.watch(table.rows))
         return {"rows": table.rows}
 
@@ -58,7 +60,7 @@ def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> 
         X=_columns(rows, values, np.float32),
         obs=_observations(rows, table.result),
         obsm={SPATIAL: _columns(rows, ["centroid_x_px", "centroid_y_px"], np.float64)},
-        uns=_facts(rows, table.result),
+        uns=_facts(rows, table.result, table.frame),
     )
     made.var_names = values
     made.write_h5ad(path, compression="gzip")
@@ -92,23 +94,30 @@ def _classes(rows: pa.Table, result: Result) -> list[ModelClass]:
     return [known for known in result.classes if known.name in there]
 
 
-def _facts(rows: pa.Table, result: Result) -> dict[str, Any]:
+def _facts(rows: pa.Table, result: Result, frame: Frame) -> dict[str, Any]:
     facts = {
-        "slideseg": facts_of(result),
+        "slideseg": facts_of(result, frame),
         "spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "id"},
         "class_name_colors": np.array([known.color for known in _classes(rows, result)], object),
     }
     if result.image and result.segmentation.ndim == 2:
-        facts[SPATIAL] = {"slide": _picture(rows, result)}
+        facts[SPATIAL] = {"slide": _picture(rows, result, frame)}
     return facts
 
 
-def _picture(rows: pa.Table, result: Result) -> dict[str, Any]:
-    """Return the image without colours of classes, how much smaller than level 0 it is, and how large an object is."""
-    overlay = Overlay(result, min(PICTURE, max(result.segmentation.shape)), opacity=0.0)
+def _picture(rows: pa.Table, result: Result, frame: Frame) -> dict[str, Any]:
+    """Return the image without colours of classes, how much smaller than level 0 it is, and how large an object is.
+
+    Its pixels are as many of level 0 along both axes, and its first one is the frame's.
+    """
+    shape = [rows * side for rows, side in zip(result.segmentation.shape, result.level_0_scale, strict=True)]
+    size = min(PICTURE, max(result.segmentation.shape))
+    overlay = Overlay(result, size, opacity=0.0, pixel_yx=result.level_0_scale)
     area = float(np.median(rows["area_px"].to_numpy())) if len(rows) else 1.0
-    scale = overlay.shape_yx[1] / (result.segmentation.shape[1] * result.level_0_scale)
+    scale = size / max(shape)
+    y, x = (round(corner * scale) for corner in frame.corner_yx)
+    height, width = (max(1, round(side * scale)) for side in frame.shape_yx)
     return {
-        "images": {"hires": overlay.picture()},
+        "images": {"hires": overlay.picture()[y : y + height, x : x + width]},
         "scalefactors": {"tissue_hires_scalef": scale, "spot_diameter_fullres": 2 * float(np.sqrt(area / np.pi))},
     }

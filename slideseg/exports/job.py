@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.errors import ResultError, explain
+from slideseg.exports.frame import frame_of
 from slideseg.exports.options import GROUPS, TABLES
 from slideseg.result.layout import OBJECTS
 from slideseg.tasks.progress import Progress, Watcher
@@ -13,6 +14,7 @@ from slideseg.tasks.progress import Progress, Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slideseg.exports.frame import Frame, FrameName
     from slideseg.exports.options import ExportOptions
     from slideseg.result.result import Result
 
@@ -48,6 +50,10 @@ class Job:
     def planes(self) -> int:
         """Planes of the stack; 1 for a single image."""
         return self.levels[0].plan.grid.planes
+
+    def frame(self, usual: FrameName) -> Frame:
+        """Return what coordinates are counted from: what was asked for, else what is ``usual`` in such files."""
+        return frame_of(self.result, self.options.frame or usual)
 
     def watch(self, total: int) -> Callable[[int], None]:
         """Return what is to be told of pixels or rows, of ``total``, as they are done."""

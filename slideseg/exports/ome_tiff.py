@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from slideseg.arrays.boxes import BoxReader
     from slideseg.exports.job import Job
+    from slideseg.result.coordinates import Coordinates
 
 TILE = 512
 """Pixels a side of a tile."""
@@ -30,7 +31,7 @@ MICRONS_PER_CENTIMETRE = 1e4
 def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
     """Write the pyramid."""
     total = job.planes * sum(math.prod(level.shape_yx) for level in job.levels)
-    write_ome_tiff(partial, job.levels, job.result.mpp, _notes(job), job.watch(total))
+    write_ome_tiff(partial, job.levels, job.result.layout.coordinates, _notes(job), job.watch(total))
     return {}
 
 
@@ -45,7 +46,7 @@ def _notes(job: Job) -> dict[str, str]:
 def write_ome_tiff(
     path: Path,
     levels: Sequence[BoxReader],
-    mpp: float | None,
+    coordinates: Coordinates,
     notes: dict[str, str],
     watch: Callable[[int], None],
 ) -> None:
@@ -63,7 +64,7 @@ def write_ome_tiff(
         raise ConfigError(explain("OME-TIFF has no such pixels", got=plan.dtype, want=" or ".join(TYPES), try_="--to geojson"))
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as writer:
         for number, reader in enumerate(levels):
-            first = {"subifds": len(levels) - 1, "metadata": _metadata(plan.axes, mpp, notes)}
+            first = {"subifds": len(levels) - 1, "metadata": _metadata(plan.axes, coordinates, notes)}
             writer.write(
                 _tiles(reader, watch),
                 shape=reader.plan.shape,
@@ -72,7 +73,7 @@ def write_ome_tiff(
                 compression="zlib",
                 photometric="minisblack",
                 maxworkers=1,
-                **_resolution(mpp, number),
+                **_resolution(coordinates.mpp_yx, number),
                 **(first if number == 0 else {"subfiletype": 1, "metadata": None}),
             )
 
@@ -92,14 +93,17 @@ def _tiles(reader: BoxReader, watch: Callable[[int], None]) -> Iterator[np.ndarr
                 yield tile
 
 
-def _metadata(axes: str, mpp: float | None, notes: dict[str, str]) -> dict[str, Any]:
-    size: dict[str, Any] = {}
-    if mpp is not None:
-        size = {f"PhysicalSize{axis}": mpp for axis in "XY"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
-    return {"axes": axes.upper(), **size, "MapAnnotation": {"Namespace": "slideseg", **notes}}
+def _metadata(axes: str, coordinates: Coordinates, notes: dict[str, str]) -> dict[str, Any]:
+    microns: dict[str, float] = dict(zip("YX", coordinates.mpp_yx or (), strict=False))
+    if coordinates.z_step is not None and "z" in axes:
+        microns["Z"] = coordinates.z_step
+    sizes: dict[str, Any] = {f"PhysicalSize{axis}": side for axis, side in microns.items()}
+    units: dict[str, Any] = {f"PhysicalSize{axis}Unit": "µm" for axis in microns}
+    return {"axes": axes.upper(), **sizes, **units, "MapAnnotation": {"Namespace": "slideseg", **notes}}
 
 
-def _resolution(mpp: float | None, level: int) -> dict[str, Any]:
-    if mpp is None:
+def _resolution(mpp_yx: tuple[float, float] | None, level: int) -> dict[str, Any]:
+    if mpp_yx is None:
         return {}
-    return {"resolution": (MICRONS_PER_CENTIMETRE / (mpp * 2**level),) * 2, "resolutionunit": "CENTIMETER"}
+    x_and_y = [MICRONS_PER_CENTIMETRE / (mpp * 2**level) for mpp in reversed(mpp_yx)]
+    return {"resolution": tuple(x_and_y), "resolutionunit": "CENTIMETER"}

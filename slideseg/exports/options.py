@@ -17,8 +17,15 @@ TABLES = ("parquet", "csv", "anndata")
 """Formats of the object table."""
 PACKED = ("geojson", "csv")
 """Formats that gzip compresses, in names that end in ``.gz``."""
-OF_FORMAT = {"geojson": ("simplify", "object_type"), "png": ("size", "opacity", "plane")}
-"""Options that a format has besides those of all."""
+WITH_PLACES = ("geojson", *TABLES)
+"""Formats that hold coordinates."""
+FORMATS_OF = {
+    "simplify": ("geojson",), "object_type": ("geojson",), "frame": WITH_PLACES,
+    "size": ("png",), "opacity": ("png",), "plane": ("png",),
+}  # fmt: skip
+"""Formats that have an option which not all have."""
+FRAMES = ("slide", "bounds")
+"""What coordinates may be counted from."""
 GROUPS = {"segmentation": SEGMENTATION, "objects": OBJECTS}
 """Groups of a result by the word for what is exported."""
 
@@ -34,6 +41,9 @@ class ExportOptions:
     """GeoJSON: level-0 pixels by which outlines may be off; none are by default."""
     object_type: Literal["detection", "annotation"] | None = None
     """GeoJSON: what QuPath makes of a feature; by default detections of instances, annotations of class regions."""
+    frame: Literal["slide", "bounds"] | None = None
+    """GeoJSON and tables: whether coordinates are those of the whole slide, or of the part that was scanned, where the slide's
+    file says which, as QuPath counts; by default ``bounds`` for GeoJSON, ``slide`` for tables."""
     size: int | None = None
     """PNG: pixels of the longer side."""
     opacity: float | None = None
@@ -52,10 +62,11 @@ def check_options(to: str, options: ExportOptions) -> None:
     """
     if to not in ENDINGS:
         raise ConfigError(explain("no such format", got=to, want=", ".join(ENDINGS)))
-    for other, names in OF_FORMAT.items():
-        for name in names:
-            if other != to and getattr(options, name) is not None:
-                raise ConfigError(explain(f"{name} is an option of {other}", got=f"--to {to}"))
+    for name, formats in FORMATS_OF.items():
+        if to not in formats and getattr(options, name) is not None:
+            raise ConfigError(explain(f"{name} is an option of {', '.join(formats)}", got=f"--to {to}"))
+    if options.frame not in (None, *FRAMES):
+        raise ConfigError(explain("no such frame", got=options.frame, want=" or ".join(FRAMES)))
     if options.object_type not in (None, "detection", "annotation"):
         raise ConfigError(explain("no such type of object", got=options.object_type, want="detection or annotation"))
     if options.simplify is not None and not 0 <= options.simplify < math.inf:

@@ -47,7 +47,8 @@ def plot(
         axes: where to draw; None makes a figure.
 
     Returns:
-        The axes. Coordinates are pixels (x, y) of the class map, the picture's edges those of its pixels.
+        The axes. Coordinates are pixels (x, y) of the class map, the picture's edges those of its pixels. Pixels are drawn in
+        the form that they have in microns.
 
     Raises:
         ResultError: if the result is unfinished, damaged or has no such labels.
@@ -58,12 +59,13 @@ def plot(
     rows, columns = opened.segmentation.shape[-2:]
     if axes is None:
         axes = plt.subplots(layout="constrained")[1]
-    axes.imshow(picture, extent=(0, columns, rows, 0), interpolation="nearest")
+    tall, wide = opened.mpp_yx or opened.level_0_scale
+    axes.imshow(picture, extent=(0, columns, rows, 0), interpolation="nearest", aspect=tall / wide)
     axes.set_axis_off()
     if labels == "segmentation":
         _draw_legend(axes, opened)
-    if opened.mpp is not None:
-        _draw_scale_bar(axes, (rows, columns), opened.mpp)
+    if opened.mpp_yx is not None:
+        _draw_scale_bar(axes, (rows, columns), opened.mpp_yx[1])
     return axes
 
 
@@ -79,6 +81,7 @@ def _draw_legend(axes: Axes, result: Result) -> None:
 
 
 def _draw_scale_bar(axes: Axes, shape_yx: tuple[int, int], mpp: float) -> None:
+    """Draw a bar along x, where pixels are ``mpp`` microns wide."""
     rows, columns = shape_yx
     microns = bar_length(SHARE * columns * mpp)
     width, height, margin = microns / mpp, 0.012 * rows, 0.03 * min(rows, columns)

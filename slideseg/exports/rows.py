@@ -6,12 +6,14 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from slideseg.exports.frame import facts_of
 from slideseg.result.layout import TABLE
 from slideseg.result.table import check_file, missing_table, table_errors
 from slideseg.storage.store import local_copy, open_store
@@ -20,11 +22,14 @@ from slideseg.storage.whole_file import opened
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slideseg.exports.frame import Frame
     from slideseg.exports.job import Job
     from slideseg.result.result import Result
 
 ROWS = 65_536
 """Rows that are held at once."""
+PLACES = (("centroid", ""), ("bbox", "0"), ("bbox", "1"))
+"""Beginnings and ends of the names of columns that hold places, around that of an axis."""
 KEY = b"slideseg"
 """Of the Parquet file's metadata: `facts_of` as JSON, so that a table that has left its result still tells where it is from."""
 
@@ -37,6 +42,8 @@ class ObjectTable:
     """Rows and columns."""
     result: Result
     """Whose table it is."""
+    frame: Frame
+    """What its places are counted from as it is read here; the table itself counts from the whole slide's corner."""
 
     @property
     def rows(self) -> int:
@@ -50,11 +57,22 @@ class ObjectTable:
             ResultError: if the table is damaged.
         """
         with table_errors():
-            yield from self.file.iter_batches(ROWS, use_threads=False)
+            for batch in self.file.iter_batches(ROWS, use_threads=False):
+                yield self._moved(batch)
+
+    def _moved(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Count places from the frame's corner."""
+        sides = {"px": (1.0, 1.0), "um": self.result.record.slide.mpp_yx}
+        for unit, side_yx in sides.items():
+            for axis, corner, side in zip("yx", self.frame.corner_yx, side_yx or (0.0, 0.0), strict=True):
+                for name in (f"{place}_{axis}{end}_{unit}" for place, end in PLACES) if corner else ():
+                    index = batch.schema.get_field_index(name)
+                    batch = batch.set_column(index, name, pc.subtract(batch.column(index), corner * side))
+        return batch
 
 
 @contextmanager
-def checked_table(result: Result) -> Iterator[ObjectTable]:
+def checked_table(result: Result, frame: Frame) -> Iterator[ObjectTable]:
     """Open the table of a result that has objects; one in an object store is copied to this machine for the time.
 
     Raises:
@@ -69,12 +87,12 @@ def checked_table(result: Result) -> Iterator[ObjectTable]:
                 check_file(store, source)
             file = pq.ParquetFile(path, page_checksum_verification=True)
         with file:
-            yield ObjectTable(file, result)
+            yield ObjectTable(file, result, frame)
 
 
 def export(job: Job, partial: Path, name: str) -> dict[str, int]:
     """Write the table as Parquet or CSV; return how many rows."""
-    with checked_table(job.result) as table:
+    with checked_table(job.result, job.frame("slide")) as table:
         watch = job.watch(table.rows)
         if job.to == "csv":
             write_csv(partial, table, watch, compressed=name.endswith(".gz"))
@@ -83,27 +101,13 @@ def export(job: Job, partial: Path, name: str) -> dict[str, int]:
         return {"rows": table.rows}
 
 
-def facts_of(result: Result) -> dict[str, Any]:
-    """Return in a few words what the objects were found in and by; what is not known is left out."""
-    record = result.record
-    facts = {
-        "slide": record.slide.path,
-        "slide_mpp": record.slide.mpp,
-        "model": record.model.name,
-        "model_sha256": record.model.sha256,
-        "mpp": result.mpp,
-        "version": record.version,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
-
-
 def write_parquet(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> None:
     """Write the rows as they are, and `facts_of` the result into the metadata.
 
     ``watch`` is told the rows that are done. Memory: `ROWS` rows.
     """
     schema = table.file.schema_arrow
-    schema = schema.with_metadata({**(schema.metadata or {}), KEY: json.dumps(facts_of(table.result)).encode()})
+    schema = schema.with_metadata({**(schema.metadata or {}), KEY: json.dumps(facts_of(table.result, table.frame)).encode()})
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for batch in table.batches():
             writer.write_batch(batch, row_group_size=ROWS)
@@ -111,15 +115,17 @@ def write_parquet(path: Path, table: ObjectTable, watch: Callable[[int], None]) 
 
 
 def write_csv(path: Path, table: ObjectTable, watch: Callable[[int], None], *, compressed: bool = False) -> None:
-    """Write a line of names and one for every row; what is not known is an empty field.
+    """Write a line of names and one for every row; what is not known is an empty field. The last column names the frame.
 
     ``watch`` is told the rows that are done. Memory: `ROWS` rows.
     """
     options = pyarrow.csv.WriteOptions(quoting_style="needed")
+    schema = table.file.schema_arrow.append(pa.field("frame", pa.string()))
     with (
         opened(path, compressed=compressed) as file,
-        pyarrow.csv.CSVWriter(file, table.file.schema_arrow, write_options=options) as writer,
+        pyarrow.csv.CSVWriter(file, schema, write_options=options) as writer,
     ):
         for batch in table.batches():
-            writer.write_batch(batch)
+            frame = pa.repeat(pa.scalar(table.frame.name), batch.num_rows)
+            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, frame], schema=schema))
             watch(batch.num_rows)

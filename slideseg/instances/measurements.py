@@ -21,10 +21,11 @@ from slideseg.result.layout import TABLE
 from slideseg.storage.store import list_keys, open_store, run_errors, write_file, write_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.instances.image import Image
+    from slideseg.instances.labelling.measure import Forms
     from slideseg.storage.store import Store
 
 ROWS = 16_384
@@ -70,10 +71,10 @@ class TableJob:
     """Ids of the classes that make objects."""
     names: tuple[str, ...]
     """Names of all classes by their ids."""
-    scale: float
-    """Side of a pixel of the labels, in pixels of the slide's level 0."""
-    mpp: float | None
-    """Side of a pixel of the labels in microns."""
+    scale: tuple[float, float]
+    """Sides (y, x) of a pixel of the labels, in pixels of the slide's level 0."""
+    mpp_yx: tuple[float, float] | None
+    """Sides of a pixel of the labels in microns."""
     image: Image | None = None
     """The image under the labels, where it can be had."""
 
@@ -186,10 +187,9 @@ def _schema(job: TableJob) -> pa.Schema:
 
 
 def _rows(job: TableJob, objects: Measures) -> pa.Table:
-    forms, unit = forms_of(objects), {"px": job.scale, "um": job.mpp}
-    lengths = dict(
-        zip(LENGTHS, (forms.perimeter, *forms.centroid.T, *objects.box.T, forms.major_axis, forms.minor_axis), strict=True)
-    )
+    in_pixels = forms_of(objects, job.scale)
+    in_microns = None if job.mpp_yx is None else forms_of(objects, job.mpp_yx)
+    seen = in_microns or in_pixels
     nothing = pa.nulls(objects.id.size, pa.float64())
     columns: dict[str, Any] = {
         "id": objects.id,
@@ -197,14 +197,21 @@ def _rows(job: TableJob, objects: Measures) -> pa.Table:
         "class_name": [job.names[class_id] for class_id in objects.class_id],
         "plane": objects.plane.astype(np.int32),
         "pixels": objects.pixels,
-        "area_px": objects.pixels * job.scale**2,
-        "area_um2": nothing if job.mpp is None else objects.pixels * job.mpp**2,
-        "eccentricity": forms.eccentricity,
-        "orientation": forms.orientation,
-        "solidity": forms.solidity,
+        "area_px": in_pixels.area,
+        "area_um2": nothing if in_microns is None else in_microns.area,
+        "eccentricity": seen.eccentricity,
+        "orientation": seen.orientation,
+        "solidity": seen.solidity,
         "probability": nothing if job.probabilities is None else objects.probability / objects.pixels / 255,
     }
-    for name, values in lengths.items():
-        columns |= {f"{name}_{short}": nothing if side is None else values * side for short, side in unit.items()}
+    for unit, forms in (("px", in_pixels), ("um", in_microns)):
+        columns |= {f"{name}_{unit}": values for name, values in zip(LENGTHS, _lengths(forms, nothing), strict=True)}
     columns |= dict(zip(job.means, (objects.intensity / objects.pixels[:, None]).T, strict=True))
     return pa.table({name: columns[name] for name in _schema(job).names}, schema=_schema(job))
+
+
+def _lengths(forms: Forms | None, nothing: pa.Array) -> Sequence[Any]:
+    """Return the values of `LENGTHS`."""
+    if forms is None:
+        return [nothing] * len(LENGTHS)
+    return (forms.perimeter, *forms.centroid.T, *forms.box.T, forms.major_axis, forms.minor_axis)

@@ -180,8 +180,8 @@ def _write_table(
             probabilities=layout.probability() if layout.probabilities else None,
             classes=job.rules.classes,
             names=tuple(known.name for known in layout.classes),
-            scale=target.record.level_0_scale(layout),
-            mpp=layout.mpp,
+            scale=target.record.level_0_scale,
+            mpp_yx=target.record.coordinates.mpp_yx,
             image=image if isinstance(image, Image) else None,
         )
         _run(partial(MeasureWorker, table), table.missing(), job, executor, watch)

@@ -19,7 +19,6 @@ from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import is_readable
-from slideseg.slide.facts import PixelSize
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_selected, open_slide
 from slideseg.slide.resampled import AS_IT_IS, Source, choose_level, resampled_shape
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from slideseg.model.objects import ObjectRules
     from slideseg.prediction.options import PredictOptions
+    from slideseg.result.coordinates import Coordinates
     from slideseg.slide.base import Slide
 
 AUTO_TISSUE_SIDE = 4096
@@ -56,8 +56,6 @@ class PredictPlan:
     """Which slide it is."""
     axes: str
     """Axes of the slide."""
-    mpp: float | None
-    """Microns per working pixel."""
     tissue: str
     """``none``, ``auto`` or the mask's path."""
     image: str
@@ -78,6 +76,16 @@ class PredictPlan:
     """Time that the workers are projected to need, if each is as fast as this machine; None if that was not tried."""
 
     @property
+    def coordinates(self) -> Coordinates:
+        """Where the working pixels lie."""
+        return self.slide.coordinates_at(self.job.source.factors)
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per working pixel: the side of a square one of the same area."""
+        return self.coordinates.mpp
+
+    @property
     def layout(self) -> ResultLayout:
         """The arrays of the result."""
         return ResultLayout(
@@ -85,7 +93,7 @@ class PredictPlan:
             plane_axis=self.axes[0] if len(self.axes) == len("zyxc") else None,  # type: ignore[arg-type]
             classes=self.model.classes,
             probabilities=self.model.config.out_channels if self.job.tiling.probabilities else 0,
-            mpp=self.mpp,
+            coordinates=self.coordinates,
             name=self.slide.path.rstrip("/").rpartition("/")[2],
         )
 
@@ -176,6 +184,7 @@ class PredictPlan:
             "output": self.output,
             "slide": {**asdict(self.slide), "shape": list(self.slide.shape), "axes": self.axes},
             "model": {"name": self.model.name, "sha256": self.job.model.sha256},
+            "mpp_yx": self.coordinates.mpp_yx,
             "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],
             **asdict(self.settings),
             "core": self.job.tiling.core,
@@ -222,7 +231,8 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     device = choose_device(options)
     with closing(open_selected(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
-        source, mpp = _choose_source(slide, info, options)
+        source = _choose_source(slide, info, options)
+        about = SlideRecord.of(slide, fingerprint(slide.path), source.level)
         shape_yx = _working_shape(slide, source)
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
         tissue_name, tissue = _tissue_map(slide, shape_yx, options)
@@ -234,12 +244,11 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             output=output,
             job=Job(source, model, absolute(output), grid, tiling, tissue, threads_of(options, workers)),
             model=info,
-            slide=SlideRecord(slide.path, fingerprint(slide.path), slide.shape, slide.mpp_yx, slide.pixel.source, source.level),
+            slide=about,
             axes=slide.axes,
-            mpp=mpp,
             tissue=tissue_name,
             image=options.image,
-            objects=_objects(_model_record(info, model.sha256), mpp, options),
+            objects=_objects(_model_record(info, model.sha256), about.coordinates_at(source.factors).mpp, options),
             workers=workers,
             address=options.address,
             chunk_first=not is_readable(slide, source.level),
@@ -297,8 +306,8 @@ def _check_fit(slide: Slide, info: ModelInfo) -> None:
         raise SlideError(explain(f"{slide.path} has an unsupported dtype", got=slide.dtype, want=", ".join(FULL_SCALE)))
 
 
-def _choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tuple[Source, float | None]:
-    """Return what is read, and the microns per working pixel."""
+def _choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> Source:
+    """Return what is read."""
     if options.level is not None and options.mpp is not None:
         raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
     level, factors = 0, AS_IT_IS
@@ -309,9 +318,7 @@ def _choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tu
             raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
     elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
         level, factors = choose_level(slide, wanted)
-    scale = slide.levels[level].scale
-    mpp = PixelSize(slide.pixel.times((scale[0] * factors[0], scale[1] * factors[1]))).mean
-    return Source(str(slide.path), level, factors, options.selection), mpp
+    return Source(str(slide.path), level, factors, options.selection)
 
 
 def _working_shape(slide: Slide, source: Source) -> tuple[int, int]:

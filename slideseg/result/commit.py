@@ -23,8 +23,12 @@ from slideseg.result.table import SHA256, has_table, table_hash
 from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.result.coordinates import Coordinates
     from slideseg.result.layout import ResultLayout
     from slideseg.result.record import RunRecord
+    from slideseg.slide.facts import Channel
     from slideseg.storage.store import Store
 
 IMAGE_SOURCE = "../../"
@@ -47,7 +51,10 @@ def commit(url: str, layout: ResultLayout, record: RunRecord) -> None:
             scales = _levels(store, layout, PROBABILITIES, "mean")
             channels = omero_metadata(layout.probabilities, rgb=False)
             _write_group(store, PROBABILITIES, image_metadata(scales, _named(channels, layout)))
-        root = {"ome": _root_metadata(store, layout), "slideseg": replace(record, status="complete").to_json()}
+        root = {
+            "ome": _root_metadata(store, layout, record.slide.channels),
+            "slideseg": replace(record, status="complete").to_json(),
+        }
         write_root(store, root)
 
 
@@ -95,8 +102,12 @@ def _name_labels(store: Store, *, objects: bool) -> None:
     _write_group(store, "labels", labels_metadata(["segmentation", "objects"] if objects else ["segmentation"]))
 
 
-def describe_image(store: Store, name: str, mpp: float | None, levels: int) -> dict[str, Any]:
-    """Return ``ome`` for the image pyramid ``0``, ``1``, ... of the root group; ``mpp`` is the working resolution's.
+def describe_image(
+    store: Store, name: str, coordinates: Coordinates, levels: int, channels: Sequence[Channel] = ()
+) -> dict[str, Any]:
+    """Return ``ome`` for the image pyramid ``0``, ``1``, ... of the root group.
+
+    ``coordinates`` are those of the working resolution; ``channels`` are the slide's, where it describes them.
 
     Raises:
         ResultError: if a level is missing.
@@ -111,14 +122,14 @@ def describe_image(store: Store, name: str, mpp: float | None, levels: int) -> d
         _require(store, str(level))
         datasets.append((str(level), (rows * 2.0**level, columns * 2.0**level)))
     windows = image.window if plan.dtype != "uint8" else None
-    omero = omero_metadata(plan.channels or 1, rgb=image.rgb, windows=windows)
-    return image_metadata(multiscales(name, plan.axes, datasets, mpp, "mean"), omero)
+    omero = omero_metadata(plan.channels or 1, rgb=image.rgb, windows=windows, known=channels)
+    return image_metadata(multiscales(name, plan.axes, datasets, coordinates, "mean"), omero)
 
 
-def _root_metadata(store: Store, layout: ResultLayout) -> dict[str, Any]:
+def _root_metadata(store: Store, layout: ResultLayout, channels: Sequence[Channel]) -> dict[str, Any]:
     """Describe the image; a result without one shows its class map instead, so that it is a valid image too."""
     if _has(store, "0"):
-        return describe_image(store, layout.name, layout.mpp, layout.levels)
+        return describe_image(store, layout.name, layout.coordinates, layout.levels, channels)
     return image_metadata(_levels(store, layout, SEGMENTATION, "mode", below=f"{SEGMENTATION}/"))
 
 
@@ -127,7 +138,7 @@ def _levels(store: Store, layout: ResultLayout, group: str, method: str, below: 
     for level in range(layout.levels):
         _require(store, f"{group}/{level}")
         datasets.append((f"{below}{level}", (2.0**level, 2.0**level)))
-    return multiscales(layout.name, plan_of(store, f"{group}/0").axes, datasets, layout.mpp, method)
+    return multiscales(layout.name, plan_of(store, f"{group}/0").axes, datasets, layout.coordinates, method)
 
 
 def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:

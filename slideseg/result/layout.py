@@ -9,6 +9,7 @@ from slideseg.arrays.plan import ArrayPlan, image_axes, level_shapes
 
 if TYPE_CHECKING:
     from slideseg.model.info import ModelClass
+    from slideseg.result.coordinates import Coordinates
     from slideseg.space.grid import ShardGrid
 
 SEGMENTATION = "labels/segmentation"
@@ -33,8 +34,8 @@ class ResultLayout:
     """All classes, background first."""
     probabilities: int
     """Channels of the probabilities; 0 if they are not kept."""
-    mpp: float | None
-    """Microns per pixel of the working resolution; None if unknown."""
+    coordinates: Coordinates
+    """Where the pixels of the class map lie."""
     name: str
     """What viewers call the image."""
 

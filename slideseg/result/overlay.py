@@ -71,8 +71,19 @@ class Overlay:
     Memory: a band of the picture and what it is made from, about `BAND_BYTES`, or a few rows of it where that is more.
     """
 
-    def __init__(self, result: Finished, size: int, *, opacity: float = 0.5, plane: int = 0, of_objects: bool = False) -> None:
+    def __init__(
+        self,
+        result: Finished,
+        size: int,
+        *,
+        opacity: float = 0.5,
+        plane: int = 0,
+        of_objects: bool = False,
+        pixel_yx: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         """Show ``result`` at ``size`` pixels along its longer side, classes or objects with ``opacity`` from 0 to 1.
+
+        ``pixel_yx`` is the form of the class map's pixels in the picture: their sides, in any unit.
 
         Raises:
             ConfigError: if a number is out of range.
@@ -85,8 +96,9 @@ class Overlay:
         _check("opacity", opacity, 0, 1)
         _check("plane", plane, 0, labels[0].plan.grid.planes - 1)
         rows, columns = labels[0].shape_yx
-        scale = size / max(rows, columns)
-        self.shape_yx = (max(1, round(rows * scale)), max(1, round(columns * scale)))
+        height, width = rows * pixel_yx[0], columns * pixel_yx[1]
+        scale = size / max(height, width)
+        self.shape_yx = (max(1, round(height * scale)), max(1, round(width * scale)))
         """Rows and columns of the picture."""
         self._plane, self._opacity = plane, opacity
         self._colors = None if of_objects else color_table(result.classes).astype(np.float32)

@@ -97,7 +97,9 @@ def plan_overview(slide: Slide, layout: ResultLayout, *, full: bool = False, lon
     axes = image_axes(layout.plane_axis)
     sizes = {"c": channels_of(slide), "y": shape[0], "x": shape[1]}
     plan = ArrayPlan("0", axes, tuple(sizes.get(axis, planes_of(slide)) for axis in axes), shard_side(shape))
-    return Overview(level, factor, plan, (factor * working[0] / height, factor * working[1] / width))
+    scale, full_yx = slide.levels[level].scale, slide.levels[0].shape
+    sides = tuple(factor * side * of_work / of_slide for side, of_work, of_slide in zip(scale, working, full_yx, strict=True))
+    return Overview(level, factor, plan, (sides[0], sides[1]))
 
 
 class OverviewWorker:

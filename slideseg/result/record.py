@@ -15,14 +15,16 @@ from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
+from slideseg.result.coordinates import Coordinates
 from slideseg.result.layout import OBJECTS
-from slideseg.slide.facts import PixelSize
+from slideseg.slide.facts import Channel, PixelSize
 from slideseg.slide.selection import Selection
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-    from slideseg.result.layout import ResultLayout
+    from slideseg.slide.base import Slide
     from slideseg.storage.store import Store
 
 FORMAT = "slideseg-result/3"
@@ -46,11 +48,46 @@ class SlideRecord:
     """Who says so, or why it is not known."""
     level: int
     """Pyramid level that was read."""
+    scale: tuple[float, float]
+    """Pixels of level 0 a pixel of that level, along y and x."""
+    z_step: float | None
+    """Microns from plane to plane of a stack along z; None if nobody says."""
+    origin: tuple[float, float]
+    """Where the centre of its first pixel lies, along y and x, in microns (in pixels where their size is not known)."""
+    bounds: Box | None
+    """The part of its level 0 that was scanned, where the file says so."""
+    channels: tuple[Channel, ...]
+    """Names and colours of its channels, where the file says them."""
+
+    @classmethod
+    def of(cls, slide: Slide, fingerprint: str, level: int) -> SlideRecord:
+        """Return what is kept of a slide whose ``level`` is read."""
+        return cls(
+            path=slide.path,
+            fingerprint=fingerprint,
+            shape=slide.shape,
+            mpp_yx=slide.mpp_yx,
+            mpp_source=slide.pixel.source,
+            level=level,
+            scale=slide.levels[level].scale,
+            z_step=slide.pixel.z,
+            origin=slide.origin,
+            bounds=slide.bounds,
+            channels=slide.channels,
+        )
 
     @property
     def mpp(self) -> float | None:
         """Microns per pixel of its level 0 as one number: the side of a square pixel of the same area."""
         return PixelSize(self.mpp_yx).mean
+
+    def scale_at(self, factors: tuple[float, float]) -> tuple[float, float]:
+        """Return the sides (y, x) of pixels that are ``factors`` times those of the level that was read, in level-0 pixels."""
+        return self.scale[0] * factors[0], self.scale[1] * factors[1]
+
+    def coordinates_at(self, factors: tuple[float, float]) -> Coordinates:
+        """Return where such pixels lie."""
+        return Coordinates.of_slide(PixelSize(self.mpp_yx, z=self.z_step), self.origin, self.scale_at(factors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,19 +222,15 @@ class RunRecord:
         _check_format(said)
         return _read(RunRecord, said, "the result's description")
 
-    def level_0_scale(self, layout: ResultLayout) -> float:
-        """Return the side of a pixel of the class map in pixels of the slide's level 0.
+    @property
+    def level_0_scale(self) -> tuple[float, float]:
+        """Sides (y, x) of a pixel of the class map in pixels of the slide's level 0; the two share their upper left corner."""
+        return self.slide.scale_at(self.run.factors)
 
-        The images share their upper left corner. The number of rows and columns was rounded, so it does not tell the scale
-        where anything else does: a run by another resolution than a level's knows microns.
-        """
-        if layout.mpp is not None and self.slide.mpp:
-            return layout.mpp / self.slide.mpp
-        if not self.slide.level:
-            return self.run.factors[0]
-        rows, columns = layout.grid.shape_yx
-        height, width = self.slide.shape[-3:-1]
-        return (height / rows + width / columns) / 2
+    @property
+    def coordinates(self) -> Coordinates:
+        """Where the pixels of the class map lie."""
+        return self.slide.coordinates_at(self.run.factors)
 
 
 @dataclass(frozen=True, slots=True)

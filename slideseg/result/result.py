@@ -12,6 +12,7 @@ from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.colors import color_of
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.info import ModelClass
+from slideseg.result.coordinates import in_words
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
 from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
@@ -119,7 +120,7 @@ class Result:
         ]
 
     def _per_mm2(self, count: int, area: int) -> float | None:
-        return None if self.mpp is None else round(count / (area * self.mpp**2 / 1e6), 3)
+        return None if self.mpp_yx is None else round(count / (area * math.prod(self.mpp_yx) / 1e6), 3)
 
     @property
     def image(self) -> list[Array]:
@@ -137,17 +138,19 @@ class Result:
             plane_axis=None if plan.axes == "yx" else plan.axes[0],  # type: ignore[arg-type]
             classes=self.classes,
             probabilities=0 if kept is None else kept.channels or 0,
-            mpp=self.mpp,
+            coordinates=self.record.coordinates,
             name=self._ome["multiscales"][0]["name"],
         )
 
     @property
     def mpp(self) -> float | None:
-        """Microns per pixel of the class map; None if unknown."""
-        group = array_attributes(self._store, SEGMENTATION)["ome"]["multiscales"][0]
-        if "unit" not in group["axes"][-1]:
-            return None
-        return float(group["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
+        """Microns per pixel of the class map as one number: the side of a square pixel of the same area; None if unknown."""
+        return self.record.coordinates.mpp
+
+    @property
+    def mpp_yx(self) -> tuple[float, float] | None:
+        """Microns per pixel of the class map along y and x; None if unknown."""
+        return self.record.coordinates.mpp_yx
 
     @property
     def classes(self) -> tuple[ModelClass, ...]:
@@ -159,9 +162,9 @@ class Result:
         )
 
     @property
-    def level_0_scale(self) -> float:
-        """Side of a pixel of the class map in pixels of the slide's level 0."""
-        return self.record.level_0_scale(self.layout)
+    def level_0_scale(self) -> tuple[float, float]:
+        """Sides (y, x) of a pixel of the class map in pixels of the slide's level 0."""
+        return self.record.level_0_scale
 
     def _optional_plan(self, path: str) -> ArrayPlan | None:
         return plan_of(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
@@ -195,7 +198,7 @@ class Result:
         yield "result", self.url
         yield "slide", record.slide.path
         yield "model", record.model.name
-        yield "class map", f"{shape} px" + ("" if self.mpp is None else f", {self.mpp:g} µm a pixel")
+        yield "class map", f"{shape} px" + ("" if self.mpp_yx is None else f", {in_words(self.mpp_yx)} a pixel")
         yield "classes", [known for known in self.classes if known.id > 0]
         if objects is not None:
             yield "objects", f"{objects.number:,}"

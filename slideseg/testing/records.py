@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
+from slideseg.result.coordinates import Coordinates
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
+from slideseg.slide.facts import PixelSize
 from slideseg.slide.selection import WHOLE
 from slideseg.version import __version__
 
@@ -22,10 +24,26 @@ def made_classes(*names: str) -> tuple[ModelClass, ...]:
 
 
 def made_slide(
-    path: str = "made.tif", fingerprint: str = "", shape: Sequence[int] = (1, 1, 3), mpp: float | None = None, level: int = 0
+    path: str = "made.tif",
+    fingerprint: str = "",
+    shape: Sequence[int] = (1, 1, 3),
+    mpp: float | tuple[float, float] | None = None,
+    **facts: Any,
 ) -> SlideRecord:
-    """Return what a run says of a slide."""
-    return SlideRecord(path, fingerprint, tuple(shape), None if mpp is None else (mpp, mpp), "made so", level)
+    """Return what a run says of a slide; ``facts`` are other fields of its record."""
+    level: dict[str, Any] = {"level": 0, "scale": (1.0, 1.0)}
+    place: dict[str, Any] = {"z_step": None, "origin": (0.0, 0.0), "bounds": None, "channels": ()}
+    return SlideRecord(path, fingerprint, tuple(shape), sides_of(mpp), "made so", **{**level, **place, **facts})
+
+
+def sides_of(mpp: float | tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the sides (y, x) of a pixel that may be square."""
+    return (mpp, mpp) if isinstance(mpp, float | int) else mpp
+
+
+def made_coordinates(mpp: float | tuple[float, float] | None = 0.5) -> Coordinates:
+    """Return where the pixels of a result lie that was made at its slide's level 0."""
+    return Coordinates.of_slide(PixelSize(sides_of(mpp)))
 
 
 def made_record(
@@ -34,7 +52,7 @@ def made_record(
     classes: tuple[ModelClass, ...] = (),
     mpp: float | None = None,
     objects: ObjectRules | None = None,
-    factor: float = 1.0,
+    factors: tuple[float, float] = (1.0, 1.0),
     pixels: int = 1,
 ) -> RunRecord:
     """Return what an unfinished run says of itself; ``mpp`` and ``objects`` are the model's."""
@@ -51,7 +69,7 @@ def made_record(
         run=RunIdentity(
             slide=source.fingerprint,
             level=source.level,
-            factors=(factor, factor),
+            factors=factors,
             selection=WHOLE,
             model="",
             precision="fp32",

@@ -17,7 +17,7 @@ from slideseg.result.layout import SEGMENTATION
 from slideseg.result.ngff import omero_metadata
 from slideseg.result.record import read_image_record
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_slide
+from slideseg.slide.open import open_selected
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
@@ -25,12 +25,13 @@ from slideseg.viewer.shard_cache import CachedReader
 from slideseg.viewer.tile_grid import TILE, TileGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from slideseg.arrays.boxes import BoxReader
     from slideseg.result.record import ImageRecord
     from slideseg.result.result import Result
     from slideseg.slide.base import Slide
+    from slideseg.slide.facts import Channel
     from slideseg.slide.window import Window
     from slideseg.viewer.shard_cache import ShardCache
 
@@ -220,18 +221,17 @@ def _carried(result: Result, cache: ShardCache, image: ImageRecord | None) -> li
     if image is None:
         raise ResultError(explain("the description of array 0 is damaged", try_="slideseg verify --repair"))
     height, width = image.pixel_yx
-    colors = _colors(levels[0].plan.channels or 1, rgb=image.rgb)
+    colors = _colors(levels[0].plan.channels or 1, result.record.slide.channels, rgb=image.rgb)
     return [CarriedSource(level, (height * 2**n, width * 2**n), colors) for n, level in enumerate(levels)]
 
 
 def _of_slide(slide: Slide, result: Result, image: ImageRecord | None) -> list[SlideSource]:
-    scale = result.level_0_scale
-    height, width = slide.levels[0].shape
+    tall, wide = result.level_0_scale
     kept = None if image is None else image.window
     window = None if slide.dtype == np.uint8 else kept or display_window(slide)
-    colors = _colors(slide.shape[-1], rgb=slide.is_rgb and slide.shape[-1] == RGB)
+    colors = _colors(slide.shape[-1], slide.channels, rgb=slide.is_rgb and slide.shape[-1] == RGB)
     return [
-        SlideSource(slide, n, (height / level.shape[0] / scale, width / level.shape[1] / scale), colors, window)
+        SlideSource(slide, n, (level.scale[0] / tall, level.scale[1] / wide), colors, window)
         for n, level in enumerate(slide.levels)
     ]
 
@@ -242,7 +242,7 @@ def _slide_of(result: Result) -> tuple[Slide | None, str | None]:
     try:
         if result.record.slide.fingerprint != fingerprint(path):
             return None, f"{path} is another file than the one that was segmented"
-        slide = open_slide(path)
+        slide = open_selected(path, result.record.run.selection)
     except SlideError as error:
         return None, str(error)
     if not slide.direct:
@@ -251,6 +251,6 @@ def _slide_of(result: Result) -> tuple[Slide | None, str | None]:
     return slide, None
 
 
-def _colors(channels: int, *, rgb: bool) -> np.ndarray:
-    named = omero_metadata(channels, rgb=rgb)["channels"]
+def _colors(channels: int, known: Sequence[Channel], *, rgb: bool) -> np.ndarray:
+    named = omero_metadata(channels, rgb=rgb, known=known)["channels"]
     return np.array([rgb_of(channel["color"]) for channel in named], np.float32) / 255

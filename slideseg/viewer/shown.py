@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.boxes import levels_of
+from slideseg.result.coordinates import in_words
 from slideseg.result.layout import OBJECTS
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.object_row import TableReader
@@ -41,7 +42,6 @@ class Shown:
         """How many objects there are."""
         self._table = TableReader(result.url)
         self._picture = picture_of(result, cache)
-        self._scale = result.level_0_scale
         self._sums: list[dict[str, Any]] | None = None
 
     @property
@@ -73,8 +73,8 @@ class Shown:
             "columns": self.classes.grid.shape_yx[1],
             "planes": self.classes.planes,
             "plane_axis": result.layout.plane_axis,
-            "mpp": result.mpp,
-            "scale": self._scale,
+            "mpp": _yx(result.mpp_yx),
+            "scale": _yx(result.level_0_scale),
             "tile": TILE,
             "layers": {
                 name: {"rows": layer.grid.shape_yx[0], "columns": layer.grid.shape_yx[1], "levels": layer.grid.levels}
@@ -87,14 +87,14 @@ class Shown:
         }
 
     def _run_facts(self) -> list[tuple[str, str]]:
-        record, mpp, planes = self.result.record, self.result.mpp, self.classes.planes
+        record, planes = self.result.record, self.classes.planes
         slide, number = record.slide, None if self.objects is None else self.number
         facts = [
             ("result", self.result.url),
             ("slide", slide.path),
             ("slide size", _size(slide.shape)),
             ("class map", _size([*([planes] if planes > 1 else []), *self.classes.grid.shape_yx, 1])),
-            ("pixel", None if mpp is None else f"{mpp:.4g} µm"),
+            ("pixel", in_words(self.result.mpp_yx)),
             ("model", record.model.name),
             ("computed in", None if record.seconds is None else f"{record.seconds:,.1f} s"),
             ("slideseg", record.version),
@@ -136,6 +136,10 @@ class Shown:
     def close(self) -> None:
         """Release the slide's file."""
         self._picture.close()
+
+
+def _yx(sides: tuple[float, float] | None) -> dict[str, float] | None:
+    return None if sides is None else {"y": sides[0], "x": sides[1]}
 
 
 def _name(path: str) -> str:

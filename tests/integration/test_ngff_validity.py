@@ -24,11 +24,11 @@ from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
-from slideseg.testing.records import made_classes, made_record
+from slideseg.testing.records import made_classes, made_record, made_slide
 from slideseg.testing.slides import Opened
 
 CLASSES = made_classes("background", "nucleus", "stroma")
-RECORD = made_record(classes=CLASSES)
+RECORDS = {mpp: made_record(slide=made_slide(mpp=mpp), classes=CLASSES) for mpp in (None, 0.25, 0.5)}
 
 
 class Stack(ArraySlide):
@@ -45,9 +45,11 @@ def image_of(planes: int, height=700, width=1100) -> np.ndarray:
 
 def make(path: Path, axis: str | None, mpp: float | None, *, image: bool = True, probabilities: int = 3) -> str:
     planes = 1 if axis is None else 2
-    layout = ResultLayout(ShardGrid((700, 1100), planes, 1024), axis, CLASSES, probabilities, mpp, "a slide.svs")
+    layout = ResultLayout(
+        ShardGrid((700, 1100), planes, 1024), axis, CLASSES, probabilities, RECORDS[mpp].coordinates, "a slide.svs"
+    )
     url = str(path)
-    create_result(url, layout, RECORD, overwrite=False)
+    create_result(url, layout, RECORDS[mpp], overwrite=False)
     shards = ShardStore(url, layout)
     for shard in layout.grid:
         values = (np.add.outer(*(np.arange(side) for side in shard.write_box.shape)) // 50 % 3).astype(np.uint8)
@@ -58,7 +60,7 @@ def make(path: Path, axis: str | None, mpp: float | None, *, image: bool = True,
     if image:
         slide = (Stack if axis == "t" else ArraySlide)(image_of(planes), mpp)
         write_overview(url, Opened(slide), layout, long_side=600)
-    commit(url, layout, RECORD)
+    commit(url, layout, RECORDS[mpp])
     return url
 
 

@@ -21,7 +21,7 @@ from slideseg.result.overview import write_overview
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
-from slideseg.testing.records import made_record, made_slide
+from slideseg.testing.records import made_coordinates, made_record, made_slide
 from slideseg.testing.slides import Opened
 from tests.made_results import CLASSES, blobs
 
@@ -34,8 +34,8 @@ def result(request, tmp_path_factory):
     """A result with everything that there can be, two shards by three; what its class map shall be."""
     url = str(tmp_path_factory.mktemp("readers") / "x.zarr")
     planes, axis = (1, None) if request.param == "image" else (2, "z")
-    layout = ResultLayout(ShardGrid(SHAPE, planes, 512), axis, CLASSES, 3, 0.5, "a slide")
-    record = made_record(slide=made_slide("a slide.tif", shape=(*SHAPE, 3)), classes=CLASSES)
+    layout = ResultLayout(ShardGrid(SHAPE, planes, 512), axis, CLASSES, 3, made_coordinates(), "a slide")
+    record = made_record(slide=made_slide("a slide.tif", shape=(*SHAPE, 3), mpp=0.5), classes=CLASSES)
     create_result(url, layout, record, overwrite=False)
     shards, class_map = ShardStore(url, layout), np.stack([blobs(SHAPE, seed) for seed in range(planes)])
     random = np.random.default_rng(0)

@@ -16,13 +16,13 @@ from slideseg.result.result import is_result, open_result
 from slideseg.result.shards import ShardStore
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
-from slideseg.testing.records import made_classes, made_record
+from slideseg.testing.records import made_classes, made_coordinates, made_record, made_slide
 from slideseg.testing.slides import Opened
 from slideseg.verification import discard_damage, verify
 
 CLASSES = made_classes("background", "nucleus")
-LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, 0.5, "a slide")
-RECORD = made_record(classes=CLASSES, pixels=600 * 900)
+LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, made_coordinates(), "a slide")
+RECORD = made_record(slide=made_slide(mpp=0.5), classes=CLASSES, pixels=600 * 900)
 LABELS = np.random.default_rng(0).integers(0, 2, (600, 900)).astype(np.uint8)
 
 

@@ -1,12 +1,13 @@
 """Measure objects in one shard, add up what several shards measured of one, and tell its size and form.
 
 Everything that is added up is a whole number, but for images of fractions, so the sums don't depend on the shards. The numbers
-are those of scikit-image's ``regionprops``.
+are those of scikit-image's ``regionprops``, also where pixels are not square; perimeters it has of square ones alone.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 
 HALO = 2
 """Pixels around a shard that decide the perimeters in it."""
-KINDS = {1: (5, 7, 15, 17, 25, 27), 2: (21, 33), 3: (13, 23)}
-"""Pixels of an outline by their neighbours in it, 1 + 2 for each at a side + 10 for each at a corner: steps to the side, to the
-corner, or one of each."""
-KIND_LENGTHS = (1.0, 2**0.5, (1 + 2**0.5) / 2)
-"""What a pixel of each kind adds to the perimeter."""
+TO_SIDES = {(2, 0), (3, 0), (2, 1), (3, 1), (2, 2), (3, 2)}
+"""Pixels of an outline by how many of its pixels are at their sides and at their corners: here it goes from side to side,"""
+TO_CORNERS = {(0, 2), (1, 3)}
+"""from corner to corner,"""
+TO_BOTH = {(1, 1), (1, 2)}
+"""from a side to a corner."""
+PARTS = 6
+"""Parts of a step that are counted, so that all are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Measures:
     moments: Ints
     """(n, 5) sums of y, x, y y, x x and y x over the pixels, from the box's first pixel."""
     outline: Ints
-    """(n, 3) pixels of the outline of each of `KINDS`."""
+    """(n, 3) steps along the outline to a pixel below or above, to one beside it, to one at a corner, in `PARTS`."""
     probability: Ints
     """Sum of 255 p that a pixel is no background; 0 where probabilities are not kept."""
     intensity: np.ndarray
@@ -164,7 +168,7 @@ def _squares_below(n: Ints) -> Ints:
 
 
 def _outline(labels: np.ndarray, outer: Box, inner: Box, runs: Runs, local: Ints, count: int) -> Ints:
-    """Count the pixels of each object's outline by their kind."""
+    """Count the steps along each object's outline, by their direction."""
     around = inner.grow(HALO)
     padded = np.zeros(around.shape, labels.dtype)
     padded[outer.relative_to(around).slices] = labels
@@ -177,17 +181,32 @@ def _outline(labels: np.ndarray, outer: Box, inner: Box, runs: Runs, local: Ints
     y, x = np.nonzero(edge[HALO:-HALO, HALO:-HALO])
     at = (y + HALO) * width + x + HALO
     flat, is_edge = padded.reshape(-1), edge.reshape(-1)
-    code = np.ones(at.size, np.int64)
-    for step in (-width, -1, 1, width):
-        code += 2 * (is_edge[at + step] & (flat[at + step] == flat[at]))
-    for step in (-width - 1, -width + 1, width - 1, width + 1):
-        code += 10 * (is_edge[at + step] & (flat[at + step] == flat[at]))
+    neighbours = [
+        sum((is_edge[at + step] & (flat[at + step] == flat[at])).astype(np.int64) for step in steps)
+        for steps in ((-width, width), (-1, 1), (-width - 1, -width + 1, width - 1, width + 1))
+    ]
     which = local[np.searchsorted(runs.begin, y * runs.shape[1] + x, "right") - 1] - 1
-    kind_of = np.zeros(50, np.int64)
-    for kind, codes in KINDS.items():
-        kind_of[list(codes)] = kind
-    counts = np.bincount(which * 4 + kind_of[code], minlength=4 * count).reshape(count, 4)
-    return counts[:, 1:].astype(np.int64)
+    out = np.zeros((count, 3), np.int64)
+    np.add.at(out, which, _STEPS[tuple(neighbours)])
+    return out
+
+
+def _steps() -> Ints:
+    """Return what a pixel of an outline adds, by its neighbours in it: below and above, beside it, at its corners.
+
+    It is half a step to each end of its piece. Where neighbours at its sides lie along both axes, each has its share.
+    """
+    steps = np.zeros((3, 3, 5, 3), np.int64)
+    for tall, wide, corners in np.ndindex(steps.shape[:3]):
+        kind = (tall + wide, corners)
+        to_sides = PARTS * (kind in TO_SIDES) + PARTS // 2 * (kind in TO_BOTH)
+        to_corners = PARTS * (kind in TO_CORNERS) + PARTS // 2 * (kind in TO_BOTH)
+        sides = max(1, tall + wide)
+        steps[tall, wide, corners] = to_sides * tall // sides, to_sides * wide // sides, to_corners
+    return steps
+
+
+_STEPS = _steps()
 
 
 def _weighted(runs: Runs, local: Ints, foreground: np.ndarray | None, count: int) -> Ints:
@@ -254,10 +273,14 @@ def _shifted(parts: Measures, box: Ints) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Size and form of objects, in pixels. Places are counted from the outer corner of the image's first pixel."""
+    """Size and form of objects. Places are counted from the outer corner of the image's first pixel."""
 
     centroid: NDArray[np.float64]
     """(n, 2) y and x."""
+    box: NDArray[np.float64]
+    """(n, 4) y0, x0, y1, x1."""
+    area: NDArray[np.float64]
+    """Of all pixels."""
     perimeter: NDArray[np.float64]
     """Length of the outline."""
     major_axis: NDArray[np.float64]
@@ -272,19 +295,25 @@ class Forms:
     """Share of the convex hull's pixels that are the object's."""
 
 
-def forms_of(whole: Measures) -> Forms:
-    """Tell the form of whole objects."""
+def forms_of(whole: Measures, side_yx: tuple[float, float] = (1.0, 1.0)) -> Forms:
+    """Tell the form of whole objects whose pixels have the sides ``side_yx``."""
+    (tall, wide), sides = side_yx, np.array(side_yx)
     pixels = whole.pixels.astype(object)
     y, x, yy, xx, yx = whole.moments.astype(object).T
-    a, c, b = (_divided(pixels * product - a * b, pixels * pixels) for product, a, b in ((xx, x, x), (yy, y, y), (yx, y, x)))
+    a, c, b = (
+        _divided(pixels * product - a * b, pixels * pixels) * area
+        for product, a, b, area in ((xx, x, x, wide * wide), (yy, y, y, tall * tall), (yx, y, x, tall * wide))
+    )
     spread = np.sqrt(4 * b * b + (a - c) ** 2)
     longer, shorter = (a + c + spread) / 2, np.maximum((a + c - spread) / 2, 0)
     centroid = np.stack([_divided(y, pixels), _divided(x, pixels)], axis=-1) + whole.box[:, :2] + 0.5
     hull_of = np.repeat(np.arange(whole.id.size), whole.corners)
     in_hull = pixels_in_hulls(hull_of, whole.hull) if whole.id.size else whole.pixels
     return Forms(
-        centroid=centroid,
-        perimeter=whole.outline @ np.array(KIND_LENGTHS),
+        centroid=centroid * sides,
+        box=whole.box * np.tile(sides, 2),
+        area=whole.pixels.astype(np.float64) * (tall * wide),
+        perimeter=whole.outline @ np.array((tall, wide, math.hypot(tall, wide))) / PARTS,
         major_axis=4 * np.sqrt(longer),
         minor_axis=4 * np.sqrt(shorter),
         eccentricity=np.sqrt(1 - np.divide(shorter, longer, out=np.ones_like(longer), where=longer > 0)),

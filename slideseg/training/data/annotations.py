@@ -4,6 +4,9 @@ A pixel belongs to a polygon when its centre lies inside (even-odd rule over all
 on an edge belongs to the polygon on its right or below). So neighbours that share an edge share no pixel and leave none out,
 and a pixel is the same in whichever box it is read. Where polygons overlap, the one later in the file wins.
 
+QuPath counts from the corner of a slide's scanned part, where the slide's file names that (its bounds), and so is read here
+what does not say otherwise.
+
 A polygon whose class has a name that starts with "ignore" (QuPath's ``Ignore*``) holds pixels that teach nothing.
 """
 
@@ -13,7 +16,7 @@ import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import shapely
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
     from slideseg.training.data.labels import View
 
+MEMBER, CORNER = "slideseg", "frame_corner_xy"
+"""Where a file of `slideseg.export` says what its coordinates are counted from."""
 POLYGONS = (".geojson", ".json", ".geojson.gz", ".json.gz")
 """Endings of files with polygons."""
 
@@ -86,7 +91,9 @@ class PolygonLabels(ClassesAndInstances):
         if outside.any():
             what = f"{self.path}: a polygon lies outside the image"
             got = f"one around y, x {np.round(bounds[outside][0][:2]).astype(int).tolist()}"
-            raise DataError(explain(what, got=got, want=f"{rows} x {columns}", try_="level-0 pixels of this slide"))
+            raise DataError(
+                explain(what, got=got, want=f"{rows} x {columns}", try_="level-0 pixels of this slide, or another `frame`")
+            )
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # one level, one plane
         out = np.zeros((*box.shape, 2), np.int32)
@@ -123,8 +130,16 @@ def fill(edges: np.ndarray, box: Box) -> np.ndarray:
     return parity.astype(bool)
 
 
-def read_annotations(path: str, classes: Sequence[str]) -> Annotations:
+def read_annotations(
+    path: str,
+    classes: Sequence[str],
+    bounds: Box | None = None,
+    frame: Literal["bounds", "slide"] | None = None,
+) -> Annotations:
     """Read the polygons of a GeoJSON file; coordinates (x, y) in level-0 pixels.
+
+    They count from the corner of the slide's ``bounds``, if it has any, or of the whole slide, as ``frame`` says; without it as
+    the file says that `slideseg.export` wrote, and else from the bounds.
 
     ``classes`` are the names of the recipe's classes, background first; case does not matter. Another name that starts with
     "ignore" stands for `IGNORED`. A feature without a class is of the only one there is besides background. Polygons that cross
@@ -135,14 +150,27 @@ def read_annotations(path: str, classes: Sequence[str]) -> Annotations:
     """
     numbers = {name.casefold(): number for number, name in enumerate(classes)}
     outlines = []
-    for number, feature in enumerate(_features(path), start=1):
+    features, said = _features(path)
+    corner = _corner(path, said, bounds, frame)
+    for number, feature in enumerate(features, start=1):
         class_id = _class_of(f"{path}: feature {number}", feature, numbers, classes)
-        edges = _edges(f"{path}: feature {number}", feature)
+        edges = _edges(f"{path}: feature {number}", feature) + np.tile(corner, 2)
         outlines.append(Outline(class_id, 0 if class_id in (0, IGNORED) else number, edges))
     return Annotations(path, outlines)
 
 
-def _features(path: str) -> list[Any]:
+def _corner(path: str, said: object, bounds: Box | None, frame: str | None) -> tuple[float, float]:
+    """Return the level-0 pixel (y, x) that coordinates are counted from; ``said`` is what the file tells of itself."""
+    if frame is None and isinstance(said, dict) and CORNER in said:
+        match said[CORNER]:
+            case [int() | float() as x, int() | float() as y]:
+                return y, x
+        raise DataError(explain(f"{path} is damaged", got=f"{CORNER} {said[CORNER]!r:.60}", want="[x, y]"))
+    return (0, 0) if bounds is None or frame == "slide" else (bounds.y0, bounds.x0)
+
+
+def _features(path: str) -> tuple[list[Any], object]:
+    """Return the features of a file, and what it tells of itself."""
     try:
         data = Path(path).read_bytes()
         raw = json.loads(gzip.decompress(data) if path.lower().endswith(".gz") else data)
@@ -150,11 +178,12 @@ def _features(path: str) -> list[Any]:
         raise DataError(explain("no such annotations", got=path)) from error
     except (OSError, EOFError, ValueError, RecursionError) as error:
         raise DataError(explain(f"{path} can't be read", got=error, want="GeoJSON")) from error
+    said = None
     if isinstance(raw, dict):
-        raw = raw.get("features", [raw])
+        said, raw = raw.get(MEMBER), raw.get("features", [raw])
     if not isinstance(raw, list) or not all(isinstance(feature, dict) for feature in raw):
         raise DataError(explain(f"{path} is no GeoJSON", want="a FeatureCollection, or a list of features"))
-    return raw
+    return raw, said
 
 
 def _class_of(where: str, feature: dict[str, Any], numbers: dict[str, int], classes: Sequence[str]) -> int:

@@ -199,7 +199,8 @@ class _Opener:
         source = image.source
         if is_annotation(image.label_path):
             unannotated = IGNORED if source.unannotated == "ignore" else 0
-            return PolygonLabels(read_annotations(image.label_path, self._classes), view, unannotated)
+            annotations = read_annotations(image.label_path, self._classes, image.bounds, source.frame)
+            return PolygonLabels(annotations, view, unannotated)
         if source.labels_are is None:
             raise DataError(explain(f"what are the values in {image.label_path}?", want="labels_are"))
         values = LabelValues(source.labels_are, len(self._classes), source.values)
@@ -215,5 +216,5 @@ def _check_measurable(image: LabelledImage) -> None:
 
 
 def _view(slide: Slide, level: int, factors: tuple[float, float], shape: tuple[int, int]) -> View:
-    (rows, columns), (level_rows, level_columns) = slide.levels[0].shape, slide.levels[level].shape
-    return View(shape, (rows, columns), (rows / level_rows * factors[0], columns / level_columns * factors[1]))
+    scale = slide.levels[level].scale
+    return View(shape, slide.levels[0].shape, (scale[0] * factors[0], scale[1] * factors[1]))

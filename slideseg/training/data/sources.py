@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from slideseg.slide.base import Slide
+    from slideseg.space.box import Box
     from slideseg.training.recipe.data import SourceConfig
 
 
@@ -41,6 +42,8 @@ class LabelledImage:
     """What kind of image."""
     shape: tuple[int, int]
     """Rows and columns of the image's level 0."""
+    bounds: Box | None
+    """The part of level 0 that was scanned, where the image's file says so."""
     source: SourceConfig = field(repr=False, compare=False)
     """The entry of the recipe that it comes from."""
     row: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -97,10 +100,10 @@ def _images_of(source: SourceConfig) -> list[LabelledImage]:
         row = rows.get(name, {})
         kind = source.kind if isinstance(source.kind, str) else _value(source, row, source.kind.column)
         with closing(open_slide(image_path)) as slide:
-            planes, shape = _planes(slide, label_path, source), slide.levels[0].shape
+            planes, shape, bounds = _planes(slide, label_path, source), slide.levels[0].shape, slide.bounds
         for plane in planes:
             full = name if plane is None else f"{name}[{plane}]"
-            found.append(LabelledImage(full, name, plane, image_path, label_path, kind, shape, source, row))
+            found.append(LabelledImage(full, name, plane, image_path, label_path, kind, shape, bounds, source, row))
     return found
 
 

@@ -39,6 +39,9 @@ class SourceConfig(Settings):
     unannotated: Literal["background", "ignore"] = "background"
     """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
     where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
+    frame: Literal["bounds", "slide"] | None = None
+    """With GeoJSON: whether coordinates count from the scanned part of the slide, as in QuPath, or from the whole slide, where
+    the slide's file names that part. Left out: as the GeoJSON of ``slideseg export`` says, else ``bounds``."""
     index: str | None = None
     """A CSV with one row an image: its file stem in the column ``id``."""
     kind: str | KindColumn = "image"
@@ -55,6 +58,9 @@ class SourceConfig(Settings):
             raise ValueError(msg)
         if self.unannotated == "ignore" and self.labels_are is not None:
             msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"
+            raise ValueError(msg)
+        if self.frame is not None and self.labels_are is not None:
+            msg = "frame goes with polygons; label images have the pixels of their image"
             raise ValueError(msg)
         if self.mpp is not None and self.object_diameter is not None:
             msg = "either mpp or object_diameter"

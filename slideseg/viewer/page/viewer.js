@@ -45,7 +45,7 @@ const items = {}; // layer -> OpenSeadragon's TiledImage
 function writeAddress() {
   const center = worldCenter();
   const words = new URLSearchParams({
-    x: Math.round(center.x * facts.scale), y: Math.round(center.y * facts.scale), zoom: Number(zoom().toPrecision(4)),
+    x: Math.round(center.x * facts.scale.x), y: Math.round(center.y * facts.scale.y), zoom: Number(zoom().toPrecision(4)),
   });
   if (facts.planes > 1) words.set("plane", state.plane);
   if (state.object !== null) words.set("object", state.object);
@@ -176,9 +176,9 @@ function mark(x, y, width, height) {
   viewer.addOverlay({ element: marked, location: new OpenSeadragon.Rect(corner.x, corner.y, width / facts.columns, height / facts.columns) });
 }
 
-/** Draw the longest round length that fits, as in "200 µm". */
+/** Draw the longest round length along x that fits, as in "200 µm". */
 function drawScale() {
-  const unit = facts.mpp === null ? 1 : facts.mpp;
+  const unit = facts.mpp === null ? 1 : facts.mpp.x;
   const most = (180 * unit) / zoom();
   const power = 10 ** Math.floor(Math.log10(most));
   const length = [5, 2, 1].find((step) => step * power <= most) * power;
@@ -197,9 +197,9 @@ function drawScale() {
 function tellPlace(position) {
   const { x, y } = worldOf(viewer.viewport.pointFromPixel(position));
   const inside = x >= 0 && y >= 0 && x < facts.columns && y < facts.rows;
-  const microns = facts.mpp === null ? "" : ` · ${number(x * facts.mpp, 6)}, ${number(y * facts.mpp, 6)} µm`;
+  const microns = facts.mpp === null ? "" : ` · ${number(x * facts.mpp.x, 6)}, ${number(y * facts.mpp.y, 6)} µm`;
   byId("place").textContent = inside
-    ? `x ${Math.floor(x * facts.scale).toLocaleString("en")}, y ${Math.floor(y * facts.scale).toLocaleString("en")} px${microns}`
+    ? `x ${Math.floor(x * facts.scale.x).toLocaleString("en")}, y ${Math.floor(y * facts.scale.y).toLocaleString("en")} px${microns}`
     : "";
 }
 
@@ -234,7 +234,8 @@ function showRow(row) {
   byId("object-hint").hidden = true;
   byId("object").replaceChildren(classLine(row.class, `Object ${row.id.toLocaleString("en")}`), rowTable(row));
   const pixel = facts.scale;
-  mark(row.bbox_x0_px / pixel - 1, row.bbox_y0_px / pixel - 1, (row.bbox_x1_px - row.bbox_x0_px) / pixel + 2, (row.bbox_y1_px - row.bbox_y0_px) / pixel + 2);
+  const [width, height] = [(row.bbox_x1_px - row.bbox_x0_px) / pixel.x, (row.bbox_y1_px - row.bbox_y0_px) / pixel.y];
+  mark(row.bbox_x0_px / pixel.x - 1, row.bbox_y0_px / pixel.y - 1, width + 2, height + 2);
   writeAddress();
 }
 
@@ -260,9 +261,9 @@ async function showObject(id, go, scale = null) {
   showRow(row);
   if (!go) return;
   const pixel = facts.scale;
-  const side = Math.max((row.bbox_y1_px - row.bbox_y0_px) / pixel, (row.bbox_x1_px - row.bbox_x0_px) / pixel, 4);
+  const side = Math.max((row.bbox_y1_px - row.bbox_y0_px) / pixel.y, (row.bbox_x1_px - row.bbox_x0_px) / pixel.x, 4);
   const size = viewer.viewport.getContainerSize();
-  lookAt(row.centroid_x_px / pixel, row.centroid_y_px / pixel, scale ?? Math.min(size.x, size.y) / (AROUND * side), true);
+  lookAt(row.centroid_x_px / pixel.x, row.centroid_y_px / pixel.y, scale ?? Math.min(size.x, size.y) / (AROUND * side), true);
 }
 
 // --- the panel -----------------------------------------------------------------------------------------------------------
@@ -406,7 +407,7 @@ async function start() {
   await Promise.all(Object.keys(facts.layers).map(showLayer));
   viewer.viewport.goHome(true);
   const pixel = facts.scale;
-  if (state.x !== null && state.y !== null) lookAt(state.x / pixel, state.y / pixel, state.zoom, true);
+  if (state.x !== null && state.y !== null) lookAt(state.x / pixel.x, state.y / pixel.y, state.zoom, true);
   else if (state.zoom !== null) lookAt(facts.columns / 2, facts.rows / 2, state.zoom, true);
   if (state.object !== null) await showObject(state.object, state.x === null, state.zoom);
   pending--;

@@ -24,7 +24,7 @@ from tests.unit.exports.conftest import SHAPE
 
 def collection(path):
     found = json.loads(path.read_text())
-    assert list(found) == ["type", "features"]
+    assert list(found) == ["type", "slideseg", "features"]
     assert found["type"] == "FeatureCollection"
     for feature in found["features"]:
         assert feature["type"] == "Feature"
@@ -85,6 +85,7 @@ def test_coordinates_are_those_of_level_0(class_map, tmp_path, factor, level, sc
     """Edges of pixels lie on each other on both scales: nothing is shifted by half a pixel."""
     small = class_map[:300, :200]
     slide = {"path": "s.tif", "shape": [*(int(scale * side) for side in small.shape), 3], "level": level}
+    slide["scale"] = (scale / factor,) * 2
     make_result(tmp_path / "x.zarr", small, factor=factor, slide=slide)
     export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")
     again = np.zeros(small.shape, bool)
@@ -97,13 +98,13 @@ def test_coordinates_are_those_of_level_0(class_map, tmp_path, factor, level, sc
 def test_polygons_lie_where_the_table_says_though_the_number_of_pixels_was_rounded(tmp_path):
     """Level 2 of 1601 x 1203 pixels, shrunk by 1.37: 292.15 x 219.53 pixels became 292 x 220."""
     scale = 4 * 1.37
-    slide = {"path": "s.tif", "shape": [1601, 1203, 3], "level": 2, "mpp": 0.25}
+    slide = {"path": "s.tif", "shape": [1601, 1203, 3], "level": 2, "mpp": 0.25, "scale": (4.0, 4.0)}
     make_result(tmp_path / "x.zarr", blobs((292, 220)), factor=1.37, mpp=0.25 * scale, slide=slide)
     slideseg.objects(tmp_path / "x.zarr")
     opened = slideseg.open_result(tmp_path / "x.zarr")
-    assert opened.level_0_scale == pytest.approx(scale, rel=1e-12)
+    assert opened.level_0_scale == pytest.approx((scale, scale), rel=1e-12)
     with closing(Shown(opened)) as shown:
-        assert shown.facts()["scale"] == pytest.approx(scale, rel=1e-12)
+        assert shown.facts()["scale"] == pytest.approx({"y": scale, "x": scale}, rel=1e-12)
     export(tmp_path / "x.zarr", "geojson", tmp_path / "x.geojson")
     names = [f"bbox_{one}_px" for one in ("x0", "y0", "x1", "y1")]
     boxes = {row["id"]: [row[name] for name in names] for row in opened.table.to_pylist()}
@@ -135,7 +136,9 @@ def test_planes_of_a_stack_are_named(class_map, tmp_path):
 @given(arrays(np.uint8, (14, 17), elements=st.integers(0, 2)), st.sampled_from([0.5, 1.0, 2.5]), st.floats(1, 3))
 def test_a_simplified_outline_stays_within_the_tolerance(labels, tolerance, scale):
     regions = next(iter(trace(ShardGrid(labels.shape, 1, 64), lambda box: labels[box.slices])))
-    exact, fewer = (list(features_of(regions, 0, Style(scale, "annotation", CLASSES, simplify=s))) for s in (0, tolerance))
+    exact, fewer = (
+        list(features_of(regions, 0, Style((scale, scale), "annotation", CLASSES, simplify=s))) for s in (0, tolerance)
+    )
     for one, other in zip(exact, fewer, strict=True):
         before, after = (shapely.geometry.shape(feature["geometry"]) for feature in (one, other))
         assert after.is_valid

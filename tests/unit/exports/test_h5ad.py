@@ -9,6 +9,7 @@ import pytest
 
 import slideseg
 from slideseg.errors import ConfigError
+from slideseg.exports.frame import frame_of
 from slideseg.exports.h5ad import write_h5ad
 from slideseg.exports.rows import ObjectTable
 from slideseg.exports.run import export
@@ -65,7 +66,8 @@ def test_what_was_measured_of_values_is_x(measured, rows, tmp_path):
     known = np.linspace(0, 1, len(rows))
     place = rows.column_names.index("probability")
     pq.write_table(rows.set_column(place, "probability", pa.array(known)), tmp_path / "source.parquet")
-    table = ObjectTable(pq.ParquetFile(tmp_path / "source.parquet"), slideseg.open_result(measured))
+    result = slideseg.open_result(measured)
+    table = ObjectTable(pq.ParquetFile(tmp_path / "source.parquet"), result, frame_of(result, "slide"))
     write_h5ad(tmp_path / "x.h5ad", table, lambda _: None)
     read = anndata.read_h5ad(tmp_path / "x.h5ad")
     assert list(read.var_names) == ["probability"]

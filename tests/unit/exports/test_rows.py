@@ -17,11 +17,18 @@ import slideseg
 from slideseg.cli import main
 from slideseg.errors import ConfigError, ResultError
 from slideseg.exports import rows as tables
+from slideseg.exports.frame import frame_of
 from slideseg.exports.rows import ObjectTable, write_csv, write_parquet
 from slideseg.exports.run import export
 from slideseg.result.layout import TABLE
 from slideseg.storage.store import Store, local_copy
 from tests.made_results import blobs, make_result
+
+
+def whole(path):
+    """Return a result, and the frame that its table has."""
+    result = slideseg.open_result(path)
+    return result, frame_of(result, "slide")
 
 
 def test_parquet_holds_the_rows_and_tells_where_they_are_from(measured, rows, tmp_path):
@@ -31,7 +38,18 @@ def test_parquet_holds_the_rows_and_tells_where_they_are_from(measured, rows, tm
     assert report.rows == len(rows) > 100
     assert (report.labels, report.features, report.bytes) == ("objects", None, (tmp_path / "x.parquet").stat().st_size)
     facts = json.loads(written.schema.metadata[b"slideseg"])
-    assert facts == {"slide": "a slide.tif", "model": "made", "model_sha256": "", "mpp": 0.5, "version": slideseg.__version__}
+    assert facts == {
+        "slide": "a slide.tif",
+        "slide_mpp": 0.5,
+        "slide_mpp_yx": [0.5, 0.5],
+        "model": "made",
+        "model_sha256": "",
+        "mpp": 0.5,
+        "mpp_yx": [0.5, 0.5],
+        "version": slideseg.__version__,
+        "frame": "slide",
+        "frame_corner_xy": [0, 0],
+    }
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])
@@ -39,7 +57,8 @@ def test_csv_holds_the_rows(measured, rows, tmp_path, name):
     report = export(measured, "csv", tmp_path / name)
     with (gzip.open if name.endswith(".gz") else open)(tmp_path / name, "rt", encoding="utf-8", newline="") as file:
         head, *lines = csv.reader(file)
-    assert head == rows.column_names
+    assert head == [*rows.column_names, "frame"]
+    rows = rows.append_column("frame", pa.array(["slide"] * len(rows)))
     assert len(lines) == report.rows == len(rows)
     for name_, said in zip(head, zip(*lines, strict=True), strict=True):
         want = rows[name_].to_pylist()
@@ -60,7 +79,7 @@ def test_rows_are_written_piece_by_piece(measured, tmp_path, monkeypatch, write)
     """So that a table of any length needs the memory of one piece; what is told adds up."""
     monkeypatch.setattr(tables, "ROWS", 100)
     told = []
-    with tables.checked_table(slideseg.open_result(measured)) as table:
+    with tables.checked_table(*whole(measured)) as table:
         write(tmp_path / "x", table, told.append)
         assert sum(told) == table.rows
     assert max(told) == 100
@@ -75,7 +94,7 @@ def test_a_stack_and_new_columns_pass(measured, rows, tmp_path):
         "note", pa.array(['a, "b"\nc'] * len(rows))
     )
     pq.write_table(more, tmp_path / "source.parquet")
-    table = ObjectTable(pq.ParquetFile(tmp_path / "source.parquet"), slideseg.open_result(measured))
+    table = ObjectTable(pq.ParquetFile(tmp_path / "source.parquet"), *whole(measured))
     write_parquet(tmp_path / "x.parquet", table, lambda _: None)
     assert pq.read_table(tmp_path / "x.parquet").equals(more)
     write_csv(tmp_path / "x.csv", table, lambda _: None)
@@ -157,9 +176,11 @@ import resource, sys
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
 import slideseg
+from slideseg.exports.frame import frame_of
 from slideseg.exports.rows import ObjectTable, write_csv, write_parquet
 source, measured, out = sys.argv[1:]
-table = ObjectTable(pq.ParquetFile(source), slideseg.open_result(measured))
+result = slideseg.open_result(measured)
+table = ObjectTable(pq.ParquetFile(source), result, frame_of(result, "slide"))
 out = Path(out)
 write_parquet(out, table, lambda _: None)
 write_csv(out, table, lambda _: None)

@@ -21,7 +21,7 @@ from slideseg.instances import workers
 from slideseg.result.commit import commit
 from slideseg.result.layout import ResultLayout
 from slideseg.space.grid import ShardGrid
-from slideseg.testing.records import made_record
+from slideseg.testing.records import made_coordinates, made_record, made_slide
 from slideseg.verification import discard_damage, verify
 from tests.damage import flipped
 from tests.results_of_discs import CLASSES, a_class_map, files, labels_of, names_in, write_result
@@ -36,8 +36,8 @@ def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
     report = verify(url)
     assert report.bad_keys == ("labels/objects/0/c/1/1",)
     discard_damage(url, report)
-    layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, 0.5, "a slide")
-    commit(url, layout, made_record(classes=CLASSES, pixels=700 * 600))
+    layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, made_coordinates(), "a slide")
+    commit(url, layout, made_record(slide=made_slide(mpp=0.5), classes=CLASSES, pixels=700 * 600))
     assert names_in(url) == ["segmentation"]
     assert slideseg.objects(url).computed == 1
     assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}
@@ -161,8 +161,8 @@ def test_a_damaged_description_of_objects_is_found_and_written_again(tmp_path, k
     if key == "labels/zarr.json":
         commit(
             url,
-            ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, 0.5, "a slide"),
-            made_record(classes=CLASSES, pixels=300 * 280),
+            ResultLayout(ShardGrid((300, 280), 1, 256), None, CLASSES, 0, made_coordinates(), "a slide"),
+            made_record(slide=made_slide(mpp=0.5), classes=CLASSES, pixels=300 * 280),
         )
     slideseg.objects(url)
     assert files(url) == before | {"zarr.json": files(url)["zarr.json"]}

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
     class_map = a_class_map()
-    url = write_result(tmp_path / "x.zarr", class_map, mpp=0.5, facts={"mpp": 0.25, "shape": (1400, 1200, 3)})
+    url = write_result(
+        tmp_path / "x.zarr", class_map, mpp=0.5, facts={"mpp": 0.25, "shape": (1400, 1200, 3), "scale": (2.0, 2.0)}
+    )
     slideseg.objects(url)
     result = slideseg.open_result(url)
     table, want = result.table, regionprops(labels_of(url).astype(np.int64))
@@ -46,7 +48,7 @@ def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
 
 
 def test_of_a_lower_level_without_microns_lengths_are_told_in_pixels_of_level_0(tmp_path):
-    slide = {"level": 1, "shape": [600, 560, 3]}
+    slide = {"level": 1, "shape": [600, 560, 3], "scale": (2.0, 2.0)}
     url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)), mpp=None, facts=slide)
     slideseg.objects(url)
     table, want = slideseg.open_result(url).table, regionprops(labels_of(url).astype(np.int64))

@@ -23,14 +23,14 @@ from slideseg.result.record import RunRecord
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
 from slideseg.storage import store as location
-from slideseg.testing.records import made_classes, made_record
+from slideseg.testing.records import made_classes, made_coordinates, made_record
 
 ROOT = Path(__file__).parents[3]
 CLASSES = made_classes("background", "nucleus")
 
 
 def layout(shape=(300, 600), planes=1, axis=None, probabilities=0, side=256, mpp=0.5) -> ResultLayout:
-    return ResultLayout(ShardGrid(shape, planes, side), axis, CLASSES, probabilities, mpp, "a slide")
+    return ResultLayout(ShardGrid(shape, planes, side), axis, CLASSES, probabilities, made_coordinates(mpp), "a slide")
 
 
 def record(**run) -> RunRecord:

@@ -15,6 +15,7 @@ from slideseg.slide.resampled import block_mean
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
+from slideseg.testing.records import made_coordinates
 from slideseg.testing.slides import Opened
 
 
@@ -46,7 +47,7 @@ class Pyramid(Reader):
 
 
 def layout(shape, axis=None, planes=1, mpp=0.5) -> ResultLayout:
-    return ResultLayout(ShardGrid(shape, planes, 1024), axis, (), 0, mpp, "a slide")
+    return ResultLayout(ShardGrid(shape, planes, 1024), axis, (), 0, made_coordinates(mpp), "a slide")
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.integers(0, 3))

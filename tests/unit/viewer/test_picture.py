@@ -44,6 +44,7 @@ def result_of(folder, image, *, carried=None, factor=1.0, level=0, **slide):
         "fingerprint": fingerprint(folder / "s.tif"),
         "shape": list(image.shape),
         "level": level,
+        "scale": (2.0**level, 2.0**level),
         **slide,
     }
     scale = factor * 2**level

@@ -74,7 +74,7 @@ def test_facts_name_layers_classes_and_the_run(made):
     assert list(facts["layers"]) == ["image", "classes", "objects"]
     assert facts["layers"]["classes"] == {"rows": 600, "columns": 700, "levels": 2}
     assert facts["classes"] == [asdict(known) for known in CLASSES]
-    assert (facts["title"], facts["mpp"], facts["planes"]) == ("a slide.tif", 0.5, 1)
+    assert (facts["title"], facts["mpp"], facts["planes"]) == ("a slide.tif", {"y": 0.5, "x": 0.5}, 1)
     told = dict(facts["facts"])
     assert (told["model"], told["computed in"]) == ("made", "1.5 s")
     assert int(told["objects"]) == slideseg.open_result(view._shown.result.url).table.num_rows

@@ -87,3 +87,34 @@ def test_intensities_are_the_means_of_regionprops(dtype, side):
     want = np.array([one.intensity_mean for one in regionprops(labels, image)])
     np.testing.assert_allclose(got.intensity / got.pixels[:, None], want, rtol=1e-6 if dtype == "float32" else 1e-12)
     assert got.intensity.dtype == (np.float64 if dtype == "float32" else np.int64)
+
+
+@pytest.mark.parametrize("side_yx", [(0.5, 0.25), (1.0, 3.0), (2.0, 2.0)])
+@pytest.mark.parametrize("name", SHAPES)
+def test_pixels_need_not_be_square(name, side_yx):
+    """But for perimeters, which scikit-image only has of square pixels."""
+    class_map = SHAPES[name]
+    labels = label_image(class_map, ObjectRules((1, 2), connectivity=8)).astype(np.int64)
+    forms = forms_of(in_shards(labels, class_map, np.zeros(labels.shape, np.uint8), 7), side_yx)
+    want = regionprops(labels, spacing=side_yx)
+    np.testing.assert_allclose(forms.area, [one.area for one in want])
+    np.testing.assert_allclose(forms.centroid - np.array(side_yx) / 2, np.reshape([one.centroid for one in want], (-1, 2)))
+    np.testing.assert_allclose(forms.box, np.array([one.bbox for one in want]) * np.tile(side_yx, 2))
+    np.testing.assert_allclose(forms.major_axis, [one.axis_major_length for one in want])
+    np.testing.assert_allclose(forms.minor_axis, [one.axis_minor_length for one in want], atol=1e-6)
+    np.testing.assert_allclose(forms.eccentricity, [one.eccentricity for one in want], atol=1e-7)
+    turned = forms.orientation - [one.orientation for one in want]
+    round_ones = np.isclose(forms.major_axis, forms.minor_axis)
+    np.testing.assert_allclose(np.sin(turned[~round_ones]), 0, atol=1e-7)
+    if side_yx[0] == side_yx[1]:
+        np.testing.assert_allclose(forms.perimeter, [one.perimeter for one in want])
+
+
+def test_an_outline_has_the_length_of_its_steps():
+    """Of a rectangle through the middles of its pixels; of a diamond, whose steps are all from corner to corner."""
+    rectangle = np.pad(np.ones((4, 7), np.uint8), 3)
+    y, x = np.indices((21, 21)) - 10
+    diamond = (abs(y) + abs(x) <= 8).astype(np.uint8)
+    for class_map, length in ((rectangle, 2 * (3 * 0.5 + 6 * 0.25)), (diamond, 4 * 8 * np.hypot(0.5, 0.25))):
+        found = in_shards(class_map.astype(np.int64), class_map, np.zeros(class_map.shape, np.uint8), 5)
+        assert forms_of(found, (0.5, 0.25)).perimeter == pytest.approx([length])

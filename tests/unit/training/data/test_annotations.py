@@ -187,3 +187,36 @@ def test_what_is_no_geojson_is_refused(tmp_path, text) -> None:
         read_annotations(str(path), CLASSES)
     with pytest.raises(DataError, match="no such annotations"):
         read_annotations(str(tmp_path / "b.geojson"), CLASSES)
+
+
+SCANNED = Box(5, 7, 25, 37)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said", "corner"),
+    [
+        (None, None, (5, 7)),
+        ("bounds", None, (5, 7)),
+        ("slide", None, (0, 0)),
+        (None, {"frame": "slide", "frame_corner_xy": [0, 0]}, (0, 0)),
+        (None, {"frame": "bounds", "frame_corner_xy": [3, 2]}, (2, 3)),
+        ("slide", {"frame": "bounds", "frame_corner_xy": [3, 2]}, (0, 0)),
+        (None, {"note": "nothing of frames"}, (5, 7)),
+    ],
+)
+def test_polygons_count_from_where_they_were_drawn(tmp_path, frame, said, corner) -> None:
+    """QuPath counts from the bounds; a file of ours says what it counts from; the recipe has the last word."""
+    about = {} if said is None else {"slideseg": said}
+    drawn = {"type": "FeatureCollection", **about, "features": [feature("tumor", square(1, 2, 6, 8))]}
+    (tmp_path / "a.geojson").write_text(json.dumps(drawn))
+    y, x = corner
+    for bounds, (dy, dx) in ((SCANNED, (y, x)), (None, (y, x) if (y, x) == (2, 3) else (0, 0))):
+        annotations = read_annotations(str(tmp_path / "a.geojson"), CLASSES, bounds, frame)
+        assert annotations.bounds.tolist() == [[1 + dy, 2 + dx, 6 + dy, 8 + dx]]
+
+
+def test_a_corner_that_is_none_is_refused(tmp_path) -> None:
+    drawn = {"type": "FeatureCollection", "slideseg": {"frame_corner_xy": "3,2"}, "features": []}
+    (tmp_path / "a.geojson").write_text(json.dumps(drawn))
+    with pytest.raises(DataError, match=r"a.geojson is damaged .got frame_corner_xy '3,2', want \[x, y\]"):
+        read_annotations(str(tmp_path / "a.geojson"), CLASSES)
