@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedIm
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.picture.whole import PNG, check_sums, check_whole
+from slideseg.slide.pixel_size.density import is_turned, pixel_of_picture
 from slideseg.slide.raw import RawImage
 from slideseg.slide.reader import DTYPES, MAX_WHOLE, Reader
 
@@ -121,7 +122,8 @@ class PictureSlide(Reader):
                 mode, (columns, rows) = picture.mode, picture.size
                 self._is_png = file.read(len(PNG)) == PNG
                 self._deep = self._is_png and _depth(path) == 16 and mode != "I;16"
-                turned = _may_be_turned(path) and picture.getexif().get(_EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
+                turned = _may_be_turned(path) and is_turned(picture.getexif().get(_EXIF_ORIENTATION, 1))
+                pixel = pixel_of_picture(picture.info.get("dpi"), turned=turned)
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
             raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
         if mode not in _MODES:
@@ -140,7 +142,7 @@ class PictureSlide(Reader):
                 shape=(*shape, channels),
                 dtype=dtype,
                 levels=make_levels([shape]),
-                pixel=PixelSize(source="an npy file says none"),
+                pixel=pixel,
                 is_rgb=channels == 3,
                 direct=False,
             )

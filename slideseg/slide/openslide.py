@@ -6,8 +6,9 @@ import numpy as np
 import openslide
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.facts import Facts, PixelSize, make_levels
-from slideseg.slide.microns import plausible_mpp, to_float
+from slideseg.slide.facts import Facts, make_levels
+from slideseg.slide.pixel_size.claims import settle
+from slideseg.slide.pixel_size.scanners import openslide_claim
 from slideseg.slide.reader import Reader
 from slideseg.space.box import Box
 
@@ -38,8 +39,7 @@ class OpenSlideSlide(Reader):
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(explain(f"{path}: OpenSlide can't read it", got=error)) from error
         shapes = [(rows, columns) for columns, rows in self._handle.level_dimensions]
-        properties = self._handle.properties
-        sizes = tuple(to_float(properties.get(name)) for name in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X))
+        pixel, notes = settle([openslide_claim(self._handle.properties)])
         super().__init__(
             Facts(
                 path=path,
@@ -47,9 +47,10 @@ class OpenSlideSlide(Reader):
                 shape=(*shapes[0], 3),
                 dtype=np.dtype(np.uint8),
                 levels=make_levels(shapes),
-                pixel=PixelSize(plausible_mpp(*sizes), "OpenSlide's mpp-y and mpp-x"),
+                pixel=pixel,
                 is_rgb=True,
                 direct=True,
+                notes=notes,
             )
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.facts import Channel, Facts, PixelSize
+from slideseg.slide.pixel_size.claims import in_words
 from slideseg.slide.reader import Reader
 
 if TYPE_CHECKING:
@@ -161,8 +162,13 @@ def _narrowed(slide: Slide, planes: np.ndarray | None, channels: tuple[int, ...]
             is_rgb=facts.is_rgb and channels == (0, 1, 2),
         )
     if selection.mpp is not None:
-        facts = replace(facts, pixel=PixelSize(selection.mpp, "stated by --mpp-of-slide", facts.pixel.z))
+        facts = replace(facts, pixel=PixelSize(selection.mpp, f"--mpp-of-slide{_instead_of(facts.pixel)}", facts.pixel.z))
     return facts
+
+
+def _instead_of(pixel: PixelSize) -> str:
+    """Return, in brackets, what the file says of a size that its user states; nothing where it says none."""
+    return "" if pixel.yx is None else f" (instead of {in_words(pixel.yx)} by {pixel.source})"
 
 
 def facts_of(slide: Slide) -> Facts:

@@ -13,8 +13,8 @@ import zarr.errors
 from slideseg.colors import OME_RGB
 from slideseg.errors import ResultError, SlideError, explain
 from slideseg.slide.facts import Facts, PixelSize, make_levels
-from slideseg.slide.microns import MICRONS, plausible_mpp
 from slideseg.slide.own_zarr import open_zarr, own_readers
+from slideseg.slide.pixel_size.ngff import pixel_of_scale
 from slideseg.slide.reader import (
     DTYPES,
     READ_SIDE,
@@ -57,12 +57,10 @@ class _Picture:
     """Levels, finest first."""
     axes: str
     """One letter an axis of the arrays."""
-    mpp: tuple[float, float] | None
-    """Microns per pixel of the finest level, along y and x."""
+    pixel: PixelSize
+    """Size of a pixel of the finest level."""
     is_rgb: bool | None
     """Whether it is RGB; None: decide by the shape."""
-    source: str = "OME-Zarr scale"
-    """Who says how large a pixel is."""
 
 
 def is_url(path: str) -> bool:
@@ -163,7 +161,7 @@ def _facts(path: str, picture: _Picture) -> Facts:
         shape=(*((size[stack],) if stack else ()), *shapes[0], channels),
         dtype=dtype,
         levels=make_levels(shapes),
-        pixel=PixelSize() if picture.mpp is None else PixelSize(picture.mpp, picture.source),
+        pixel=picture.pixel,
         is_rgb=is_rgb,
         direct=_direct(first, picture.axes),
     )
@@ -199,12 +197,11 @@ def _array_picture(path: str, array: zarr.Array[Any]) -> _Picture:
     if isinstance(chunked, dict):
         if not chunked.get("complete"):
             raise SlideError(explain(f"{path}: an unfinished copy of a slide", try_="the same command again"))
-        return _Picture(
-            (array,), str(chunked["axes"]), _pair(chunked["mpp_yx"]), bool(chunked["is_rgb"]), chunked["mpp_source"]
-        )
+        pixel = PixelSize(_pair(chunked["mpp_yx"]), chunked["mpp_source"])
+        return _Picture((array,), str(chunked["axes"]), pixel, bool(chunked["is_rgb"]))
     named = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = _named_axes(named, len(array.shape)) or _guessed_axes(path, array.shape)
-    return _Picture((array,), axes, None, None)
+    return _Picture((array,), axes, PixelSize(), None)
 
 
 def _pair(sides: Any) -> tuple[float, float] | None:
@@ -252,7 +249,7 @@ def _group_picture(path: str, group: zarr.Group) -> _Picture:
     arrays = [_level(path, group, dataset) for dataset in scale["datasets"]]
     if any(len(array.shape) != len(axes) for array in arrays):
         raise SlideError(explain(f"{path}: lying metadata", got=f"{len(axes)} axes for shape {arrays[0].shape}"))
-    return _Picture(_pyramid(arrays, axes), axes, _ome_mpp(scale, axes, units), _ome_rgb(ome, arrays[0], axes))
+    return _Picture(_pyramid(arrays, axes), axes, _ome_pixel(scale, axes, units), _ome_rgb(ome, arrays[0], axes))
 
 
 def _ome_axes(path: str, scale: dict[str, Any]) -> tuple[str, list[str | None]]:
@@ -284,16 +281,14 @@ def _pyramid(arrays: list[zarr.Array[Any]], axes: str) -> tuple[zarr.Array[Any],
     return tuple(kept)
 
 
-def _ome_mpp(scale: dict[str, Any], axes: str, units: list[str | None]) -> tuple[float, float] | None:
-    """Return microns per pixel (y, x) by the scales of the first dataset and the whole; None without units."""
+def _ome_pixel(scale: dict[str, Any], axes: str, units: list[str | None]) -> PixelSize:
+    """Return the size of a pixel by the scales of the first dataset and the whole."""
     factors = np.ones(len(axes))
     both = (scale["datasets"][0].get("coordinateTransformations"), scale.get("coordinateTransformations"))
     for transformation in (entry for entries in both for entry in entries or ()):
         if transformation.get("type") == "scale" and "scale" in transformation:
             factors = factors * np.asarray(transformation["scale"], float)
-    microns = [MICRONS.get(str(units[axes.index(axis)]).lower()) for axis in "yx"]
-    sizes = [float(factors[axes.index(axis)]) for axis in "yx"]
-    return plausible_mpp(*(None if unit is None else size * unit for size, unit in zip(sizes, microns, strict=True)))
+    return pixel_of_scale(axes, list(factors), units)
 
 
 def _ome_rgb(ome: dict[str, Any], array: zarr.Array[Any], axes: str) -> bool:

@@ -17,10 +17,10 @@ import tifffile
 import zarr
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.facts import Facts, PixelSize, make_levels
+from slideseg.slide.facts import Facts, make_levels
+from slideseg.slide.pixel_size.tiff import pixel_of_tiff
 from slideseg.slide.reader import DTYPES, Reader, reads_directly, same_picture
 from slideseg.slide.tiff.cache import new_owner, tile_cache
-from slideseg.slide.tiff.metadata import microns_per_pixel
 from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn
 from slideseg.slide.tiff.pages import pages_of
 from slideseg.slide.tiff.preflight import check_directories
@@ -97,16 +97,17 @@ class TiffSlide(Reader):
         stack = next((axis for axis in leading if axis != "C"), None)
         shapes = [image.shape[::-1] if self._orientation > 4 else image.shape for image in self._images]
         dtype = np.dtype(np.uint8) if self._colour.palette is not None else page.dtype.newbyteorder("=")
-        mpp = microns_per_pixel(self._tif, page)
+        pixel, notes = pixel_of_tiff(self._tif, page, self._orientation)
         return Facts(
             path=path,
             axes=("" if stack is None else "t" if stack == "T" else "z") + "yxc",
             shape=(*(() if stack is None else (leading[stack],)), *shapes[0], channels),
             dtype=dtype,
             levels=make_levels(shapes),
-            pixel=PixelSize() if mpp is None else PixelSize(mpp, "TIFF metadata"),
+            pixel=pixel,
             is_rgb=channels == 3 and page.photometric in COLOURED and "C" not in leading,
             direct=first.chunk is None or reads_directly(first.shape, first.chunk),
+            notes=notes,
         )
 
     def _probe(self, image: LevelPages) -> None:
