@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slideseg.slide.facts import Channel, Image, PixelSize
-from slideseg.slide.microns import plausible_mpp
+from slideseg.slide.facts import Channel, Image
+from slideseg.slide.pixel_size.claims import claim_in_microns, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.slide.dicom import series
     from slideseg.slide.dicom.instance import Instance
-    from slideseg.slide.facts import Role
+    from slideseg.slide.facts import PixelSize, Role
 
 _ROLES: dict[str, Role] = {"volume": "slide", "label": "label", "overview": "macro", "thumbnail": "thumbnail"}
 _RGB = 3
@@ -50,12 +50,14 @@ def pixel_of(image: series.Image) -> PixelSize:
     """Return the size of a pixel: PixelSpacing, or what the size of the whole image gives."""
     first, planes = image.first, image.planes
     z = planes[1] - planes[0] if len(planes) > 1 and first.z_step != 0 else None
-    if first.spacing is not None:
-        return PixelSize(plausible_mpp(*first.spacing), "DICOM's PixelSpacing", z)
-    if first.extent is not None:
-        sides = (extent / pixels for extent, pixels in zip(first.extent, first.matrix, strict=True))
-        return PixelSize(plausible_mpp(*sides), "DICOM's ImagedVolumeHeight and ImagedVolumeWidth", z)
-    return PixelSize(z=z)
+    y, x = first.spacing or (0.0, 0.0)
+    height, width = first.extent or (0.0, 0.0)
+    whole = height / first.matrix[0], width / first.matrix[1]
+    claims = (
+        claim_in_microns("DICOM's PixelSpacing", y, x, z),
+        claim_in_microns("DICOM's ImagedVolumeHeight and ImagedVolumeWidth", *whole),
+    )
+    return settle(claims)[0]
 
 
 def fill_of(file: Instance) -> int:

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.facts import PixelSize
+from slideseg.slide.pixel_size.claims import claim_in_microns, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from slideseg.slide.facts import PixelSize
 
 FAULTS = (
     ArithmeticError,
@@ -45,6 +47,4 @@ def refusing(path: str, kind: str, where: str = "") -> Iterator[None]:
 def pixel_size(y: float | None, x: float | None, z: float | None, source: str, factor: float = 1.0) -> PixelSize:
     """Return the size of pixels from sides in units of ``factor`` microns; 0 and less are what writers put who know none."""
     known = [None if side is None or not side > 0 else side * factor for side in (y, x, z)]
-    if known[0] is None or known[1] is None:
-        return PixelSize(source=f"{source} is not set", z=known[2])
-    return PixelSize((known[0], known[1]), source, known[2])
+    return settle([claim_in_microns(source, *known)])[0]

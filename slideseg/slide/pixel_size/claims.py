@@ -56,6 +56,12 @@ def claim(source: str, y: Length | None, x: Length | None, z: Length | None = No
     return Claim(source, (_sure(y), _sure(x)), step)
 
 
+def claim_in_microns(source: str, y: float | None, x: float | None, z: float | None = None) -> Claim:
+    """Judge sides and step that are in microns already; 0 is what writers put who know none."""
+    lengths = [(side, "um") if side else None for side in (y, x, z)]
+    return claim(source, *lengths)
+
+
 def density_claim(source: str, y: float | None, x: float | None, unit: object) -> Claim:
     """Judge a resolution along y and x: pixels in a ``unit`` of length."""
     inside = microns_in(unit)

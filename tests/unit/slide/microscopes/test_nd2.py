@@ -87,7 +87,7 @@ def test_pixels_are_those_of_the_frame(tmp_path, image, packed):
 
 def test_pixels_that_are_not_calibrated_have_no_size(tmp_path):
     with open_slide(write(tmp_path / "x.nd2", GREY, mpp=None)) as slide:
-        assert (slide.mpp, slide.pixel.source) == (None, "ND2 calibration is not set")
+        assert (slide.mpp, slide.pixel.source) == (None, "ND2 calibration: says no size")
 
 
 def test_a_frame_that_is_missing_is_damage_and_not_black(tmp_path):
