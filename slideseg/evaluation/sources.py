@@ -12,7 +12,8 @@ import numpy as np
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.result.result import Result, is_result, open_result
 from slideseg.slide.base import channels_of, planes_of
-from slideseg.slide.inputs import find_inputs, stem
+from slideseg.slide.inputs import find_inputs
+from slideseg.slide.listing.names import stem
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr
 from slideseg.space.box import Box
@@ -162,7 +163,7 @@ def _by_stem(source: Source) -> dict[str, Source]:
             raise ConfigError(explain("no such file or folder", got=os.fspath(source)))
         return {_stem(source): source}
     found: dict[str, Source] = {}
-    for path in find_inputs(source):
+    for path in find_inputs(source, results=True):
         other = found.setdefault(stem(path), path)
         if other != path:
             got = f"{Path(os.fspath(path)).name} and {Path(str(other)).name}"

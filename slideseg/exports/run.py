@@ -16,7 +16,7 @@ from slideseg.exports.job import Job
 from slideseg.exports.options import ENDINGS, PACKED, ExportOptions, check_options
 from slideseg.options import take_options
 from slideseg.result.result import open_result
-from slideseg.slide.inputs import stem
+from slideseg.slide.listing.names import stem
 from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:

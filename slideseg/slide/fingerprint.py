@@ -1,4 +1,7 @@
-"""Tell whether a slide is still the one a run was started with, without reading it whole."""
+"""Tell whether a slide is still the one a run was started with, without reading it whole.
+
+What counts is content, not times: a slide that was copied or touched is the same slide.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.listing.sets import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ENDS = 1 << 20
 """Bytes of each end of a file that count."""
+_SAMPLES, _SAMPLE = 16, 1 << 14
+"""How many pieces between the ends count too, evenly spread, and their bytes."""
+_MOST_FILES = 64
+"""Of a slide of more files, the contents of so many count, evenly spread; of the others their sizes."""
+_FEW = 8
+"""Files of a slide of which the ends count as those of a single one."""
+_SMALL_ENDS = 1 << 16
+"""Bytes of each end of a file that count where a slide has many."""
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-def fingerprint(path: str | os.PathLike[str], *, times: bool = True) -> str:
-    """Return a hex SHA-256 of a slide's identity; memory does not grow with it.
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Return a hex SHA-256 of a slide's identity: of its content, so that a copy has the same; memory does not grow with it.
 
-    A file: size, modification time, first and last MiB. A folder: the metadata files' content, and name, size and
-    modification time of every file in it. An address (``s3://...``): the address alone. Without ``times`` a copy is the same.
+    A file: its size, first and last MiB, and 16 pieces between them. A slide of several files: these of each, whichever is
+    named. A folder: the metadata files' content, name and size of every file in it, and pieces of 64 of them. An address
+    (``s3://...``): the address alone.
 
     Raises:
         SlideError: if it can't be read.
@@ -31,11 +44,18 @@ def fingerprint(path: str | os.PathLike[str], *, times: bool = True) -> str:
     try:
         if "://" in name:
             digest.update(name.encode())
-        elif Path(name).is_dir():
-            for line in _folder(name, "", times=times):
+            return digest.hexdigest()
+        files = files_of(name)
+        if Path(name).is_dir() and files == [name]:
+            for line in _folder(name):
                 digest.update(line)
+        elif len(files) == 1:
+            digest.update(_file(name, _ENDS))
         else:
-            digest.update(_file(name, times=times))
+            sizes = sorted((Path(file).stat().st_size, file) for file in files)
+            some = sizes[:: -(-len(sizes) // _MOST_FILES)]
+            digest.update(" ".join(str(size) for size, _ in sizes).encode())
+            digest.update(b"".join(sorted(_file(file, _ENDS if len(files) <= _FEW else _SMALL_ENDS) for _, file in some)))
     except OSError as error:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
     return digest.hexdigest()
@@ -54,31 +74,41 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         raise SlideError(explain(f"{os.fspath(path)} can't be read", got=error.strerror)) from error
 
 
-def _size_and_time(facts: os.stat_result, *, times: bool) -> str:
-    return f"{facts.st_size} {facts.st_mtime_ns}" if times else f"{facts.st_size}"
-
-
-def _file(path: str, *, times: bool) -> bytes:
+def _file(path: str, ends: int) -> bytes:
+    """Return a digest of a file's size, its ``ends`` and pieces between them."""
     with open(path, "rb") as file:
-        facts = os.fstat(file.fileno())
-        digest = hashlib.sha256(f"{_size_and_time(facts, times=times)} ".encode())
-        digest.update(file.read(_ENDS))
-        if facts.st_size > _ENDS:
-            file.seek(max(_ENDS, facts.st_size - _ENDS))
-            digest.update(file.read(_ENDS))
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(f"{size} ".encode())
+        digest.update(file.read(ends))
+        between = size - 2 * ends
+        for k in range(_SAMPLES if between > 0 else 0):
+            file.seek(ends + max(0, between - _SAMPLE) * k // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE))
+        if size > ends:
+            file.seek(max(ends, size - ends))
+            digest.update(file.read(ends))
     return digest.digest()
 
 
-def _folder(root: str, inside: str, *, times: bool) -> Iterator[bytes]:
-    """Yield a line for each file under ``root``/``inside``, in the order of names, one folder's names in memory at a time."""
+def _folder(root: str) -> Iterator[bytes]:
+    """Yield what counts of each file below a folder, in the order of names, one folder's names in memory at a time."""
+    total = sum(1 for _ in _below(root, ""))
+    every = -(-total // _MOST_FILES)
+    for number, relative in enumerate(_below(root, "")):
+        place = Path(root) / relative
+        yield f"{relative} {place.stat().st_size}\n".encode()
+        if place.name in _METADATA:
+            yield hashlib.sha256(place.read_bytes()).digest()
+        elif number % every == 0:
+            yield _file(str(place), _SMALL_ENDS)
+
+
+def _below(root: str, inside: str) -> Iterator[str]:
     with os.scandir(Path(root) / inside) as found:
         entries = sorted((entry.name, entry.is_dir()) for entry in found)
     for name, is_folder in entries:
         relative = f"{inside}/{name}" if inside else name
         if is_folder:
-            yield from _folder(root, relative, times=times)
-            continue
-        facts = (Path(root) / relative).stat()
-        yield f"{relative} {_size_and_time(facts, times=times)}\n".encode()
-        if name in _METADATA:
-            yield hashlib.sha256((Path(root) / relative).read_bytes()).digest()
+            yield from _below(root, relative)
+        else:
+            yield relative

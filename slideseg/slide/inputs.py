@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, SlideError, explain
+from slideseg.slide.listing.folder import list_folder, told
+from slideseg.slide.listing.names import SUFFIXES, stem
+from slideseg.slide.listing.sets import COMPANION, files_of
+from slideseg.slide.mosaic import NAME, is_mosaic
+from slideseg.slide.zarr import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUFFIXES = (
-    *(".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".tf8", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu"),
-    *(".bif", ".czi", ".svslide", ".qptiff", ".dcm", ".png", ".jpg", ".jpeg", ".npy", ".zarr"),
-)
-"""Endings by which slides are found in a folder, longest first; a file given by name may have any."""
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+log = logging.getLogger(__name__)
+
+_NAMES_OTHERS = (".mrxs", ".vms", ".vmu")
+"""Endings of files that stand for others, which have no other sign of it."""
 
 
-def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return the slides that were named; a folder that is not a zarr stands for the slides in it, by name.
+def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, results: bool = False) -> list[str]:
+    """Return the slides that were named; a folder that is no slide itself stands for the slides in it, by name.
+
+    A slide of several files counts once, also where several of them were named. What was left out of a folder is told in a
+    warning; results of slideseg are left out unless ``results``, or named themselves.
 
     Raises:
         SlideError: if a file is missing or a folder holds no slide.
@@ -30,7 +37,8 @@ def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     named = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if not named:
         raise ConfigError(explain("no input was given", want="at least one slide"))
-    return [slide for place in named for slide in _slides_at(os.fspath(place))]
+    places = _once([os.fspath(place) for place in named])
+    return [slide for place in places for slide in _slides_at(place, results=results)]
 
 
 def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> list[str]:
@@ -43,7 +51,7 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
         outputs = [os.fspath(output)]
     else:
         folder = "" if output is None else f"{os.fspath(output).rstrip('/')}/"
-        outputs = [f"{folder}{stem(slide)}.zarr" for slide in slides]
+        outputs = [f"{folder}{name_of(slide)}.zarr" for slide in slides]
     for name, times in Counter(outputs).items():
         if times > 1:
             raise ConfigError(explain("slides of the same name would share a result", got=name, try_="one command each"))
@@ -53,27 +61,50 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
     return outputs
 
 
-def stem(slide: str) -> str:
-    """Return a slide's name without folder and ending.
+def name_of(slide: str) -> str:
+    """Return what a slide's result is called: as its companion, if it has one; as the folder that it is; else as its file.
 
-    >>> stem("a/b/big.ome.tif"), stem("s3://bucket/x.zarr/"), stem("plain")
-    ('big', 'x', 'plain')
+    Endings are left off; a folder has one only if it is that of a zarr.
     """
-    name = slide.rstrip("/").rpartition("/")[2]
-    if name in ("", ".", "..") and "://" not in slide:
-        name = Path(slide).resolve().name
-    ending = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), Path(name).suffix)
-    return name[: len(name) - len(ending)] or name
+    if "://" in slide:
+        return stem(slide)
+    place = Path(slide).parent if Path(slide).name == NAME else Path(slide)
+    if place.is_dir():
+        known = place.name.lower().endswith(SUFFIXES) or place.name in ("", "..")
+        return stem(slide) if known else place.name
+    companion = next((Path(file).name for file in files_of(slide) if file.endswith(COMPANION)), None)
+    return stem(slide) if companion is None else companion.removesuffix(COMPANION)
 
 
-def _slides_at(path: str) -> list[str]:
+def _once(named: list[str]) -> list[str]:
+    """Return what was named without files that belong to a slide that another one stands for."""
+    if len(named) == 1:
+        return named
+    taken: set[Path] = set()
+    kept = set()
+    for place in sorted(named, key=lambda name: not name.lower().endswith(_NAMES_OTHERS)):
+        path = Path(place).absolute()
+        if "://" in place or path not in taken:
+            kept.add(place)
+        if path.is_file() and path not in taken:
+            taken.update(Path(file).absolute() for file in files_of(place))
+        if place.lower().endswith(".mrxs"):
+            taken.add(path.with_suffix(""))
+    return [place for place in dict.fromkeys(named) if place in kept]
+
+
+def _slides_at(path: str, *, results: bool) -> list[str]:
     if "://" in path:
         return [path]
     if not Path(path).exists():
         raise SlideError(explain("no such file", got=path))
-    if not Path(path).is_dir() or any(Path(path, name).exists() for name in ZARR_FILES):
+    if not Path(path).is_dir() or is_zarr(path) or is_mosaic(path):
         return [path]
-    found = sorted(str(file) for file in Path(path).iterdir() if file.name.lower().endswith(tuple(SUFFIXES)))
-    if not found:
-        raise SlideError(explain("the folder holds no slides", got=path, want=" ".join(SUFFIXES)))
-    return found
+    found = list_folder(path, results=results)
+    left_out = told(found.left_out)
+    if not found.slides:
+        got = f"{path}, with {left_out}" if left_out else path
+        raise SlideError(explain("the folder holds no slides", got=got, want=" ".join(SUFFIXES)))
+    if left_out:
+        log.warning("%s: left out, name it to take it: %s", path, left_out)
+    return found.slides

@@ -186,6 +186,11 @@ def _instance(path: str, file: BinaryIO, uid: str, head: Dataset, *, with_frames
     )
 
 
+def is_volume(head: Dataset) -> bool:
+    """Tell whether the head of a file is that of a level of a slide."""
+    return str(head.get("SOPClassUID", "")) in STORAGE and _role(head) == "volume"
+
+
 def _role(head: Dataset) -> str:
     kinds = head.get("ImageType") or ()
     return next((_ROLES[kind] for kind in kinds if kind in _ROLES), "volume")

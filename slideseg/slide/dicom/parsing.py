@@ -69,8 +69,8 @@ def refusing(path: str, where: str = "") -> Iterator[None]:
         raise SlideError(explain(f"{path}: damaged or unsupported DICOM{where}", got=got)) from fault
 
 
-def series_of(path: str) -> str | None:
-    """Return the series that the file at ``path`` says it belongs to; None if it is no DICOM file."""
+def beginning_of(path: str) -> Dataset | None:
+    """Return the head of the file at ``path`` up to its series; None if it is no DICOM file."""
     try:
         with Path(path).open("rb") as file:
             if not looks_like_dicom(file.read(HEAD)):
@@ -78,13 +78,17 @@ def series_of(path: str) -> str | None:
             file.seek(0)
             if _syntax_of(file) == DEFLATED:
                 begin = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(_PIECE), _PIECE)
-                head = read_dataset(io.BytesIO(begin), False, True, stop_when=_behind_the_series)
-            else:
-                file.seek(0)
-                head = read_partial(file, _behind_the_series, force=True)
-            uid = head.get("SeriesInstanceUID")
+                return read_dataset(io.BytesIO(begin), False, True, stop_when=_behind_the_series)
+            file.seek(0)
+            return read_partial(file, _behind_the_series, force=True)
     except FAULTS:
         return None
+
+
+def series_of(path: str) -> str | None:
+    """Return the series that the file at ``path`` says it belongs to; None if it is no DICOM file."""
+    head = beginning_of(path)
+    uid = None if head is None else head.get("SeriesInstanceUID")
     return str(uid) if uid else None
 
 

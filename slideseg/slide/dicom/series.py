@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.dicom.detect import is_dicom
-from slideseg.slide.dicom.instance import Instance, open_instance
-from slideseg.slide.dicom.parsing import series_of
+from slideseg.slide.dicom.instance import Instance, is_volume, open_instance
+from slideseg.slide.dicom.parsing import beginning_of, series_of
 from slideseg.slide.dicom.tiles import Tiles, tiles_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ def series_in(folder: str) -> dict[str, list[str]]:
         if uid is not None:
             found.setdefault(uid, []).append(str(file))
     return found
+
+
+def has_volume(path: str) -> bool:
+    """Tell whether the file at ``path`` holds a level of a slide, and no label or overview, nor something else altogether."""
+    head = beginning_of(path)
+    return head is not None and is_volume(head)
 
 
 def files_of(path: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint
-from slideseg.slide.inputs import SUFFIXES, stem
+from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr import is_url, is_zarr, labels_in
 from slideseg.training.data.annotations import POLYGONS
@@ -70,7 +70,7 @@ def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
     """Return by path what tells whether a file of the sources is another one: images, labels and lists. None is decoded.
 
     Files of labels and lists are read whole: where a mistake was mended, the size may be as before. Of images and zarr arrays
-    the `fingerprint` counts. Times of modification don't: a copy, as made for every job on some clusters, is the same data.
+    the `fingerprint` counts: a copy, as made for every job on some clusters, is the same data.
 
     Raises:
         DataError: if a file is missing or without its partner.
@@ -84,12 +84,12 @@ def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
             labels.add(label)
         if source.index is not None:
             labels.add(source.index)
-    prints = {path: fingerprint(path, times=False) for path in sorted(images)}
+    prints = {path: fingerprint(path) for path in sorted(images)}
     return prints | {path: _fingerprint_of_all(path) for path in sorted(labels)}
 
 
 def _fingerprint_of_all(path: str) -> str:
-    return fingerprint(path, times=False) if is_url(path) or Path(path).is_dir() else content_hash(path)
+    return fingerprint(path) if is_url(path) or Path(path).is_dir() else content_hash(path)
 
 
 def _images_of(source: SourceConfig) -> list[LabelledImage]:

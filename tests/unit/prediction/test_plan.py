@@ -1,5 +1,7 @@
 """What a plan decides: level, tile, memory, and what makes two runs the same."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +90,16 @@ def test_what_decides_the_bytes_is_the_run(folder):
     for other in ({"level": 1}, {"mpp": 0.4}, {"save_probabilities": True}, {"image": "none"}, {"tissue": "auto"}):
         assert plan(folder, **{"tissue": "none", "workers": 1, **other}).identity != base.identity
     assert plan(folder, tissue="none", model=str(folder / "half.safetensors"), level=0).identity != base.identity
+
+
+def test_a_slide_that_was_touched_or_copied_is_the_same_run(folder):
+    base = plan(folder, tissue="none").identity
+    os.utime(folder / "slide.tif", (1, 1))
+    shutil.copyfile(folder / "slide.tif", folder / "copy.tif")
+    assert plan(folder, tissue="none").identity == plan(folder, "copy.tif", tissue="none").identity == base
+    with (folder / "copy.tif").open("ab") as file:
+        file.write(b"more")
+    assert plan(folder, "copy.tif", tissue="none").identity != base
 
 
 def test_a_network_that_can_not_be_tiled_exactly_has_its_tile_in_the_run(folder):

@@ -1,10 +1,15 @@
 """From what was typed to slides and stores."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from slideseg.errors import ConfigError, SlideError
 from slideseg.machine import available_memory, parse_size, usable_cores
-from slideseg.slide.inputs import find_inputs, name_outputs, stem
+from slideseg.slide.inputs import find_inputs, name_of, name_outputs
+from slideseg.slide.listing.names import stem
+from tests.dicom_files import Made, series, write
 
 
 def test_a_folder_stands_for_its_slides_and_a_zarr_for_itself(tmp_path):
@@ -18,6 +23,51 @@ def test_a_folder_stands_for_its_slides_and_a_zarr_for_itself(tmp_path):
     assert [one.rpartition("/")[2] for one in found] == ["a.SVS", "b.tif", "c.zarr"]
     assert find_inputs([tmp_path / "c.zarr"]) == [str(tmp_path / "c.zarr")]
     assert find_inputs("s3://bucket/slide.zarr") == ["s3://bucket/slide.zarr"]
+
+
+def test_what_is_left_out_of_a_folder_is_told_once(tmp_path, caplog):
+    for name in ("a.svs", "a_label.png", "a-macro.jpg", "b_label.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    assert [Path(one).name for one in find_inputs(tmp_path)] == ["a.svs", "b_label.png"]
+    left_out = "a-macro.jpg (macro of a.svs), a_label.png (label of a.svs), more/ (a folder)"
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}: left out, name it to take it: {left_out}"]
+    assert find_inputs([tmp_path / "a_label.png"]) == [str(tmp_path / "a_label.png")]
+    (tmp_path / "more" / "x.zarr").mkdir()
+    (tmp_path / "more" / "x.zarr" / "zarr.json").write_text('{"attributes": {"slideseg": {"status": "complete", "run": {}}}}')
+    with pytest.raises(SlideError, match=r"holds no slides \(got .*more, with x.zarr \(a result\)"):
+        find_inputs(tmp_path / "more")
+    assert len(find_inputs(tmp_path / "more", results=True)) == 1
+
+
+def test_a_slide_whose_files_are_all_named_counts_once(tmp_path):
+    one = series()
+    pixels = np.random.default_rng(1).integers(0, 255, (100, 130, 3), dtype=np.uint8)
+    write(tmp_path / "a.dcm", Made(pixels, series=one))
+    write(tmp_path / "b.dcm", Made(pixels[::2, ::2], series=one, spacing=(0.001, 0.001)))
+    write(tmp_path / "c.dcm", Made(pixels))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "Data0000.dat").touch()
+    (tmp_path / "m.mrxs").touch()
+    (tmp_path / "v.jpg").touch()
+    (tmp_path / "v.vms").write_text("ImageFile=v.jpg\n")
+    everything = sorted(tmp_path.iterdir())
+    assert [Path(one).name for one in find_inputs(everything)] == ["a.dcm", "c.dcm", "m.mrxs", "v.vms"]
+    assert find_inputs([tmp_path / "b.dcm"]) == [str(tmp_path / "b.dcm")]
+
+
+def test_a_slide_is_called_by_its_folder_its_companion_or_its_file(tmp_path, data):
+    write(tmp_path / "IM0001", Made(np.zeros((64, 64, 3), np.uint8)))
+    assert find_inputs(tmp_path) == [str(tmp_path)]
+    assert name_of(str(tmp_path)) == tmp_path.name
+    (tmp_path / "case 1.2").mkdir()
+    assert name_of(str(tmp_path / "case 1.2")) == "case 1.2"
+    assert name_of("1.2.840.99.dcm") == name_of("1.2.840.99") == "1.2.840.99"
+    (tmp_path / "mosaic.yaml").write_text('tiles: "{row}_{col}.tif"')
+    assert name_of(str(tmp_path / "mosaic.yaml")) == tmp_path.name
+    folder = data / "wsi" / "ome" / "multifile"
+    if folder.is_dir():
+        assert name_outputs(find_inputs(folder), None) == ["multifile.zarr"]
 
 
 def test_missing_and_empty_are_told(tmp_path):

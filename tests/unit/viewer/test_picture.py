@@ -123,6 +123,10 @@ def test_a_slide_without_small_levels_is_not_read_whole_for_one_tile():
 def test_another_file_under_the_slides_name_is_not_shown(tmp_path):
     result = result_of(tmp_path, smooth((300, 300)))
     os.utime(tmp_path / "s.tif", (1, 1))
+    assert picture_of(result, ShardCache()).layer is not None
+    content = bytearray((tmp_path / "s.tif").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "s.tif").write_bytes(content)
     found = picture_of(result, ShardCache())
     assert found.layer is None
     assert "another file" in found.notice
