@@ -68,6 +68,9 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     """
     from slideseg.model.bundled import bundled_models, find_model
     from slideseg.slide.selection import Selection
+    from slideseg.storage.place import local_path
+
+    path = local_path(path)
 
     if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
         from slideseg.model.info import read_info

@@ -23,7 +23,7 @@ from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_selected
 from slideseg.slide.selection import WHOLE, Selection
-from slideseg.slide.zarr import CHUNKED
+from slideseg.slide.zarr.picture import CHUNKED
 from slideseg.space.box import Box
 from slideseg.storage.place import locate
 from slideseg.tasks.in_process import IN_PROCESS

@@ -13,7 +13,8 @@ from slideseg.slide.listing.folder import list_folder, told
 from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.listing.sets import COMPANION, files_of
 from slideseg.slide.mosaic import NAME, is_mosaic
-from slideseg.slide.zarr import is_zarr
+from slideseg.slide.zarr.place import is_zarr
+from slideseg.storage.place import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     named = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if not named:
         raise ConfigError(explain("no input was given", want="at least one slide"))
-    places = _once([os.fspath(place) for place in named])
+    places = _once([local_path(place) for place in named])
     return [slide for place in places for slide in _slides_at(place, results=results)]
 
 

@@ -18,16 +18,18 @@ from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.preflight import first_tags
 from slideseg.slide.tiff.slide import TiffSlide
-from slideseg.slide.zarr import ZarrSlide, is_url, is_zarr
+from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
+from slideseg.slide.zarr.slide import ZarrSlide
+from slideseg.storage.place import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from slideseg.slide.base import Slide
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_NPY = b"\x93NUMPY"
+_NPY = (b"\x93NUMPY",)
 _MICROSCOPES = {
     b"ZISRAWFILE": CziSlide,
     b"\x70\0\0\0": LifSlide,
@@ -52,7 +54,8 @@ def open_slide(  # noqa: PLR0913  # what a user may say of a file
 ) -> Slide:
     """Open the slide at ``path``: a TIFF, SVS, NDPI or other scanner file, OME-Zarr, zarr array, ``.npy``, PNG or JPEG.
 
-    ``path`` may also be an ``s3://`` or ``http(s)://`` address of a zarr. The file is used in place, nothing is copied.
+    ``path`` may also be an address: ``file://`` of anything, ``s3://``, ``gs://``, ``az://`` or ``http(s)://`` of a zarr. The
+    file is used in place, nothing is copied.
 
     Args:
         path: the file, folder or address.
@@ -120,8 +123,9 @@ def open_labels(path: str | os.PathLike[str]) -> Slide:
 
 
 def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
+    name = local_path(name)
     if is_url(name):
-        return ZarrSlide(name, types)
+        return _open_zarr(name, types, selection)
     place = Path(name)
     try:
         if place.is_dir():
@@ -132,46 +136,39 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
         raise SlideError(explain(f"no such slide: {name}")) from error
     except OSError as error:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
-    if not head:
+    if not head and not (name.lower().endswith(".mrxs") and vendor_of(name)):  # its Slidedat.ini says it all
         raise SlideError(explain(f"{name} is empty", got="0 bytes"))
     return _open_file(name, head, types, selection)
 
 
 def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if is_zarr(path):
-        return ZarrSlide(path, types)
+        return _open_zarr(path, types, selection)
     if is_mosaic(path):
         return _open_mosaic(str(Path(path, NAME)))
     if holds_dicom(path):
         return _open_dicom(path, types, selection)
+    if Path(path, "attributes.json").is_file():
+        raise SlideError(explain(f"{path} is an N5, which is not read", want="OME-Zarr", try_="a conversion to zarr"))
     want = f"a zarr (zarr.json, .zgroup or .zarray), the files of a DICOM series, or tiles with {NAME}"
     raise SlideError(explain(f"{path} is a folder, but no slide", want=want))
 
 
 def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide:
-    if head.startswith(_TIFF):
-        return _open_tiff(path, types)
     if path.lower().endswith((".yaml", ".yml")):
         return _open_mosaic(path)
-    if head.startswith(_NPY):
-        return NpySlide(path, types)
-    if head.startswith(_PICTURES) and not path.lower().endswith(".mrxs"):
-        return PictureSlide(path)
-    scanned = _open_scanned(path, head, types, selection)
-    if scanned is not None:
-        return scanned
-    want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
-    raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
-
-
-def _open_scanned(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide | None:
-    """Open a file of a microscope or scanner that is no TIFF; None if it is none of those that are read."""
+    for magics, opener in _KINDS:
+        if head.startswith(magics):
+            return opener(path, types, selection)
     for magic, reader in _MICROSCOPES.items():
         if head.startswith(magic):
             return reader(path, selection)
     if looks_like_dicom(head):
         return _open_dicom(path, types, selection)
-    return OpenSlideSlide(path) if vendor_of(path) is not None else None
+    if vendor_of(path) is not None:
+        return OpenSlideSlide(path)
+    want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
+    raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
 
 
 def _open_mosaic(path: str) -> Slide:
@@ -184,7 +181,28 @@ def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slid
     return DicomSlide(path, types, selection.series, selection.on_bad_tile)
 
 
-def _open_tiff(path: str, types: tuple[str, ...]) -> Slide:
+def _open_picture(path: str, _types: tuple[str, ...], _selection: Selection) -> Slide:
+    return OpenSlideSlide(path) if path.lower().endswith(".mrxs") else PictureSlide(path)  # a MIRAX begins with a picture
+
+
+def _open_npy(path: str, types: tuple[str, ...], _selection: Selection) -> Slide:
+    return NpySlide(path, types)
+
+
+def _open_zarr(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
+    return ZarrSlide(path, types, selection.series)
+
+
+def _open_tiff(path: str, types: tuple[str, ...], _selection: Selection) -> Slide:
     if _NDPI_TAG in first_tags(path) or vendor_of(path) not in _READ_AS_TIFF:
         return OpenSlideSlide(path)
     return TiffSlide(path, types)
+
+
+_KINDS: tuple[tuple[tuple[bytes, ...], Callable[[str, tuple[str, ...], Selection], Slide]], ...] = (
+    (_TIFF, _open_tiff),
+    (_NPY, _open_npy),
+    (ZIP, _open_zarr),
+    (_PICTURES, _open_picture),
+)
+"""How files of each kind begin, and what opens them."""

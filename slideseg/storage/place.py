@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from slideseg.errors import ConfigError, ResultError, explain
 
@@ -36,12 +37,10 @@ def locate(url: str | os.PathLike[str]) -> Location:
     Raises:
         ConfigError: if it is neither a local path nor ``s3://bucket/prefix``.
     """
-    url = os.fspath(url)
+    url = local_path(url)
     scheme, separator, rest = url.partition("://")
     if not separator:
         return Location(None, os.path.realpath(url))
-    if scheme == "file":
-        return Location(None, os.path.realpath(rest))
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise ConfigError(explain("this place is not supported", got=url, want="a local path or s3://bucket/prefix"))
@@ -54,7 +53,18 @@ def absolute(path: str) -> str:
     >>> absolute("s3://bucket/x.zarr")
     's3://bucket/x.zarr'
     """
+    path = local_path(path)
     return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+def local_path(url: str | os.PathLike[str]) -> str:
+    """Return the path that a ``file://`` address means; everything else stays as it is.
+
+    >>> local_path("file:///data/my%20slide.zarr"), local_path("a/b"), local_path("https://host/x")
+    ('/data/my slide.zarr', 'a/b', 'https://host/x')
+    """
+    url = os.fspath(url)
+    return unquote(urlsplit(url).path) if url.startswith("file://") else url
 
 
 def check_parent(url: str) -> None:

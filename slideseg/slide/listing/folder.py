@@ -12,7 +12,7 @@ from slideseg.slide.dicom.detect import is_dicom
 from slideseg.slide.listing.names import PICTURES, SCANNERS, SUFFIXES, stem
 from slideseg.slide.listing.sets import czi_parts, named_in, ome_files
 from slideseg.slide.mosaic import is_mosaic
-from slideseg.slide.zarr import is_zarr
+from slideseg.slide.zarr.place import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

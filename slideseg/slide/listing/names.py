@@ -10,7 +10,7 @@ SCANNERS = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi", ".
 PICTURES = (".png", ".jpg", ".jpeg")
 SUFFIXES = (
     *(".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf8", ".ome.zarr", ".tiff", ".tif", ".btf", ".tf8"),
-    *(*SCANNERS, ".dcm", *PICTURES, ".npy", ".zarr"),
+    *(*SCANNERS, ".dcm", *PICTURES, ".npy", ".zarr.zip", ".zarr", ".ozx"),
 )
 """Endings by which slides are found in a folder, longest first; a file given by name may have any."""
 _ENDING = re.compile(r"\.[a-z][a-z0-9]{0,7}", re.IGNORECASE)

@@ -12,37 +12,17 @@ import zarr
 import slideseg
 from slideseg.arrays.shards import plan_of
 from slideseg.errors import SlideError
-from slideseg.slide.open import open_labels, open_slide
+from slideseg.slide.open import open_file, open_labels, open_slide
+from slideseg.slide.selection import WHOLE
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
 from tests.damage import delete_chunk
 from tests.made_results import make_result
-
-PIXELS = np.random.default_rng(2).integers(0, 256, (3, 48, 64), dtype=np.uint8)
-
-
-def multiscale(axes, scales, units="micrometer", **more):
-    kinds = {"c": "channel", "t": "time"}
-    listed = [{"name": name, "type": kinds.get(name, "space")} for name in axes]
-    for axis in listed:
-        if axis["type"] == "space" and units:
-            axis["unit"] = units
-    datasets = [
-        {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": list(scale)}]}
-        for k, scale in enumerate(scales)
-    ]
-    return {"axes": listed, "datasets": datasets} | more
-
-
-def image(path, arrays, scale, ome=None):
-    group = zarr.open_group(str(path), mode="w", attributes={"ome": {"version": "0.5", "multiscales": [scale]} | (ome or {})})
-    for k, pixels in enumerate(arrays):
-        group.create_array(str(k), shape=pixels.shape, dtype=pixels.dtype, chunks=pixels.shape)[:] = pixels
-    return path
+from tests.unit.slide.zarr.made import PIXELS, image, multiscale
 
 
 def bare(path, shape, **options):
-    zarr.create_array(str(path), shape=shape, chunks=shape, dtype="u1", **options)
+    zarr.create_array(str(path), shape=shape, chunks=shape, dtype="u1", **options)[...] = 1
     return path
 
 
@@ -71,8 +51,28 @@ def test_single_planes_lose_their_axis_and_stacks_keep_it(tmp_path):
     with open_slide(image(tmp_path / "b.zarr", [stack[:, :, None]], scale)) as slide:
         assert (slide.axes, slide.shape) == ("tyxc", (2, 48, 64, 3))
         np.testing.assert_array_equal(slide.read((1, 2, 5, 9), plane=1), stack[1, :, 1:5, 2:9].transpose(1, 2, 0))
+
+
+def test_planes_run_over_t_and_z_whatever_their_order(tmp_path):
+    stack = np.random.default_rng(0).integers(1, 255, (2, 3, 4, 20, 30), np.uint8)  # t, c, z, y, x
+    for axes, order in [("tczyx", (0, 1, 2, 3, 4)), ("zyxtc", (2, 3, 4, 0, 1)), ("cxzyt", (1, 4, 2, 3, 0))]:
+        path = image(tmp_path / f"{axes}.zarr", [stack.transpose(order)], multiscale(axes, [(1,) * 5]))
+        with open_file(str(path), WHOLE) as slide:
+            assert (slide.axes, slide.shape) == ("tzyxc", (2, 4, 20, 30, 3))
+            for plane in range(8):
+                expected = stack[plane // 4, :, plane % 4, 3:9, 5:20].transpose(1, 2, 0)
+                np.testing.assert_array_equal(slide.read((3, 5, 9, 20), plane=plane), expected)
+        with open_slide(path, t=1, z=2, channel="1") as slide:
+            np.testing.assert_array_equal(slide.read((0, 0, 20, 30))[..., 0], stack[1, 1, 2])
+        with pytest.raises(SlideError, match="too many axes"):
+            open_slide(path)
+
+
+def test_axes_that_are_no_planes_have_one_entry(tmp_path):
+    ones = np.ones((2, 5, 6), "u1")
     with pytest.raises(SlideError, match="too many axes"):
-        open_slide(image(tmp_path / "c.zarr", [np.zeros((2, 1, 3, 4, 4), "u1")], scale))
+        open_slide(image(tmp_path / "x.zarr", [ones], multiscale(["angle", "y", "x"], [(1, 1, 1)])))
+    assert open_slide(image(tmp_path / "y.zarr", [ones[:1]], multiscale(["angle", "y", "x"], [(1, 1, 1)]))).shape == (5, 6, 1)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,17 @@ def test_arrays_that_are_no_images_are_refused(tmp_path, shape):
         ({}, "without an image"),
         ({"plate": {}}, "a plate"),
         ({"multiscales": [multiscale("cyx", [(1, 1, 1)])]}, "a level is missing"),
-        ({"multiscales": [{"axes": "cyx"}]}, "damaged or unsupported"),
+        ({"multiscales": [{"axes": "cyx"}]}, "lacks something.*datasets"),
+        ({"multiscales": [{"axes": "cyx", "datasets": [{"path": "0"}]}]}, "wrong form at ome.multiscales.0..axes.*want a list"),
+        ({"multiscales": [{"axes": [7, "x"], "datasets": [{"path": "0"}]}]}, r"axes\[0\] \(got 7, want an object"),
+        ({"multiscales": [{"axes": ["y", "x"], "datasets": []}]}, "one level at least"),
+        ({"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": 0}]}]}, "path .got 0, want a text"),
+        ({"multiscales": {}}, "want a list"),
+        ([], "wrong form at ome"),
+        ("text", "wrong form at ome"),
+        (None, "without an image"),
         ({"multiscales": [multiscale("abc", [(1, 1, 1)])]}, "unsupported axes"),
-        ({"multiscales": "no"}, "without an image"),
+        ({"multiscales": "no"}, 'multiscales .got "no", want a list'),
     ],
 )
 def test_lying_metadata_is_refused(tmp_path, ome, message):
@@ -168,9 +176,9 @@ def test_damaged_metadata_and_chunks_are_slide_errors(tmp_path):
 
 def test_chunks_that_are_deep_in_z_are_not_direct(tmp_path):
     path = str(tmp_path / "x.zarr")
-    zarr.create_array(path, shape=(64, 8192, 8192), chunks=(64, 64, 64), dtype="u1")
+    zarr.create_array(path, shape=(64, 4100, 8192), chunks=(64, 512, 512), dtype="u1")[:1, :4100:512, ::512] = 1
     assert not open_slide(path).direct
-    zarr.create_array(path, shape=(64, 8192, 8192), chunks=(1, 512, 512), dtype="u1", overwrite=True)
+    zarr.create_array(path, shape=(4, 4100, 8192), chunks=(1, 1024, 1024), dtype="u1", overwrite=True)[0] = 1
     assert open_slide(path).direct
 
 

@@ -1,0 +1,1 @@
+"""Zarr: OME-Zarr images of all versions, bare arrays, and what slideseg itself wrote, in folders, zips and buckets."""

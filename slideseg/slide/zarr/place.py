@@ -1,0 +1,109 @@
+"""Where a zarr lies, and how it is opened there: a folder, a zip, a bucket, a web server."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+import zarr.errors
+import zarr.storage
+
+from slideseg.errors import SlideError, explain
+from slideseg.slide.zarr.keys import BucketKeys, FolderKeys, ZipKeys
+from slideseg.storage.store import open_store, open_url, storage_errors, zarr_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slideseg.slide.zarr.keys import Keys
+
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files by which a zarr is known."""
+FAULTS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zarr.errors.BaseZarrError,
+    zipfile.BadZipFile,
+    *storage_errors(),
+)
+"""What zarr, its codecs and storages raise for what is damaged or missing."""
+_URLS = ("s3://", "gs://", "az://", "http://", "https://")
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How a zip begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A zarr that was opened."""
+
+    node: zarr.Group | zarr.Array[Any]
+    """Its root."""
+    keys: Keys
+    """What there is below it."""
+    store: Any = None
+    """What is to be closed afterwards: of a zip."""
+
+    def close(self) -> None:
+        """Release the file."""
+        if self.store is not None:
+            self.store.close()
+
+
+def is_url(path: str) -> bool:
+    """Tell whether ``path`` is the address of an object store rather than a local path."""
+    return path.startswith(_URLS)
+
+
+def is_zarr(path: str) -> bool:
+    """Tell whether the local folder ``path`` is a zarr group or array."""
+    return any((Path(path) / name).is_file() for name in MARKS)
+
+
+def open_place(path: str) -> Opened:
+    """Open the zarr at ``path``, a folder, a zip or an address.
+
+    Raises:
+        SlideError: if it is a zip without a zarr.
+        Exception: one of `FAULTS`, if it is missing or damaged.
+    """
+    if is_url(path):
+        store = open_url(path)
+        return Opened(zarr.open(zarr_store(store), mode="r"), BucketKeys(store))
+    if Path(path).is_file():
+        return _open_zip(path)
+    return Opened(zarr.open(path, mode="r"), FolderKeys(open_store(path, read_only=True)))
+
+
+def _open_zip(path: str) -> Opened:
+    with zipfile.ZipFile(path) as file:
+        root = _root_in(path, file.namelist())
+    store = zarr.storage.ZipStore(path, mode="r", read_only=True)
+    try:
+        node = zarr.open(store, path=root.rstrip("/"), mode="r")
+    except FAULTS:
+        store.close()
+        raise
+    # keys are those of the zip: an array's path begins with the folder in it
+    return Opened(node, ZipKeys.of(path), store)
+
+
+def _root_in(path: str, names: Iterable[str]) -> str:
+    """Return the folder of the zip that is a zarr: the root, or the first one in it."""
+    folders = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in MARKS}
+    if not folders:
+        raise SlideError(explain(f"{path}: a zip without a zarr in it", want="zarr.json or .zgroup"))
+    top = min(folders, key=lambda folder: (folder.count("/") + bool(folder), folder))
+    return f"{top}/" if top else ""
+
+
+def short(fault: Exception) -> str:
+    """Return what went wrong, in short."""
+    return f"{type(fault).__name__}: {fault}"[:200]

@@ -1,0 +1,101 @@
+"""Read OME-Zarr images (0.1 to 0.6), bare zarr arrays (v2, v3) and the copies that `chunk_slide` makes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zarr
+
+from slideseg.errors import ResultError, SlideError, explain
+from slideseg.slide.reader import DTYPES, LABEL_TYPES, Reader
+from slideseg.slide.zarr.layout import ome_of
+from slideseg.slide.zarr.picture import facts_of, picture_of, pixels_of
+from slideseg.slide.zarr.place import FAULTS, open_place, short
+
+if TYPE_CHECKING:
+    from slideseg.arrays.boxes import BoxReader
+    from slideseg.space.box import Box
+
+
+class ZarrSlide(Reader):
+    """An image in a zarr hierarchy, read in place."""
+
+    def __init__(self, path: str, types: tuple[str, ...] = DTYPES, series: int | None = None) -> None:
+        """Open the zarr at ``path``, a folder, a zip or an address, whose pixels are of one of ``types``.
+
+        ``series`` is the image's number in a file that has several. Of label images, which may be empty nearly everywhere, not
+        as many chunks have to be stored.
+
+        Raises:
+            SlideError: if it is damaged, no image, has unsupported axes, or lacks nearly all of its chunks.
+        """
+        self._place = None
+        try:
+            self._place = open_place(path)
+            picture = picture_of(path, self._place, series, sparse=types == LABEL_TYPES)
+            self._layers, self._letters = picture.layers, picture.letters
+            super().__init__(facts_of(path, picture), types)
+        except SlideError:
+            self.close()
+            raise
+        except FAULTS as fault:
+            self.close()
+            raise SlideError(explain(f"{path}: missing, damaged or unsupported zarr", got=short(fault))) from fault
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._place is not None:
+            self._place.close()
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
+        layer = self._layers[level]
+        if layer.own is not None:
+            return self._read_own(layer.own, box, plane)
+        try:
+            pixels = pixels_of(layer.array, self._letters, box, self._at(plane))
+        except FAULTS as fault:
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault))) from fault
+        return np.ascontiguousarray(pixels, self.dtype)
+
+    def _read_own(self, reader: BoxReader, box: Box, plane: int) -> np.ndarray:
+        """Read what slideseg wrote, (y, x, c)."""
+        try:
+            pixels = reader.read(box, plane)
+        except ResultError as fault:
+            what, _, _ = str(fault).partition(" (")
+            try_ = "slideseg convert it anew; of a result, slideseg verify --repair"
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=what, try_=try_)) from fault
+        return np.ascontiguousarray(np.moveaxis(pixels.reshape(-1, *box.shape), 0, -1))
+
+    def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
+        chunks = self._layers[level].chunks
+        if chunks is None:
+            return None
+        try:
+            return chunks.stored_in(box, self._at(plane))
+        except FAULTS as fault:
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault))) from fault
+
+    def _at(self, plane: int) -> dict[str, int]:
+        """Return the index of a plane along each axis of the stack."""
+        stack = self.axes[:-3]
+        return dict(zip(stack, map(int, np.unravel_index(plane, self.shape[:-3])), strict=True)) if stack else {}
+
+
+def labels_in(path: str) -> list[str]:
+    """Return the names of the label images in the OME-Zarr at ``path``: each is opened as ``path/labels/NAME``.
+
+    Raises:
+        SlideError: if the zarr is missing or damaged.
+    """
+    try:
+        with closing(open_place(path)) as place:
+            group = place.node.get("labels") if isinstance(place.node, zarr.Group) else None
+            listed = ome_of(f"{path}/labels", group).get("labels") if isinstance(group, zarr.Group) else None
+            return [] if listed is None else [name.text() for name in listed.items()]
+    except SlideError:
+        raise
+    except FAULTS as fault:
+        raise SlideError(explain(f"{path}: missing, damaged or unsupported zarr", got=short(fault))) from fault

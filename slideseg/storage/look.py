@@ -1,0 +1,50 @@
+"""Look which keys there are, without reading them: by a listing that ends early, or by asking for each."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+from obstore.store import HTTPStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.storage.store import Store
+
+_AT_ONCE = 16
+"""Questions that are on their way."""
+
+
+def which_exist(store: Store, keys: Sequence[str]) -> list[bool | None]:
+    """Tell of each key whether it is there; None where the storage does not say, as where it forbids the question."""
+    objects = store.to_read()
+
+    def exists(key: str) -> bool | None:
+        try:
+            objects.head(key)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError):
+            return None
+        return True
+
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(keys)))) as pool:
+        return list(pool.map(exists, keys))
+
+
+def list_some(store: Store, prefix: str, most: int) -> list[str] | None:
+    """Return at most ``most`` keys below ``prefix``, without it; None where they can't be listed, as on the web."""
+    if isinstance(store.root, HTTPStore):
+        return None
+    folder = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    found: list[str] = []
+    try:
+        for page in store.to_read().list(prefix or None):
+            found.extend(entry["path"].removeprefix(folder) for entry in page)
+            if len(found) >= most:
+                return found[:most]
+    except (BaseError, OSError):
+        return None
+    return found
