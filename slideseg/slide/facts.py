@@ -130,3 +130,18 @@ def make_levels(shapes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
 def planes_in(shape: Sequence[int]) -> int:
     """Return how many planes a slide of ``shape`` has, all its stack's axes taken together."""
     return math.prod(shape[:-3])
+
+
+_RED_GREEN_BLUE = (("red", "r", "#ff0000"), ("green", "g", "#00ff00"), ("blue", "b", "#0000ff"))
+
+
+def named_rgb(channels: Sequence[Channel]) -> bool:
+    """Tell whether three channels are called red, green and blue, in this order, and not shown in other colours.
+
+    >>> named_rgb([Channel("Red"), Channel("Green", "#00ff00"), Channel("Blue")])
+    True
+    """
+    return len(channels) == len(_RED_GREEN_BLUE) and all(
+        channel.name.strip().casefold() in names[:2] and channel.color in (None, "#ffffff", names[2])
+        for channel, names in zip(channels, _RED_GREEN_BLUE, strict=True)
+    )

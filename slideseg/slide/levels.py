@@ -1,9 +1,10 @@
 """Whether a smaller image is a level of a slide, and at which scale: one rule for every reader.
 
 1. What the file declares of the level's scale counts where the level's size bears it out: rounded, or padded to whole tiles.
-2. Else the sizes decide: one whole factor for both sides, a power of two before any other; else the same aspect.
-3. Else a level of whole tiles may be padded: then its factor is the power of two that leaves less than a tile of padding.
-4. Where none of it holds, or nothing but the size speaks for it, its pixels are compared with those of the finer level.
+2. Else one whole factor for both sides, a power of two before any other.
+3. Else a level of whole tiles is padded: its factor is the power of two that leaves less than a tile of padding.
+4. Else the same aspect: its scale is the ratio of the sizes.
+5. Where none of it holds, where both 3 and 4 do, or where nothing but the size speaks for it, pixels are compared.
 
 A padded level is cut to what shows the slide, and its scale is the factor, not the ratio of the sizes.
 """
@@ -58,14 +59,29 @@ def level_of(
     >>> level_of((431, 1280), (480, 640)) is None
     True
     """
-    if 0 in stored or stored == full:
-        return None
-    scale = None if declared is None else _declared(stored, full, declared, tile)
-    scale = scale or _by_sizes(stored, full) or (None if tile is None else _padded(stored, full, tile))
-    if scale is None or min(scale) < 1 or max(scale) <= 1:
-        return None
-    shape = tuple(min(side, math.ceil(whole / by)) for side, whole, by in zip(stored, full, scale, strict=True))
-    return Level((shape[0], shape[1]), scale)
+    sure, unsure = _scales(stored, full, declared, tile)
+    scale = sure or (unsure[0] if len(unsure) == 1 else _aspect(stored, full))
+    return None if scale is None else _cut(stored, full, scale)
+
+
+def possible_levels(
+    stored: tuple[int, int],
+    full: tuple[int, int],
+    *,
+    declared: tuple[float, float] | None = None,
+    tile: tuple[int, int] | None = None,
+) -> list[Level]:
+    """Return all that an image can be by its size, the likeliest first, as `level_of` takes it: more than one need a look.
+
+    Where nothing fits and it is smaller, it can only be the whole slide, stretched.
+    """
+    sure, unsure = _scales(stored, full, declared, tile)
+    if sure:
+        return [_cut(stored, full, sure)]
+    same = _aspect(stored, full)
+    smaller = stored != full and 0 not in stored and stored[0] <= full[0] and stored[1] <= full[1]
+    stretched = [(full[0] / stored[0], full[1] / stored[1])] if smaller else []
+    return [_cut(stored, full, scale) for scale in [*unsure, *([same] if same else [])] or stretched]
 
 
 def same_pixels(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tuple[int, int]) -> bool:
@@ -82,6 +98,24 @@ def same_pixels(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tu
     elsewhere = float(np.mean([np.abs(small - np.roll(large, by, axis=0)).mean() for by in range(1, len(boxes))]))
     flat = _FLAT * float(max(np.abs(small).max(), np.abs(large).max()))
     return at_place <= max(_ALIKE * elsewhere, flat if elsewhere <= 2 * flat else 0)
+
+
+def _scales(
+    stored: tuple[int, int], full: tuple[int, int], declared: tuple[float, float] | None, tile: tuple[int, int] | None
+) -> tuple[tuple[float, float] | None, list[tuple[float, float]]]:
+    """Return the scale that is sure, or those that padding makes possible."""
+    if 0 in stored or stored == full:
+        return None, []
+    sure = (None if declared is None else _declared(stored, full, declared, tile)) or _whole(stored, full)
+    if sure is not None:
+        return (sure, []) if min(sure) >= 1 and max(sure) > 1 else (None, [])
+    return None, [] if tile is None else _padded(stored, full, tile)
+
+
+def _cut(stored: tuple[int, int], full: tuple[int, int], scale: tuple[float, float]) -> Level:
+    """Return the level without its padding."""
+    shape = tuple(min(side, math.ceil(whole / by)) for side, whole, by in zip(stored, full, scale, strict=True))
+    return Level((shape[0], shape[1]), scale)
 
 
 def _declared(
@@ -102,10 +136,8 @@ def _holds(stored: int, full: int, scale: float, tile: int) -> bool:
     return abs(stored - wanted) <= _ROUNDING + _ROUGHLY * wanted or padded
 
 
-def _by_sizes(stored: tuple[int, int], full: tuple[int, int]) -> tuple[float, float] | None:
-    """Return the scale of an image that is ``full`` reduced without padding."""
-    if stored[0] > full[0] or stored[1] > full[1]:
-        return None
+def _whole(stored: tuple[int, int], full: tuple[int, int]) -> tuple[float, float] | None:
+    """Return the whole factor by which ``full`` was reduced, if it was."""
     ratios = (full[0] / stored[0], full[1] / stored[1])
     middle = math.sqrt(ratios[0] * ratios[1])
     powers = [2**power for power in range(1, 24)]
@@ -115,9 +147,17 @@ def _by_sizes(stored: tuple[int, int], full: tuple[int, int]) -> tuple[float, fl
         if whole:
             best = float(min(whole, key=lambda by: abs(by - middle)))
             return best, best
-    same = all(
-        abs(side / middle - reduced) <= _ROUNDING + _ROUGHLY * reduced for side, reduced in zip(full, stored, strict=True)
-    )
+    return None
+
+
+def _aspect(stored: tuple[int, int], full: tuple[int, int]) -> tuple[float, float] | None:
+    """Return the ratios of the sizes if the aspect is the same."""
+    if stored == full or 0 in stored or stored[0] > full[0] or stored[1] > full[1]:
+        return None
+    ratios = (full[0] / stored[0], full[1] / stored[1])
+    middle = math.sqrt(ratios[0] * ratios[1])
+    sides = zip(full, stored, strict=True)
+    same = all(abs(side / middle - reduced) <= _ROUNDING + _ROUGHLY * reduced for side, reduced in sides)
     return ratios if same else None
 
 
@@ -126,17 +166,16 @@ def _is_rounded(stored: tuple[int, int], full: tuple[int, int], by: int) -> bool
     return all(side // by <= reduced <= -(-side // by) for side, reduced in zip(full, stored, strict=True))
 
 
-def _padded(stored: tuple[int, int], full: tuple[int, int], tile: tuple[int, int]) -> tuple[float, float] | None:
-    """Return the power of two by which ``full`` was reduced before it was padded to whole tiles, if there is just one."""
-    found = [
-        2**power
+def _padded(stored: tuple[int, int], full: tuple[int, int], tile: tuple[int, int]) -> list[tuple[float, float]]:
+    """Return the powers of two by which ``full`` may have been reduced before it was padded to whole tiles."""
+    return [
+        (float(2**power), float(2**power))
         for power in range(1, 24)
         if all(
             side % piece == 0 and math.ceil(whole / 2**power) <= side < math.ceil(whole / 2**power) + piece
             for side, whole, piece in zip(stored, full, tile, strict=True)
         )
     ]
-    return (float(found[0]), float(found[0])) if len(found) == 1 else None
 
 
 def _patch(row: int, column: int, shape: tuple[int, int]) -> Box:

@@ -193,10 +193,10 @@ def _open_zarr(path: str, types: tuple[str, ...], selection: Selection) -> Slide
     return ZarrSlide(path, types, selection.series)
 
 
-def _open_tiff(path: str, types: tuple[str, ...], _selection: Selection) -> Slide:
+def _open_tiff(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if _NDPI_TAG in first_tags(path) or vendor_of(path) not in _READ_AS_TIFF:
         return OpenSlideSlide(path)
-    return TiffSlide(path, types)
+    return TiffSlide(path, types, selection)
 
 
 _KINDS: tuple[tuple[tuple[bytes, ...], Callable[[str, tuple[str, ...], Selection], Slide]], ...] = (

@@ -182,6 +182,23 @@ def same_picture(shape: tuple[int, int], full: tuple[int, int]) -> bool:
     return all(abs(side / factor - reduced) <= 2 + 0.01 * reduced for side, reduced in zip(full, shape, strict=True))
 
 
+def over(pixels: np.ndarray, alpha: np.ndarray, opaque: int, background: Sequence[int], *, multiplied: bool) -> np.ndarray:
+    """Return ``pixels`` (y, x, c) in front of the pixel ``background``, ``alpha`` (y, x) of ``opaque`` letting nothing through.
+
+    What is wholly transparent is the background itself, whatever is stored there. ``multiplied`` says that alpha is in the
+    pixels already. Whole numbers are rounded.
+    """
+    if (alpha == opaque).all():
+        return pixels
+    share = np.clip(alpha.astype(np.float64) / opaque, 0, 1)[..., None]
+    mixed = (pixels if multiplied else pixels * share) + np.asarray(background, np.float64) * (1 - share)
+    mixed = np.where(share == 0, background, mixed)
+    if pixels.dtype.kind == "f":
+        return np.asarray(mixed.astype(pixels.dtype))
+    limits = np.iinfo(pixels.dtype)
+    return np.asarray(np.clip(np.floor(mixed + 0.5), limits.min, limits.max).astype(pixels.dtype))
+
+
 def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool:
     """Tell whether a 2048 px box of an image decoded in chunks of ``chunk_yx`` decodes at most four times its pixels."""
     if shape_yx[0] * shape_yx[1] <= SMALL_PLANE:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     Into = Callable[[bytes, np.ndarray], bool]
     """Decode bytes into an array (y, x, samples); False where they hold something of another size."""
 
-JPEG = (6, 7)
-"""Compressions whose tiles are JPEG streams."""
 _NEW_JPEG = 7
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _BYTES = (5, 8, 32773, 32946, 34926, 50000, 50013)
@@ -57,6 +55,8 @@ class SegmentDecoder:
         if self.into is not None and out is not None and self.into(data, out):
             return out
         decoded: np.ndarray = self.page.decode(data, index, jpegtables=self.tables)[0][0]
+        if self.page.dtype == np.bool_:
+            decoded = decoded.astype(np.bool_)  # CCITT's decoders give bytes of 0 and 1
         if decoded.dtype.newbyteorder("=") != self.page.dtype.newbyteorder("="):
             msg = f"tile {index} holds {decoded.dtype}"
             raise TypeError(msg)

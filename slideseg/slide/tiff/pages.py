@@ -17,6 +17,9 @@ from slideseg.slide.tiff.segments import CodedPage, LargeSegments, chunk_of
 from slideseg.slide.tiff.series import MAX_PLANES, side_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.slide.tiff.files import Files
     from slideseg.space.box import Box
 
     Page = CodedPage | tuple[RawImage, ...]
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
 
 _LARGE = 32 << 20
 """Decoded bytes from which on a strip is kept until the next one is needed."""
-_SPARSE_TAGS = (42112, 42113, 33550, 33922, 34264)
-"""GDAL's and GeoTIFF's tags: their writers leave out empty tiles on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,57 +37,101 @@ class LevelPages:
     """Rows and columns as stored."""
     pages: tuple[tuple[Page, ...], ...]
     """By plane, then by channel page."""
+    files: tuple[tuple[int, ...], ...]
+    """The number of the file that each page is in."""
     chunk: tuple[int, int] | None
     """Rows and columns that are decoded at once; None where nothing is decoded."""
 
-    def read(self, file: int, box: Box, plane: int) -> np.ndarray:
-        """Return the stored samples (y, x, samples) of ``box``."""
-        pages = [part for page in self.pages[plane] for part in ([page] if isinstance(page, CodedPage) else page)]
-        if len(pages) == 1 and isinstance(pages[0], RawImage):
-            return pages[0].read(file, box)
-        ends = list(accumulate(page.samples for page in pages))
-        out = np.empty((*box.shape, ends[-1]), pages[0].dtype)
-        for page, end in zip(pages, ends, strict=True):
-            target = out[..., end - page.samples : end]
-            if isinstance(page, CodedPage):
-                page.read(file, box, target)
-            else:
-                target[...] = page.read(file, box)
+    def read(self, files: Files, box: Box, plane: int, bad: list[Box] | None = None) -> np.ndarray:
+        """Return the stored samples (y, x, samples) of ``box``; 0 where there are none.
+
+        Where ``bad`` is given, the places of tiles that can't be decoded are added to it; without it they are an error.
+        """
+        parts = self._parts(plane)
+        if len(parts) == 1 and isinstance(raw := parts[0][0], RawImage):
+            with files.use(parts[0][1]) as file:
+                return raw.read(file, box)
+        ends = list(accumulate(part.samples for part, _ in parts))
+        out = np.empty((*box.shape, ends[-1]), parts[0][0].dtype)
+        for (part, number), end in zip(parts, ends, strict=True):
+            target = out[..., end - part.samples : end]
+            with files.use(number) as file:
+                if isinstance(part, CodedPage):
+                    part.read(file, box, target, bad)
+                else:
+                    target[...] = part.read(file, box)
         return out
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether tiles were left out."""
+        return any(isinstance(page, CodedPage) and page.has_gaps for pages in self.pages for page in pages)
 
-def pages_of(path: str, series: Any, leading: dict[str, int], size: int, owner: int) -> LevelPages:
-    """Return the pages of one level, their tile tables checked against the file's ``size``; ``owner`` is its number in caches.
+    def stored(self, box: Box, plane: int) -> np.ndarray | None:
+        """Return which samples (y, x, samples) of ``box`` the file stores, as booleans; None where it stores all."""
+        parts = [part for part, _ in self._parts(plane)]
+        if not any(isinstance(part, CodedPage) and part.has_gaps for part in parts):
+            return None
+        ends = list(accumulate(part.samples for part in parts))
+        there = np.ones((*box.shape, ends[-1]), bool)
+        for part, end in zip(parts, ends, strict=True):
+            for place, samples in part.gaps(box) if isinstance(part, CodedPage) else ():
+                there[..., end - part.samples : end][place.relative_to(box).slices][..., samples] = False
+        return there
+
+    def missing(self) -> tuple[int, int]:
+        """Return how many tiles or strips were left out, and of how many."""
+        coded = [page for pages in self.pages for page in pages if isinstance(page, CodedPage)]
+        counts = [page.page.databytecounts for page in coded]
+        return sum(one.count(0) for one in counts), sum(len(one) for one in counts)
+
+    def _parts(self, plane: int) -> list[tuple[CodedPage | RawImage, int]]:
+        """Return the pages of a plane, raw ones by sample, with the numbers of their files."""
+        pairs = zip(self.pages[plane], self.files[plane], strict=True)
+        return [(part, number) for page, number in pairs for part in ([page] if isinstance(page, CodedPage) else page)]
+
+
+def pages_of(path: str, series: Any, leading: dict[str, int], files: Files, owners: Sequence[int]) -> LevelPages:
+    """Return the pages of one level, their tile tables checked against the sizes of ``files``.
+
+    ``leading`` are the axes in front of a page's own; planes run over t, then z. ``owners`` are the files' numbers in caches.
 
     Raises:
         SlideError: if pages are missing, too many, or leave the file.
     """
-    planes = math.prod(count for axis, count in leading.items() if axis != "C")
-    pages = _pages(path, series, planes * leading.get("C", 1), size, owner)
+    stack = [axis for axis in sorted(leading, key="TZC".find) if axis != "C"]
+    planes = math.prod(leading[axis] for axis in stack)
+    pages = _pages(path, series, planes * leading.get("C", 1), files, owners)
     grid: np.ndarray = np.empty(len(pages), object)
     grid[:] = pages
-    grid = grid.reshape(tuple(leading.values()))
-    if "C" in leading:
-        grid = np.moveaxis(grid, list(leading).index("C"), -1)
-    by_plane = tuple(tuple(row) for row in grid.reshape(planes, -1))
-    raw = all(not isinstance(page, CodedPage) for page in pages)
-    return LevelPages(side_of(series), by_plane, None if raw else chunk_of(series.keyframe))
+    order = [list(leading).index(axis) for axis in (*stack, *(["C"] if "C" in leading else []))]
+    grid = grid.reshape(tuple(leading.values())).transpose(order).reshape(planes, -1)
+    by_plane = tuple(tuple(page for page, _ in row) for row in grid)
+    numbers = tuple(tuple(number for _, number in row) for row in grid)
+    raw = all(not isinstance(page, CodedPage) for page, _ in pages)
+    return LevelPages(side_of(series), by_plane, numbers, None if raw else chunk_of(series.keyframe))
 
 
-def _pages(path: str, series: Any, wanted: int, size: int, owner: int) -> list[Page]:
+def _pages(path: str, series: Any, wanted: int, files: Files, owners: Sequence[int]) -> list[tuple[Page, int]]:
     keyframe = series.keyframe
     start = series.dataoffset
     if wanted > MAX_PLANES:
         raise SlideError(explain(f"{path}: too many planes", got=wanted, want=f"at most {MAX_PLANES}", try_="a zarr array"))
     check_table(path, keyframe, _segments_in(keyframe))
-    if start is not None and keyframe.is_final:
-        return [_raw(path, keyframe, start + index * keyframe.nbytes, size) for index in range(wanted)]
+    if start is not None and keyframe.is_final and not series.is_multifile:
+        size = files.size(0)
+        return [(_raw(path, keyframe, start + index * keyframe.nbytes, size), 0) for index in range(wanted)]
     pages = list(series)
     if len(pages) != wanted or any(page is None for page in pages):
         got = sum(page is not None for page in pages)
         raise SlideError(explain(f"{path}: pages are missing, or in other files", got=got, want=wanted))
     large = LargeSegments()
-    return [_page(path, page, size, owner, large) for page in pages]
+    numbers = {name: number for number, name in enumerate(files.paths)} if series.is_multifile else {}
+    found = []
+    for page in pages:
+        number = numbers[page.parent.filehandle.path] if numbers else 0
+        found.append((_page(files.paths[number], page, files.size(number), owners[number], large), number))
+    return found
 
 
 def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> Page:
@@ -106,10 +151,10 @@ def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> 
         full_bytes=height * width * contiguous * itemsize,
         last_bytes=last * width * contiguous * keyframe.bitspersample // 8,
         compression=int(keyframe.compression),
-        sparse=_may_be_sparse(keyframe),
+        sparse=True,
     )
     check_segments(path, table, size)
-    return CodedPage(page, decoder_of(page), owner, large if table.full_bytes > _LARGE else None)
+    return CodedPage(page, decoder_of(page), owner, large if table.full_bytes > _LARGE else None, 0 in page.databytecounts)
 
 
 def _segments_in(page: Any) -> int:
@@ -138,8 +183,3 @@ def _raw(path: str, page: Any, offset: int, size: int) -> tuple[RawImage, ...]:
             explain(f"{path}: the file is cut off or damaged", got=f"{size} bytes", want=want, try_="another copy")
         )
     return tuple(replace(image, offset=offset + index * image.nbytes) for index in range(separate))
-
-
-def _may_be_sparse(page: Any) -> bool:
-    """Tell whether the file's writer documents that it leaves out empty tiles: GDAL and tifffile do, scanners don't."""
-    return any(tag in page.tags for tag in _SPARSE_TAGS) or str(page.software).startswith("tifffile")

@@ -6,13 +6,15 @@ process's cache, because the neighbouring box wants the other part.
 
 from __future__ import annotations
 
+import struct
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slideseg.slide.raw import read_bytes
 from slideseg.slide.tiff.cache import tile_cache
-from slideseg.slide.tiff.decode import JPEG, Scratch, SegmentDecoder
+from slideseg.slide.tiff.decode import Scratch, SegmentDecoder
+from slideseg.slide.tiff.streams import is_whole
 from slideseg.space.box import Box
 from slideseg.tasks.share import share
 
@@ -23,7 +25,23 @@ if TYPE_CHECKING:
 
 _FETCHED = 64 << 10
 """Bytes that are read in one call where tiles or strips follow each other in the file."""
+_UNDECODABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What codecs raise on damaged bytes."""
 _scratch = Scratch()
+
+
+class DamagedTileError(ValueError):
+    """A tile or strip that can't be decoded; the message names it and its place."""
 
 
 class LargeSegments:
@@ -67,15 +85,41 @@ class CodedPage:
     """The opened file, in the cache's numbers."""
     large: LargeSegments | None
     """Shared by all pages; None where tiles are of a usual size."""
+    has_gaps: bool
+    """Whether tiles were left out."""
 
-    def read(self, file: int, box: Box, out: np.ndarray) -> None:
-        """Write the pixels of ``box`` (y, x, samples) as the page stores them into ``out``."""
+    def read(self, file: int, box: Box, out: np.ndarray, bad: list[Box] | None = None) -> None:
+        """Write the pixels of ``box`` (y, x, samples) as the page stores them into ``out``; 0 where it stores none.
+
+        Where ``bad`` is given, the places of tiles that can't be decoded are added to it, and their pixels are 0 too.
+
+        Raises:
+            DamagedTileError: if a tile can't be decoded.
+        """
 
         def work(run: list[Segment]) -> None:
             for segment, data in zip(run, self._fetched(file, run), strict=True):
-                self._place(segment, data, box, out)
+                try:
+                    self._place(segment, data, box, out)
+                except _UNDECODABLE as fault:
+                    if bad is None:
+                        raise self._damaged(segment, fault) from fault
+                    bad.append(segment.extent)
+                    out[segment.extent.intersect(box).relative_to(box).slices] = 0
 
         share(work, self._runs(self._touched(box)))
+
+    def gaps(self, box: Box) -> list[tuple[Box, slice]]:
+        """Return where the page stores nothing in ``box``, and for which of its samples."""
+        if not self.has_gaps:
+            return []
+        counts = self.page.databytecounts
+        return [(part.extent.intersect(box), part.sample) for part in self._touched(box) if not counts[part.index]]
+
+    def _damaged(self, segment: Segment, fault: Exception) -> DamagedTileError:
+        kind, place = "tile" if self.page.keyframe.is_tiled else "strip", segment.extent
+        where = f"rows {place.y0} to {place.y1}, columns {place.x0} to {place.x1}"
+        return DamagedTileError(f"{kind} {segment.index} ({where}): {str(fault) or type(fault).__name__}"[:200])
 
     @property
     def samples(self) -> int:
@@ -156,9 +200,8 @@ class CodedPage:
 
     def _decode(self, data: bytes, index: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return tile or strip ``index`` decoded (y, x, samples), in the memory of ``out`` where its codec can."""
-        # libjpeg fills what is missing of a cut-off stream with grey and says nothing
-        if self.page.keyframe.compression in JPEG and data.rfind(b"\xff\xd9", max(0, len(data) - 64)) < 0:
-            msg = f"tile {index} is cut off"
+        if not is_whole(int(self.page.keyframe.compression), data):
+            msg = "it is cut off"
             raise ValueError(msg)
         return self.decoder(data, index, out)
 

@@ -10,28 +10,35 @@ import logging
 import math
 import struct
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
-import zarr
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.facts import Facts, make_levels
+from slideseg.slide.pixel_size.claims import settle
+from slideseg.slide.pixel_size.ome import claim_of_xml
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
-from slideseg.slide.reader import DTYPES, Reader, reads_directly, same_picture
+from slideseg.slide.reader import DTYPES, Reader
+from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.tiff.cache import new_owner, tile_cache
+from slideseg.slide.tiff.describe import describe, left_out, listed
+from slideseg.slide.tiff.files import Files
 from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn
-from slideseg.slide.tiff.pages import pages_of
 from slideseg.slide.tiff.preflight import check_directories
-from slideseg.slide.tiff.samples import COLOURED, colour_of
-from slideseg.slide.tiff.series import are_alike, baseline, leading_axes, side_of
+from slideseg.slide.tiff.pyramid import PROBED, Opened, levels_of
+from slideseg.slide.tiff.roles import choose, images_of
+from slideseg.slide.tiff.segments import DamagedTileError
+from slideseg.slide.tiff.series import find_series, leading_axes, side_of
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.slide.tiff.pages import LevelPages
+    from slideseg.slide.facts import Facts
+    from slideseg.slide.tiff.pyramid import TiffLevel
+    from slideseg.slide.tiff.roles import TiffImage
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters of its warnings is checked and raised here
 
@@ -50,88 +57,109 @@ FAULTS = (
     struct.error,
 )
 """What tifffile and the codecs raise on damaged files; SlideError says it in one line."""
-_PROBE = 2048 * 2048
-"""Pixels of a tile or strip that may be decoded to try the codec."""
 
 
 class TiffSlide(Reader):
     """A TIFF of any of the usual kinds, read in place, tile by tile."""
 
-    def __init__(self, path: str, types: tuple[str, ...] = DTYPES) -> None:
-        """Open the TIFF at ``path``, whose pixels are of one of ``types``.
+    def __init__(self, path: str, types: tuple[str, ...] = DTYPES, selection: Selection = WHOLE) -> None:
+        """Open the image of the TIFF at ``path`` that ``selection`` names, whose pixels are of one of ``types``.
 
         Raises:
-            SlideError: if it is damaged, or of a kind that is not supported.
+            SlideError: if it is damaged, has no such image, or is of a kind that is not supported.
         """
         check_directories(path)
+        self._tolerant = selection.on_bad_tile == "background"
         with _refusing(path), ExitStack() as closed_on_failure:
             self._tif = closed_on_failure.enter_context(tifffile.TiffFile(path, _multifile=False))
-            self._load(path, types)
+            found = find_series(path, self._tif)
+            self._files = Files(found.paths)
+            closed_on_failure.callback(self._files.close)
+            self._owners = [new_owner() for _ in found.paths]
+            images = images_of(self._tif, found.series, found.document)
+            self._load(path, types, images, choose(path, images, selection.series), found.companion)
             closed_on_failure.pop_all()
 
-    def _load(self, path: str, types: tuple[str, ...]) -> None:
-        series = baseline(path, self._tif)
-        page, size = series.keyframe, self._tif.filehandle.size
-        leading = leading_axes(path, series)
-        self._colour = colour_of(path, series)
-        self._owner = new_owner()
-        self._images = [pages_of(path, series, leading, size, self._owner)]
-        for level in series.levels[1:]:
-            if (
-                same_picture(side_of(level), self._images[-1].shape)
-                and leading_axes(path, level) == leading
-                and are_alike(level, series)
-            ):
-                self._images.append(pages_of(path, level, leading, size, self._owner))
+    def _load(self, path: str, types: tuple[str, ...], images: list[TiffImage], number: int, companion: str | None) -> None:
+        image = images[number]
+        page = image.series.keyframe
+        leading = leading_axes(path, image.series)
+        opened = Opened(path, self._files, self._owners, as_labels="uint64" in types)
+        self._levels, notes = levels_of(opened, image, leading)
         self._orientation = orientation_of(page)
-        self._series = series
-        for image in self._images:
-            self._probe(image)
-        self._file: int = self._tif.filehandle.fileno()
-        super().__init__(self._describe(path, leading), types)
-
-    def _describe(self, path: str, leading: dict[str, int]) -> Facts:
-        page, first = self._series.keyframe, self._images[0]
-        samples = leading.get("C", page.shaped[0] * page.shaped[4])
-        channels = 3 if self._colour.palette is not None else min(samples, self._colour.keep)
-        stack = next((axis for axis in leading if axis != "C"), None)
-        shapes = [image.shape[::-1] if self._orientation > 4 else image.shape for image in self._images]
-        dtype = np.dtype(np.uint8) if self._colour.palette is not None else page.dtype.newbyteorder("=")
-        pixel, notes = pixel_of_tiff(self._tif, page, self._orientation)
-        return Facts(
-            path=path,
-            axes=("" if stack is None else "t" if stack == "T" else "z") + "yxc",
-            shape=(*(() if stack is None else (leading[stack],)), *shapes[0], channels),
-            dtype=dtype,
-            levels=make_levels(shapes),
-            pixel=pixel,
-            is_rgb=channels == 3 and page.photometric in COLOURED and "C" not in leading,
-            direct=first.chunk is None or reads_directly(first.shape, first.chunk),
-            notes=notes,
+        for level in self._levels:
+            self._probe(level)
+        if companion is None:
+            pixel, doubts = pixel_of_tiff(self._tif, page, self._orientation)
+        else:
+            pixel, doubts = settle([claim_of_xml(companion, side_of(image.series))])
+        facts = describe(path, image, leading, self._levels, self._orientation)
+        super().__init__(
+            replace(
+                facts,
+                pixel=pixel,
+                background=self._background(facts),
+                images=listed(images, number),
+                notes=(*left_out(images, number), *self._levels[0].colour.notes, *self._missing(), *notes, *doubts),
+            ),
+            types,
         )
 
-    def _probe(self, image: LevelPages) -> None:
-        """Decode one tile, if it is small: an unknown codec or lost JPEG tables are refused now, not in the middle of a run."""
-        if image.chunk is not None and math.prod(image.chunk) <= _PROBE:
-            height, width = (min(sides) for sides in zip(image.chunk, image.shape, strict=True))
-            image.read(self._tif.filehandle.fileno(), Box(0, 0, height, width), 0)
+    def _background(self, facts: Facts) -> tuple[int, ...] | None:
+        """Return the pixel that stands where nothing was scanned; None where that can't be."""
+        gaps = any(level.pages.has_gaps or level.colour.may_be_transparent for level in self._levels)
+        return facts.background if gaps or self._tolerant else None
 
-    def zarr(self, level: int = 0) -> zarr.Array[Any]:
-        """Return ``level`` as a chunked, read-only zarr array over the file, its axes as the file stores them."""
-        return zarr.open_array(self._series.aszarr(level=level), mode="r")
+    def _missing(self) -> list[str]:
+        missing, number = self._levels[0].pages.missing()
+        return [f"{missing} of its {number} tiles hold no data: nothing was scanned there"] if missing else []
+
+    def _probe(self, level: TiffLevel) -> None:
+        """Decode one tile, if it is small: an unknown codec or lost JPEG tables are refused now, not in the middle of a run."""
+        chunk = level.pages.chunk
+        if chunk is not None and math.prod(chunk) <= PROBED:
+            height, width = (min(sides) for sides in zip(chunk, level.level.shape, strict=True))
+            level.pages.read(self._files, Box(0, 0, height, width), 0, self._bad())
 
     def close(self) -> None:
         """Release the file."""
-        self._file = -1  # the number may belong to another file soon
+        self._files.close()
         self._tif.close()
-        tile_cache().forget(self._owner)
+        for owner in self._owners:
+            tile_cache().forget(owner)
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
-        image = self._images[level]
+        one, bad = self._levels[level], self._bad()
+        place = stored_box(box, one.level.shape, self._orientation)
         with _refusing(self.path, box):
-            stored = image.read(self._file, stored_box(box, image.shape, self._orientation), plane)
-            pixels = turn(self._colour.apply(stored), self._orientation)
-        return np.ascontiguousarray(pixels, self.dtype)
+            pixels = one.colour.apply(one.pages.read(self._files, place, plane, bad))
+            there = one.pages.stored(place, plane)
+            if there is not None:
+                pixels = np.where(there[..., : self.shape[-1]], pixels, np.asarray(self.background, pixels.dtype))
+            for tile in bad or ():
+                pixels[tile.intersect(place).relative_to(place).slices] = self.background
+        return np.ascontiguousarray(turn(pixels, self._orientation), self.dtype)
+
+    def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
+        one, bad = self._levels[level], self._bad()
+        if bad is None and not one.pages.has_gaps and not one.colour.may_be_transparent:
+            return None
+        place = stored_box(box, one.level.shape, self._orientation)
+        shown = np.ones(place.shape, bool)
+        with _refusing(self.path, box):
+            there = one.pages.stored(place, plane)
+            if there is not None:
+                shown &= there[..., : self.shape[-1]].any(axis=2)
+            if bad is not None or one.colour.may_be_transparent:
+                stored = one.pages.read(self._files, place, plane, bad)
+                shown &= one.colour.shown(stored)
+            for tile in bad or ():
+                shown[tile.intersect(place).relative_to(place).slices] = False
+        return np.ascontiguousarray(turn(shown[..., None], self._orientation)[..., 0])
+
+    def _bad(self) -> list[Box] | None:
+        """Return where the places of tiles that can't be decoded are noted; None where they are an error."""
+        return [] if self._tolerant else None
 
 
 @contextmanager
@@ -142,6 +170,9 @@ def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
         yield
     except SlideError:
         raise
+    except DamagedTileError as fault:
+        try_ = "another copy, or --on-bad-tile background"
+        raise SlideError(explain(f"{path}: a tile can't be decoded", got=fault, try_=try_)) from fault
     except FAULTS as fault:
         got = f"{type(fault).__name__}: {fault}"[:200]
         raise SlideError(explain(f"{path}: damaged or unsupported TIFF{where}", got=got)) from fault

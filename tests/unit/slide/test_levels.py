@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slideseg.slide.facts import Level
-from slideseg.slide.levels import level_of, same_pixels
+from slideseg.slide.levels import level_of, possible_levels, same_pixels
 
 RNG = np.random.default_rng(3)
 
@@ -57,6 +57,16 @@ def test_what_the_file_declares_counts_where_the_size_bears_it_out():
     assert level_of((500, 600), (1000, 1200), declared=(4, 4), tile=(256, 256)) == Level((500, 600), (2, 2))
     assert level_of((500, 1200), (1000, 1200), declared=(2, 1)) == Level((500, 1200), (2, 1))
     assert level_of((500, 600), (1000, 1200), declared=(float("nan"), 0)) == Level((500, 600), (2, 2))
+
+
+def test_what_can_be_several_levels_is_looked_at():
+    scales = [level.scale for level in possible_levels((256, 256), (400, 200), tile=(256, 256))]
+    assert scales[:2] == [(2, 2), (4, 4)]
+    assert [level.shape for level in possible_levels((256, 384), (400, 600), tile=(128, 128))] == [(200, 300), (256, 384)]
+    assert possible_levels((50, 90), (100, 100)) == [Level((50, 90), (2, 100 / 90))]
+    assert len(possible_levels((50, 60), (100, 120), tile=(10, 10))) == 1
+    for nothing in ((100, 120), (0, 4), (101, 3)):
+        assert possible_levels(nothing, (100, 120)) == []
 
 
 def picture(shape: tuple[int, int]) -> np.ndarray:

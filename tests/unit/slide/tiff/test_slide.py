@@ -8,10 +8,11 @@ import tifffile
 from PIL import Image, ImageOps
 
 from slideseg.errors import SlideError
-from slideseg.slide.open import open_slide
+from slideseg.slide.open import open_file, open_labels, open_slide
+from slideseg.slide.selection import WHOLE
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.space.box import Box
-from slideseg.testing.slides import PatternSlide, write_pyramid
+from slideseg.testing.slides import PatternSlide
 
 RNG = np.random.default_rng(5)
 RGB = RNG.integers(0, 256, (60, 84, 3), dtype=np.uint8)
@@ -85,11 +86,35 @@ def test_imagej_names_its_unit(tmp_path):
     assert open_slide(path).mpp == 0.25
 
 
-def test_alpha_is_dropped_and_a_fourth_band_kept(tmp_path):
-    four = np.dstack([RGB, RGB[..., :1]])
-    with write(tmp_path / "a.tif", four, photometric="rgb", extrasamples=["unassalpha"]) as slide:
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+def test_what_is_transparent_shows_the_background(tmp_path, kind, tile):
+    alpha = RNG.integers(0, 256, (60, 84), dtype=np.uint8)
+    alpha[:20], alpha[40:] = 0, 255
+    share = alpha[..., None] / 255
+    colours = RGB if kind == "unassalpha" else np.rint(RGB * share).astype(np.uint8)
+    four = np.dstack([colours, alpha])
+    with write(tmp_path / "a.tif", four, photometric="rgb", extrasamples=[kind], tile=tile) as slide:
         assert slide.is_rgb
-        np.testing.assert_array_equal(whole(slide), RGB)
+        assert slide.background == (255, 255, 255)
+        pixels = whole(slide)
+        np.testing.assert_array_equal(slide.scanned((0, 0, 60, 84)), alpha > 0)
+    exact = RGB * share + 255 * (1 - share)
+    assert np.abs(pixels - exact).max() <= (0.5 if kind == "unassalpha" else 1.01)
+    assert (pixels[:20] == 255).all()
+    np.testing.assert_array_equal(pixels[40:], RGB[40:])
+
+
+def test_grey_is_in_front_of_black(tmp_path):
+    two = np.dstack([RGB[..., 0], np.where(RGB[..., 1] > 99, 255, 0)]).astype(np.uint16)
+    options = {"photometric": "minisblack", "extrasamples": ["unassalpha"], "planarconfig": "contig"}
+    with write(tmp_path / "a.tif", two * 257, **options) as slide:
+        assert (slide.shape, slide.background) == ((60, 84, 1), (0,))
+        np.testing.assert_array_equal(whole(slide)[..., 0], np.where(two[..., 1] > 0, two[..., 0] * 257, 0))
+
+
+def test_a_fourth_band_is_kept(tmp_path):
+    four = np.dstack([RGB, RGB[..., :1]])
     with write(tmp_path / "b.tif", four, photometric="rgb", extrasamples=["unspecified"]) as slide:
         assert not slide.is_rgb
         np.testing.assert_array_equal(whole(slide), four)
@@ -120,13 +145,16 @@ def test_whole_numbers_of_other_types_are_images_too(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
-        (RGB[..., 0] > 9, {}, "unsupported type"),
         (RGB.astype(np.int64), {"photometric": "rgb"}, "unsupported type"),
         (np.zeros((8, 8), np.complex64), {}, "unsupported type"),
         (np.dstack([RGB, RGB[..., :1]]), {"photometric": "separated"}, "unsupported colours"),
         (RGB, {"photometric": "cielab"}, "unsupported colours"),
-        (np.zeros((2, 3, 8, 8), np.uint8), {"imagej": True, "metadata": {"axes": "TZYX"}}, "too many axes"),
-        (np.zeros((2, 8, 8, 3), np.uint8), {"ome": True, "metadata": {"axes": "CYXS"}, "photometric": "rgb"}, "too many axes"),
+        (
+            np.zeros((2, 8, 8, 3), np.uint8),
+            {"ome": True, "metadata": {"axes": "CYXS"}, "photometric": "rgb"},
+            "several samples",
+        ),
+        (np.zeros((2, 8, 8), np.uint8), {"volumetric": True, "tile": (2, 16, 16)}, "ImageDepth"),
     ],
 )
 def test_what_can_not_be_read_right_is_refused(tmp_path, pixels, options, message):
@@ -190,25 +218,122 @@ def test_pages_that_are_missing_are_not_read_as_zero(tmp_path):
         open_slide(path)
 
 
-def test_sparse_tiles_are_zero_only_from_writers_that_leave_them_out(tmp_path):
+@pytest.mark.parametrize("software", ["tifffile.py", "scanner"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_tiles_without_data_were_not_scanned(tmp_path, software, orientation):
     def tiles():
         yield RGB[:32, :32]
         yield from [None] * 5
 
     options = {"shape": RGB.shape, "dtype": "u1", "tile": (32, 32), "compression": "zlib", "photometric": "rgb"}
+    options |= {"extratags": [(274, "H", 1, orientation, True)], "software": software}
     with write(tmp_path / "x.tif", tiles(), **options) as slide:
-        assert not whole(slide)[32:].any()
-    with pytest.raises(SlideError, match="tiles are missing"):
-        write(tmp_path / "y.tif", tiles(), software="scanner", **options)
+        pixels, there = whole(slide), slide.scanned(Box.of_shape(slide.levels[0].shape))
+        assert "5 of its 6 tiles hold no data" in slide.notes[0]
+    back = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, 1)}[orientation]
+    np.testing.assert_array_equal(back(pixels)[:32, :32], RGB[:32, :32])
+    assert (pixels[~there] == 255).all()
+    assert back(there)[:32, :32].all()
+    assert there.sum() == 32 * 32
 
 
-def test_a_page_of_another_shape_is_no_level(tmp_path):
+def test_a_tile_is_missing_only_if_neither_its_place_nor_its_length_is_there(tmp_path):
     path = tmp_path / "x.tif"
-    with tifffile.TiffWriter(path) as writer:
-        for pixels in (RGB, RGB[:, :30], RGB[::2, ::2]):
-            writer.write(pixels, photometric="rgb", tile=(32, 32), metadata=None)
-    with open_slide(path) as slide:
-        assert {level.shape for level in slide.levels} <= {(60, 84), (30, 42)}
+    for tag in (tifffile.TIFF.TAGS["TileOffsets"], tifffile.TIFF.TAGS["TileByteCounts"]):
+        tifffile.imwrite(path, RGB, tile=(32, 32), compression="zlib", photometric="rgb")
+        with tifffile.TiffFile(path, mode="r+") as tif:
+            values = list(tif.pages.first.tags[tag].value)
+            tif.pages.first.tags[tag].overwrite([*values[:3], 0, *values[4:]])
+        with pytest.raises(SlideError, match="tiles without data"):
+            open_slide(path)
+
+
+@pytest.mark.parametrize("channels_of_their_own", [True, False])
+def test_a_channel_that_was_left_out_is_black_and_the_others_count(tmp_path, channels_of_their_own):
+    def tiles():
+        yield from (RGB[:32, :32, 0], None, RGB[:32, :32, 1], None)
+
+    options = {"dtype": "u1", "tile": (32, 32), "compression": "zlib", "photometric": "minisblack"}
+    if channels_of_their_own:
+        options |= {"shape": (2, 32, 64), "ome": True, "metadata": {"axes": "CYX"}}
+    else:
+        options |= {"shape": (2, 32, 64), "planarconfig": "separate"}
+    with write(tmp_path / "x.ome.tif", tiles(), **options) as slide:
+        there = slide.scanned((0, 0, 32, 64))
+        assert there[:, :32].all()
+        assert not there[:, 32:].any()
+        np.testing.assert_array_equal(whole(slide)[:, :32], RGB[:32, :32, :2])
+        assert not whole(slide)[:, 32:].any()
+
+
+def test_a_damaged_tile_is_an_error_that_names_it_or_was_not_scanned(tmp_path):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, RGB, tile=(32, 32), compression="zlib", photometric="rgb")
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages.first.dataoffsets[4]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * 8)
+    with (
+        open_slide(path) as slide,
+        pytest.raises(SlideError, match=r"tile 4 \(rows 32 to 60, columns 32 to 64\).*--on-bad-tile"),
+    ):
+        whole(slide)
+    with open_slide(path, on_bad_tile="background") as slide:
+        there = slide.scanned((0, 0, 60, 84))
+        expected = np.ones((60, 84), bool)
+        expected[32:, 32:64] = False
+        np.testing.assert_array_equal(there, expected)
+        np.testing.assert_array_equal(whole(slide), np.where(expected[..., None], RGB, 255))
+        assert slide.background == (255, 255, 255)
+
+
+def test_one_bit_is_black_and_white_and_0_and_1_as_labels(tmp_path):
+    mask = RGB[..., 0] > 99
+    for photometric, white in (("minisblack", mask), ("miniswhite", ~mask)):
+        path = tmp_path / f"{photometric}.tif"
+        tifffile.imwrite(path, mask, photometric=photometric)
+        with open_slide(path) as slide:
+            np.testing.assert_array_equal(whole(slide)[..., 0], np.where(white, 255, 0))
+        with open_labels(path) as slide:
+            np.testing.assert_array_equal(whole(slide)[..., 0], white)
+
+
+def test_a_palette_of_greys_is_one_channel(tmp_path):
+    ramp = np.arange(255, -1, -1, dtype=np.uint16)
+    for scale in (1, 256, 257):
+        with write(tmp_path / "x.tif", RGB[..., 0], photometric="palette", colormap=np.stack([ramp * scale] * 3)) as slide:
+            assert not slide.is_rgb
+            np.testing.assert_array_equal(whole(slide)[..., 0], 255 - RGB[..., 0])
+    deep = RNG.permutation(65536).astype(np.uint16)
+    stored = RGB[..., 0].astype(np.uint16) * 200
+    with write(tmp_path / "x.tif", stored, photometric="palette", colormap=np.stack([deep] * 3)) as slide:
+        np.testing.assert_array_equal(whole(slide)[..., 0], deep[stored])
+
+
+def test_a_stack_along_time_and_depth_counts_planes_in_order(tmp_path):
+    stack = RNG.integers(0, 9999, (2, 2, 3, 20, 30), dtype=np.uint16)
+    path = tmp_path / "x.ome.tif"
+    tifffile.imwrite(path, stack.transpose(2, 0, 1, 3, 4), ome=True, metadata={"axes": "ZCTYX"}, compression="zlib")
+    with open_file(str(path), WHOLE) as slide:
+        assert (slide.axes, slide.shape) == ("tzyxc", (2, 3, 20, 30, 2))
+        for plane in range(6):
+            np.testing.assert_array_equal(whole(slide, plane), stack[:, plane // 3, plane % 3].transpose(1, 2, 0))
+    with open_slide(path, t=1) as slide:
+        np.testing.assert_array_equal(whole(slide, 2), stack[:, 1, 2].transpose(1, 2, 0))
+    with pytest.raises(SlideError, match="too many axes"):
+        open_slide(path)
+
+
+def test_planes_called_red_green_and_blue_are_colours(tmp_path):
+    path = tmp_path / "x.ome.tif"
+    for names, rgb in ((["Red", "Green", "Blue"], True), (["R", "G", "B"], True), (["DAPI", "FITC", "Cy5"], False)):
+        metadata = {"axes": "CYX", "Channel": {"Name": names}}
+        tifffile.imwrite(path, RGB.transpose(2, 0, 1), ome=True, metadata=metadata, photometric="minisblack")
+        with open_slide(path) as slide:
+            assert slide.is_rgb is rgb
+            assert [channel.name for channel in slide.channels] == names
+            np.testing.assert_array_equal(whole(slide), RGB)
 
 
 @pytest.mark.parametrize(
@@ -231,19 +356,12 @@ def test_a_large_strip_is_decoded_once_for_neighbouring_boxes(tmp_path, monkeypa
     pixels = np.zeros((4200, 8200), np.uint8)
     pixels[::97, ::89] = 200
     with write(tmp_path / "x.tif", pixels, compression="zlib", rowsperstrip=4200) as slide:
-        page = slide._images[0].pages[0][0].page
+        page = slide._levels[0].pages.pages[0][0].page
         decode, calls = page.decode, []
         monkeypatch.setitem(page.__dict__, "decode", lambda *args, **named: calls.append(1) or decode(*args, **named))
         parts = [slide.read((y, 0, y + 1050, 8200)) for y in range(0, 4200, 1050)]
     np.testing.assert_array_equal(np.concatenate(parts)[..., 0], pixels)
     assert len(calls) == 1
-
-
-def test_zarr_view_shows_the_same_pixels(tmp_path):
-    write_pyramid(tmp_path / "x.tif", RGB, tile=32, compression="zlib", levels=2)
-    with TiffSlide(str(tmp_path / "x.tif")) as slide:
-        for level in range(2):
-            np.testing.assert_array_equal(slide.zarr(level)[:], slide.read(Box.of_shape(slide.levels[level].shape), level))
 
 
 def test_a_file_cut_while_it_is_open_raises(tmp_path):

@@ -1,0 +1,84 @@
+"""What is said of a TIFF once its levels are known: its facts, its images, and what was left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slideseg.slide.facts import Facts, Image, Level, named_rgb
+from slideseg.slide.reader import reads_directly
+from slideseg.slide.tiff.series import side_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.slide.tiff.pyramid import TiffLevel
+    from slideseg.slide.tiff.roles import TiffImage
+
+
+def describe(
+    path: str,
+    image: TiffImage,
+    leading: dict[str, int],
+    levels: Sequence[TiffLevel],
+    orientation: int,
+) -> Facts:
+    """Return the facts of an image whose ``levels`` are known, but for the size of its pixels.
+
+    The background is what would stand where nothing was scanned, whether there is such a place or not.
+    """
+    page, first = image.series.keyframe, levels[0]
+    samples = page.shaped[0] * page.shaped[4]
+    colour = first.colour
+    of_page = min(samples, colour.keep) if colour.palette is None else int(colour.palette.shape[1])
+    channels = leading.get("C", of_page)
+    stack = [axis for axis in "TZ" if axis in leading]
+    upright = [_upright(level.level, orientation) for level in levels]
+    planes_are_rgb = leading.get("C") == 3 and named_rgb(image.channels)
+    return Facts(
+        path=path,
+        axes="".join(stack).lower() + "yxc",
+        shape=(*(leading[axis] for axis in stack), *upright[0].shape, channels),
+        dtype=colour.dtype,
+        levels=tuple(upright),
+        is_rgb=planes_are_rgb or (colour.is_rgb and "C" not in leading),
+        direct=first.pages.chunk is None or reads_directly(first.pages.shape, first.pages.chunk),
+        channels=image.channels
+        if len(image.channels) == channels and any(one.name or one.color for one in image.channels)
+        else (),
+        background=(_white(colour.dtype.name) if planes_are_rgb else colour.background[0],) * channels,
+    )
+
+
+def listed(images: Sequence[TiffImage], used: int) -> tuple[Image, ...]:
+    """Return all images of a file as `info` lists them; none where there is one alone."""
+    if len(images) == 1:
+        return ()
+    return tuple(_listed(number, image, number == used) for number, image in enumerate(images))
+
+
+def left_out(images: Sequence[TiffImage], used: int) -> tuple[str, ...]:
+    """Return a note of the images that are not the slide."""
+    others = [f"{number} ({image.role})" for number, image in enumerate(images) if number != used]
+    if not others:
+        return ()
+    slides = sum(image.role == "slide" for image in images)
+    several = f"; {slides} of them are slides, the first is taken unless --series names another" if slides > 1 else ""
+    return (f"image {used} of the file is read, not {', '.join(others)}{several}",)
+
+
+def _listed(number: int, image: TiffImage, used: bool) -> Image:  # as the value has it
+    sizes = dict(zip(image.series.axes, image.series.shape, strict=False))
+    page = image.series.keyframe
+    stack = [axis for axis in sizes if axis not in "YXSC"]
+    channels = sizes.get("C", 1) * page.shaped[0] * page.shaped[4]
+    axes = "".join("t" if axis == "T" else "z" for axis in stack) + "yxc"
+    shape = (*(int(sizes[axis]) for axis in stack), *side_of(image.series), int(channels))
+    return Image(number, image.role, shape, axes, image.name, used)
+
+
+def _upright(level: Level, orientation: int) -> Level:
+    return Level(level.shape[::-1], level.scale[::-1]) if orientation > 4 else level
+
+
+def _white(dtype: str) -> int:
+    return {"uint8": 255, "uint16": 65535}.get(dtype, 1)

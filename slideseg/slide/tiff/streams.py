@@ -1,0 +1,99 @@
+"""What a coded tile or strip says of itself: its colours, and whether it is whole.
+
+A TIFF says twice how its colours are stored: by the tag PhotometricInterpretation, and in the streams. What the stream says
+decides, because it is what the encoder wrote. Where it says nothing the tag does.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Colours = Literal["RGB", "YCbCr"]
+
+JPEG = frozenset({6, 7, 33007, 34892})
+"""TIFF compressions whose tiles are JPEG streams."""
+JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
+"""TIFF compressions whose tiles are JPEG 2000 streams, bare or in a JP2."""
+APERIO_YCBCR = 33003
+"""Aperio's JPEG 2000 of Y, Cb and Cr."""
+_END = b"\xff\xd9"
+_START_OF_JPEG, _START_OF_JPEG_2000, _JP2 = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
+_APP0, _APP14, _SCAN, _COD = 0xE0, 0xEE, 0xDA, 0x52
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB})
+_ADOBE = {0: "RGB", 1: "YCbCr"}
+_MULTIPLE_COMPONENT_TRANSFORM = 4
+"""Place in a COD segment of the byte that says whether the components are transformed."""
+
+
+def jpeg_colours(stream: bytes) -> Colours | None:
+    """Return the colours of a JPEG stream with three components, as its markers say; None where they say nothing.
+
+    JFIF's marker means YCbCr, Adobe's says which (where both are there and contradict each other, neither counts), components
+    named R, G and B are those, and components of different sampling are YCbCr.
+
+    >>> jpeg_colours(b"no JPEG") is None
+    True
+    """
+    said: set[str] = set()
+    shape: Colours | None = None
+    for marker, body in _segments(stream):
+        if marker == _APP0 and body.startswith(b"JFIF\0"):
+            said.add("YCbCr")
+        elif marker == _APP14 and body.startswith(b"Adobe") and len(body) > 11 and body[11] in _ADOBE:
+            said.add(_ADOBE[body[11]])
+        elif marker in _FRAMES and len(body) >= 15 and body[5] == 3:
+            sampling = {body[7], body[10], body[13]}
+            shape = "RGB" if (body[6], body[9], body[12]) == (*b"RGB",) else "YCbCr" if len(sampling) > 1 else None
+    if len(said) == 1:
+        return "RGB" if "RGB" in said else "YCbCr"
+    return shape
+
+
+def decorrelates(stream: bytes) -> bool:
+    """Tell whether a JPEG 2000 stream has a component transform, which its decoder undoes: then what comes out is RGB."""
+    start = stream.find(_START_OF_JPEG_2000)
+    return start >= 0 and any(
+        marker == _COD and len(body) > _MULTIPLE_COMPONENT_TRANSFORM and body[_MULTIPLE_COMPONENT_TRANSFORM] > 0
+        for marker, body in _segments(stream[start:])
+    )
+
+
+def is_jpeg(stream: bytes) -> bool:
+    """Tell whether a stream begins as JPEG does."""
+    return stream.startswith(_START_OF_JPEG)
+
+
+def is_whole(compression: int, stream: bytes | memoryview) -> bool:
+    """Tell whether a JPEG or JPEG 2000 stream has its end; what is behind the end is padding.
+
+    Their decoders fill what is missing with grey and say nothing. Neither puts the end's two bytes into coded pixels, so one
+    behind the head is the end.
+    """
+    if compression not in JPEG and compression not in JPEG_2000:
+        return True
+    data = bytes(stream[-2:])
+    if data == _END:
+        return True
+    data = bytes(stream)
+    return data.rfind(_END) > data.find(b"\xff\xda" if compression in JPEG else b"\xff\x93") >= 0
+
+
+def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and body of a JPEG's or a JPEG 2000 codestream's segments, as far as the first coded pixels."""
+    place = 2
+    while place + 4 <= len(stream) and stream[place] == 0xFF:
+        marker = stream[place + 1]
+        if marker == 0xFF:  # fill byte
+            place += 1
+            continue
+        (length,) = struct.unpack_from(">H", stream, place + 2)
+        if length < 2:
+            return
+        yield marker, stream[place + 4 : place + 2 + length]
+        if marker in (_SCAN, 0x93):
+            return
+        place += 2 + length

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from slideseg.slide.open import open_slide
+
+RNG = np.random.default_rng(9)
+
+
+def picture(rows: int, columns: int) -> np.ndarray:
+    y, x = np.mgrid[:rows, :columns] / 30
+    waves = [np.sin(RNG.uniform(0.3, 2) * y + RNG.uniform(0.3, 2) * x + RNG.uniform(0, 6)) for _ in range(12)]
+    return np.clip(128 + 20 * np.stack([sum(waves[n::3]) for n in range(3)], axis=-1), 0, 255).astype(np.uint8)
+
+
+SLIDE = picture(400, 600)
+
+
+def write(path, *levels, **options):
+    with tifffile.TiffWriter(path) as writer:
+        for number, pixels in enumerate(levels):
+            kind = {"subfiletype": 1} if number and options.get("flagged", True) else {}
+            writer.write(pixels, tile=options.get("tile", (64, 64)), photometric="rgb", metadata=None, **kind)
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_reduced_pages_are_levels(tmp_path, flagged):
+    write(tmp_path / "x.tif", SLIDE, SLIDE[::2, ::2], SLIDE[::4, ::4], flagged=flagged)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert [level.scale for level in slide.levels] == [(1, 1), (2, 2), (4, 4)]
+
+
+def test_a_page_that_nothing_but_its_size_calls_a_level_must_show_the_same_picture(tmp_path):
+    write(tmp_path / "x.tif", SLIDE, picture(200, 300), flagged=False)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert len(slide.levels) == 1
+        assert "200 x 300 is not used: it is no smaller, shows another picture" in slide.notes[-1]
+
+
+def test_a_page_of_another_aspect_is_no_level(tmp_path):
+    write(tmp_path / "x.tif", SLIDE, SLIDE[:, :300], SLIDE[::2, ::2])
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert {level.shape for level in slide.levels} <= {(400, 600), (200, 300)}
+
+
+def padded(pixels: np.ndarray, tile: int) -> np.ndarray:
+    rows, columns = (-side % tile for side in pixels.shape[:2])
+    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), constant_values=255)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_levels_padded_to_whole_tiles_are_cut_and_have_their_true_scale(tmp_path, orientation):
+    path = tmp_path / "x.ome.tif"
+    options = {"tile": (128, 128), "photometric": "rgb", "extratags": [(274, "H", 1, orientation, True)]}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(SLIDE, subifds=2, metadata={"axes": "YXS"}, **options)
+        for step in (2, 4):
+            writer.write(padded(SLIDE[::step, ::step], 128), subfiletype=1, **options)
+    back = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, 1), 8: lambda a: np.rot90(a, -1)}[orientation]
+    with open_slide(path) as slide:
+        assert [level.scale for level in slide.levels] == [(1, 1), (2, 2), (4, 4)]
+        for number, level in enumerate(slide.levels):
+            np.testing.assert_array_equal(back(slide.read((0, 0, *level.shape), number)), SLIDE[:: 2**number, :: 2**number])
+
+
+def test_a_resolution_of_other_pixels_is_not_used(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "x.ome.tif", ome=True) as writer:
+        writer.write(SLIDE, subifds=1, photometric="rgb", metadata={"axes": "YXS"})
+        writer.write(SLIDE[::2, ::2].astype(np.uint16), subfiletype=1, photometric="rgb")
+    with open_slide(tmp_path / "x.ome.tif") as slide:
+        assert len(slide.levels) == 1
+        assert "another kind" in slide.notes[0]
+
+
+def test_resolution_tags_declare_a_scale(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
+        for pixels, per_cm in ((SLIDE, (40000, 40000)), (SLIDE[:, ::2], (20000, 40000))):
+            kind = {"subfiletype": 1} if per_cm[0] == 20000 else {}
+            writer.write(pixels, photometric="rgb", resolution=per_cm, resolutionunit="CENTIMETER", metadata=None, **kind)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert {level.scale for level in slide.levels} <= {(1, 1), (1, 2)}
+
+
+def test_a_level_of_one_padded_tile_may_be_wider_than_the_slide(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "x.ome.tif", ome=True) as writer:
+        writer.write(SLIDE[:, :200], tile=(256, 256), photometric="rgb", subifds=1, metadata={"axes": "YXS"})
+        writer.write(padded(SLIDE[:, :200][::2, ::2], 256), tile=(256, 256), photometric="rgb", subfiletype=1)
+    with open_slide(tmp_path / "x.ome.tif") as slide:
+        assert [level.shape for level in slide.levels] == [(400, 200), (200, 100)]
+        np.testing.assert_array_equal(slide.read((0, 0, 200, 100), 1), SLIDE[:, :200][::2, ::2])

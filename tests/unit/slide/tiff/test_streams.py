@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from slideseg.slide.tiff.streams import decorrelates, is_whole, jpeg_colours
+
+RGB = np.random.default_rng(1).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+JFIF = imagecodecs.jpeg8_encode(RGB, colorspace="RGB", outcolorspace="YCBCR")
+ADOBE = imagecodecs.jpeg8_encode(RGB, colorspace="RGB", outcolorspace="RGB")
+
+
+def without(stream: bytes, marker: int) -> bytes:
+    """Cut a marker's segment out of a JPEG's head."""
+    start = stream.index(bytes([0xFF, marker]))
+    return stream[:start] + stream[start + 2 + int.from_bytes(stream[start + 2 : start + 4], "big") :]
+
+
+def renamed(stream: bytes, names: bytes) -> bytes:
+    """Give the components of a baseline JPEG other names."""
+    data, frame, scan = bytearray(stream), stream.index(b"\xff\xc0"), stream.index(b"\xff\xda")
+    for number, name in enumerate(names):
+        data[frame + 10 + 3 * number] = data[scan + 5 + 2 * number] = name
+    return bytes(data)
+
+
+def test_markers_say_the_colours():
+    assert jpeg_colours(JFIF) == "YCbCr"
+    assert jpeg_colours(ADOBE) == "RGB"
+    plain = imagecodecs.jpeg8_encode(RGB, subsampling="444")
+    assert jpeg_colours(plain) == "YCbCr"
+    assert ADOBE[2:4] == b"\xff\xee"
+    assert jpeg_colours(plain[:2] + ADOBE[2:18] + plain[2:]) is None  # one marker against the other
+
+
+def test_names_and_sampling_say_them_where_markers_are_missing():
+    bare = without(JFIF, 0xE0)
+    assert jpeg_colours(renamed(bare, b"RGB")) == "RGB"
+    assert jpeg_colours(without(imagecodecs.jpeg8_encode(RGB, subsampling="420"), 0xE0)) == "YCbCr"
+    flat = without(imagecodecs.jpeg8_encode(RGB, subsampling="444"), 0xE0)
+    assert jpeg_colours(renamed(flat, b"\0\1\2")) is None
+    assert jpeg_colours(b"") is None
+
+
+def test_a_component_transform_is_found():
+    for transform in (True, False):
+        for container in ("j2k", "jp2"):
+            stream = imagecodecs.jpeg2k_encode(RGB, codecformat=container, mct=transform)
+            assert decorrelates(stream) is transform
+    assert not decorrelates(JFIF)
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0" * 300, b"\xff" * 5000, bytes(range(256)) * 9])
+def test_padding_behind_the_end_is_no_damage(padding):
+    for compression, stream in ((7, JFIF), (33005, imagecodecs.jpeg2k_encode(RGB, codecformat="j2k"))):
+        assert is_whole(compression, stream + padding)
+        for cut in (2, 40, len(stream) // 2):
+            assert not is_whole(compression, stream[:-cut] + b"\0" * len(padding))
+    assert is_whole(8, b"whatever")
