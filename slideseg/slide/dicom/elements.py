@@ -52,7 +52,7 @@ def read_tail(file: BinaryIO, *, explicit: bool, little: bool) -> Tail:
     while True:
         tag, length = walk.header()
         if tag in PIXELS:
-            tail.pixels, tail.offset, tail.length = tag, file.tell(), length
+            tail.pixels, tail.offset, tail.length = tag, walk.at, length
             return tail
         if tag == PER_FRAME or length is None:
             found: list[dict[int, bytes]] = []
@@ -63,7 +63,7 @@ def read_tail(file: BinaryIO, *, explicit: bool, little: bool) -> Tail:
         elif tag == EXTENDED_OFFSETS:
             tail.offsets = walk.value(length)
         else:
-            file.seek(length, 1)
+            walk.skip(length)
 
 
 class _Walk:
@@ -72,6 +72,8 @@ class _Walk:
     def __init__(self, file: BinaryIO, *, explicit: bool, little: bool) -> None:
         order = "<" if little else ">"
         self._file, self._explicit = file, explicit
+        self.at = file.tell()
+        """Where the file stands; asking the file takes longer than reading from it."""
         self._tag, self._short, self._word = (struct.Struct(order + form) for form in ("HHI", "2sH", "I"))
 
     def header(self) -> tuple[int, int | None]:
@@ -90,15 +92,21 @@ class _Walk:
         if len(data) < length:
             msg = "the file ends before its pixels"
             raise EOFError(msg)
+        self.at += length
         return data
+
+    def skip(self, length: int) -> None:
+        """Leave out the next ``length`` bytes."""
+        self._file.seek(length, 1)
+        self.at += length
 
     def sequence(self, length: int | None) -> Iterator[tuple[int, int, bytes]]:
         """Yield item, tag and value of what is wanted in the sequence that begins; the file stands behind it then."""
-        file, item = self._file, -1
-        ends = [None if length is None else file.tell() + length]
+        item = -1
+        ends = [None if length is None else self.at + length]
         while ends:
-            if ends[-1] is not None and file.tell() >= ends[-1]:
-                if file.tell() > ends.pop():  # type: ignore[operator]  # not None, as was looked
+            if ends[-1] is not None and self.at >= ends[-1]:
+                if self.at > ends.pop():  # type: ignore[operator]  # not None, as was looked
                     msg = "an item that is larger than what it is in"
                     raise ValueError(msg)
                 continue
@@ -107,8 +115,8 @@ class _Walk:
                 ends.pop()
             elif tag == _ITEM or tag in _AROUND or length is None:
                 item += tag == _ITEM and len(ends) == 1
-                ends.append(None if length is None else file.tell() + length)
+                ends.append(None if length is None else self.at + length)
             elif tag in _WANTED:
                 yield item, tag, self.value(length)
             else:
-                file.seek(length, 1)
+                self.skip(length)

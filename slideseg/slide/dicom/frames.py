@@ -41,8 +41,13 @@ class Frames:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def empty(self) -> np.ndarray:
+        """Of each frame, whether it was left out: an item without content."""
+        return np.asarray(self.in_items & (self.ends - self.starts == _HEADER))
+
     def is_empty(self, number: int) -> bool:
-        """Tell whether a frame was left out: an item without content."""
+        """Tell whether a frame was left out."""
         return self.in_items and bool(self.ends[number] - self.starts[number] == _HEADER)
 
     def get(self, number: int) -> bytes:

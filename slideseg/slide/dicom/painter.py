@@ -38,7 +38,9 @@ class Painter:
             SlideError: if a frame is damaged.
         """
         codec = tiles.parts[0].codec
-        out = np.full((*box.shape, codec.samples), self._fill, codec.dtype)
+        shape = (*box.shape, codec.samples)
+        covered = tiles.is_whole and not self._keeps_going
+        out = np.empty(shape, codec.dtype) if covered else np.full(shape, self._fill, codec.dtype)
 
         def paint(piece: tuple[Box, Instance, int]) -> None:
             tile, file, frame = piece

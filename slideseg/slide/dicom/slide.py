@@ -107,9 +107,11 @@ class DicomSlide(Reader):
         images += [listed(len(pictures) + k, other) for k, other in enumerate(others)]
         chosen = 0 if number is None and pictures else number
         if chosen is None or not 0 <= chosen < len(images):
-            got = "no volume" if number is None else f"--series {number}"
-            want = ", ".join(f"{image.number} ({image.role})" for image in images) or "a whole slide"
-            raise SlideError(explain(f"{path} has no such image of a slide", got=got, want=want))
+            there = ", ".join(f"{image.number} ({image.role})" for image in images)
+            if number is None:
+                got, try_ = there or "something else", "--series 0" if there else None
+                raise SlideError(explain(f"{path} holds no whole slide", got=got, want="a VOLUME image", try_=try_))
+            raise SlideError(explain(f"{path} has no such image", got=f"--series {number}", want=there))
         if chosen >= len(pictures):
             self._files += [file for file in [open_instance(others[chosen - len(pictures)].path, volumes_only=False)] if file]
             (picture,), notes = pictures_of(self._files[-1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from slideseg.space.box import Box
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tiles:
     """The tiles of one plane and optical path of an image; they may have gaps, or overlap: later ones lie on top."""
 
@@ -34,22 +35,28 @@ class Tiles:
     apart: bool = True
     """Whether no two of them overlap."""
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether they cover the matrix without a gap."""
+        return self.apart and not self.missing
+
     @property
     def places(self) -> int:
         """How many tiles fill the matrix."""
         codec, (rows, columns) = self.parts[0].codec, self.parts[0].matrix
         return int(-(-rows // codec.rows) * -(-columns // codec.columns))
 
-    @property
+    @cached_property
     def missing(self) -> int:
         """How many of those places have no frame, or an empty one."""
-        empty = np.array([part.frames is None or part.frames.is_empty(frame) for part, frame in self._frames()], bool)
+        empty = np.zeros(len(self.frame), bool)
+        for number, part in enumerate(self.parts):
+            mine = self.part == number
+            empty[mine] = part.frames is None or part.frames.empty[self.frame[mine]]
         codec = self.parts[0].codec
         there = np.stack([self.ys[~empty] // codec.rows, self.xs[~empty] // codec.columns])
-        return max(0, self.places - int(np.unique(there, axis=1).shape[1]))
-
-    def _frames(self) -> Iterator[tuple[Instance, int]]:
-        return ((self.parts[part], int(frame)) for part, frame in zip(self.part, self.frame, strict=True))
+        columns = -(-self.parts[0].matrix[1] // codec.columns)
+        return max(0, self.places - len(np.unique(there[0] * columns + there[1])))
 
     def emptied(self) -> Tiles:
         """Return a plane of this image that has no tiles."""
@@ -104,12 +111,13 @@ def _placed(parts: list[Instance], part: np.ndarray, frame: np.ndarray) -> dict[
     ys, xs = (np.concatenate([getattr(place, name) for place in places]) for name in ("ys", "xs"))
     names = [light.name for light in parts[0].lights]
     only = names[0] if names else ""
-    keys = [(z, path or only) for place in places for z, path in zip(place.zs, place.paths, strict=True)]
+    by_key: dict[tuple[float, str], list[int]] = {}
+    for number, (z, path) in enumerate(pair for place in places for pair in zip(place.zs, place.paths, strict=True)):
+        by_key.setdefault((z, path or only), []).append(number)
     order = {name: number for number, name in enumerate(names)}
     found = {}
-    for key in sorted(set(keys), key=lambda key: (order.get(key[1], math.inf), key)):
-        mine = np.array([one == key for one in keys])
-        mine = np.flatnonzero(mine)
+    for key in sorted(by_key, key=lambda key: (order.get(key[1], math.inf), key)):
+        mine = np.array(by_key[key])
         mine = mine[np.argsort(ys[mine], kind="stable")]
         found[key] = Tiles(parts, ys[mine], xs[mine], part[mine], frame[mine], _are_apart(parts[0], ys[mine], xs[mine]))
     return found
@@ -119,4 +127,4 @@ def _are_apart(first: Instance, ys: np.ndarray, xs: np.ndarray) -> bool:
     """Tell whether tiles lie on one grid, each at a place of its own."""
     rows, columns = first.codec.rows, first.codec.columns
     on_grid = not (ys % rows).any() and not (xs % columns).any()
-    return on_grid and np.unique(np.stack([ys, xs]), axis=1).shape[1] == len(ys)
+    return on_grid and len(np.unique(ys * (1 << 32) + xs)) == len(ys)

@@ -140,7 +140,8 @@ def _look_into(listing: Listing, folder: Path, *, results: bool, depth: int) -> 
     before = len(listing.slides)
     dicom = [entry for entry in entries if is_dicom(entry)]
     others = [entry for entry in entries if entry not in dicom and entry.is_file()]
-    if not any(other.name.lower().endswith(SUFFIXES) for other in others):
+    # a picture beside a series is a preview of it
+    if all(not other.name.lower().endswith(SUFFIXES) or other.name.lower().endswith(PICTURES) for other in others):
         _put_series(listing, folder, dicom, fills=True)
     for entry in entries if depth < _DEEPEST else ():
         if entry.is_dir() and not is_zarr(str(entry)):

@@ -39,7 +39,8 @@ def test_dicom_series_are_one_slide_each(tmp_path):
     assert names(tmp_path / "two") == (["a0.dcm", "b0"], [])
     (tmp_path / "one" / "x.svs").touch()
     assert names(tmp_path / "one") == (["0.dcm", "x.svs"], [])
-    (tmp_path / "one" / "x.svs").unlink()
+    assert names(tmp_path) == (["two/a0.dcm", "two/b0"], ["one/"])
+    (tmp_path / "one" / "x.svs").rename(tmp_path / "one" / "preview.png")
     assert names(tmp_path) == (["one", "two/a0.dcm", "two/b0"], [])
 
 
