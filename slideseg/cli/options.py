@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,21 +44,20 @@ class IntOrAuto(click.ParamType[int | str]):
 
 
 class Sides(click.ParamType[tuple[float, float]]):
-    """Microns of a pixel: ``X``, or ``X,Y`` where they differ; given as (y, x)."""
+    """Microns of a pixel: ``X``, or ``X,Y`` where they differ; in a file also ``[y, x]``. Given as (y, x)."""
 
     name = "X[,Y]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
         """Return the sides along y and x."""
-        if isinstance(value, tuple):
-            return value[0], value[1]  # what was converted before comes once more
+        from slideseg.slide.pixel_size.stated import stated_sides
+
         try:
-            sides = [float(side) for side in str(value).split(",")]
-        except ValueError:
-            sides = []
-        if len(sides) not in (1, 2) or not all(0 < side < math.inf for side in sides):
-            self.fail(f"{value!r} is no size of a pixel in microns, such as 0.25, or 0.25,0.5 (x,y)", param, ctx)
-        return sides[-1], sides[0]
+            sides = stated_sides(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        assert sides is not None  # click converts no None
+        return sides
 
 
 def selection_options(command: Any) -> Any:

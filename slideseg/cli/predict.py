@@ -107,4 +107,6 @@ def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, 
         return 0
     for plan in plans:
         click.echo(f"{plan}\n")
+        for note in plan.notes:
+            click.echo(f"warning: {note}", err=True)
     return 0

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from slideseg.instances.options import ObjectOptions
-from slideseg.slide.selection import Selection
+from slideseg.slide.selection import selection_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slideseg.slide.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,8 @@ class PredictOptions(ObjectOptions):
     """Pyramid level to work at."""
     mpp: float | None = None
     """Microns per pixel to work at; None for the model's."""
-    mpp_of_slide: tuple[float, float] | None = None
-    """Microns of a pixel of the slide along y and x, whatever its file says; None to believe it."""
+    mpp_of_slide: float | str | Sequence[float] | None = None
+    """Microns of a pixel of the slide, whatever its file says, (y, x) or ``"X,Y"`` where they differ; None to believe it."""
     series: int | None = None
     """Which image of the file; None for the slide's main one."""
     channel: tuple[str, ...] = ()
@@ -59,4 +64,4 @@ class PredictOptions(ObjectOptions):
     @property
     def selection(self) -> Selection:
         """What of a slide's file is segmented."""
-        return Selection(self.series, self.channel, self.z, self.t, self.mpp_of_slide, self.on_bad_tile)
+        return selection_of(self.series, self.channel, self.z, self.t, self.mpp_of_slide, self.on_bad_tile)

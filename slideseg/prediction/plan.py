@@ -15,13 +15,13 @@ from slideseg.model.info import FULL_SCALE, ModelInfo, read_info
 from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
 from slideseg.prediction.job import Job, ModelFile, Tiling
+from slideseg.prediction.resolution import choose_source, working_shape
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import is_readable
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_selected, open_slide
-from slideseg.slide.resampled import AS_IT_IS, Source, choose_level, resampled_shape
 from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, locate
@@ -72,6 +72,8 @@ class PredictPlan:
     """Bytes of RAM a worker is projected to need at its peak."""
     disk: int
     """Bytes of disk the result is projected to need at most."""
+    notes: tuple[str, ...] = ()
+    """What its user should know before it runs, a sentence each."""
     seconds: float | None = None
     """Time that the workers are projected to need, if each is as fast as this machine; None if that was not tried."""
 
@@ -199,12 +201,15 @@ class PredictPlan:
             "chunk_first": self.chunk_first,
             "memory_per_worker": self.worker_memory,
             "disk": self.disk,
+            "notes": list(self.notes),
             "seconds": self.seconds,
         }
 
     def __str__(self) -> str:
         """Return the plan as ``--dry-run`` prints it."""
-        return "\n".join(f"{name.replace('_', ' '):20}{_in_words(name, value)}" for name, value in self.describe().items())
+        return "\n".join(
+            f"{name.replace('_', ' '):20}{_in_words(name, value)}" for name, value in self.describe().items() if name != "notes"
+        )
 
 
 def _in_words(name: str, value: Any) -> str:
@@ -231,9 +236,9 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     device = choose_device(options)
     with closing(open_selected(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
-        source = _choose_source(slide, info, options)
+        source, notes = choose_source(slide, info, options)
         about = SlideRecord.of(slide, fingerprint(slide.path), source.level)
-        shape_yx = _working_shape(slide, source)
+        shape_yx = working_shape(slide, source)
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
         tissue_name, tissue = _tissue_map(slide, shape_yx, options)
         workers = choose_workers(options, device, len(grid))
@@ -254,6 +259,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
+            notes=notes,
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)
@@ -304,25 +310,6 @@ def _check_fit(slide: Slide, info: ModelInfo) -> None:
         )
     if slide.dtype.name not in FULL_SCALE:
         raise SlideError(explain(f"{slide.path} has an unsupported dtype", got=slide.dtype, want=", ".join(FULL_SCALE)))
-
-
-def _choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> Source:
-    """Return what is read."""
-    if options.level is not None and options.mpp is not None:
-        raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
-    level, factors = 0, AS_IT_IS
-    wanted = options.mpp if options.mpp is not None else info.input.mpp
-    if options.level is not None:
-        level = options.level
-        if not 0 <= level < len(slide.levels):
-            raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
-    elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
-        level, factors = choose_level(slide, wanted)
-    return Source(str(slide.path), level, factors, options.selection)
-
-
-def _working_shape(slide: Slide, source: Source) -> tuple[int, int]:
-    return resampled_shape(slide.levels[source.level].shape, source.factors)
 
 
 def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions) -> tuple[str, TissueMap | None]:

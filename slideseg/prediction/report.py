@@ -64,6 +64,8 @@ class SlideReport:
     """How many objects the result has; None where they were not asked for."""
     across_seams: int | None = None
     """How many of them lie in several shards; None where they were not asked for."""
+    warnings: tuple[str, ...] = ()
+    """What was said before the run began: `PredictPlan.notes`."""
     notes: tuple[str, ...] = ()
     """What the table of objects lacks, and why; and which objects stayed because nothing was said of others."""
     shards: ShardCounts = ShardCounts()
@@ -76,6 +78,11 @@ class SlideReport:
     """Why it failed, in one line."""
     exit_code: int = 0
     """What the failure means to the shell."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the slide as ``--json`` prints it: all that was said of it is in its ``notes``."""
+        said = {name: value for name, value in asdict(self).items() if name not in ("exit_code", "warnings")}
+        return {**said, "notes": [*self.warnings, *self.notes]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +112,4 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
-        slides = [{name: value for name, value in asdict(slide).items() if name != "exit_code"} for slide in self.slides]
-        return {"status": self.status, "error": self.error, "slides": slides}
+        return {"status": self.status, "error": self.error, "slides": [slide.to_dict() for slide in self.slides]}

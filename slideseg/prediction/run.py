@@ -101,6 +101,8 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     """
     started = time.perf_counter()
     plan = make_plan(slide, output, options)
+    for note in plan.notes:
+        log.warning("%s: %s", slide, note)
     gpus_per_worker = 1 if plan.job.tiling.device == "cuda" else 0
     with executor_for(plan.workers, plan.address, gpus_per_worker) as executor, Lease(output) as lease:
         watch = Watch(plan.input, watcher, lease.check)
@@ -247,6 +249,7 @@ def _report(plan: PredictPlan, tally: Tally, objects: ObjectsReport | None, seco
         reused_pixels=tally.reused,
         objects=None if objects is None else objects.number,
         across_seams=None if objects is None else objects.across_seams,
+        warnings=plan.notes,
         notes=() if objects is None else objects.notes,
         shards=ShardCounts(len(plan.job.grid), tally.computed, tally.kept),
         peak_memory=PeakMemory(driver, tally.worker_peak),

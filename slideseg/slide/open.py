@@ -49,7 +49,7 @@ def open_slide(  # noqa: PLR0913  # what a user may say of a file
     channel: str | Sequence[str] = (),
     z: int | None = None,
     t: int | None = None,
-    mpp: float | tuple[float, float] | None = None,
+    mpp: float | str | Sequence[float] | None = None,
     on_bad_tile: Literal["fail", "background"] = "fail",
 ) -> Slide:
     """Open the slide at ``path``: a TIFF, SVS, NDPI or other scanner file, OME-Zarr, zarr array, ``.npy``, PNG or JPEG.
@@ -63,7 +63,7 @@ def open_slide(  # noqa: PLR0913  # what a user may say of a file
         channel: names or numbers (from 0) of the channels that are wanted; none for all.
         z: the plane along z; None for all.
         t: the time point; None for all.
-        mpp: microns of a pixel, (y, x) where they differ, whatever the file says.
+        mpp: microns of a pixel, whatever the file says; (y, x) or ``"X,Y"`` where they differ.
         on_bad_tile: whether a damaged tile is an error, or a place where nothing was scanned.
 
     Raises:

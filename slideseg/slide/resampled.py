@@ -40,7 +40,9 @@ def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tupl
     own = slide.mpp_yx or (None if assumed is None else (assumed, assumed))
     if own is None:
         what = f"{slide.path} does not say its microns per pixel"
-        raise ConfigError(explain(what, want=f"to work at {mpp} um/px", try_="--mpp-of-slide, or --level 0"))
+        want = f"to work at {mpp:g} \u00b5m a pixel"
+        try_ = "--mpp-of-slide (in a recipe: mpp of the source), or --level 0"
+        raise ConfigError(explain(what, got=slide.pixel.source, want=want, try_=try_))
     if not mpp > 0:
         raise ConfigError(explain("no such resolution", got=mpp, want="microns per pixel above 0"))
     sizes = [(own[0] * level.scale[0], own[1] * level.scale[1]) for level in slide.levels]

@@ -11,6 +11,7 @@ import numpy as np
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.facts import Channel, Facts, PixelSize
 from slideseg.slide.pixel_size.claims import in_words
+from slideseg.slide.pixel_size.stated import stated_sides
 from slideseg.slide.reader import Reader
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ class Selection:
         for name, number in (("series", self.series), ("z", self.z), ("t", self.t)):
             if number is not None and number < 0:
                 raise ConfigError(explain(f"--{name} counts from 0", got=number))
-        if self.mpp is not None and not all(0 < side < math.inf for side in self.mpp):
-            y, x = self.mpp
-            raise ConfigError(explain("no such size of a pixel", got=f"{x:g},{y:g}", want="microns above 0", try_="0.25"))
+        stated_sides(self.mpp)
         if self.on_bad_tile not in ("fail", "background"):
             raise ConfigError(explain("no such way with bad tiles", got=self.on_bad_tile, want="fail or background"))
 
@@ -62,13 +61,16 @@ def selection_of(
     channel: str | Sequence[str] = (),
     z: int | None = None,
     t: int | None = None,
-    mpp: float | tuple[float, float] | None = None,
+    mpp: float | str | Sequence[float] | None = None,
     on_bad_tile: Literal["fail", "background"] = "fail",
 ) -> Selection:
-    """Return what the arguments of `open_slide` say."""
+    """Return what the arguments of `open_slide` say.
+
+    Raises:
+        ConfigError: if ``mpp`` is no size of a pixel.
+    """
     channels = (channel,) if isinstance(channel, str) else tuple(map(str, channel))
-    sides = mpp if mpp is None or isinstance(mpp, tuple) else (mpp, mpp)
-    return Selection(series, channels, z, t, sides, on_bad_tile)
+    return Selection(series, channels, z, t, stated_sides(mpp), on_bad_tile)
 
 
 def select(slide: Slide, selection: Selection) -> Slide:

@@ -163,3 +163,33 @@ def test_a_config_file_gives_options_and_flags_win(slide, model, tmp_path):
     plan = json.loads(planned.out)["plans"][0]
     assert (plan["level"], plan["save_probabilities"]) == (1, True)
     assert plan["tile"] <= 300
+
+
+def test_a_slide_of_unknown_size_is_said_in_one_line_and_in_the_report(tmp_path):
+    path, image = tmp_path / "half.safetensors", np.zeros((64, 64, 3), np.uint8)
+    random_model(path, UNetConfig(3, 3, 4, 3), mpp=0.5)
+    np.save(tmp_path / "x.npy", image)
+    unsaid = predict(tmp_path / "x.npy", (path,), tmp_path / "x.zarr")
+    told = [line for line in unsaid.err.splitlines() if "--mpp-of-slide" in line]
+
+    assert len(told) == 1
+    assert "x.npy: how large its pixels are is not known (an npy file says none)" in told[0]
+    assert unsaid.report["slides"][0]["notes"] == [told[0].partition("x.npy: ")[2]]
+    assert len(run_slideseg("predict", tmp_path / "x.npy", "-m", path, "--dry-run", "--json").report["plans"][0]["notes"]) == 1
+
+    other = run_slideseg("predict", tmp_path / "x.npy", "-m", path, "-o", tmp_path / "x.zarr", "-w", 1, "--mpp-of-slide", "0.5")
+    assert (other.status, "another run" in other.err or "exists" in other.err) == (2, True), other.err
+
+
+@pytest.mark.parametrize("said", ["'0.25,0.5'", "[0.5, 0.25]"])
+def test_a_file_of_options_states_the_size_of_pixels(tmp_path, said):
+    path, config = tmp_path / "half.safetensors", tmp_path / "c.yaml"
+    random_model(path, UNetConfig(3, 3, 4, 3), mpp=0.5)
+    np.save(tmp_path / "x.npy", np.zeros((64, 64, 3), np.uint8))
+    config.write_text(f"mpp-of-slide: {said}\n")
+    stated = predict(tmp_path / "x.npy", (path,), tmp_path / "x.zarr", "--config", config)
+
+    assert "--mpp-of-slide" not in stated.err
+    assert stated.report["slides"][0]["notes"] == []
+    assert slideseg.open_result(tmp_path / "x.zarr").record.slide.mpp_yx == (0.5, 0.25)
+    assert class_map(tmp_path / "x.zarr").shape == (64, 32)

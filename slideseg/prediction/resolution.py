@@ -1,0 +1,77 @@
+"""At which resolution a slide is segmented, and what is told where its own is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ConfigError, explain
+from slideseg.slide.pixel_size.claims import in_words
+from slideseg.slide.resampled import AS_IT_IS, Source, choose_level, resampled_shape
+
+if TYPE_CHECKING:
+    from slideseg.model.info import ModelInfo
+    from slideseg.prediction.options import PredictOptions
+    from slideseg.slide.base import Slide
+
+MOST_ENLARGED = 32
+"""Pixels are not made smaller than this part of those that were scanned: there is nothing to be seen in them."""
+FEWEST = 32
+"""Pixels a side that are so few that a slide of more was probably not meant to be shrunk to them."""
+
+
+def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tuple[Source, tuple[str, ...]]:
+    """Return what is read, and what its user should know before it is segmented.
+
+    Raises:
+        ConfigError: if options exclude each other, there is no such level, or the slide can't be brought to the resolution.
+    """
+    if options.level is not None and options.mpp is not None:
+        raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
+    level, factors = 0, AS_IT_IS
+    wanted = options.mpp if options.mpp is not None else info.input.mpp
+    if options.level is not None:
+        level = options.level
+        if not 0 <= level < len(slide.levels):
+            raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
+    elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
+        level, factors = choose_level(slide, wanted)
+        _check_enlarged(slide, wanted, factors)
+    source = Source(str(slide.path), level, factors, options.selection)
+    return source, (*_unknown(slide, info, level), *_tiny(slide, source))
+
+
+def working_shape(slide: Slide, source: Source) -> tuple[int, int]:
+    """Return the rows and columns that are segmented."""
+    return resampled_shape(slide.levels[source.level].shape, source.factors)
+
+
+def _check_enlarged(slide: Slide, wanted: float, factors: tuple[float, float]) -> None:
+    if min(factors) * MOST_ENLARGED >= 1:
+        return
+    raise ConfigError(
+        explain(
+            f"{slide.path} is too coarse to be segmented at {wanted:g} \u00b5m a pixel",
+            got=f"pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}",
+            want=f"at most {wanted * MOST_ENLARGED:g} \u00b5m",
+            try_="--mpp-of-slide if that is not their size, or --level 0",
+        )
+    )
+
+
+def _unknown(slide: Slide, info: ModelInfo, level: int) -> tuple[str, ...]:
+    """Return what is assumed of a slide of unknown resolution by a model that has one."""
+    if slide.mpp is not None or info.input.mpp is None:
+        return ()
+    why = f"how large its pixels are is not known ({slide.pixel.source})"
+    assumed = f"so level {level} is taken to be at the {info.input.mpp:g} \u00b5m a pixel of model {info.name}"
+    return (f"{why}, {assumed}; where it is not, objects are missed: try --mpp-of-slide",)
+
+
+def _tiny(slide: Slide, source: Source) -> tuple[str, ...]:
+    """Return that next to nothing is left of a slide whose pixels are much finer than the model's."""
+    rows, columns = working_shape(slide, source)
+    if max(rows, columns) > FEWEST or max(slide.levels[0].shape) <= FEWEST or source.factors == AS_IT_IS:
+        return ()
+    was = " x ".join(map(str, slide.levels[0].shape))
+    left = f"only {rows} x {columns} pixels are left of {was} at this resolution"
+    return (f"{left} (pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}): try --level 0, or --mpp-of-slide",)
