@@ -174,6 +174,20 @@ def membranes(result: dict[str, Any]) -> str:
     )
 
 
+def place(result: dict[str, Any]) -> str:
+    kinds = ("pixels", "microns", "qupath", "picture")
+    rows = [(name, *(f"{off[kind]:g}" if kind in off else "" for kind in kinds)) for name, off in result["off_by"].items()]
+    return (
+        "## Objects lie where they are\n\n"
+        "By how many pixels of level 0 the centre of an object is off at most, against a threshold of the pixels as OpenSlide\n"
+        "or tifffile read them: in the table's pixels, in its microns, and as a polygon in QuPath, which cuts off what was\n"
+        "not scanned. The model is a threshold too. Lower case: one picture of discs in made files, of which the last column\n"
+        "tells how far from their places in the picture they are, so between containers and levels; others are real slides.\n\n"
+        + table(("", "pixels", "microns", "QuPath", "picture"), rows)
+        + f"\nLess than {result['limit']} is claimed.\n"
+    )
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": exactness,
     "memory": memory,
@@ -183,6 +197,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "objects": objects,
     "pyramid": pyramid,
     "isbi2012_small": membranes,
+    "place": place,
 }
 
 

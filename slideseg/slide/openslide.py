@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import openslide
 
@@ -9,8 +11,12 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, make_levels
 from slideseg.slide.pixel_size.claims import settle
 from slideseg.slide.pixel_size.scanners import openslide_claim
+from slideseg.slide.pixel_size.units import to_float
 from slideseg.slide.reader import Reader
 from slideseg.space.box import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _WHITE = 255
 _BLOCK = 1024
@@ -50,6 +56,7 @@ class OpenSlideSlide(Reader):
                 pixel=pixel,
                 is_rgb=True,
                 direct=True,
+                bounds=_bounds(self._handle.properties),
                 notes=notes,
             )
         )
@@ -79,6 +86,15 @@ class OpenSlideSlide(Reader):
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(explain(f"{self.path}: damaged slide in {box}", got=error)) from error
         return _on_white(np.asarray(image))
+
+
+def _bounds(properties: Mapping[str, str]) -> Box | None:
+    """Return the part of level 0 that was scanned, where OpenSlide says so."""
+    sides = [to_float(properties.get(f"openslide.bounds-{side}")) for side in ("y", "x", "height", "width")]
+    if any(side is None for side in sides):
+        return None
+    y, x, height, width = (round(side) for side in sides if side is not None)
+    return Box(y, x, y + height, x + width)
 
 
 def _on_white(rgba: np.ndarray) -> np.ndarray:

@@ -1,0 +1,128 @@
+"""Objects lie where they are: in microns, in pixels and where QuPath shows them, in any container and at any level."""
+
+import json
+
+import numpy as np
+import pytest
+import shapely
+from skimage.measure import regionprops
+
+import slideseg
+from slideseg.testing.models import threshold_model
+from tests import containers
+from tests.places import Truth, bright, by_openslide, by_tifffile, centres_of, dark, differences, farthest, found_in
+
+HALF = 0.5
+"""Pixels of level 0 that a centre may be off."""
+IMAGE = containers.discs()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models without a resolution that find what is dark, and what is bright."""
+    folder = tmp_path_factory.mktemp("models")
+    threshold_model(folder / "dark.safetensors")
+    threshold_model(folder / "bright.safetensors", bright=True)
+    return {"dark": folder / "dark.safetensors", "bright": folder / "bright.safetensors"}
+
+
+def predict(path, model, output, **options):
+    report = slideseg.predict(path, output=output, model=model, objects=True, tissue="none", workers=1, image="none", **options)
+    assert report.status == "ok", report.error
+    return output
+
+
+def truth_of(name, container, level):
+    if name in ("ome-tiff", "qptiff"):
+        return by_tifffile(container.path, level, dark, container.mpp_yx)
+    return by_openslide(container.path, level, dark)
+
+
+@pytest.mark.parametrize("name", containers.MAKERS)
+def test_one_picture_in_any_container_at_two_levels(name, models, tmp_path):
+    """Against the pixels as others read them, and against the picture itself: in the others it has the same places."""
+    made = containers.MAKERS[name](tmp_path, IMAGE)
+    picture = centres_of(Truth(dark(IMAGE[..., 0]), (1.0, 1.0), made.mpp_yx, (0, 0)))
+    for level in (0, 1):
+        truth = truth_of(name, made, level)
+        assert truth.corner_yx == made.bounds_yx
+        assert truth.mpp_yx == pytest.approx(made.mpp_yx)
+        result = predict(made.path, models["dark"], tmp_path / f"{level}.zarr", level=level)
+        off = differences(result, truth, tmp_path)
+        assert max(off.values()) < 1e-2, off
+        if name != "scn":  # which holds a piece of the picture twice
+            assert farthest(found_in(result) - made.corner_yx, picture) < HALF
+
+
+@pytest.mark.parametrize("mpp", [0.5, 0.8])
+def test_pixels_that_are_not_square_are_made_square_in_their_places(mpp, models, tmp_path):
+    """At the model's resolution: the class map's pixels are square, the slide's are not."""
+    made = containers.ome_tiff(tmp_path, IMAGE)
+    truth = by_tifffile(made.path, 0, dark, made.mpp_yx)
+    result = slideseg.open_result(predict(made.path, models["dark"], tmp_path / "x.zarr", mpp=mpp))
+    assert result.mpp_yx == pytest.approx((mpp, mpp))
+    assert result.level_0_scale == pytest.approx((mpp / 0.25, mpp / 0.5))
+    assert farthest(found_in(tmp_path / "x.zarr", "um"), centres_of(truth) * made.mpp_yx) < mpp / 2
+
+
+@pytest.mark.parametrize("mpp", [None, 0.5])
+def test_a_reported_slide_whose_pixels_are_not_square(mpp, models, data, tmp_path):
+    """Twice as tall as wide: areas and axes are those of the objects on the glass."""
+    path = data / "reported" / "c02_aniso_tags.tif"
+    if not path.exists():
+        pytest.skip(f"no {path.name}")
+    result = slideseg.open_result(predict(path, models["dark"], tmp_path / "x.zarr", mpp=mpp))
+    assert result.mpp_yx == pytest.approx((0.5, 0.25) if mpp is None else (0.5, 0.5))
+    table, want = result.table, regionprops(np.asarray(result.objects), spacing=result.mpp_yx)
+    assert len(want) > 50
+    for name, there in (("area_um2", "area"), ("major_axis_um", "axis_major_length"), ("eccentricity", "eccentricity")):
+        np.testing.assert_allclose(table[name], [getattr(one, there) for one in want], atol=1e-6, err_msg=name)
+    truth = by_tifffile(path, 0, dark, (0.5, 0.25))
+    assert sum(table["area_um2"].to_pylist()) == pytest.approx(truth.found.sum() * 0.125, rel=0.001 if mpp is None else 0.03)
+    if mpp is None:
+        off = differences(tmp_path / "x.zarr", truth, tmp_path)
+        assert max(off.values()) < 1e-2, off
+
+
+def test_outlines_of_a_reported_slide_lie_in_qupaths_picture(models, data, tmp_path):
+    """A MIRAX canvas of 1024 x 1024, of which 256 x 384 were scanned."""
+    path = data / "reported" / "c30_bright.mrxs"
+    if not path.exists():
+        pytest.skip(f"no {path.name}")
+    result = predict(path, models["dark"], tmp_path / "x.zarr", level=0)
+    for frame, corner in ((None, (0, 0)), ("slide", (384, 256))):
+        slideseg.export(result, "geojson", tmp_path / "x.geojson", frame=frame, overwrite=True)
+        features = json.loads((tmp_path / "x.geojson").read_text())["features"]
+        bounds = shapely.MultiPolygon([shapely.geometry.shape(one["geometry"]) for one in features]).bounds
+        assert bounds == (1 + corner[0], corner[1], 256 + corner[0], 384 + corner[1])
+
+
+def test_a_microscopes_mosaic(models, tmp_path):
+    """A CZI file, whose pixels are not compressed and not square, its first one off the stage's origin."""
+    pytest.importorskip("pylibCZIrw.czi", reason="the extra slideseg[microscopes] is not installed")
+    made = containers.czi(tmp_path, IMAGE)
+    truth = Truth(dark(IMAGE[..., 0]), (1.0, 1.0), made.mpp_yx, (0, 0))
+    off = differences(predict(made.path, models["dark"], tmp_path / "x.zarr"), truth, tmp_path)
+    assert max(off.values()) < 1e-2, off
+    coarse = predict(made.path, models["dark"], tmp_path / "y.zarr", mpp=0.5)
+    assert farthest(found_in(coarse), centres_of(truth)) < HALF
+
+
+REAL = {
+    "svs": ("wsi/aperio/CMU-1-Small-Region.svs", "dark", 1),
+    "ndpi": ("wsi/ndpi/test3-TRITC-2-560.ndpi", "bright", 2),
+    "mirax": ("reported/c30_bright.mrxs", "dark", 2),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_real_slides(name, models, data, tmp_path):
+    where, kind, levels = REAL[name]
+    if not (data / where).exists():
+        pytest.skip(f"no {where}")
+    for level in range(levels):
+        truth = by_openslide(data / where, level, dark if kind == "dark" else bright)
+        result = predict(data / where, models[kind], tmp_path / f"{level}.zarr", level=level)
+        off = differences(result, truth, tmp_path)
+        assert max(off.values()) < 1e-2, off
