@@ -50,7 +50,7 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
             for line in _folder(name):
                 digest.update(line)
         elif len(files) == 1:
-            digest.update(_file(name, _ENDS))
+            digest.update(_file(files[0], _ENDS))
         else:
             sizes = sorted((Path(file).stat().st_size, file) for file in files)
             some = sizes[:: -(-len(sizes) // _MOST_FILES)]

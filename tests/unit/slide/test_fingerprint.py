@@ -151,6 +151,11 @@ def test_any_file_of_a_set_names_the_same_slide(tmp_path):
     assert fingerprint(tmp_path) == fingerprint(slide) == fingerprint(tmp_path.parent / f"{tmp_path.name}_copy")
 
 
+def test_a_folder_of_one_file(tmp_path):
+    file = write(tmp_path / "0.dcm", Made(np.zeros((64, 64, 3), np.uint8)))
+    assert fingerprint(tmp_path) == fingerprint(file)
+
+
 def test_a_slide_of_very_many_files(tmp_path):
     for k in range(300):
         (tmp_path / f"{k // 20}_{k % 20}.tif").write_bytes(bytes([k % 7]) * (90 + k % 3))
