@@ -166,7 +166,7 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
     if looks_like_dicom(head):
         return _open_dicom(path, types, selection)
     if vendor_of(path) is not None:
-        return OpenSlideSlide(path)
+        return OpenSlideSlide(path, selection.series)
     want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
     raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
 
@@ -181,8 +181,10 @@ def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slid
     return DicomSlide(path, types, selection.series, selection.on_bad_tile)
 
 
-def _open_picture(path: str, _types: tuple[str, ...], _selection: Selection) -> Slide:
-    return OpenSlideSlide(path) if path.lower().endswith(".mrxs") else PictureSlide(path)  # a MIRAX begins with a picture
+def _open_picture(path: str, _types: tuple[str, ...], selection: Selection) -> Slide:
+    if path.lower().endswith(".mrxs"):  # which begins with a picture of itself
+        return OpenSlideSlide(path, selection.series)
+    return PictureSlide(path)
 
 
 def _open_npy(path: str, types: tuple[str, ...], _selection: Selection) -> Slide:
@@ -195,7 +197,7 @@ def _open_zarr(path: str, types: tuple[str, ...], selection: Selection) -> Slide
 
 def _open_tiff(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if _NDPI_TAG in first_tags(path) or vendor_of(path) not in _READ_AS_TIFF:
-        return OpenSlideSlide(path)
+        return OpenSlideSlide(path, selection.series)
     return TiffSlide(path, types, selection)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from numcodecs import Blosc, Delta, GZip
 from PIL import Image
 
 from slideseg.errors import SlideError
@@ -23,6 +25,7 @@ from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.dicom_files import REDUCED, Made
 from tests.dicom_files import write as write_dicom
+from tests.made_mirax import write_mirax
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
@@ -69,6 +72,28 @@ def bare_zarr(folder: Path, pixels: np.ndarray, **options: object) -> str:
     return path
 
 
+def placed_zarr(folder: Path) -> str:
+    path = str(folder / "placed.zarr")
+    move = {"type": "translation", "translation": [7, 8, 0]}
+    sequence = {"type": "sequence", "transformations": [{"type": "scale", "scale": [0.25, 0.5, 1]}, move]}
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "xyc"]
+    datasets = [{"path": "a", "coordinateTransformations": [sequence | {"input": {"path": "a"}, "output": {"name": "own"}}]}]
+    scale = {"coordinateSystems": [{"name": "own", "axes": axes}], "datasets": datasets}
+    group = zarr.open_group(path, mode="w", attributes={"ome": {"version": "0.6", "multiscales": [scale]}})
+    group.create_array("a", shape=(210, 150, 3), chunks=(64, 64, 2), dtype="u1")[:] = RGB.transpose(1, 0, 2)
+    return path
+
+
+def zipped(folder: Path, path: str) -> str:
+    return shutil.make_archive(str(folder / "bare.zarr"), "zip", path)
+
+
+def mirax(folder: Path) -> str:
+    pixels = np.tile(RGB[:128, :128], (2, 2, 1))
+    tiles = {(2 + y, 2 + x): pixels[64 * y :, 64 * x :][:64, :64] for y in range(2) for x in range(2)}
+    return str(write_mirax(folder / "x.mrxs", tiles, (5, 6)))
+
+
 def picture(folder: Path, name: str) -> str:
     Image.fromarray(RGB).save(folder / name)
     return str(folder / name)
@@ -105,6 +130,12 @@ MADE = {
     "ome-zarr-0.5": lambda t: open_slide(ome_zarr(t, 3)),
     "zarr-v2": lambda t: open_slide(bare_zarr(t, RGB, zarr_format=2)),
     "zarr-stack": lambda t: open_slide(bare_zarr(t, STACK)),
+    "ome-zarr-0.6": lambda t: open_slide(placed_zarr(t)),
+    "zarr-zip": lambda t: open_slide(zipped(t, bare_zarr(t, RGB))),
+    "zarr-sharded-big-endian": lambda t: open_slide(bare_zarr(t, STACK.astype(">u2"), shards=(40, 80, 80), zarr_format=3)),
+    "zarr-fortran-blosc": lambda t: open_slide(bare_zarr(t, RGB, zarr_format=2, order="F", compressors=Blosc("lz4"))),
+    "zarr-gzip": lambda t: open_slide(bare_zarr(t, RGB, zarr_format=2, compressors=GZip(5), filters=[Delta("u1")])),
+    "mirax": lambda t: open_slide(mirax(t)),
     "zarr-named": lambda t: open_slide(bare_zarr(t, STACK, dimension_names=["c", "y", "x"])),
     "png": lambda t: open_slide(picture(t, "image.png")),
     "jpeg": lambda t: open_slide(picture(t, "image.jpg")),
@@ -123,7 +154,9 @@ REAL = [
     "wsi/aperio/CMU-1-Small-Region.svs",
     "wsi/aperio/tcga-cr-7395-01a-01-ts1.svs",
     "wsi/ndpi/test3-DAPI-2-387.ndpi",
+    "wsi/ndpi/test3-TRITC-2-560.ndpi",
     "wsi/openslide/boxes.tiff",
+    "reported/c30_bright.mrxs",
     "wsi/openslide/boxes_0.dcm",
     "wsi/openslide/small.svs",
     "reported/c13_dicom_levels",
@@ -253,7 +286,7 @@ def test_path_opens_it_again(slide):
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in MADE if "jpeg" not in kind and kind not in {"pattern", "resampled", "dicom-sparse"}]
+    "kind", [kind for kind in MADE if "jpeg" not in kind and kind not in {"pattern", "resampled", "dicom-sparse", "mirax"}]
 )
 def test_lossless_kinds_return_what_was_written(kind, tmp_path):
     with MADE[kind](tmp_path) as slide:
