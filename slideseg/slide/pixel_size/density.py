@@ -45,7 +45,8 @@ def tags_claim(_tif: Any, page: Any) -> Claim | None:
     y, x = _resolution(page, _Y), _resolution(page, _X)
     number = page.tags.valueof(_UNIT, 2)
     unit = _UNITS.get(int(number), "") if isinstance(number, int) else ""
-    if (_X not in page.tags and _Y not in page.tags) or (not unit and x == y == 1):
+    stands_for_none = not unit and (x == y == 1 or page.is_imagej)  # ImageJ names the unit of these tags elsewhere
+    if (_X not in page.tags and _Y not in page.tags) or stands_for_none:
         return None
     return density_claim("resolution tags", y, x, unit)
 

@@ -31,20 +31,33 @@ class _Pixels:
         return None if size is None else (size, self.attributes.get(f"PhysicalSize{axis}Unit", "\u00b5m"))
 
 
-def ome_claim(tif: Any, page: Any) -> Claim | None:
-    """Return what a TIFF's OME-XML says of the image whose first page is ``page``; None if it has none."""
-    xml = description_of(tif.pages.first)
+def ome_claim(tif: Any, page: Any, companion: str | None = None, number: int | None = None) -> Claim | None:
+    """Return what OME-XML says of the image whose first page is ``page``; None if there is none.
+
+    Args:
+        tif: the file.
+        page: the image's first page.
+        companion: the XML where it is in another file than the TIFF.
+        number: which of the XML's images it is, where directories don't tell, as they are of several files.
+    """
+    xml = description_of(tif.pages.first) if companion is None else companion
     if "<OME" not in xml and ":OME" not in xml[:1000]:
         return None
-    return claim_of_xml(xml, (page.imagelength, page.imagewidth), page.index)
+    return claim_of_xml(xml, (page.imagelength, page.imagewidth), page.index if number is None else None, number)
 
 
-def claim_of_xml(xml: str, shape: tuple[int, int], directory: int | None = None) -> Claim:
-    """Return what OME-XML says of the image of ``shape`` (rows, columns); of several, the one that is in ``directory``."""
-    alike = [image for image in _images(xml) if image.has(shape)]
+def claim_of_xml(xml: str, shape: tuple[int, int], directory: int | None = None, number: int | None = None) -> Claim:
+    """Return what OME-XML says of the image of ``shape`` (rows, columns).
+
+    Of several it is the one of ``number``, or the one that is in ``directory``.
+    """
+    images = _images(xml)
+    alike = [image for image in images if image.has(shape)]
     if not alike:
         return Claim(SOURCE, doubt=f"has no image of {shape[0]} x {shape[1]} pixels")
-    image = next((image for image in alike if any(directory in each for each in image.directories)), alike[0])
+    numbered = [] if number is None else [image for image in images[number : number + 1] if image in alike]
+    placed = [image for image in alike if any(directory in each for each in image.directories)]
+    image = (*numbered, *placed, *alike)[0]
     return claim(SOURCE, image.length("Y"), image.length("X"), image.length("Z"))
 
 

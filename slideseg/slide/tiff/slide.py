@@ -17,8 +17,6 @@ import numpy as np
 import tifffile
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.pixel_size.claims import settle
-from slideseg.slide.pixel_size.ome import claim_of_xml
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
 from slideseg.slide.reader import DTYPES, Reader
 from slideseg.slide.selection import WHOLE, Selection
@@ -30,7 +28,7 @@ from slideseg.slide.tiff.preflight import check_directories
 from slideseg.slide.tiff.pyramid import PROBED, Opened, levels_of
 from slideseg.slide.tiff.roles import choose, images_of
 from slideseg.slide.tiff.segments import DamagedTileError
-from slideseg.slide.tiff.series import find_series, leading_axes, side_of
+from slideseg.slide.tiff.series import find_series, leading_axes
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
@@ -89,10 +87,8 @@ class TiffSlide(Reader):
         self._orientation = orientation_of(page)
         for level in self._levels:
             self._probe(level)
-        if companion is None:
-            pixel, doubts = pixel_of_tiff(self._tif, page, self._orientation)
-        else:
-            pixel, doubts = settle([claim_of_xml(companion, side_of(image.series))])
+        in_files = number if image.series.is_multifile else None
+        pixel, doubts = pixel_of_tiff(self._tif, page, self._orientation, companion, in_files)
         facts = describe(path, image, leading, self._levels, self._orientation)
         super().__init__(
             replace(

@@ -69,6 +69,7 @@ def test_imagej_says_no_size_where_it_has_none(tmp_path, unit, resolution, why):
     with open_slide(path) as slide:
         assert slide.mpp is None
         assert why in slide.pixel.source
+        assert "resolution tags" not in slide.pixel.source  # they are the same
 
 
 def test_a_unit_of_its_own_along_y_is_not_guessed(facts_of_tiff):

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from slideseg.slide.open import open_slide
-from slideseg.slide.pixel_size.ome import claim_of_xml
+from slideseg.slide.pixel_size.ome import claim_of_xml, ome_claim
 
 PIXELS = (
     '<Pixels ID="P" DimensionOrder="XYCZT" Type="uint8" SizeC="1" SizeZ="1" SizeT="1" SizeX="{x}" SizeY="{y}" {more}>'
@@ -75,6 +75,12 @@ def test_of_several_images_of_that_size_it_is_the_one_in_the_directory():
     assert [claim_of_xml(xml, (48, 64), directory).yx for directory in (0, 1)] == [(0.25, 0.25), (0.5, 0.5)]
 
 
+def test_of_several_images_in_several_files_it_is_the_one_of_that_number():
+    xml = ome(image(ifd=0, more=sizes(0.25)), image(ifd=0, more=sizes(0.5)), image(9, 9, 0, sizes(7)))
+    assert [claim_of_xml(xml, (48, 64), None, number).yx for number in (0, 1)] == [(0.25, 0.25), (0.5, 0.5)]
+    assert claim_of_xml(xml, (48, 64), None, 2).yx == (0.25, 0.25)  # a number that lies
+
+
 @pytest.mark.parametrize(
     "xml",
     [
@@ -106,6 +112,13 @@ def test_entities_are_not_expanded():
 
 def test_text_without_end_is_searched_once():
     assert claim_of_xml("<Pixels " * 200_000 + "<" * 200_000 + ' a="' * 200_000, (48, 64)).yx is None
+
+
+def test_a_companion_says_it_for_the_file_beside_it(tiff):
+    with tiff() as tif:
+        said = ome_claim(tif, tif.pages.first, ome(image(9, 9, 0, sizes(7)), image(more=sizes(0.5))), 1)
+        assert said.yx == (0.5, 0.5)
+        assert ome_claim(tif, tif.pages.first) is None
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16", "utf-16-be"])
