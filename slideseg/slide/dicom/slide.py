@@ -117,6 +117,8 @@ class DicomSlide(Reader):
             (picture,), notes = pictures_of(self._files[-1:])
         else:
             picture = pictures[chosen]
+            if len(pictures) > 1:
+                notes.append(f"{len(pictures)} pictures of the glass are in this series, image {chosen} is read (--series)")
         return picture, tuple(replace(image, used=image.number == chosen) for image in images), notes
 
     def _add(self, image: Image, notes: list[str]) -> None:

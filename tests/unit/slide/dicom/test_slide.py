@@ -347,6 +347,7 @@ def test_two_pictures_of_one_series(tmp_path):
         assert slide.levels[0].shape == (200, 260)
         assert other.levels[0].shape == (100, 260)
         assert [image.role for image in other.images] == ["slide", "slide"]
+        assert "2 pictures of the glass" in slide.notes[0]
 
 
 def test_a_slide_is_all_files_of_its_series_and_no_other(tmp_path):
