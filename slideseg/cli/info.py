@@ -104,7 +104,11 @@ def _object_facts(path: str) -> dict[str, Any]:
         counts, record = result.object_counts(), result.objects_record
     except ResultError as error:
         return {"error": str(error)}
-    return {} if record is None else {"objects": counts, "across_seams": record.across_seams}
+    if record is None:
+        return {}
+    of = "tissue that was found" if result.tissue_known else "all that was segmented"
+    area = None if result.tissue_mm2 is None else round(result.tissue_mm2, 6)
+    return {"objects": counts, "per_mm2_of": of, "area_mm2": area, "across_seams": record.across_seams}
 
 
 def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--level", type=int, help="Pyramid level to work at.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns per pixel to work at.")
 @selection_options
-@click.option("--tissue", metavar="auto|none|PATH", help="Parts to segment: found tissue, all, or a mask. [auto: large RGB]")
+@click.option("--tissue", metavar="auto|none|PATH", help="Parts to segment: found tissue, all, or a mask. [by the picture]")
 @click.option("--tile", type=IntOrAuto(), default="auto", show_default=True, help="Pixels a side of the network's input.")
 @click.option("--batch", type=IntOrAuto(), default="auto", show_default=True, help="Tiles a forward pass.")
 @click.option("--memory", default="auto", show_default=True, metavar="SIZE", help="RAM budget a worker, such as 2GiB.")

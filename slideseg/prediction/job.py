@@ -12,7 +12,7 @@ from slideseg.model.file import load_model_file
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
     from slideseg.slide.resampled import Source
-    from slideseg.slide.tissue import TissueMap
+    from slideseg.slide.tissue.blocks import TissueMap
     from slideseg.space.grid import ShardGrid
 
 Precision = Literal["fp32", "bf16", "fp16"]

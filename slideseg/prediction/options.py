@@ -41,7 +41,7 @@ class PredictOptions(ObjectOptions):
     on_bad_tile: Literal["fail", "background"] = "fail"
     """Whether a damaged tile fails the slide, or counts as a place without tissue."""
     tissue: str = ""
-    """``auto``, ``none`` or a mask's path; empty: auto for large RGB slides, else none."""
+    """``auto``, ``none`` or a mask's path; empty: auto where a good share of the picture is empty, else none."""
     tile: int | Literal["auto"] = "auto"
     """Pixels a side of the network's input."""
     batch: int | Literal["auto"] = "auto"

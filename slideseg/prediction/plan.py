@@ -16,13 +16,13 @@ from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
 from slideseg.prediction.job import Job, ModelFile, Tiling
 from slideseg.prediction.resolution import choose_source, working_shape
+from slideseg.prediction.tissue import Tissue, find_tissue
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.chunk import is_readable
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_selected, open_slide
-from slideseg.slide.tissue import TissueMap, can_detect, detect_tissue, map_of_mask_slide
+from slideseg.slide.open import open_selected
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, locate
 from slideseg.version import __version__
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from slideseg.result.coordinates import Coordinates
     from slideseg.slide.base import Slide
 
-AUTO_TISSUE_SIDE = 4096
-"""RGB slides with a longer side get tissue detection by default."""
 MIB = 2**20
 
 
@@ -56,8 +54,8 @@ class PredictPlan:
     """Which slide it is."""
     axes: str
     """Axes of the slide."""
-    tissue: str
-    """``none``, ``auto`` or the mask's path."""
+    tissue: Tissue
+    """Which parts are segmented, and how much tissue is in them."""
     image: str
     """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
     objects: ObjectRules | None
@@ -112,6 +110,7 @@ class PredictPlan:
             tiling=TilingRecord(config.stride, config.halo, self.tile, config.exact),
             pixels=self.pixels,
             skipped_pixels=self.skipped_pixels,
+            tissue_pixels=self.tissue.pixels,
             run=self.identity,
         )
 
@@ -143,7 +142,7 @@ class PredictPlan:
             address=self.address,
             level=self.job.source.level,
             mpp=self.mpp,
-            tissue=self.tissue,
+            tissue=self.tissue.said,
             tile=self.tile,
             batch=tiling.batch,
             device=tiling.device,
@@ -198,6 +197,7 @@ class PredictPlan:
             "tiles": self.tiles,
             "pixels": self.pixels,
             "skipped_pixels": self.skipped_pixels,
+            "tissue_pixels": self.tissue.pixels,
             "chunk_first": self.chunk_first,
             "memory_per_worker": self.worker_memory,
             "disk": self.disk,
@@ -240,18 +240,18 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         about = SlideRecord.of(slide, fingerprint(slide.path), source.level)
         shape_yx = working_shape(slide, source)
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
-        tissue_name, tissue = _tissue_map(slide, shape_yx, options)
+        tissue = find_tissue(slide, shape_yx, options.tissue)
         workers = choose_workers(options, device, len(grid))
         core, batch, memory = fit_tile(slide, info, grid, options, workers)
         tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities)
         made = PredictPlan(
             input=input_path,
             output=output,
-            job=Job(source, model, absolute(output), grid, tiling, tissue, threads_of(options, workers)),
+            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads_of(options, workers)),
             model=info,
             slide=about,
             axes=slide.axes,
-            tissue=tissue_name,
+            tissue=tissue,
             image=options.image,
             objects=_objects(_model_record(info, model.sha256), about.coordinates_at(source.factors).mpp, options),
             workers=workers,
@@ -259,7 +259,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
-            notes=notes,
+            notes=(*notes, *tissue.notes),
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)
@@ -310,15 +310,3 @@ def _check_fit(slide: Slide, info: ModelInfo) -> None:
         )
     if slide.dtype.name not in FULL_SCALE:
         raise SlideError(explain(f"{slide.path} has an unsupported dtype", got=slide.dtype, want=", ".join(FULL_SCALE)))
-
-
-def _tissue_map(slide: Slide, shape_yx: tuple[int, int], options: PredictOptions) -> tuple[str, TissueMap | None]:
-    wanted = options.tissue
-    if not wanted:
-        wanted = "auto" if can_detect(slide) and max(slide.levels[0].shape) > AUTO_TISSUE_SIDE else "none"
-    if wanted == "none":
-        return wanted, None
-    if wanted == "auto":
-        return wanted, detect_tissue(slide, shape_yx)
-    with closing(open_slide(wanted)) as mask:
-        return wanted, map_of_mask_slide(mask, shape_yx)

@@ -19,7 +19,7 @@ import torch
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.result.shards import ShardStore
 from slideseg.slide.mirrored import read_mirrored
-from slideseg.slide.tissue import BLOCK, TissueMap
+from slideseg.slide.tissue.blocks import BLOCK, TissueMap
 
 if TYPE_CHECKING:
     from slideseg.prediction.job import Job

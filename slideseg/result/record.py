@@ -198,6 +198,8 @@ class RunRecord:
     """Pixels without tissue, which were not computed."""
     run: RunIdentity
     """What decides the bytes."""
+    tissue_pixels: int | None = None
+    """Pixels of tissue proper in what was computed; None where nothing tells tissue from what is empty."""
     seconds: float | None = None
     """Time the run took that finished it."""
     reused_pixels: int | None = None

@@ -95,8 +95,8 @@ class Result:
     def object_counts(self) -> list[dict[str, Any]] | None:
         """Return for each class how many objects there are, their share of the area and how many a square millimetre.
 
-        The area is what was segmented, without what was skipped because it holds no tissue. None where there are no objects.
-        Memory: a few row groups of the table.
+        Of `tissue_pixels`: the area of tissue proper, or of all that was segmented where tissue was not looked for. None where
+        there are no objects. Memory: a few row groups of the table.
 
         Raises:
             ResultError: if the table is missing or damaged.
@@ -107,20 +107,41 @@ class Result:
         counts, pixels = sum_table(self._store)
         record = self.objects_record
         counted = () if record is None else record.rules.classes
-        area = max(1, math.prod(self.layout.segmentation().shape) - self.record.skipped_pixels)
+        area = max(1, self.tissue_pixels)
         return [
             {
                 "class": known.name,
                 "count": int(counts[known.id]),
                 "area_fraction": round(float(pixels[known.id] / area), 6),
-                "per_mm2": self._per_mm2(int(counts[known.id]), area),
+                "per_mm2": self._per_mm2(int(counts[known.id])),
             }
             for known in self.classes
             if known.id in counted
         ]
 
-    def _per_mm2(self, count: int, area: int) -> float | None:
-        return None if self.mpp_yx is None else round(count / (area * math.prod(self.mpp_yx) / 1e6), 3)
+    @property
+    def tissue_pixels(self) -> int:
+        """Pixels of the class map that densities are counted in.
+
+        Those of tissue proper, without the glass beside it and the dirt and ink on it, where the run found out what is tissue
+        (`tissue_known`); else all that were segmented.
+        """
+        known = self.record.tissue_pixels
+        return self.record.pixels - self.record.skipped_pixels if known is None else known
+
+    @property
+    def tissue_known(self) -> bool:
+        """Whether `tissue_pixels` are of tissue proper; if not, of all that was segmented."""
+        return self.record.tissue_pixels is not None
+
+    @property
+    def tissue_mm2(self) -> float | None:
+        """The area of `tissue_pixels` in square millimetres; None where the size of a pixel is not known."""
+        return None if self.mpp_yx is None else self.tissue_pixels * math.prod(self.mpp_yx) / 1e6
+
+    def _per_mm2(self, count: int) -> float | None:
+        area = self.tissue_mm2
+        return None if area is None else round(count / area, 3) if area else 0.0
 
     @property
     def image(self) -> list[Array]:

@@ -42,7 +42,7 @@ def predict(slide, model, out, *options):
 
 
 def test_a_level_is_segmented_as_an_image_of_its_own(slide, model, tmp_path):
-    predict(slide, model, tmp_path / "x.zarr", "--level", 1)
+    predict(slide, model, tmp_path / "x.zarr", "--level", 1, "--tissue", "none")
     with slideseg.open_slide(slide) as opened:
         image = opened.read(Box(0, 0, *opened.levels[1].shape), level=1)
 
@@ -51,8 +51,8 @@ def test_a_level_is_segmented_as_an_image_of_its_own(slide, model, tmp_path):
 
 
 def test_another_mpp_is_resampled_and_tiles_still_agree_to_the_bit(slide, model, tmp_path):
-    predict(slide, model, tmp_path / "a.zarr", "--mpp", 0.7, "--tile", 200)
-    predict(slide, model, tmp_path / "b.zarr", "--mpp", 0.7, "--tile", 900)
+    predict(slide, model, tmp_path / "a.zarr", "--mpp", 0.7, "--tile", 200, "--tissue", "none")
+    predict(slide, model, tmp_path / "b.zarr", "--mpp", 0.7, "--tile", 900, "--tissue", "none")
     working = ResampledSlide(slideseg.open_slide(slide), 0, (0.7 / 0.5, 0.7 / 0.5))
     image = working.read(Box(0, 0, *working.levels[0].shape))
 
@@ -62,7 +62,7 @@ def test_another_mpp_is_resampled_and_tiles_still_agree_to_the_bit(slide, model,
 
 
 def test_flat_tiles_are_computed_once_and_are_exact(slide, model, tmp_path):
-    outcome = predict(slide, model, tmp_path / "x.zarr", "--tile", 240, "--save-probabilities")
+    outcome = predict(slide, model, tmp_path / "x.zarr", "--tile", 240, "--save-probabilities", "--tissue", "none")
 
     assert outcome.slide["reused_pixels"] > 500_000
     assert outcome.slide["skipped_pixels"] == 0
@@ -95,7 +95,7 @@ def test_a_mask_says_what_is_segmented(slide, model, tmp_path):
 
 
 def test_probabilities_are_the_bytes_of_the_reference(slide, model, tmp_path):
-    predict(slide, model, tmp_path / "x.zarr", "--save-probabilities", "--image", "none")
+    predict(slide, model, tmp_path / "x.zarr", "--save-probabilities", "--image", "none", "--tissue", "none")
     loaded, image = model[1], pixels_of(slide)
     padded = np.pad(image, ((loaded.halo,) * 2, (loaded.halo,) * 2, (0, 0)), "reflect")
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,24 @@ def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "read_table", None)
     assert result.object_counts() == [counts], "counted without the whole table"
     assert facts_of(url)["objects"] == [counts]
+
+
+def test_densities_are_of_tissue_where_it_is_known_and_of_all_that_was_segmented_else(tmp_path):
+    class_map = a_class_map()
+    url = write_result(tmp_path / "x.zarr", class_map, mpp=0.5)
+    slideseg.objects(url)
+    file = tmp_path / "x.zarr" / "zarr.json"
+    (plain,), whole = slideseg.open_result(url).object_counts(), facts_of(url)
+    assert (whole["per_mm2_of"], whole["area_mm2"]) == ("all that was segmented", round(class_map.size * 0.25e-6, 6))
+
+    root = json.loads(file.read_text())
+    root["attributes"]["slideseg"] |= {"skipped_pixels": 70_000, "tissue_pixels": 105_000}
+    file.write_text(json.dumps(root))
+    result, facts = slideseg.open_result(url), facts_of(url)
+    assert (result.tissue_pixels, result.tissue_mm2) == (105_000, pytest.approx(0.02625))
+    assert (facts["per_mm2_of"], facts["area_mm2"]) == ("tissue that was found", 0.02625)
+    assert facts["objects"][0]["per_mm2"] == pytest.approx(plain["per_mm2"] * class_map.size / 105_000, rel=1e-4)
+    assert facts["objects"][0]["area_fraction"] == pytest.approx(plain["area_fraction"] * class_map.size / 105_000, rel=1e-4)
 
 
 def test_of_a_lower_level_without_microns_lengths_are_told_in_pixels_of_level_0(tmp_path):

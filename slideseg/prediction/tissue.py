@@ -1,0 +1,67 @@
+"""Which parts of a slide are segmented: all, those where tissue is found, or those that a mask names."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slideseg.slide.base import planes_of
+from slideseg.slide.open import open_slide
+from slideseg.slide.tissue.blocks import TissueMap, map_of_mask_slide
+from slideseg.slide.tissue.detect import Found, detect_tissue
+
+if TYPE_CHECKING:
+    from slideseg.slide.base import Slide
+
+UNSURE = (
+    "--tissue auto: this picture does not show for sure what is tissue and what is empty, so all of it is segmented "
+    "(want glass, a dark background or black borders; try a mask)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """Which parts of a slide are segmented, and how much tissue is in them."""
+
+    said: str
+    """``none``, ``auto`` or the mask's path."""
+    blocks: TissueMap | None = None
+    """The blocks that are segmented; None for all."""
+    pixels: int | None = None
+    """Pixels of tissue proper in them, at the working resolution: what densities are counted in; None where it is not known."""
+    notes: tuple[str, ...] = ()
+    """What the user should know."""
+
+
+def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
+    """Decide which parts of a slide, whose working image has ``shape_yx`` = (rows, columns), are segmented.
+
+    Args:
+        slide: the slide.
+        shape_yx: rows and columns of the working image.
+        wanted: ``none``, ``auto``, a mask's path, or empty: ``auto`` where a good share of the picture is empty, else ``none``.
+
+    Raises:
+        ConfigError: if tissue is looked for in a stack, or the mask does not fit.
+        SlideError: if the mask or the slide can't be read.
+    """
+    if wanted == "none" or (not wanted and planes_of(slide) > 1):
+        return Tissue("none")
+    if wanted and wanted != "auto":
+        return _in_mask(slide, shape_yx, wanted)
+    found = detect_tissue(slide, shape_yx)
+    if found is None:
+        return Tissue(wanted, notes=(UNSURE,)) if wanted else Tissue("none")
+    return _of(found, "auto", found.blocks) if wanted or found.matters else Tissue("none")
+
+
+def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str) -> Tissue:
+    with closing(open_slide(path)) as mask:
+        blocks = map_of_mask_slide(mask, shape_yx, slide.levels[0].shape)
+    found = detect_tissue(slide, shape_yx) if planes_of(slide) == 1 else None
+    return Tissue(path, blocks) if found is None or not found.matters else _of(found, path, blocks)
+
+
+def _of(found: Found, said: str, blocks: TissueMap) -> Tissue:
+    return Tissue(said, blocks, found.pixels_in(blocks))

@@ -1,0 +1,104 @@
+"""Which parts of a slide hold tissue, in blocks of a fixed size, so that what is skipped never depends on the tiles."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.errors import ConfigError, explain
+from slideseg.slide.base import planes_of
+from slideseg.space.box import Box
+from slideseg.space.grid import CHUNK
+
+if TYPE_CHECKING:
+    from slideseg.slide.base import Slide
+
+BLOCK = CHUNK
+"""Side of a block in working pixels: what is skipped or computed. A multiple of every stride: blocks start on the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class TissueMap:
+    """Which blocks of `BLOCK` x `BLOCK` working pixels are segmented."""
+
+    shape_yx: tuple[int, int]
+    """Rows and columns of the working image."""
+    blocks: np.ndarray
+    """One boolean a block (rows, columns): whether it holds tissue."""
+
+    def holds(self, block: Box) -> bool:
+        """Tell whether the block that starts where ``block`` starts holds tissue."""
+        return bool(self.blocks[block.y0 // BLOCK, block.x0 // BLOCK])
+
+    def bounding_box(self, box: Box) -> Box | None:
+        """Return the smallest box of whole blocks, clipped to ``box``, around its tissue; None if it holds none."""
+        rows, columns = np.nonzero(self._inside(box))
+        if not len(rows):
+            return None
+        corner = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        scaled = Box(corner.y0 * BLOCK, corner.x0 * BLOCK, corner.y1 * BLOCK, corner.x1 * BLOCK)
+        return scaled.shift(box.y0, box.x0).intersect(box)
+
+    def empty_pixels(self, box: Box) -> int:
+        """Return the number of pixels of ``box``, which starts on a block's corner, in blocks without tissue."""
+        inside = self._inside(box)
+        heights = np.diff([*range(box.y0, box.y1, BLOCK), box.y1])
+        widths = np.diff([*range(box.x0, box.x1, BLOCK), box.x1])
+        return int((heights[:, None] * widths[None, :])[~inside].sum())
+
+    def digest(self) -> str:
+        """Return a hash of the map, to tell runs apart."""
+        return hashlib.sha256(repr(self.blocks.shape).encode() + np.packbits(self.blocks).tobytes()).hexdigest()
+
+    def _inside(self, box: Box) -> np.ndarray:
+        return self.blocks[box.y0 // BLOCK : -(-box.y1 // BLOCK), box.x0 // BLOCK : -(-box.x1 // BLOCK)]
+
+
+def blocks_of(mask: np.ndarray, scale: tuple[float, float], shape_yx: tuple[int, int]) -> TissueMap:
+    """Turn a mask (y, x), ``scale`` working pixels a pixel, into a map: a block with any pixel set holds tissue."""
+    starts = (range(0, side, BLOCK) for side in shape_yx)
+    rows, columns = (
+        [_span(start, step, limit) for start in along] for along, step, limit in zip(starts, scale, mask.shape, strict=True)
+    )
+    return TissueMap(shape_yx, np.array([[bool(mask[row, column].any()) for column in columns] for row in rows]))
+
+
+def map_of_mask(mask: np.ndarray, shape_yx: tuple[int, int], slide_yx: tuple[int, int] | None = None) -> TissueMap:
+    """Turn a mask (y, x) of the whole slide at any resolution into a map: a block with any non-zero pixel holds tissue.
+
+    Args:
+        mask: the mask.
+        shape_yx: rows and columns of the working image.
+        slide_yx: those of the slide, whose proportions the mask has; None where they are the working image's.
+
+    Raises:
+        ConfigError: if the mask's proportions are not the slide's, to within one of its pixels.
+    """
+    slide_yx = slide_yx or shape_yx
+    scale_y, scale_x = slide_yx[0] / mask.shape[0], slide_yx[1] / mask.shape[1]
+    if abs(scale_y - scale_x) * max(mask.shape) > max(scale_y, scale_x) + 1e-9:
+        raise ConfigError(explain("the mask has another shape than the slide", got=mask.shape, want=f"{slide_yx} or smaller"))
+    return blocks_of(mask, (shape_yx[0] / mask.shape[0], shape_yx[1] / mask.shape[1]), shape_yx)
+
+
+def map_of_mask_slide(mask: Slide, shape_yx: tuple[int, int], slide_yx: tuple[int, int] | None = None) -> TissueMap:
+    """Turn a mask image into a map, as `map_of_mask`.
+
+    Raises:
+        ConfigError: if the mask has more than one plane or another shape.
+    """
+    if planes_of(mask) > 1:
+        raise ConfigError(explain("the mask is a stack", got=mask.shape, want="one plane"))
+    pixels = np.zeros(mask.shape[:2], bool)
+    for box in Box.of_shape((mask.shape[0], mask.shape[1])).split(2048, 2048):
+        pixels[box.slices] = (mask.read(box) != 0).any(axis=2)
+    return map_of_mask(pixels, shape_yx, slide_yx)
+
+
+def _span(start: int, scale: float, limit: int) -> slice:
+    """Return the mask's rows or columns that touch the block from the working pixel ``start`` on, at least one."""
+    first = min(int(start / scale), limit - 1)
+    return slice(first, max(first + 1, min(limit, int(np.ceil((start + BLOCK) / scale)))))

@@ -1,0 +1,124 @@
+"""Tissue in the dark (fluorescence): what shines above a background that is sure to be one.
+
+For each channel, its background's level and spread are numbers of the whole picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slideseg.slide.tissue.picture import closed, opened, pieces, smooth, without_holes
+
+if TYPE_CHECKING:
+    from slideseg.slide.tissue.picture import Picture
+
+ABOVE = 5
+"""So many times the background's spread above its level, a pixel is tissue."""
+SPAN = 30
+"""A channel shows tissue if its brightest pixels are at least so many spreads above the background."""
+DARK = 0.5
+"""A background is not brighter than this share of the brightest pixels."""
+SHARE, SIDE = 0.02, 16
+"""Of the picture, a background fills at least this share in squares of so many pixels: dark spots in tissue do not."""
+BELOW = 0.02
+"""Share of pixels that may be darker than the background: it is the darkest thing there is."""
+EVEN, BLACK = 0.05, 0.01
+"""A background's spread is at most this share of its level, unless that is next to nothing: this share of the brightest."""
+LOWEST = (0.06, 0.12, 0.25, 0.5, 1.0)
+"""It is looked for among so many of the darkest pixels, the darkest first: tissue may fill nearly all of a picture."""
+QUANTUM = 1 / 256
+"""Steps of less than this share of the brightest pixels are noise."""
+FLAT = 0.02
+"""A channel whose pixels differ by less than this share of the brightest is empty."""
+GAP = 12
+"""Dark gaps of up to twice so many pixels of the picture, between what shines, are tissue."""
+HOLE = 4096
+"""Dark holes of so many pixels (four blocks) in tissue are tissue."""
+SPECK = 3
+"""A piece of so few pixels is noise."""
+_SAMPLE = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The dark of one channel."""
+
+    level: float
+    """Its commonest value."""
+    spread: float
+    """Standard deviation, from what is darker than that."""
+
+
+def tissue_in(picture: Picture, *, zeros: bool = False) -> np.ndarray | None:
+    """Return where tissue is (y, x) in a picture; None where no channel has a background that is sure to be one.
+
+    Areas that are 0 in all channels may not have been scanned: what the dark is like is not seen there, unless ``zeros``.
+    """
+    pixels, scanned, least = picture.pixels, picture.scanned, picture.least
+    lit = scanned if zeros else scanned & ~opened((pixels == 0).all(axis=2), 6)
+    if not lit.any():
+        return None
+    smoothed = smooth(pixels, lit)
+    backgrounds = [background_of(smoothed[..., channel], lit, least) for channel in range(pixels.shape[2])]
+    if not any(backgrounds):
+        return None
+    found = np.zeros(lit.shape, bool)
+    for channel, background in enumerate(backgrounds):
+        if background is not None:
+            found |= lit & (smoothed[..., channel] > background.level + ABOVE * background.spread)
+    numbers, sizes = pieces(found)
+    mask = without_holes(closed((sizes > SPECK)[numbers], GAP), HOLE) & scanned
+    others = [channel for channel, background in enumerate(backgrounds) if background is None]
+    return mask if _agree(smoothed[..., others], mask & lit, lit & ~mask) else None
+
+
+def _agree(others: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> bool:
+    """Tell whether channels (y, x, c) without a sure background are empty, or brighter inside the tissue than outside.
+
+    Else they show tissue where the others show none.
+    """
+    if not inside.any() or not outside.any():
+        return True
+    top = float(others.max(initial=0))
+    for channel in range(others.shape[2]):
+        within, without = others[..., channel][inside], others[..., channel][outside]
+        flat = np.ptp(np.percentile(np.concatenate([within, without]), [1, 99])) <= FLAT * top
+        if not flat and np.percentile(without, 90) >= np.median(within):
+            return False
+    return True
+
+
+def background_of(plane: np.ndarray, lit: np.ndarray, least: float) -> Background | None:
+    """Return the background of one channel (y, x) where it is ``lit``; None if there is none that is sure.
+
+    Its spread is not taken for less than ``least``: a JPEG has that anyway.
+    """
+    values = plane[lit]
+    values = np.sort(values[:: max(1, len(values) // _SAMPLE)]).astype(np.float64)
+    top = float(values[int(0.999 * (len(values) - 1))])
+    for share in LOWEST:
+        level = _mode(values[: math.ceil(share * len(values))])
+        below = level - values[values < level]
+        own = 1.4826 * float(np.median(below)) if len(below) else 0.0
+        spread = max(own, QUANTUM * (top - level), least)
+        dark = level <= DARK * top and (own <= max(EVEN * level, least) or level <= BLACK * top)
+        if not dark or top - level < SPAN * spread or spread <= 0:
+            continue
+        near = lit & (np.abs(plane - level) <= ABOVE * spread)
+        darker = (values < level - ABOVE * spread).mean()
+        if darker <= BELOW and opened(near, SIDE).sum() >= SHARE * lit.sum():
+            return Background(level, spread)
+    return None
+
+
+def _mode(values: np.ndarray) -> float:
+    """Return the commonest of sorted values: half of them, and half of these, where they lie closest."""
+    while len(values) > 2:
+        half = -(-len(values) // 2)
+        first = int(np.argmin(values[half - 1 :] - values[: len(values) - half + 1]))
+        values = values[first : first + half]
+    return float(values.mean())

@@ -1,0 +1,145 @@
+"""The small picture of a slide that tissue is looked for in, and what is done to it and to masks of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from slideseg.slide.base import channels_of
+from slideseg.slide.resampled import block_mean
+from slideseg.slide.tissue.blocks import BLOCK
+from slideseg.space.box import Box
+
+if TYPE_CHECKING:
+    from slideseg.slide.base import Slide
+
+PIXEL = BLOCK // 32
+"""Side of the picture's pixel in pixels of level 0, at least."""
+LONGEST = 3072
+"""Pixels of the picture's longer side at most, with three channels, so that its memory has a bound."""
+LEAST = 0.4
+"""Of 8 bits, less of a difference between means is noise."""
+_PIECE = 2048
+"""Side of what is read at once."""
+_CROSS = ndimage.generate_binary_structure(2, 1)
+_SQUARE = ndimage.generate_binary_structure(2, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A slide shrunk to block means."""
+
+    pixels: np.ndarray
+    """(y, x, c), float32, in the slide's own values."""
+    scanned: np.ndarray
+    """(y, x), whether anything was scanned there."""
+    white: float
+    """The largest value that a pixel can have; for floating point, the largest there is."""
+    least: float
+    """What is less of a difference is noise: of rounding and of a JPEG, where pixels have 8 bits."""
+    pixel: tuple[float, float]
+    """Pixels of level 0 a pixel of the picture, along y and x."""
+
+
+def take_picture(slide: Slide) -> Picture:
+    """Shrink a slide of one plane by a whole number, to pixels of `PIXEL` a side and at most `LONGEST` of them.
+
+    Reads the coarsest level that is large enough, piece by piece; which piece comes first is of no matter.
+    """
+    height, width = slide.levels[0].shape
+    longest = LONGEST / np.sqrt(max(1.0, channels_of(slide) / 3))
+    wanted = max(PIXEL, max(height, width) / longest)
+    number = max(number for number, level in enumerate(slide.levels) if level.downsample <= wanted or number == 0)
+    level = slide.levels[number]
+    shrink = max(1, math.ceil(wanted / level.downsample))
+    # a level may be padded beyond the slide, which ends after so many of its pixels
+    ends = (math.ceil(side / scale) for side, scale in zip((height, width), level.scale, strict=True))
+    rows, columns = (min(side, end) for side, end in zip(level.shape, ends, strict=True))
+    pixels = np.empty((-(-rows // shrink), -(-columns // shrink), channels_of(slide)), np.float32)
+    scanned = np.empty(pixels.shape[:2], bool)
+    for box in Box.of_shape(scanned.shape).split(*_piece(slide, columns, shrink)):
+        source = Box(box.y0 * shrink, box.x0 * shrink, min(box.y1 * shrink, rows), min(box.x1 * shrink, columns))
+        read, there = _read(slide, source, number)
+        pixels[box.slices] = block_mean(read, shrink)
+        scanned[box.slices] = block_mean(there[..., None].astype(np.float32), shrink)[..., 0] > 0
+    white = float(np.iinfo(slide.dtype).max) if slide.dtype.kind == "u" else float(pixels.max())
+    least = LEAST if slide.dtype == np.uint8 else 0.0
+    return Picture(pixels, scanned, white, least, (shrink * level.scale[0], shrink * level.scale[1]))
+
+
+def _piece(slide: Slide, columns: int, shrink: int) -> tuple[int, int]:
+    """Return rows and columns of the picture that are read at once: whole rows where parts of them cost as much."""
+    if slide.direct:
+        return max(1, _PIECE // shrink), max(1, _PIECE // shrink)
+    return max(1, _PIECE * _PIECE // (columns * shrink)), -(-columns // shrink)
+
+
+def _read(slide: Slide, box: Box, level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels (y, x, c), 0 where they are no number, and whether each was scanned (y, x); as float, to round no mean."""
+    read, scanned = slide.read(box, level), slide.scanned(box, level)
+    there = np.ones(read.shape[:2], bool) if scanned is None else scanned
+    if read.dtype.kind == "f":
+        there = there & np.isfinite(read).all(axis=2)
+        read = np.where(there[..., None], read, 0)
+    return read.astype(np.float32), there
+
+
+def smooth(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return the picture (y, x, c) under a Gaussian of one pixel, of the pixels in ``where`` alone; others get 0.
+
+    So nothing darkens beside a black border.
+    """
+    weight = ndimage.gaussian_filter(where.astype(np.float32), 1)
+    weight[~where] = np.inf
+    out = np.empty_like(pixels)
+    for channel in range(pixels.shape[2]):
+        out[..., channel] = ndimage.gaussian_filter(np.where(where, pixels[..., channel], 0), 1) / weight
+    return out
+
+
+def opened(mask: np.ndarray, side: int) -> np.ndarray:
+    """Return the part of a mask that squares of ``side`` pixels fit into; the picture's edge limits nothing."""
+    padded = np.pad(mask, side, mode="symmetric")
+    eroded = ndimage.minimum_filter(padded, side, origin=0)
+    return ndimage.maximum_filter(eroded, side, origin=-1 if side % 2 == 0 else 0)[side:-side, side:-side]
+
+
+def closed(mask: np.ndarray, steps: int) -> np.ndarray:
+    """Return a mask with gaps of up to twice ``steps`` pixels closed."""
+    padded = np.pad(mask, steps)
+    disc = ndimage.iterate_structure(_CROSS, steps)
+    whole: np.ndarray = ndimage.binary_closing(padded, disc)[steps:-steps, steps:-steps] | mask
+    return whole
+
+
+def grown(mask: np.ndarray, steps: int = 1) -> np.ndarray:
+    """Return a mask with ``steps`` pixels added all around."""
+    return ndimage.binary_dilation(mask, _SQUARE, iterations=steps)
+
+
+def spread(seed: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Return all of ``within`` that ``seed`` reaches."""
+    return ndimage.binary_propagation(seed & within, _SQUARE, mask=within)
+
+
+def without_holes(mask: np.ndarray, largest: int) -> np.ndarray:
+    """Return a mask whose holes of at most ``largest`` pixels are filled; what touches the picture's edge is no hole."""
+    holes, number = ndimage.label(~mask)
+    if not number:
+        return mask
+    sizes = np.bincount(holes.ravel())
+    sizes[np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))] = largest + 1
+    sizes[0] = largest + 1
+    return mask | (sizes <= largest)[holes]
+
+
+def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of every pixel's connected piece (0: none) and the pixels of each piece, [0] of them 0."""
+    numbers, _ = ndimage.label(mask, _SQUARE)
+    sizes = np.bincount(numbers.ravel())
+    sizes[0] = 0
+    return numbers, sizes
