@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openslide
+import pydicom
 import tifffile
 import zarr
 from PIL import Image, ImageOps
+from pydicom.encaps import generate_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +84,7 @@ def _flattened(image: Image.Image, color: str) -> np.ndarray:
 
 
 def by_tifffile(path: Path) -> np.ndarray | None:
-    """Return the samples of the first series as tifffile decodes them; colours are turned only where a tag says how."""
+    """Return the samples of the first series as tifffile decodes them, and of them the pixels that its tags ask for."""
     if not path.is_file():
         return None
     try:
@@ -89,16 +93,35 @@ def by_tifffile(path: Path) -> np.ndarray | None:
             if np.prod(series.shape) > MOST:
                 return None
             pixels, axes, page = series.asarray(), series.axes, series.keyframe
+            shown = tif.is_ome or tif.is_imagej
     except Exception:  # noqa: BLE001  # it raises of everything, and then it is no oracle
         return None
-    return _ordered(_coloured(pixels, page), axes)
+    ordered = _ordered(pixels, axes)
+    return None if ordered is None else _coloured(ordered, page, shown=bool(shown))
 
 
-def _coloured(pixels: np.ndarray, page: Any) -> np.ndarray:
+def _coloured(pixels: np.ndarray, page: Any, *, shown: bool) -> np.ndarray:
+    """Turn samples (planes, y, x, c) into pixels: palettes, alpha in front of white, white where it is 0, full 8 bits.
+
+    ``shown``: palettes are only how the values are to be shown, as in ImageJ and OME-TIFF.
+    """
+    bits = page.bitspersample
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and pixels.shape[-1] == 1 and not shown:
+        colours = np.asarray(page.colormap)
+        rgb = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8).T[pixels[..., 0]]
+        return rgb[..., :1] if (rgb[..., :1] == rgb).all() else rgb
     if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
+        pixels, bits = pixels.astype(np.uint8), 1
+    if bits < 8 and pixels.dtype == np.uint8:
+        pixels = np.rint(pixels * (255 / ((1 << bits) - 1))).astype(np.uint8)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-        pixels = ((1 << max(8, page.bitspersample)) - 1 - pixels).astype(pixels.dtype)
+        pixels = ((1 << max(8, bits)) - 1 - pixels).astype(pixels.dtype)
+    if page.extrasamples and page.extrasamples[-1] in (1, 2):
+        white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+        alpha, colour = pixels[..., -1:] / white, pixels[..., :-1].astype(np.float64)
+        front = colour if page.extrasamples[-1] == 1 else colour * alpha
+        behind = white if colour.shape[-1] == 3 else 0
+        pixels = np.clip(np.rint(front + behind * (1 - alpha)), 0, white).astype(pixels.dtype)
     return pixels
 
 
@@ -126,6 +149,32 @@ def by_reference(path: Path) -> np.ndarray | None:
     return np.load(reference)[None] if same else None
 
 
+def by_frames(path: Path) -> np.ndarray | None:
+    """Return the first instance of a DICOM series whose frames are JPEGs, each as Pillow reads such a file."""
+    files = [path] if path.suffix == ".dcm" else sorted(path.glob("*.dcm")) if path.is_dir() else []
+    for file in files:
+        instance = pydicom.dcmread(file)
+        if not str(instance.file_meta.TransferSyntaxUID).startswith("1.2.840.10008.1.2.4.5"):
+            return None
+        rows, columns = instance.TotalPixelMatrixRows, instance.TotalPixelMatrixColumns
+        across = -(-columns // instance.Columns)
+        out = np.zeros((-(-rows // instance.Rows) * instance.Rows, across * instance.Columns, 3), np.uint8)
+        for number, frame in enumerate(generate_frames(instance.PixelData, number_of_frames=int(instance.NumberOfFrames))):
+            y, x = number // across * instance.Rows, number % across * instance.Columns
+            out[y : y + instance.Rows, x : x + instance.Columns] = np.asarray(Image.open(io.BytesIO(frame)).convert("RGB"))
+        return out[None, :rows, :columns]
+    return None
+
+
+def by_parts(path: Path) -> np.ndarray | None:
+    """Return the planes of a stack that is a file a plane, by their names."""
+    name = re.fullmatch(r"(.*-Z)\d+(\.ome\.tiff?)", path.name)
+    if name is None:
+        return None
+    files = sorted(path.parent.glob(f"{name[1]}*{name[2]}"), key=lambda file: int(re.findall(r"\d+", file.name)[-1]))
+    return np.stack([tifffile.imread(file, key=0)[..., None] for file in files])
+
+
 def by_zarr(path: Path) -> np.ndarray | None:
     """Return what zarr-python reads of the first array."""
     if not path.is_dir():
@@ -143,8 +192,10 @@ def by_zarr(path: Path) -> np.ndarray | None:
 
 ORACLES: dict[str, Callable[[Path], np.ndarray | None]] = {
     "its source": by_reference,
+    "its parts": by_parts,
     "OpenSlide": by_openslide,
     "Pillow": by_pillow,
     "tifffile": by_tifffile,
     "zarr-python": by_zarr,
+    "Pillow on each frame": by_frames,
 }
