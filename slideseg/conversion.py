@@ -20,10 +20,10 @@ from slideseg.result.coordinates import Coordinates
 from slideseg.result.create import read_attributes, write_root
 from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
-from slideseg.slide.chunk import discard_copy, readable
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_selected
 from slideseg.slide.resampled import Source
+from slideseg.slide.rows.copy import discard_copy, readable
 from slideseg.slide.selection import selection_of
 from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side

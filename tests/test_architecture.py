@@ -50,7 +50,8 @@ HOMES = {
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("training.data.annotations", "instances.labelling.hull", "exports"),
     "anndata": ("exports.h5ad",),
-    "pyarrow": ("instances.measurements", "result", "exports", "viewer.object_row"),
+    "pyarrow": ("instances.measurements", "result", "exports", "viewer.object_row", "slide.rows.inflate"),
+    "pyvips": ("slide.rows.vips",),
     "starlette": ("viewer.server",),
     "uvicorn": ("viewer.run",),
 }

@@ -32,7 +32,7 @@ from slideseg.options import take_options
 from slideseg.result.commit import commit_objects, withdraw_objects
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.result import open_result
-from slideseg.slide.chunk import readable
+from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute
 from slideseg.storage.store import read_key, run_errors, sweep_partial, write_key

@@ -20,9 +20,9 @@ from slideseg.prediction.tissue import Tissue, find_tissue
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
-from slideseg.slide.chunk import is_readable
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_selected
+from slideseg.slide.rows.copy import is_readable
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, locate
 from slideseg.version import __version__

@@ -27,8 +27,8 @@ from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.overview import write_overview
 from slideseg.result.shards import ShardStore
-from slideseg.slide.chunk import readable
 from slideseg.slide.inputs import find_inputs, name_outputs
+from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.array import NpySlide, PictureSlide
+from slideseg.slide.array import NpySlide
 from slideseg.slide.dicom.detect import HEAD, holds_dicom, looks_like_dicom
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
+from slideseg.slide.picture.slide import PictureSlide
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.preflight import first_tags

@@ -18,9 +18,9 @@ from PIL import Image
 from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.base import Slide, channels_of, planes_of
-from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
 from slideseg.slide.resampled import ResampledSlide
+from slideseg.slide.rows.copy import chunk_slide
 from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.dicom_files import REDUCED, Made

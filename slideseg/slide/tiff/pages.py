@@ -13,8 +13,9 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.raw import RawImage
 from slideseg.slide.tiff.decode import decoder_of
 from slideseg.slide.tiff.preflight import Segments, check_segments, check_table
-from slideseg.slide.tiff.segments import CodedPage, LargeSegments, chunk_of
+from slideseg.slide.tiff.segments import CodedPage, chunk_of
 from slideseg.slide.tiff.series import MAX_PLANES, side_of
+from slideseg.slide.tiff.strips import LargeStrips, comes_in_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     """One page; raw images are by separate sample."""
 
 _LARGE = 32 << 20
-"""Decoded bytes from which on a strip is kept until the next one is needed."""
+"""Decoded bytes from which on a strip is read row by row, or kept until the next one is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,12 @@ class LevelPages:
                 else:
                     target[...] = part.read(file, box)
         return out
+
+    def close(self) -> None:
+        """Release what is kept of large strips."""
+        for page in (page for pages in self.pages for page in pages):
+            if isinstance(page, CodedPage) and page.large is not None:
+                page.large.close()
 
     @property
     def has_gaps(self) -> bool:
@@ -101,7 +108,7 @@ def pages_of(path: str, series: Any, leading: dict[str, int], files: Files, owne
     """
     stack = [axis for axis in sorted(leading, key="TZC".find) if axis != "C"]
     planes = math.prod(leading[axis] for axis in stack)
-    pages = _pages(path, series, planes * leading.get("C", 1), files, owners)
+    pages = _pages(path, series, leading, files, owners)
     grid: np.ndarray = np.empty(len(pages), object)
     grid[:] = pages
     order = [list(leading).index(axis) for axis in (*stack, *(["C"] if "C" in leading else []))]
@@ -112,8 +119,8 @@ def pages_of(path: str, series: Any, leading: dict[str, int], files: Files, owne
     return LevelPages(side_of(series), by_plane, numbers, None if raw else chunk_of(series.keyframe))
 
 
-def _pages(path: str, series: Any, wanted: int, files: Files, owners: Sequence[int]) -> list[tuple[Page, int]]:
-    keyframe = series.keyframe
+def _pages(path: str, series: Any, leading: dict[str, int], files: Files, owners: Sequence[int]) -> list[tuple[Page, int]]:
+    keyframe, wanted = series.keyframe, math.prod(leading.values())
     start = series.dataoffset
     if wanted > MAX_PLANES:
         raise SlideError(explain(f"{path}: too many planes", got=wanted, want=f"at most {MAX_PLANES}", try_="a zarr array"))
@@ -125,7 +132,7 @@ def _pages(path: str, series: Any, wanted: int, files: Files, owners: Sequence[i
     if len(pages) != wanted or any(page is None for page in pages):
         got = sum(page is not None for page in pages)
         raise SlideError(explain(f"{path}: pages are missing, or in other files", got=got, want=wanted))
-    large = LargeSegments()
+    large = LargeStrips(keyframe.shaped[0] * leading.get("C", 1) if comes_in_rows(keyframe) else 1)
     numbers = {name: number for number, name in enumerate(files.paths)} if series.is_multifile else {}
     found = []
     for page in pages:
@@ -134,7 +141,7 @@ def _pages(path: str, series: Any, wanted: int, files: Files, owners: Sequence[i
     return found
 
 
-def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> Page:
+def _page(path: str, page: Any, size: int, owner: int, large: LargeStrips) -> Page:
     check_table(path, page, _segments_in(page))
     if page.is_final and _runs_on(page):
         return _raw(path, page, page.dataoffsets[0], size)
@@ -152,6 +159,7 @@ def _page(path: str, page: Any, size: int, owner: int, large: LargeSegments) -> 
         last_bytes=last * width * contiguous * keyframe.bitspersample // 8,
         compression=int(keyframe.compression),
         sparse=True,
+        whole=keyframe.is_tiled or not comes_in_rows(keyframe),  # nobody writes one tile of such a size but to do harm
     )
     check_segments(path, table, size)
     return CodedPage(page, decoder_of(page), owner, large if table.full_bytes > _LARGE else None, 0 in page.databytecounts)

@@ -86,6 +86,8 @@ class Segments:
     """Bytes of the smallest decoded one (the last strip may be short)."""
     compression: int
     """The TIFF compression tag."""
+    whole: bool
+    """Whether one is decoded in one piece, not row by row."""
     sparse: bool
     """Whether the writer leaves out empty tiles on purpose (offset and count both 0)."""
 
@@ -157,7 +159,7 @@ def check_segments(path: str, segments: Segments, size: int) -> None:
         raise SlideError(
             explain(f"{path}: damaged TIFF, its tile table does not fit its size", got=got, want=segments.expected)
         )
-    if segments.full_bytes > MAX_WHOLE:
+    if segments.whole and segments.full_bytes > MAX_WHOLE:
         got, want = f"{segments.full_bytes / 2**30:.1f} GiB", f"at most {MAX_WHOLE >> 30} GiB"
         raise SlideError(explain(f"{path}: one tile or strip is too large to decode", got=got, want=want, try_="a tiled TIFF"))
     empty = (offsets == 0) & (counts == 0)

@@ -6,8 +6,8 @@ process's cache, because the neighbouring box wants the other part.
 
 from __future__ import annotations
 
+import os
 import struct
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ from slideseg.slide.raw import read_bytes
 from slideseg.slide.tiff.cache import tile_cache
 from slideseg.slide.tiff.decode import Scratch, SegmentDecoder
 from slideseg.slide.tiff.streams import is_whole
+from slideseg.slide.tiff.strips import BoxReader, LargeStrips, RowsOfStrip, WholeStrip, comes_in_rows
 from slideseg.space.box import Box
 from slideseg.tasks.share import share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import numpy as np
 
@@ -44,23 +45,6 @@ class DamagedTileError(ValueError):
     """A tile or strip that can't be decoded; the message names it and its place."""
 
 
-class LargeSegments:
-    """Keeps the last large strip that was decoded: its neighbouring boxes need it again, and it took long."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._key: tuple[int, int] | None = None
-        self._pixels: np.ndarray | None = None
-
-    def get(self, key: tuple[int, int], decode: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what ``decode`` returns for ``key``; one thread decodes, the others wait for it."""
-        with self._lock:
-            if self._key != key or self._pixels is None:
-                self._key = self._pixels = None  # frees the old one first
-                self._key, self._pixels = key, decode()
-            return self._pixels
-
-
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A tile or strip that a box touches."""
@@ -83,7 +67,7 @@ class CodedPage:
     """Decodes one."""
     owner: int
     """The opened file, in the cache's numbers."""
-    large: LargeSegments | None
+    large: LargeStrips | None
     """Shared by all pages; None where tiles are of a usual size."""
     has_gaps: bool
     """Whether tiles were left out."""
@@ -97,17 +81,24 @@ class CodedPage:
             DamagedTileError: if a tile can't be decoded.
         """
 
+        def place(segment: Segment, data: bytes | None) -> None:
+            try:
+                self._place(segment, data, box, out) if data is not None else self._place_large(file, segment, box, out)
+            except _UNDECODABLE as fault:
+                if bad is None:
+                    raise self._damaged(segment, fault) from fault
+                bad.append(segment.extent)
+                out[segment.extent.intersect(box).relative_to(box).slices] = 0
+
         def work(run: list[Segment]) -> None:
             for segment, data in zip(run, self._fetched(file, run), strict=True):
-                try:
-                    self._place(segment, data, box, out)
-                except _UNDECODABLE as fault:
-                    if bad is None:
-                        raise self._damaged(segment, fault) from fault
-                    bad.append(segment.extent)
-                    out[segment.extent.intersect(box).relative_to(box).slices] = 0
+                place(segment, data)
 
-        share(work, self._runs(self._touched(box)))
+        if self.large is None:
+            share(work, self._runs(self._touched(box)))
+        else:
+            for segment in self._touched(box):
+                place(segment, None)
 
     def gaps(self, box: Box) -> list[tuple[Box, slice]]:
         """Return where the page stores nothing in ``box``, and for which of its samples."""
@@ -173,7 +164,7 @@ class CodedPage:
         target = out[part.relative_to(box).slices][..., segment.sample]
         if not data:
             target[...] = 0
-        elif part == segment.extent and self.large is None:
+        elif part == segment.extent:
             height, width = part.shape
             memory = self._memory(segment, target)
             pixels = self._decode(data, segment.index, memory)
@@ -193,10 +184,26 @@ class CodedPage:
         return _scratch.array(shape, target.dtype)
 
     def _kept(self, segment: Segment, data: bytes) -> np.ndarray:
-        offset = int(self.page.offset)
-        if self.large is not None:
-            return self.large.get((offset, segment.index), lambda: self._decode(data, segment.index))
-        return tile_cache().get((self.owner, offset, segment.index), lambda: self._decode(data, segment.index))
+        key = (self.owner, int(self.page.offset), segment.index)
+        return tile_cache().get(key, lambda: self._decode(data, segment.index))
+
+    def _place_large(self, file: int, segment: Segment, box: Box, out: np.ndarray) -> None:
+        """Write what ``box`` has of a segment that is too large to be decoded for each box."""
+        part = segment.extent.intersect(box)
+        target = out[part.relative_to(box).slices][..., segment.sample]
+        if self.large is None or not self.page.databytecounts[segment.index]:
+            target[...] = 0
+            return
+        key = (self.owner, int(self.page.offset), segment.index)
+        self.large.read(key, lambda: self._reader(file, segment), part.relative_to(segment.extent), target)
+
+    def _reader(self, file: int, segment: Segment) -> BoxReader:
+        if not comes_in_rows(self.page):
+            return WholeStrip(self._decode(next(self._fetched(file, [segment])), segment.index))
+        height, width = chunk_of(self.page.keyframe)
+        if not self.page.keyframe.is_tiled:
+            height = segment.extent.shape[0]
+        return RowsOfStrip(os.dup(file), self.page, segment.index, (height, width, int(self.page.shaped[4])))
 
     def _decode(self, data: bytes, index: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return tile or strip ``index`` decoded (y, x, samples), in the memory of ``out`` where its codec can."""

@@ -119,6 +119,8 @@ class TiffSlide(Reader):
 
     def close(self) -> None:
         """Release the file."""
+        for one in self._levels:
+            one.pages.close()
         self._files.close()
         self._tif.close()
         for owner in self._owners:

@@ -9,11 +9,12 @@ import tifffile
 from PIL import Image
 
 from slideseg.errors import SlideError
-from slideseg.slide.array import NpySlide, PictureSlide
+from slideseg.slide.array import NpySlide
 from slideseg.slide.base import Slide
 from slideseg.slide.dicom.slide import DicomSlide
 from slideseg.slide.open import open_slide
 from slideseg.slide.openslide import OpenSlideSlide
+from slideseg.slide.picture.slide import PictureSlide
 from slideseg.slide.tiff.slide import TiffSlide
 
 if TYPE_CHECKING:

@@ -25,7 +25,9 @@ KINDS = {
     "strips-lzw": {"rowsperstrip": 16, "compression": "lzw"},
     "raw": {},
 }
-GOOD = Segments(offsets=[8, 108], counts=[100, 100], expected=2, full_bytes=100, last_bytes=100, compression=1, sparse=False)
+GOOD = Segments(
+    offsets=[8, 108], counts=[100, 100], expected=2, full_bytes=100, last_bytes=100, compression=1, whole=True, sparse=False
+)
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -1,6 +1,6 @@
-"""Copy a slide that can't be read in part into a zarr array that can: a PNG, a JPEG, a TIFF of one large strip.
+"""Copy a slide that can't be read in part into a zarr array that can: a PNG, a JPEG, a TIFF of wide or large strips.
 
-Decoding such a slide needs all of it at once, so one worker makes the copy, and all read from there.
+There is one way through such a slide, from its top to its end, so one worker makes the copy, and all read from there.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 import zarr
-from zarr.codecs import ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from slideseg.errors import SlideError, SlidesegError, explain
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.open import open_selected
+from slideseg.slide.rows.stream import band_rows
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.zarr.picture import CHUNKED
 from slideseg.space.box import Box
@@ -36,10 +38,10 @@ if TYPE_CHECKING:
     from slideseg.slide.resampled import Source
     from slideseg.tasks.base import Executor, Failed
 
-_SIDE = 1024
-"""Side of a chunk."""
-_BAND = 8 * _SIDE
-"""Columns that are copied at once: bounds the memory of a thread, whatever the slide's width."""
+_COLUMNS = 1024
+"""Of a chunk; its rows are those that are decoded at once."""
+_COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec())
+"""As fast as the disk: the copy is a temporary one. What is empty takes no room."""
 
 
 @contextmanager
@@ -107,10 +109,9 @@ def chunk_slide(
 ) -> str:
     """Copy level 0 of ``slide`` into a zarr array at ``store_path`` (a folder) and return that path.
 
-    `open_slide` opens the copy with the slide's axes, dtype, microns per pixel and kind of colours. Memory is a few chunks
-    for each running task, besides what one decoding of the slide itself takes: a picture or a strip that is compressed as
-    one piece has to be decoded in one piece, here for once. A copy that was interrupted goes on where it stopped; until it
-    is finished, `open_slide` refuses it. A finished copy of the same slide is used again, one of another slide replaced.
+    `open_slide` opens the copy with the slide's axes, dtype, microns per pixel and kind of colours. Memory is a band of rows
+    for each running task, besides what the slide's reader keeps. A copy that was interrupted goes on where it stopped; until
+    it is finished, `open_slide` refuses it. A finished copy of the same slide is used again, one of another slide replaced.
 
     Raises:
         SlideError: if the slide's pixels can't be decoded, or something else than a copy of a slide is at ``store_path``.
@@ -130,8 +131,8 @@ def chunk_slide(
         array = _create(slide, store_path, facts)
     elif _facts_of(array)["complete"]:
         return store_path
-    worker = _ChunkWorker(slide, array, store_path)
-    run_shards(lambda: worker, range(len(worker.boxes)), executor, on_failure=_refuse, light=True)
+    worker = _BandWorker(slide, array, store_path)
+    run_shards(lambda: worker, range(len(worker.bands)), executor, on_failure=_refuse, light=True)
     array.attrs[CHUNKED] = {**facts, "complete": True}
     return store_path
 
@@ -177,39 +178,60 @@ def _create(slide: Slide, store_path: str, facts: dict[str, Any]) -> zarr.Array[
     return zarr.create_array(
         store_path,
         shape=slide.shape,
-        chunks=(*planes, min(_SIDE, rows), min(_SIDE, columns), channels_of(slide)),
+        chunks=(*planes, min(_band(slide), rows), min(_COLUMNS, columns), channels_of(slide)),
         dtype=slide.dtype,
-        compressors=ZstdCodec(level=1, checksum=True),
+        compressors=_COMPRESSORS,
         dimension_names=list(axes),
         attributes={CHUNKED: {**facts, "complete": False}},
         config={"write_empty_chunks": True},
     )
 
 
-class _ChunkWorker:
-    """Copies bands of a slide, by number."""
+def _band(slide: Slide) -> int:
+    """Return the rows that are copied at once."""
+    return band_rows(slide.levels[0].shape[1] * channels_of(slide) * slide.dtype.itemsize)
+
+
+class _BandWorker:
+    """Copies bands of a slide, by number: they are read in their order, one at a time, and written as they come."""
 
     def __init__(self, slide: Slide, array: zarr.Array[Any], store_path: str) -> None:
         self._slide, self._array, self._folder = slide, array, Path(store_path)
         whole = Box.of_shape(slide.levels[0].shape)
-        self.boxes = [(plane, box) for plane in range(planes_of(slide)) for box in whole.split(_SIDE, _BAND)]
+        self.bands = [(plane, box) for plane in range(planes_of(slide)) for box in whole.split(_band(slide), whole.shape[1])]
         """Plane and box of every band."""
+        self._turn = Condition()
+        self._next = 0
 
     def __call__(self, number: int) -> None:
         """Copy one."""
-        plane, box = self.boxes[number]
+        plane, box = self.bands[number]
         index = (plane,) if self._array.ndim == len("zyxc") else ()
-        if all(self._is_there((*index, *corner, 0)) for corner in _chunks_of(box)):
-            return  # written whole by a copy that was interrupted later: a chunk appears by renaming
-        self._array[(*index, *box.slices)] = self._slide.read(box, 0, plane)
+        with self._its_turn(number):
+            if all(self._is_there((*index, *corner, 0)) for corner in self._chunks_of(box)):
+                return  # written whole by a copy that was interrupted later: a chunk appears by renaming
+            pixels = self._slide.read(box, 0, plane)
+        self._array[(*index, *box.slices)] = pixels
+
+    @contextmanager
+    def _its_turn(self, number: int) -> Iterator[None]:
+        """Wait until the bands before were read: the way through the slide goes forward alone. Tasks start in order."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._next >= number)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._next = max(self._next, number + 1)
+                self._turn.notify_all()
 
     def _is_there(self, chunk: tuple[int, ...]) -> bool:
         return (self._folder / self._array.metadata.encode_chunk_key(chunk)).is_file()
 
+    def _chunks_of(self, box: Box) -> Iterator[tuple[int, int]]:
+        """Yield row and column of the chunks of a band."""
+        height, width = self._array.chunks[-3:-1]
+        return ((y // height, x // width) for y in range(box.y0, box.y1, height) for x in range(box.x0, box.x1, width))
+
     def close(self) -> None:
         """Do nothing: a band takes less than a second."""
-
-
-def _chunks_of(box: Box) -> Iterator[tuple[int, int]]:
-    """Yield row and column of the chunks of a band."""
-    return ((y // _SIDE, x // _SIDE) for y in range(box.y0, box.y1, _SIDE) for x in range(box.x0, box.x1, _SIDE))

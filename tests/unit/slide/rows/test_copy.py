@@ -8,8 +8,8 @@ import tifffile
 
 from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
-from slideseg.slide.chunk import chunk_slide
 from slideseg.slide.open import open_slide
+from slideseg.slide.rows.copy import chunk_slide
 from slideseg.space.box import Box
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.testing.slides import FailingSlide, SlowSlide

@@ -1,0 +1,167 @@
+"""PNG and JPEG: there is no way into their middle. Small ones are decoded whole at the first read, large ones row by row."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import imagecodecs
+import numpy as np
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
+
+from slideseg.errors import SlideError, explain
+from slideseg.slide.facts import Facts, make_levels
+from slideseg.slide.picture.whole import PNG, check_sums, check_whole
+from slideseg.slide.pixel_size.density import is_turned, pixel_of_picture
+from slideseg.slide.reader import MAX_WHOLE, Reader
+from slideseg.slide.rows.stream import RowReader
+
+if TYPE_CHECKING:
+    from slideseg.slide.rows.stream import RowStream
+    from slideseg.space.box import Box
+
+_SMALL = 256 << 20
+"""Bytes of pixels that are decoded whole and kept; a larger picture is read row by row, from its top."""
+_MAX_RATIO = 1100
+"""Bytes of pixels that one byte of a file can become, at most."""
+_PNG_DEPTH_BYTE = 24
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_EXIF_ORIENTATION = 274
+_MODES = {"L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "I;16": "I;16", "I;16B": "I;16"}
+"""Pillow's picture modes that are read, and what each is read as (alpha is dropped)."""
+
+
+class PictureSlide(Reader):
+    """A PNG or JPEG. There is only one way through it, so it should be copied before several workers read it."""
+
+    def __init__(self, path: str) -> None:
+        """Read the head of the picture at ``path``.
+
+        Raises:
+            SlideError: if it is damaged, or of an unsupported kind.
+        """
+        check_whole(path)
+        try:
+            with _picture(path) as picture:
+                mode, (columns, rows) = picture.mode, picture.size
+                self._deep = _is_deep(path) and mode != "I;16"
+                orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if _may_be_turned(path) else 1
+                in_rows = not (picture.info.get("progressive") or picture.info.get("interlace")) and orientation == 1
+                pixel = pixel_of_picture(picture.info.get("dpi"), turned=is_turned(orientation))
+        except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+            raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
+        if mode not in _MODES:
+            raise SlideError(explain(f"{path}: a picture of an unsupported kind", got=mode, want="grey, RGB or palette"))
+        self._mode = _MODES[mode]
+        shape = (columns, rows) if is_turned(orientation) else (rows, columns)
+        channels = 3 if self._mode == "RGB" else 1
+        dtype = np.dtype(np.uint16 if self._deep or self._mode == "I;16" else np.uint8)
+        size = rows * columns * channels * dtype.itemsize
+        _check_size(path, shape, size, in_rows=in_rows)
+        super().__init__(
+            Facts(
+                path=path,
+                axes="yxc",
+                shape=(*shape, channels),
+                dtype=dtype,
+                levels=make_levels([shape]),
+                pixel=pixel,
+                is_rgb=channels == 3,
+                direct=False,
+            )
+        )
+        self._lock = threading.Lock()
+        self._pixels: np.ndarray | None = None
+        self._rows = RowReader(self._begin, rows, size // rows) if in_rows and size > _SMALL else None
+
+    def close(self) -> None:
+        """Forget the pixels."""
+        self._pixels = None
+        if self._rows is not None:
+            self._rows.close()
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        if self._rows is not None:
+            return self._streamed(box, self._rows)
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._decode()
+            pixels = self._pixels
+        return pixels[box.slices].copy()
+
+    def _streamed(self, box: Box, rows: RowReader) -> np.ndarray:
+        out = np.empty((*box.shape, self.shape[-1]), self.dtype)
+        try:
+            rows.read(box, out)
+        except (OSError, EOFError, ValueError) as error:
+            raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
+        return out
+
+    def _begin(self) -> RowStream:
+        from slideseg.slide.rows.vips import rows_of_file  # noqa: PLC0415 - for the few large ones
+
+        rows, columns, channels = self.shape
+        if _is_png(self.path):
+            check_sums(self.path)
+        return rows_of_file(self.path, (rows, columns, channels), self.dtype)
+
+    def _decode(self) -> np.ndarray:
+        if _is_png(self.path):
+            check_sums(self.path)
+        try:
+            if self._deep:
+                # Pillow would cut 16 bits a sample down to 8
+                with open(self.path, "rb") as file:
+                    pixels = imagecodecs.png_decode(file.read())
+            else:
+                with _picture(self.path) as picture:
+                    upright = ImageOps.exif_transpose(picture)
+                    pixels = np.asarray(upright if upright.mode == self._mode else upright.convert(self._mode))
+        except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError) as error:
+            raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
+        pixels = pixels.reshape(*pixels.shape[:2], -1)[..., : self.shape[-1]].astype(self.dtype, copy=False)
+        if pixels.shape != self.shape:
+            raise SlideError(explain(f"{self.path}: damaged picture", got=f"shape {pixels.shape}", want=self.shape))
+        return pixels
+
+
+def _check_size(path: str, shape: tuple[int, int], size: int, *, in_rows: bool) -> None:
+    if size > MAX_WHOLE and not in_rows:
+        got = f"{shape[0]} x {shape[1]}, progressive, interlaced or turned"
+        raise SlideError(explain(f"{path}: too large for a picture that is decoded whole", got=got, try_="a tiled TIFF"))
+    stored = Path(path).stat().st_size
+    if size > _SMALL and size > stored * _MAX_RATIO:
+        got, want = f"{stored} bytes", f"{shape[0]} x {shape[1]} pixels"
+        raise SlideError(explain(f"{path}: damaged picture, too short for its size", got=got, want=want))
+
+
+def _picture(path: str) -> Image.Image:
+    """Open a PNG or JPEG without Pillow's own limit on pixels: ours is on bytes."""
+    return PngImagePlugin.PngImageFile(path) if _is_png(path) else JpegImagePlugin.JpegImageFile(path)
+
+
+def _is_png(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(PNG)) == PNG
+
+
+def _is_deep(path: str) -> bool:
+    """Tell whether a picture is a PNG of 16 bits a sample."""
+    with open(path, "rb") as file:
+        head = file.read(_PNG_DEPTH_BYTE + 1)
+    return head.startswith(PNG) and head[-1] == 16
+
+
+def _may_be_turned(path: str) -> bool:
+    """Tell whether a picture may name an orientation: of a PNG, Pillow decodes all pixels before it says so."""
+    with open(path, "rb") as file:
+        if file.read(len(PNG)) != PNG:
+            return True
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf" or (kind in _TEXTS and file.read(16) == b"Raw profile type"):
+                return True
+            file.seek(length + 4 - (16 if kind in _TEXTS else 0), 1)
+    return False
