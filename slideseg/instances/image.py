@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slideseg.storage.store import Store
 
 RGB = ("red", "green", "blue")
-"""Names of the channels of a colour image; others are numbered."""
+"""Names of the channels of a colour image; others have those of the slide, or numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,11 @@ def find_image(store: Store, record: RunRecord, layout: ResultLayout, path: str 
         layout: the result's arrays.
         path: where the slide's level 0 is now, if that is known; else it is where it was, and must not have changed.
     """
-    kept = _in_result(store, layout)
+    kept = _in_result(store, record, layout)
     return kept if kept is not None else _of_slide(record, layout, path)
 
 
-def _in_result(store: Store, layout: ResultLayout) -> Image | None:
+def _in_result(store: Store, record: RunRecord, layout: ResultLayout) -> Image | None:
     """Return the result's own image if it has the slide's own values at the working resolution."""
     image = read_image_record(store)
     if image is None or image.pixel_yx != (1.0, 1.0) or image.window is not None:
@@ -116,7 +116,7 @@ def _in_result(store: Store, layout: ResultLayout) -> Image | None:
     plan = plan_of(store, "0")
     if plan.grid != layout.grid or missing_shards(store, plan):
         return None
-    return Image(RGB if image.rgb else _numbers(plan.channels or 1))
+    return Image(RGB if image.rgb else _names(record, plan.channels or 1))
 
 
 def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Image | str:
@@ -129,10 +129,14 @@ def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Imag
             rgb = slide.is_rgb and channels_of(slide) == len(RGB)
             if slide.levels[0].shape != layout.grid.shape_yx:
                 return f"{where} has another shape than the result"
-            return Image(RGB if rgb else _numbers(channels_of(slide)), source)
+            return Image(RGB if rgb else _names(record, channels_of(slide)), source)
     except SlidesegError as error:
         return str(error)
 
 
-def _numbers(count: int) -> tuple[str, ...]:
+def _names(record: RunRecord, count: int) -> tuple[str, ...]:
+    """Return the names of so many channels: the slide's own where each has one, else their numbers."""
+    known = tuple(channel.name for channel in record.slide.channels)
+    if all(known) and len(set(known)) == len(known) == count:
+        return known
     return tuple(str(number) for number in range(count))

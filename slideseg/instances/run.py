@@ -30,8 +30,10 @@ from slideseg.instances.workers import (
 )
 from slideseg.options import take_options
 from slideseg.result.commit import commit_objects, withdraw_objects
+from slideseg.result.coordinates import in_words
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.result import open_result
+from slideseg.slide.resampled import TOLERANCE
 from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute
@@ -160,8 +162,17 @@ def _report(target: Target, found: ObjectsRecord, started: float, computed: int,
         computed=computed,
         kept=len(target.layout.grid) - computed,
         across_seams=found.across_seams,
-        notes=(*target.notes, *notes),
+        notes=(*target.notes, *notes, *_of_pixels(target)),
     )
+
+
+def _of_pixels(target: Target) -> tuple[str, ...]:
+    """Say so where distances in pixels are not the same along y and x."""
+    mpp_yx, rules = target.record.coordinates.mpp_yx, target.rules
+    if mpp_yx is None or not (rules.split or rules.grow) or max(mpp_yx) <= (1 + TOLERANCE) * min(mpp_yx):
+        return ()
+    mean = target.record.coordinates.mpp
+    return (f"pixels are {in_words(mpp_yx)}: --split and --grow count them as if they were square, of {mean:.4g} µm",)
 
 
 def _write_table(

@@ -1,5 +1,6 @@
 """Files and folders as sides of a comparison: what fits together, and what is refused."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from PIL import Image
 
 import slideseg
 from slideseg.errors import ConfigError, SlideError
+from slideseg.evaluation.sources import aligned, open_side
+from slideseg.space.box import Box
+from tests.made_results import make_result
 from tests.unit.evaluation.conftest import shifted, squares
 
 
@@ -97,3 +101,14 @@ def test_what_can_not_be_compared_is_one_line(make, complaint: str, tmp_path: Pa
         slideseg.evaluate(prediction, folders[1] if folder else folders[1] / "a.tif")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_result_of_pixels_of_another_form_is_brought_to_its_slide(tmp_path: Path) -> None:
+    """Each pixel of the class map stands for 2 x 3 of level 0, whatever the numbers of rows and columns were rounded to."""
+    class_map = (np.indices((31, 21)).sum(axis=0) % 3 == 0).astype(np.uint8)
+    facts = {"shape": (61, 62, 3), "scale": (2.0, 3.0), "level": 1}
+    make_result(tmp_path / "x.zarr", class_map, slide=facts, mpp=None)
+    with ExitStack() as stack:
+        prediction = open_side(tmp_path / "x.zarr", stack)
+        found = aligned(prediction, open_side(np.zeros((61, 62), np.uint8), stack)).labels
+        np.testing.assert_array_equal(found.read(Box(0, 0, 61, 62), 0), np.kron(class_map, np.ones((2, 3), np.uint8))[:61, :62])

@@ -5,6 +5,7 @@ import openslide
 import pytest
 import tifffile
 
+import slideseg
 from slideseg.arrays.boxes import BoxReader, levels_of
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.errors import ConfigError
@@ -57,3 +58,17 @@ def test_64_bit_ids_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"no such pixels .*uint64.*geojson"):
         write_ome_tiff(tmp_path / "x.tif", [BoxReader(open_store(tmp_path), plan)], None, {}, lambda _: None)
     assert left(tmp_path) == []
+
+
+def test_pixels_have_two_sides_and_planes_a_distance(class_map, tmp_path):
+    stack = np.stack([class_map[:600, :300], class_map[100:, :300]])
+    make_result(tmp_path / "x.zarr", stack, plane_axis="z", mpp=(0.5, 0.25), slide={"z_step": 2.0})
+    export(tmp_path / "x.zarr", "ome-tiff", tmp_path / "x.ome.tif")
+    with tifffile.TiffFile(tmp_path / "x.ome.tif") as tiff:
+        for said in ('PhysicalSizeX="0.25"', 'PhysicalSizeY="0.5"', 'PhysicalSizeZ="2.0"', 'PhysicalSizeZUnit="µm"'):
+            assert said in tiff.ome_metadata
+        for n, level in enumerate(tiff.series[0].levels):
+            per_cm = [a / b for a, b in (level.keyframe.tags[name].value for name in ("XResolution", "YResolution"))]
+            assert per_cm == pytest.approx([1e4 / (0.25 * 2**n), 1e4 / (0.5 * 2**n)], rel=1e-4)
+    with slideseg.open_slide(tmp_path / "x.ome.tif") as again:
+        assert (again.mpp_yx, again.pixel.z) == ((0.5, 0.25), 2.0)

@@ -93,3 +93,13 @@ def test_a_notebook_tells_damage_in_the_pictures_place(path):
     page = slideseg.open_result(path)._repr_html_()
     assert "<img" not in page
     assert "is missing" in page
+
+
+def test_pixels_that_are_not_square_are_drawn_as_they_are(tmp_path, axes):
+    """Twice as tall as wide; the bar lies along x."""
+    make_result(tmp_path / "x.zarr", blobs(SHAPE), mpp=(0.5, 0.25))
+    slideseg.plot(tmp_path / "x.zarr", size=100, axes=axes)
+    assert axes.get_aspect() == 2.0
+    (bar,) = axes.patches
+    assert [text.get_text() for text in axes.texts] == ["20 µm"]
+    assert bar.get_width() == pytest.approx(20 / 0.25)

@@ -14,6 +14,7 @@ import slideseg
 from slideseg.cli.info import facts_of
 from slideseg.instances import run as instances
 from slideseg.result import result as results
+from slideseg.slide.facts import Channel
 from slideseg.slide.fingerprint import fingerprint
 from tests.results_of_discs import a_class_map, files, labels_of, write_result
 
@@ -146,3 +147,48 @@ def test_a_stacks_table_counts_planes(tmp_path, class_map):
     table, labels = slideseg.open_result(url).table, labels_of(url)
     want = [(plane, one.label, one.area) for plane in range(3) for one in regionprops(labels[plane].astype(np.int64))]
     assert list(zip(*(table[name].to_pylist() for name in ("plane", "id", "pixels")), strict=True)) == want
+
+
+def test_pixels_that_are_not_square_have_two_sides_in_every_column(tmp_path):
+    """At a level of a slide of 0.5 x 0.2 microns whose pixels are 2 x 4 times as large; a note tells what counts pixels."""
+    facts = {"mpp": (0.5, 0.2), "shape": (1400, 2400, 3), "scale": (2.0, 4.0), "level": 1}
+    url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
+    (of_intensities, note) = slideseg.objects(url, split=3.0).notes
+    assert of_intensities.startswith("the table has no intensities")
+    assert note == "pixels are 1 (y) x 0.8 (x) µm: --split and --grow count them as if they were square, of 0.8944 µm"
+    result = slideseg.open_result(url)
+    table = result.table
+    for unit, sides in (("px", (2.0, 4.0)), ("um", (1.0, 0.8))):
+        want = regionprops(labels_of(url).astype(np.int64), spacing=sides)
+        np.testing.assert_allclose(table["area_px" if unit == "px" else "area_um2"], [one.area for one in want])
+        np.testing.assert_allclose(table[f"centroid_x_{unit}"], [one.centroid[1] + sides[1] / 2 for one in want])
+        np.testing.assert_allclose(table[f"bbox_y1_{unit}"], [one.bbox[2] * sides[0] for one in want])
+        np.testing.assert_allclose(table[f"minor_axis_{unit}"], [one.axis_minor_length for one in want], atol=1e-6)
+    np.testing.assert_allclose(table["eccentricity"], [one.eccentricity for one in want], atol=1e-7)
+    assert (result.mpp_yx, result.level_0_scale) == ((1.0, 0.8), (2.0, 4.0))
+    (counts,) = result.object_counts()
+    assert counts["per_mm2"] == pytest.approx(len(want) / (a_class_map().size * 0.8e-6), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [(("DAPI", "CD3"), ("DAPI", "CD3")), (("DAPI", ""), ("0", "1")), (("a", "a"), ("0", "1")), ((), ("0", "1"))],
+)
+def test_means_have_the_names_of_the_slides_channels(tmp_path, names, columns):
+    image = np.random.default_rng(3).integers(0, 250, (2, 700, 600)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "s.ome.tif", image, tile=(128, 128), photometric="minisblack", metadata={"axes": "CYX"})
+    path = tmp_path / "s.ome.tif"
+    channels = tuple(Channel(name) for name in names)
+    facts = {"path": str(path), "fingerprint": fingerprint(path), "shape": (700, 600, 2), "channels": channels}
+    url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
+    slideseg.objects(url)
+    found = [name for name in slideseg.open_result(url).table.column_names if name.startswith("mean_")]
+    assert found == [f"mean_{name}" for name in columns]
+
+
+def test_minimal_areas_are_those_of_pixels_that_are_not_square(tmp_path):
+    class_map = np.zeros((300, 300), np.uint8)
+    class_map[10:20, 10:20] = class_map[50:61, 50:60] = 1
+    url = write_result(tmp_path / "x.zarr", class_map, mpp=(0.5, 0.125))
+    assert slideseg.objects(url, min_area=100 * 0.0625).number == 2
+    assert slideseg.objects(url, min_area=100.5 * 0.0625, overwrite=True).number == 1

@@ -175,3 +175,15 @@ def test_a_slide_of_16_bits_is_shown_through_one_window(tmp_path):
     assert shown[0][:, 200].mean() == pytest.approx(shown[1][:, 150].mean(), abs=2)
     assert shown[1][:, -5:].mean() > 245
     found.close()
+
+
+def test_a_slide_whose_pixels_are_not_square_lies_under_a_class_map_whose_are(tmp_path):
+    """Twice as many columns as the class map has: each layer covers the same ground."""
+    image = smooth((600, 1200))
+    write_pyramid(tmp_path / "s.tif", image, tile=256, levels=1, mpp=0.5)
+    facts = {"path": str(tmp_path / "s.tif"), "fingerprint": fingerprint(tmp_path / "s.tif"), "shape": list(image.shape)}
+    make_result(tmp_path / "x.zarr", np.zeros((600, 600), np.uint8), slide=facts, factor=(1.0, 2.0))
+    found = picture_of(open_result(tmp_path / "x.zarr"), ShardCache())
+    assert found.layer.grid.shape_yx == (600, 600)
+    assert abs(tiles(found.layer, 0) - image.reshape(600, 600, 2, 3).mean(2)).max() < NEAR
+    found.close()
