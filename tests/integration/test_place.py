@@ -1,14 +1,20 @@
 """Objects lie where they are: in microns, in pixels and where QuPath shows them, in any container and at any level."""
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
 import shapely
+from matplotlib import pyplot as plt
 from skimage.measure import regionprops
 
 import slideseg
+from slideseg.space.box import Box
 from slideseg.testing.models import threshold_model
+from slideseg.training.data.dataset import open_data
+from slideseg.training.recipe.data import DataConfig
+from slideseg.viewer.shown import Shown
 from tests import containers
 from tests.places import Truth, bright, by_openslide, by_tifffile, centres_of, dark, differences, farthest, found_in
 
@@ -106,6 +112,51 @@ def test_a_microscopes_mosaic(models, tmp_path):
     assert max(off.values()) < 1e-2, off
     coarse = predict(made.path, models["dark"], tmp_path / "y.zarr", mpp=0.5)
     assert farthest(found_in(coarse), centres_of(truth)) < HALF
+
+
+@pytest.mark.parametrize("name", ["mirax", "scn"])
+@pytest.mark.parametrize("frame", ["bounds", "slide", "bounds, but not said", "slide, but not said"])
+def test_outlines_teach_where_they_were_found(name, frame, models, tmp_path):
+    """Of a slide with bounds, in either frame: by what our files say of it, and by the recipe where a file says nothing."""
+    made = containers.MAKERS[name](tmp_path, IMAGE)
+    result = predict(made.path, models["dark"], tmp_path / "x.zarr", level=0)
+    wanted, _, silent = frame.partition(", ")
+    slideseg.export(result, "geojson", tmp_path / "x.geojson", frame=wanted)
+    source = {"images": str(made.path), "labels": str(tmp_path / "x.geojson")}
+    (tmp_path / "other").mkdir()
+    other = {"images": str(containers.svs(tmp_path / "other", IMAGE).path.rename(tmp_path / "other.svs"))}
+    if silent:
+        drawn = json.loads((tmp_path / "x.geojson").read_text())
+        del drawn["slideseg"]
+        (tmp_path / "x.geojson").write_text(json.dumps(drawn))
+        source |= {"frame": "slide"} if wanted == "slide" else {}
+    drawn = {"type": "FeatureCollection", "features": []}
+    (tmp_path / "other.geojson").write_text(json.dumps(drawn))
+    sources = [source, {**other, "labels": str(tmp_path / "other.geojson")}]
+    config = DataConfig.model_validate({"sources": sources, "split": {"validation": ["x"]}})
+    data = open_data(config, ("background", "dark"), 3)
+    window = data.validation[0].read(Box.of_shape(data.validation[0].shape))
+    assert np.array_equal(window.classes, np.asarray(slideseg.open_result(result).segmentation))
+    data.close()
+
+
+@pytest.mark.parametrize("name", ["mirax", "scn"])
+def test_what_is_shown_and_compared_is_the_whole_slide(name, models, tmp_path):
+    """A slide with bounds is viewed, drawn and evaluated as any other, at level 0 and at another one."""
+    made = containers.MAKERS[name](tmp_path, IMAGE)
+    found = by_openslide(made.path, 0, dark).found
+    for level in (0, 1):
+        result = predict(made.path, models["dark"], tmp_path / f"{level}.zarr", level=level)
+        scores = slideseg.evaluate(result, found.astype(np.uint8)).to_dict()
+        assert scores["metrics"]["semantic"]["dice"] > (0.95 if level else 0.9999)
+        opened = slideseg.open_result(result)
+        with closing(Shown(opened)) as shown:
+            y, x = np.argwhere(found)[len(np.argwhere(found)) // 2] // 2**level
+            assert shown.at(int(y), int(x), 0)["class"] == 1
+            assert shown.facts()["scale"] == {"y": 2**level, "x": 2**level}
+        figure = slideseg.plot(opened, size=128)
+        assert figure.get_xlim() == (0, opened.segmentation.shape[1])
+        plt.close(figure.figure)
 
 
 REAL = {

@@ -130,11 +130,12 @@ class Item:
         labels = self._pair.labels.read(whole)
         classes = labels[..., 0].astype(np.uint8)
         self._held = _Pixels(self._pair.image.read(whole, 0, self._pair.plane), classes, instances_in(labels))
-        self.close()
+        self._pair.close()
 
     def close(self) -> None:
-        """Close the files."""
-        self._pair.close()
+        """Close the files, those that are not closed already."""
+        if self._held is None:
+            self._pair.close()
 
     def read(self, box: Box) -> Window:
         """Return the window of ``box``, which may leave the image on any side, by any distance.
