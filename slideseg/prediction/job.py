@@ -74,6 +74,8 @@ class Job:
     """Blocks to segment; None means all."""
     threads: int
     """CPU threads of one forward pass."""
+    may_have_gaps: bool = False
+    """Whether there may be places where nothing was scanned."""
 
     def at(self, source: Source) -> Job:
         """Return the job with the slide read from another place, such as its temporary copy."""

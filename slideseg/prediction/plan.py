@@ -244,10 +244,11 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         workers = choose_workers(options, device, len(grid))
         core, batch, memory = fit_tile(slide, info, grid, options, workers)
         tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities)
+        gaps = slide.background is not None
         made = PredictPlan(
             input=input_path,
             output=output,
-            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads_of(options, workers)),
+            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads_of(options, workers), gaps),
             model=info,
             slide=about,
             axes=slide.axes,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from slideseg.result.record import BadTile
 
 PARTIAL_EXIT = 1
 
@@ -57,7 +60,9 @@ class SlideReport:
     pixels: int = 0
     """Pixels of the class map."""
     skipped_pixels: int = 0
-    """Pixels without tissue: not computed."""
+    """Pixels without tissue, or where nothing was scanned: class 0."""
+    damaged_tiles: tuple[BadTile, ...] = ()
+    """Tiles that could not be decoded, with ``--on-bad-tile background``."""
     reused_pixels: int = 0
     """Pixels in tiles of one colour, taken from an earlier such tile."""
     objects: int | None = None
@@ -67,7 +72,7 @@ class SlideReport:
     warnings: tuple[str, ...] = ()
     """What was said before the run began: `PredictPlan.notes`."""
     notes: tuple[str, ...] = ()
-    """What the table of objects lacks, and why; and which objects stayed because nothing was said of others."""
+    """Which tiles were damaged; what the objects' table lacks, and why; which objects stayed, as nothing was said of others."""
     shards: ShardCounts = ShardCounts()
     """Shards in all, computed and kept."""
     peak_memory: PeakMemory = PeakMemory()

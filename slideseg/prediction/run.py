@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import resource
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from slideseg.errors import RunError, SlidesegError, explain
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
 from slideseg.options import take_options
+from slideseg.prediction.gaps import gaps_of_kept
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import PredictPlan, make_plan
 from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
@@ -26,6 +27,7 @@ from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
 from slideseg.result.overview import write_overview
+from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
 from slideseg.slide.inputs import find_inputs, name_outputs
 from slideseg.slide.rows.copy import readable
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.instances.run import ObjectsReport
+    from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job
+    from slideseg.result.record import BadTile, RunRecord
     from slideseg.tasks.base import Executor, Failed
 
 log = logging.getLogger(__name__)
@@ -113,7 +117,7 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
             objects = _segment(plan, target, tally, executor, watch, started)
         else:
             objects = None if target is None else write_objects(target, executor, watch)
-    return _report(plan, tally, objects, time.perf_counter() - started)
+    return _report(plan, open_result(output).record, tally, objects, time.perf_counter() - started)
 
 
 def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
@@ -139,6 +143,7 @@ def _segment(
         job = plan.job.at(source)
         record = replace(plan.record, tiling=replace(plan.record.tiling, max_error=_tiling_error(plan, job)))
         _compute_shards(job, plan, tally, executor, watch)
+        gaps_of_kept(job, tally.kept, executor, tally.add_gaps)
         watch("finishing", tally.pixels, plan.pixels, tally.kept_pixels)
         _write_pyramids(job, plan, executor)
         objects = None
@@ -147,7 +152,14 @@ def _segment(
             copied = source.path if plan.chunk_first else None
             objects = write_objects(replace(target, slide=copied, record=record), executor, watch)
         seconds = round(time.perf_counter() - started, 3)
-        commit(plan.job.output, plan.layout, replace(record, seconds=seconds, reused_pixels=tally.reused))
+        record = replace(
+            record,
+            seconds=seconds,
+            reused_pixels=tally.reused,
+            skipped_pixels=plan.skipped_pixels + tally.unscanned,
+            damaged_tiles=tuple(sorted(tally.damaged)),
+        )
+        commit(plan.job.output, plan.layout, record)
     return objects
 
 
@@ -204,7 +216,7 @@ class Tally:
 
     missing: list[int]
     """Shards that were not there when the run began."""
-    kept: int
+    kept: list[int]
     """Shards that were."""
     kept_pixels: int
     """Their pixels."""
@@ -216,6 +228,8 @@ class Tally:
     read: float = 0.0
     compute: float = 0.0
     write: float = 0.0
+    unscanned: int = 0
+    damaged: set[BadTile] = field(default_factory=set)
 
     @classmethod
     def of_finished(cls, plan: PredictPlan) -> Tally:
@@ -224,20 +238,26 @@ class Tally:
         finished = ShardStore(plan.job.output, plan.layout).finished()
         pixels = sum(grid[index].write_box.area for index in finished)
         missing = [index for index in range(len(grid)) if index not in finished]
-        return cls(missing, len(finished), pixels, pixels)
+        return cls(missing, sorted(finished), pixels, pixels)
 
     def add(self, shard: ShardDone) -> None:
         """Count a finished shard."""
         self.pixels += shard.pixels
         self.computed += 1
         self.reused += shard.reused
+        self.add_gaps(shard.gaps)
         self.worker_peak = max(self.worker_peak, shard.peak_memory)
         self.read += shard.seconds_read
         self.compute += shard.seconds_computed
         self.write += shard.seconds_written
 
+    def add_gaps(self, gaps: Gaps) -> None:
+        """Count what of a shard was not scanned."""
+        self.unscanned += gaps.pixels
+        self.damaged.update(gaps.damaged)
 
-def _report(plan: PredictPlan, tally: Tally, objects: ObjectsReport | None, seconds: float) -> SlideReport:
+
+def _report(plan: PredictPlan, record: RunRecord, tally: Tally, objects: ObjectsReport | None, seconds: float) -> SlideReport:
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return SlideReport(
         input=plan.input,
@@ -245,13 +265,23 @@ def _report(plan: PredictPlan, tally: Tally, objects: ObjectsReport | None, seco
         status="ok",
         seconds=round(seconds, 3),
         pixels=plan.pixels,
-        skipped_pixels=plan.skipped_pixels,
+        skipped_pixels=record.skipped_pixels,
+        damaged_tiles=record.damaged_tiles,
         reused_pixels=tally.reused,
         objects=None if objects is None else objects.number,
         across_seams=None if objects is None else objects.across_seams,
         warnings=plan.notes,
-        notes=() if objects is None else objects.notes,
-        shards=ShardCounts(len(plan.job.grid), tally.computed, tally.kept),
+        notes=(*_damage(record.damaged_tiles), *(() if objects is None else objects.notes)),
+        shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
         worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),
     )
+
+
+def _damage(tiles: tuple[BadTile, ...]) -> tuple[str, ...]:
+    """Return a note of the damaged tiles that were taken for places where nothing was scanned."""
+    if not tiles:
+        return ()
+    first = "; ".join(f"rows {one.box.y0} to {one.box.y1}, columns {one.box.x0} to {one.box.x1}" for one in tiles[:3])
+    more = f" and {len(tiles) - 3} more" if len(tiles) > 3 else ""
+    return (f"{len(tiles)} damaged tiles count as not scanned: {first}{more}",)

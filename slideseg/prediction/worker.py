@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from slideseg.prediction.gaps import gaps_in, scanned_in
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.result.shards import ShardStore
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.tissue.blocks import BLOCK, TissueMap
 
 if TYPE_CHECKING:
+    from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job
     from slideseg.result.layout import ResultLayout
     from slideseg.space.box import Box
@@ -38,6 +40,8 @@ class ShardDone:
     """Pixels it owns."""
     skipped: int
     """Pixels of them without tissue: not computed."""
+    gaps: Gaps
+    """What of it was not scanned."""
     reused: int
     """Pixels of them in tiles of one constant colour, whose result was computed before."""
     seconds_read: float
@@ -71,16 +75,19 @@ class SegmentWorker:
         """
         started = time.perf_counter()
         shard = self._job.grid[index]
-        busy = self._busy_box(shard)
+        there = scanned_in(self._slide, shard, self._job)
+        busy = None if there is not None and not there.any() else self._busy_box(shard)
         region = None if busy is None else read_mirrored(self._slide, self._segmenter.read_box(busy), plane=shard.plane)
         read = time.perf_counter()
         seconds, result = self._computing.submit(self._segment, shard, busy, region).result()
         computed = time.perf_counter()
+        result = result if there is None else self._only_where(there, shard, result)
         self._store.write(shard, result.class_map, result.probabilities)
         return ShardDone(
             index=index,
             pixels=shard.write_box.area,
             skipped=0 if self._job.tissue is None else self._job.tissue.empty_pixels(shard.write_box),
+            gaps=gaps_in(self._slide, shard, there, self._job.tissue),
             reused=result.reused,
             seconds_read=read - started,
             seconds_computed=seconds,
@@ -115,6 +122,14 @@ class SegmentWorker:
             if self._layout.probabilities > 1:
                 probabilities[0] = 255
         return Segmented(np.zeros((height, width), np.uint8), probabilities, 0)
+
+    def _only_where(self, there: np.ndarray, shard: Shard, computed: Segmented) -> Segmented:
+        """Keep what was computed where ``there`` is true; where nothing was scanned is background."""
+        nothing = self._background(shard)
+        probabilities = None
+        if computed.probabilities is not None and nothing.probabilities is not None:
+            probabilities = np.where(there, computed.probabilities, nothing.probabilities)
+        return Segmented(np.where(there, computed.class_map, nothing.class_map), probabilities, computed.reused)
 
     def _only_tissue(self, shard: Shard, busy: Box, computed: Segmented, tissue: TissueMap) -> Segmented:
         """Keep what was computed in blocks with tissue; blocks without are background whatever tile they fell into."""

@@ -176,6 +176,16 @@ class RunIdentity:
     """Version of the result's form."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class BadTile:
+    """A tile of a slide that could not be decoded."""
+
+    plane: int
+    """Of a stack; 0 for a single image."""
+    box: Box
+    """Its place, in level-0 pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """What a run says about itself, in the root group of its result."""
@@ -195,7 +205,7 @@ class RunRecord:
     pixels: int
     """Pixels of the class map."""
     skipped_pixels: int
-    """Pixels without tissue, which were not computed."""
+    """Pixels without tissue, or where nothing was scanned: class 0."""
     run: RunIdentity
     """What decides the bytes."""
     tissue_pixels: int | None = None
@@ -204,6 +214,8 @@ class RunRecord:
     """Time the run took that finished it."""
     reused_pixels: int | None = None
     """Pixels in tiles of one colour, taken from an earlier such tile by that run."""
+    damaged_tiles: tuple[BadTile, ...] = ()
+    """Tiles of the slide that could not be decoded and were taken for places where nothing was scanned."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the metadata; what is not known yet is left out."""

@@ -116,6 +116,14 @@ class Slide(Protocol):
         """
         ...
 
+    def damaged(self, box: Box, level: int = 0, plane: int = 0) -> tuple[Box, ...]:
+        """Return where damaged tiles lie that ``box`` touches, in the file's level-0 pixels; none where they are errors.
+
+        Raises:
+            SlideError: as `read`.
+        """
+        ...
+
     def close(self) -> None:
         """Release the file."""
         ...

@@ -84,6 +84,17 @@ def possible_levels(
     return [_cut(stored, full, scale) for scale in [*unsure, *([same] if same else [])] or stretched]
 
 
+def box_at_level_0(box: Box, level: Level, shape: tuple[int, int]) -> Box:
+    """Return a box of ``level`` in the pixels of level 0, which has ``shape``; what leaves the slide is cut off.
+
+    >>> box_at_level_0(Box(0, 3, 5, 9), Level((5, 5), (2.0, 4.0)), (9, 100))
+    Box(y0=0, x0=12, y1=9, x1=36)
+    """
+    y0, y1 = (min(shape[0], round(side * level.scale[0])) for side in (box.y0, box.y1))
+    x0, x1 = (min(shape[1], round(side * level.scale[1])) for side in (box.x0, box.x1))
+    return Box(y0, x0, y1, x1)
+
+
 def same_pixels(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tuple[int, int]) -> bool:
     """Tell whether an image of ``shape``, read by ``coarse``, shows the same picture as a finer one.
 

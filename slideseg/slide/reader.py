@@ -33,8 +33,8 @@ SMALL_PLANE = 4096 * 4096
 class Reader:
     """Base of the readers: answers from `Facts` and refuses boxes, levels and planes that are not there.
 
-    A subclass implements ``_read`` (box, level and plane are checked already), ``_scanned`` if the file may have gaps, and
-    ``close`` if it holds a file.
+    A subclass implements ``_read`` (box, level and plane are checked already), ``_scanned`` if the file may have gaps,
+    ``_damaged`` if it may go on at damaged tiles, and ``close`` if it holds a file.
     """
 
     def __init__(self, facts: Facts, types: tuple[str, ...] = DTYPES) -> None:
@@ -142,6 +142,16 @@ class Reader:
         self._check(box, level, plane)
         return self._scanned(box, level, plane) if box.area else None
 
+    def damaged(self, box: Box | Sequence[int], level: int = 0, plane: int = 0) -> tuple[Box, ...]:
+        """Return where damaged tiles lie that ``box`` touches, in the file's level-0 pixels; none where they are errors.
+
+        Raises:
+            SlideError: as `read`.
+        """
+        box = Box.of(box)
+        self._check(box, level, plane)
+        return self._damaged(box, level, plane) if box.area else ()
+
     def close(self) -> None:
         """Release the file."""
 
@@ -160,6 +170,9 @@ class Reader:
 
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:  # noqa: ARG002  # readers without gaps
         return None
+
+    def _damaged(self, box: Box, level: int, plane: int) -> tuple[Box, ...]:  # noqa: ARG002  # readers that don't go on
+        return ()
 
     def _check(self, box: Box, level: int, plane: int) -> None:
         if not 0 <= level < len(self.levels):

@@ -93,9 +93,19 @@ class ResampledSlide(Reader):
             out[part.relative_to(box).slices] = self._block(part, plane)
         return out
 
+    def _damaged(self, box: Box, level: int, plane: int) -> tuple[Box, ...]:  # noqa: ARG002  # there is only level 0
+        ys, xs = self._under(box)
+        return self._slide.damaged(Box(ys[0], xs[0], ys[-1] + 1, xs[-1] + 1), self._level, plane)
+
+    def _under(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Return the source's rows and columns at the centres of a box's pixels."""
+        return (
+            _centres(box.y0, box.y1, self._source[0], self._factors[0]),
+            _centres(box.x0, box.x1, self._source[1], self._factors[1]),
+        )
+
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:  # noqa: ARG002  # there is only level 0
-        ys = _centres(box.y0, box.y1, self._source[0], self._factors[0])
-        xs = _centres(box.x0, box.x1, self._source[1], self._factors[1])
+        ys, xs = self._under(box)
         there = self._slide.scanned(Box(ys[0], xs[0], ys[-1] + 1, xs[-1] + 1), self._level, plane)
         return None if there is None else there[np.ix_(ys - ys[0], xs - xs[0])]
 

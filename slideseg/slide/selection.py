@@ -107,6 +107,9 @@ class SelectedSlide(Reader):
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
         return self._slide.scanned(box, level, self._plane(plane))
 
+    def _damaged(self, box: Box, level: int, plane: int) -> tuple[Box, ...]:
+        return self._slide.damaged(box, level, self._plane(plane))
+
     def _plane(self, plane: int) -> int:
         return plane if self._planes is None else int(self._planes[plane])
 

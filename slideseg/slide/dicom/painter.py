@@ -68,6 +68,14 @@ class Painter:
                 out[tile.intersect(box).relative_to(box).slices] = True
         return out
 
+    def damaged(self, tiles: Tiles, box: Box) -> list[Box]:
+        """Return the places of the damaged frames that ``box`` has pixels of."""
+        return [
+            tile
+            for tile, file, frame in _touching(tiles, box)
+            if not self._is_there(file, frame) and self._state_of(file)[frame] == _BAD
+        ]
+
     def _is_there(self, file: Instance, frame: int) -> bool:
         assert file.frames is not None
         if file.frames.is_empty(frame):

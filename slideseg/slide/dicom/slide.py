@@ -21,7 +21,7 @@ from slideseg.slide.dicom.painter import Painter
 from slideseg.slide.dicom.parsing import refusing
 from slideseg.slide.dicom.series import close_all, files_of, open_all, pictures_of
 from slideseg.slide.facts import Facts, Level
-from slideseg.slide.levels import level_of, same_pixels
+from slideseg.slide.levels import box_at_level_0, level_of, same_pixels
 from slideseg.slide.reader import DTYPES, Reader, reads_directly
 
 if TYPE_CHECKING:
@@ -161,6 +161,12 @@ class DicomSlide(Reader):
             return None
         there = np.logical_or.reduce([self._painter.scanned(tiles, box) for tiles in self._tiles(level, plane)])
         return None if there.all() else there
+
+    def _damaged(self, box: Box, level: int, plane: int) -> tuple[Box, ...]:
+        if self.background is None:
+            return ()
+        found = {tile for tiles in self._tiles(level, plane) for tile in self._painter.damaged(tiles, box)}
+        return tuple(sorted(box_at_level_0(tile, self.levels[level], self.levels[0].shape) for tile in found))
 
     def _tiles(self, level: int, plane: int) -> Iterator[Tiles]:
         """Yield the tiles of each channel."""

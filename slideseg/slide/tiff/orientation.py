@@ -27,6 +27,16 @@ def stored_box(box: Box, stored: tuple[int, int], orientation: int) -> Box:
     return Box(y0, x0, y1, x1)
 
 
+def upright_box(box: Box, stored: tuple[int, int], orientation: int) -> Box:
+    """Return where ``box`` of the stored image lies in the upright one: what `stored_box` undoes."""
+    y0, x0, y1, x1 = box.y0, box.x0, box.y1, box.x1
+    if orientation in {3, 4, 6, 7}:
+        y0, y1 = stored[0] - y1, stored[0] - y0
+    if orientation in {2, 3, 7, 8}:
+        x0, x1 = stored[1] - x1, stored[1] - x0
+    return Box(y0, x0, y1, x1) if orientation < 5 else Box(x0, y0, x1, y1)
+
+
 def turn(stored: np.ndarray, orientation: int) -> np.ndarray:
     """Return stored pixels (y, x, c) upright."""
     if orientation in {3, 4, 6, 7}:

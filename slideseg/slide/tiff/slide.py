@@ -17,13 +17,14 @@ import numpy as np
 import tifffile
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.levels import box_at_level_0
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
 from slideseg.slide.reader import DTYPES, Reader
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.tiff.cache import new_owner, tile_cache
 from slideseg.slide.tiff.describe import describe, left_out, listed
 from slideseg.slide.tiff.files import Files
-from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn
+from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn, upright_box
 from slideseg.slide.tiff.preflight import check_directories
 from slideseg.slide.tiff.pyramid import PROBED, Opened, levels_of
 from slideseg.slide.tiff.roles import choose, images_of
@@ -153,7 +154,17 @@ class TiffSlide(Reader):
                 shown &= one.colour.shown(stored)
             for tile in bad or ():
                 shown[tile.intersect(place).relative_to(place).slices] = False
-        return np.ascontiguousarray(turn(shown[..., None], self._orientation)[..., 0])
+        return None if shown.all() else np.ascontiguousarray(turn(shown[..., None], self._orientation)[..., 0])
+
+    def _damaged(self, box: Box, level: int, plane: int) -> tuple[Box, ...]:
+        one, bad = self._levels[level], self._bad()
+        if bad is None:
+            return ()
+        full = self._levels[0].level.shape
+        with _refusing(self.path, box):
+            one.pages.read(self._files, stored_box(box, one.level.shape, self._orientation), plane, bad)
+        at_level_0 = {box_at_level_0(tile, one.level, full) for tile in bad}
+        return tuple(sorted(upright_box(tile, full, self._orientation) for tile in at_level_0))
 
     def _bad(self) -> list[Box] | None:
         """Return where the places of tiles that can't be decoded are noted; None where they are an error."""
