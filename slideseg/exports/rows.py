@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -126,6 +127,13 @@ def write_csv(path: Path, table: ObjectTable, watch: Callable[[int], None], *, c
         pyarrow.csv.CSVWriter(file, schema, write_options=options) as writer,
     ):
         for batch in table.batches():
-            frame = pa.repeat(pa.scalar(table.frame.name), batch.num_rows)
+            frame = _repeated(table.frame.name, batch.num_rows)
             writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, frame], schema=schema))
             watch(batch.num_rows)
+
+
+def _repeated(text: str, times: int) -> pa.StringArray:
+    """Return a column of the same text; from buffers, because pyarrow imports pandas to make an array of values."""
+    data = text.encode()
+    offsets = np.arange(times + 1, dtype=np.int32) * len(data)
+    return pa.StringArray.from_buffers(times, pa.py_buffer(offsets), pa.py_buffer(data * times))
