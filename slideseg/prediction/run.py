@@ -22,6 +22,7 @@ from slideseg.prediction.gaps import gaps_of_kept
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import PredictPlan, make_plan
 from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
+from slideseg.prediction.resolution import size_hint
 from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
@@ -29,9 +30,11 @@ from slideseg.result.create import create_result
 from slideseg.result.overview import write_overview
 from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
+from slideseg.result.table import sum_table
 from slideseg.slide.inputs import find_inputs, name_outputs
 from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
+from slideseg.storage.store import open_store
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
 
@@ -257,6 +260,15 @@ class Tally:
         self.damaged.update(gaps.damaged)
 
 
+def _hint(plan: PredictPlan, objects: ObjectsReport | None) -> tuple[str, ...]:
+    """Return what the objects' size says of a slide whose resolution is not known, and was taken for the model's."""
+    assumed = plan.model.input.mpp
+    if objects is None or not objects.number or plan.slide.mpp_yx is not None or assumed is None or plan.job.source.level:
+        return ()
+    _, pixels = sum_table(open_store(plan.job.output, read_only=True))
+    return size_hint(plan.job.model.name, objects.number, int(pixels.sum()), assumed)
+
+
 def _report(plan: PredictPlan, record: RunRecord, tally: Tally, objects: ObjectsReport | None, seconds: float) -> SlideReport:
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return SlideReport(
@@ -271,7 +283,7 @@ def _report(plan: PredictPlan, record: RunRecord, tally: Tally, objects: Objects
         objects=None if objects is None else objects.number,
         across_seams=None if objects is None else objects.across_seams,
         warnings=plan.notes,
-        notes=(*_damage(record.damaged_tiles), *(() if objects is None else objects.notes)),
+        notes=(*_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
         worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import read_info
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.resolution import choose_source, working_shape
+from slideseg.prediction.resolution import choose_source, size_hint, working_shape
+from slideseg.prediction.run import predict
 from slideseg.slide.array import ArraySlide
+from slideseg.slide.resampled import block_mean
 from slideseg.slide.selection import select
 from slideseg.testing.models import random_model
 
@@ -92,3 +95,29 @@ def test_next_to_nothing_left_is_said(model):
     assert working_shape(slide(0.000784, (512, 512)), source) == (1, 1)
     assert notes[0].startswith("only 1 x 1 pixels are left of 512 x 512 at this resolution (pixels of 0.784 nm by the caller)")
     assert choose_source(slide(0.25, (20, 20)), model, PredictOptions())[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("across", "guess"), [(22, None), (17, None), (28, None), (11, "0.5 \u00b5m or more"), (44, "0.13 \u00b5m or less")]
+)
+def test_the_size_of_objects_hints_at_the_size_of_pixels(across, guess):
+    notes = size_hint("nuclei", 100, round(100 * np.pi * across**2 / 4), 0.25)
+    assert len(notes) == (guess is not None)
+    assert guess is None or f"{across} pixels across, those that model nuclei knows 22: pixels may be of {guess}" in notes[0]
+
+
+def test_few_objects_and_models_of_others_hint_at_nothing():
+    assert size_hint("nuclei", 29, 29 * 20, 0.25) == ()
+    assert size_hint("mine.safetensors", 100, 100 * 20, 0.25) == ()
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_real_tile_at_half_its_resolution_hints_at_it(data, tmp_path, factor):
+    tile = np.asarray(Image.open(data / "nuclei_monuseg" / "images" / "TCGA-AR-A1AS-01Z-00-DX1.png").convert("RGB"))[:600, :600]
+    np.save(tmp_path / "x.npy", block_mean(tile, factor))
+    options = {"workers": 1, "objects": True, "image": "none"}
+    unsaid = predict(tmp_path / "x.npy", tmp_path / "a.zarr", **options)
+    stated = predict(tmp_path / "x.npy", tmp_path / "b.zarr", **options, mpp_of_slide=0.25 * factor)
+    assert [len(report.slides[0].warnings) for report in (unsaid, stated)] == [1, 0]
+    assert [any("pixels may be of 0." in note for note in unsaid.slides[0].notes)] == [factor == 2]
+    assert not any("pixels may be" in note for note in stated.slides[0].notes)
