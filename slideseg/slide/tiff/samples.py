@@ -46,8 +46,8 @@ class Colour:
     """White is 0: pixels become this minus what is stored; 0 for no."""
     palette: np.ndarray | None = None
     """Pixels (index, channels) of a palette image."""
-    one: int = 1
-    """What 1 becomes in an image of 1 bit."""
+    full: np.ndarray | None = None
+    """What each value of fewer than 8 bits becomes, white being white however few bits say it; None for whole bytes."""
     is_rgb: bool = False
     """Whether the pixels are red, green and blue."""
     is_ycbcr: bool = False
@@ -64,12 +64,12 @@ class Colour:
 
     def apply(self, stored: np.ndarray) -> np.ndarray:
         """Return the pixels (y, x, c) of ``stored`` (y, x, samples)."""
-        kept = stored[..., : self.keep]
         if self.palette is not None:
-            return self.palette[kept[..., 0].astype(np.intp)]
-        if kept.dtype == np.bool_:
-            kept = (kept != bool(self.inverted_from)) * np.uint8(self.one)
-        elif self.inverted_from:
+            return self.palette[stored[..., 0].astype(np.intp)]
+        if self.full is not None:
+            stored = self.full[stored.astype(np.uint8)]
+        kept = stored[..., : self.keep]
+        if self.inverted_from:
             kept = (self.inverted_from - kept.astype(np.int64)).astype(kept.dtype)
         if self.is_ycbcr:
             kept = _rgb_of(kept)
@@ -83,7 +83,7 @@ class Colour:
 
 
 def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
-    """Return how the samples of a tifffile series become pixels; ``as_labels``, 1 bit stays 0 and 1.
+    """Return how the samples of a tifffile series become pixels; ``as_labels``, few bits stay the numbers that they are.
 
     Raises:
         SlideError: if its compression, its colours or its type of pixels are not supported.
@@ -103,7 +103,7 @@ def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
     # in OME-TIFF and ImageJ's a palette is how values are shown, not what they are
     if photometric == _PALETTE and samples == 1 and not page.parent.is_ome and not page.parent.is_imagej:
         return _of_palette(page, as_labels)
-    return _of_samples(path, page, samples, stream, one=1 if as_labels else 255)
+    return _of_samples(path, page, samples, stream, as_labels=as_labels)
 
 
 def fill_value(page: Any) -> int | None:
@@ -119,7 +119,7 @@ def fill_value(page: Any) -> int | None:
     return int(value) if limits.min <= value <= limits.max else None
 
 
-def _of_samples(path: str, page: Any, samples: int, stream: bytes, one: int) -> Colour:
+def _of_samples(path: str, page: Any, samples: int, stream: bytes, *, as_labels: bool) -> Colour:
     alpha, associated = _alpha_of(page, samples)
     photometric = int(page.photometric)
     unnamed = samples == 4 and not page.extrasamples and photometric == _RGB
@@ -127,21 +127,23 @@ def _of_samples(path: str, page: Any, samples: int, stream: bytes, one: int) -> 
     notes = ["its fourth sample has no name and is left out"] if unnamed else []
     channels = min(samples, keep)
     ycbcr = _settle_colours(page, stream, notes) if channels == 3 else False
-    bits = 8 if page.dtype.name == "bool" else int(page.bitspersample)
-    if page.dtype.kind in "ui" and bits != 8 * page.dtype.itemsize:
+    bits = int(page.bitspersample)
+    full = _full_range(bits, (1 << bits) - 1 if as_labels else 255) if bits < 8 and page.dtype.kind in "ub" else None
+    white = int(full[-1]) if full is not None else _white(page.dtype, bits)
+    if full is None and page.dtype.kind in "ui" and bits != 8 * page.dtype.itemsize:
         notes.append(f"its samples have {bits} of {8 * page.dtype.itemsize} bits: the largest value is {(1 << bits) - 1}")
     is_rgb = photometric in COLOURED and channels == 3
     return Colour(
-        dtype=np.dtype(np.uint8) if page.dtype.name == "bool" else page.dtype.newbyteorder("="),
+        dtype=page.dtype.newbyteorder("=") if full is None else np.dtype(np.uint8),
         keep=keep,
         alpha=alpha,
         associated=associated,
-        opaque=_white(page.dtype, bits),
-        inverted_from=_inversion(path, page) if photometric == _MIN_IS_WHITE else 0,
-        one=one,
+        opaque=white,
+        inverted_from=_inversion(path, page, white) if photometric == _MIN_IS_WHITE else 0,
+        full=full,
         is_rgb=is_rgb,
         is_ycbcr=ycbcr,
-        background=_background(page, channels, _white(page.dtype, bits) if is_rgb else 0),
+        background=_background(page, channels, white if is_rgb else 0),
         notes=tuple(notes),
     )
 
@@ -149,6 +151,12 @@ def _of_samples(path: str, page: Any, samples: int, stream: bytes, one: int) -> 
 def _background(page: Any, channels: int, usual: int) -> tuple[int, ...]:
     stated = fill_value(page)
     return (usual if stated is None else stated,) * channels
+
+
+def _full_range(bits: int, top: int) -> np.ndarray:
+    """Return what values of fewer than 8 bits become, the largest ``top``."""
+    most = (1 << bits) - 1
+    return np.asarray(np.rint(np.arange(most + 1) * (top / most)).astype(np.uint8))
 
 
 def _white(dtype: np.dtype, bits: int) -> int:
@@ -225,12 +233,12 @@ def _of_palette(page: Any, as_labels: bool) -> Colour:  # one caller, by place
     )
 
 
-def _inversion(path: str, page: Any) -> int:
+def _inversion(path: str, page: Any, white: int) -> int:
     if page.dtype.kind not in "ub":
         raise SlideError(
             explain(f"{path}: unsupported colours", got=f"white is 0 in {page.dtype.name}", want="unsigned integers")
         )
-    return (1 << int(page.bitspersample)) - 1
+    return white
 
 
 def _rgb_of(ycbcr: np.ndarray) -> np.ndarray:

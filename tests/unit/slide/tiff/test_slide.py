@@ -371,3 +371,21 @@ def test_a_file_cut_while_it_is_open_raises(tmp_path):
             file.truncate(3000)
         with pytest.raises(SlideError, match="ends at 3000"):
             whole(slide)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_few_bits_are_stretched_to_eight_for_images_and_stay_numbers_for_labels(tmp_path, bits, photometric):
+    most = (1 << bits) - 1
+    values = RNG.integers(0, most + 1, (40, 64), dtype=np.uint8)
+    packed = np.packbits(np.unpackbits(values[..., None], axis=-1)[..., 8 - bits :].reshape(40, -1), axis=-1)
+    tifffile.imwrite(tmp_path / "x.tif", packed, photometric=photometric, rowsperstrip=40)
+    with tifffile.TiffFile(tmp_path / "x.tif", mode="r+b") as tif:
+        for tag, value in ((256, 64), (258, bits)):
+            tif.pages[0].tags[tag].overwrite(value)
+    dark = values if photometric == "minisblack" else most - values
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert slide.dtype == np.uint8
+        np.testing.assert_array_equal(whole(slide)[..., 0], dark.astype(int) * 255 // most)
+    with open_labels(tmp_path / "x.tif") as labels:
+        np.testing.assert_array_equal(whole(labels)[..., 0], dark)
