@@ -17,6 +17,7 @@ from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.picture.slide import PictureSlide
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
+from slideseg.slide.tiff.multifile import first_of_companion
 from slideseg.slide.tiff.preflight import first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
@@ -158,6 +159,8 @@ def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Sli
 def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide:
     if path.lower().endswith((".yaml", ".yml")):
         return _open_mosaic(path)
+    if path.lower().endswith(".companion.ome"):
+        return _open(first_of_companion(path), types, selection)
     for magics, opener in _KINDS:
         if head.startswith(magics):
             return opener(path, types, selection)

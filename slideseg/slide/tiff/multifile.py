@@ -33,11 +33,30 @@ def document_of(path: str, tif: Any) -> tuple[Ome | None, str | None]:
     if not companion.is_file():
         got, try_ = f"no {companion.name} beside it", "the whole set of files"
         raise SlideError(explain(f"{path}: what it is a part of is said in another file", got=got, try_=try_))
+    whole, text = _read_companion(companion)
+    return whole, text
+
+
+def first_of_companion(path: str) -> str:
+    """Return the path of the first TIFF that the companion at ``path`` lists.
+
+    Raises:
+        SlideError: if it is damaged, or lists none.
+    """
+    companion = Path(path)
+    whole, _ = _read_companion(companion)
+    names = [data.file_name for image in whole.images for data in image.data if data.file_name]
+    if not names:
+        raise SlideError(explain(f"{path}: an OME-XML that lists no files", want="the TIFFs that it describes"))
+    return str(_beside(path, names[0]))
+
+
+def _read_companion(companion: Path) -> tuple[Ome, str]:
     with companion.open("rb") as file:
         text = file.read(_MOST_XML).decode("utf-8", "replace")
-    whole = parse_ome(path, text)
+    whole = parse_ome(str(companion), text)
     if whole is None or not whole.images:
-        raise SlideError(explain(f"{path}: {companion.name} beside it is damaged", want="OME-XML"))
+        raise SlideError(explain(f"{companion} is damaged", want="OME-XML"))
     return whole, text
 
 

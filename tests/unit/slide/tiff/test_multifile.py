@@ -108,3 +108,14 @@ def test_the_real_set_is_one_stack_from_any_file(data):
             for z in range(5):
                 expected = tifffile.imread(folder / f"multifile-Z{z + 1}.ome.tiff", _multifile=False)
                 np.testing.assert_array_equal(slide.read((0, 0, 24, 18), 0, z)[..., 0], expected)
+
+
+def test_a_companion_opens_the_slide_that_it_describes(tmp_path):
+    one = write(tmp_path, companion=True)
+    with open_file(str(one), WHOLE) as slide, open_file(str(tmp_path / "it.companion.ome"), WHOLE) as same:
+        assert same.shape == slide.shape
+        box = Box.of_shape(slide.levels[0].shape)
+        np.testing.assert_array_equal(same.read(box, 0, 1), slide.read(box, 0, 1))
+    (tmp_path / "it.companion.ome").write_text("no XML")
+    with pytest.raises(SlideError, match="is damaged"):
+        open_file(str(tmp_path / "it.companion.ome"), WHOLE)
