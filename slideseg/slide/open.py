@@ -29,16 +29,12 @@ if TYPE_CHECKING:
 
     from slideseg.slide.base import Slide
 
+    Opener = Callable[[str, tuple[str, ...], Selection], Slide]
+    """Opens a path, for pixels of some types, as far as it is selected."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _NPY = (b"\x93NUMPY",)
-_MICROSCOPES = {
-    b"ZISRAWFILE": CziSlide,
-    b"\x70\0\0\0": LifSlide,
-    b"\xda\xce\xbe\x0a": Nd2Slide,
-    b"\0\0\0\x0cjP  \r\n\x87\x0a": Nd2Slide,
-}
-"""How the files of microscopes begin; the last are ND2 files of before 2010, which are JPEG 2000."""
 _NDPI_TAG = 65420
 _READ_AS_TIFF = {None, "aperio", "generic-tiff"}
 """OpenSlide's names of the vendors whose files are plain TIFFs, and None: it does not know the file."""
@@ -157,16 +153,12 @@ def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Sli
 
 
 def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Selection) -> Slide:
-    if path.lower().endswith((".yaml", ".yml")):
-        return _open_mosaic(path)
-    if path.lower().endswith(".companion.ome"):
-        return _open(first_of_companion(path), types, selection)
-    for magics, opener in _KINDS:
+    for endings, opener in _BY_ENDING:
+        if path.lower().endswith(endings):
+            return opener(path, types, selection)
+    for magics, opener in _BY_HEAD:
         if head.startswith(magics):
             return opener(path, types, selection)
-    for magic, reader in _MICROSCOPES.items():
-        if head.startswith(magic):
-            return reader(path, selection)
     if looks_like_dicom(head):
         return _open_dicom(path, types, selection)
     if vendor_of(path) is not None:
@@ -175,7 +167,7 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
     raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
 
 
-def _open_mosaic(path: str) -> Slide:
+def _open_mosaic(path: str, _types: tuple[str, ...] = DTYPES, _selection: Selection = WHOLE) -> Slide:
     return MosaicSlide(path, lambda tile: _open(tile, DTYPES, WHOLE))
 
 
@@ -189,6 +181,10 @@ def _open_picture(path: str, _types: tuple[str, ...], selection: Selection) -> S
     if path.lower().endswith(".mrxs"):  # which begins with a picture of itself
         return OpenSlideSlide(path, selection.series)
     return PictureSlide(path)
+
+
+def _open_companion(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
+    return _open(first_of_companion(path), types, selection)
 
 
 def _open_npy(path: str, types: tuple[str, ...], _selection: Selection) -> Slide:
@@ -205,10 +201,23 @@ def _open_tiff(path: str, types: tuple[str, ...], selection: Selection) -> Slide
     return TiffSlide(path, types, selection)
 
 
-_KINDS: tuple[tuple[tuple[bytes, ...], Callable[[str, tuple[str, ...], Selection], Slide]], ...] = (
+def _of(reader: Callable[[str, Selection], Slide]) -> Opener:
+    """Return what opens a file that is read in one pixel type only."""
+    return lambda path, _, selection: reader(path, selection)
+
+
+_BY_ENDING: tuple[tuple[tuple[str, ...], Opener], ...] = (
+    ((".yaml", ".yml"), _open_mosaic),
+    ((".companion.ome",), _open_companion),
+)
+"""Descriptions of slides that lie in other files."""
+_BY_HEAD: tuple[tuple[tuple[bytes, ...], Opener], ...] = (
     (_TIFF, _open_tiff),
     (_NPY, _open_npy),
     (ZIP, _open_zarr),
     (_PICTURES, _open_picture),
+    ((b"ZISRAWFILE",), _of(CziSlide)),
+    ((b"\x70\0\0\0",), _of(LifSlide)),
+    ((b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\x0a"), _of(Nd2Slide)),
 )
-"""How files of each kind begin, and what opens them."""
+"""How files of each kind begin, and what opens them; ND2 files of before 2010 are JPEG 2000."""

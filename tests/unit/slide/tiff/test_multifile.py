@@ -114,8 +114,7 @@ def test_a_companion_opens_the_slide_that_it_describes(tmp_path):
     one = write(tmp_path, companion=True)
     with open_file(str(one), WHOLE) as slide, open_file(str(tmp_path / "it.companion.ome"), WHOLE) as same:
         assert same.shape == slide.shape
-        box = Box.of_shape(slide.levels[0].shape)
-        np.testing.assert_array_equal(same.read(box, 0, 1), slide.read(box, 0, 1))
+        np.testing.assert_array_equal(same.read((0, 0, 40, 50), 0, 1), slide.read((0, 0, 40, 50), 0, 1))
     (tmp_path / "it.companion.ome").write_text("no XML")
     with pytest.raises(SlideError, match="is damaged"):
         open_file(str(tmp_path / "it.companion.ome"), WHOLE)
