@@ -15,7 +15,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, make_levels
 from slideseg.slide.picture.whole import PNG, check_sums, check_whole
 from slideseg.slide.pixel_size.density import is_turned, pixel_of_picture
-from slideseg.slide.reader import MAX_WHOLE, Reader
+from slideseg.slide.reader import MAX_WHOLE, Reader, over
 from slideseg.slide.rows.stream import RowReader
 
 if TYPE_CHECKING:
@@ -27,10 +27,23 @@ _SMALL = 256 << 20
 _MAX_RATIO = 1100
 """Bytes of pixels that one byte of a file can become, at most."""
 _PNG_DEPTH_BYTE = 24
+_GREY_AND_ALPHA = 4
+"""A PNG's kind of colours, behind its depth."""
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _EXIF_ORIENTATION = 274
-_MODES = {"L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB", "I;16": "I;16", "I;16B": "I;16"}
-"""Pillow's picture modes that are read, and what each is read as (alpha is dropped)."""
+_MODES = {
+    "1": "L",
+    "L": "L",
+    "LA": "L",
+    "P": "RGB",
+    "PA": "RGB",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "I;16": "I;16",
+    "I;16B": "I;16",
+}
+"""Pillow's picture modes that are read, and what each is read as, but for its alpha."""
+_WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "I;16": "I;16"}
 
 
 class PictureSlide(Reader):
@@ -49,15 +62,19 @@ class PictureSlide(Reader):
                 self._deep = _is_deep(path) and mode != "I;16"
                 orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if _may_be_turned(path) else 1
                 in_rows = not (picture.info.get("progressive") or picture.info.get("interlace")) and orientation == 1
+                self._alpha = mode in ("LA", "PA", "RGBA") or "transparency" in picture.info
+                self._key = picture.info.get("transparency") if mode.startswith("I;16") or self._deep else None
+                self._palette = mode in ("P", "PA")
+                grey = (self._palette and _is_grey(picture)) or (self._deep and _is_grey_and_alpha(path))
                 pixel = pixel_of_picture(picture.info.get("dpi"), turned=is_turned(orientation))
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
             raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
         if mode not in _MODES:
             raise SlideError(explain(f"{path}: a picture of an unsupported kind", got=mode, want="grey, RGB or palette"))
-        self._mode = _MODES[mode]
+        self._mode = "L" if grey else _MODES[mode]
         shape = (columns, rows) if is_turned(orientation) else (rows, columns)
         channels = 3 if self._mode == "RGB" else 1
-        dtype = np.dtype(np.uint16 if self._deep or self._mode == "I;16" else np.uint8)
+        dtype: np.dtype = np.dtype(np.uint16 if self._deep or self._mode == "I;16" else np.uint8)
         size = rows * columns * channels * dtype.itemsize
         _check_size(path, shape, size, in_rows=in_rows)
         super().__init__(
@@ -69,35 +86,60 @@ class PictureSlide(Reader):
                 levels=make_levels([shape]),
                 pixel=pixel,
                 is_rgb=channels == 3,
+                background=(int(np.iinfo(dtype).max) if channels == 3 else 0,) * channels if self._alpha else None,
                 direct=False,
             )
         )
         self._lock = threading.Lock()
-        self._pixels: np.ndarray | None = None
+        self._stored: np.ndarray | None = None
         self._rows = RowReader(self._begin, rows, size // rows) if in_rows and size > _SMALL else None
 
     def close(self) -> None:
         """Forget the pixels."""
-        self._pixels = None
+        self._stored = None
         if self._rows is not None:
             self._rows.close()
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        stored = self._stored_in(box)
+        pixels = stored[..., : self.shape[-1]]
+        if self.background is None:
+            return pixels.copy()
+        opaque = int(np.iinfo(self.dtype).max)
+        return np.ascontiguousarray(over(pixels, stored[..., -1], opaque, self.background, multiplied=False))
+
+    def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:  # noqa: ARG002  # there is only level 0
+        if self.background is None:
+            return None
+        shown = self._stored_in(box)[..., -1] != 0
+        return None if shown.all() else shown
+
+    def _stored_in(self, box: Box) -> np.ndarray:
+        """Return the channels (y, x, c) of ``box``, and alpha as the last one where the picture has it."""
         if self._rows is not None:
-            return self._streamed(box, self._rows)
+            return self._with_key(self._streamed(box, self._rows))
         with self._lock:
-            if self._pixels is None:
-                self._pixels = self._decode()
-            pixels = self._pixels
-        return pixels[box.slices].copy()
+            if self._stored is None:
+                self._stored = self._with_key(self._decode())
+            stored = self._stored
+        return stored[box.slices]
+
+    def _with_key(self, stored: np.ndarray) -> np.ndarray:
+        """Return what was decoded, with alpha as its last sample also where it is a colour that means transparent."""
+        if not self._alpha or stored.shape[2] > self.shape[-1]:
+            return stored
+        shown = (stored != np.asarray(self._key, self.dtype)).any(axis=2, keepdims=True)
+        return np.concatenate([stored, np.where(shown, np.iinfo(self.dtype).max, 0).astype(self.dtype)], axis=2)
 
     def _streamed(self, box: Box, rows: RowReader) -> np.ndarray:
-        out = np.empty((*box.shape, self.shape[-1]), self.dtype)
+        samples = (3 if self._palette else self.shape[-1]) + self._alpha
+        out = np.empty((*box.shape, samples), self.dtype)
         try:
             rows.read(box, out)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError) as error:
             raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
-        return out
+        # a palette of greys comes as red, green and blue that are the same
+        return out if samples <= self.shape[-1] + 1 else np.concatenate([out[..., :1], out[..., 3:]], axis=2)
 
     def _begin(self) -> RowStream:
         from slideseg.slide.rows.vips import rows_of_file  # noqa: PLC0415 - for the few large ones
@@ -105,7 +147,7 @@ class PictureSlide(Reader):
         rows, columns, channels = self.shape
         if _is_png(self.path):
             check_sums(self.path)
-        return rows_of_file(self.path, (rows, columns, channels), self.dtype)
+        return rows_of_file(self.path, (rows, columns, channels + self._alpha), self.dtype)
 
     def _decode(self) -> np.ndarray:
         if _is_png(self.path):
@@ -118,11 +160,12 @@ class PictureSlide(Reader):
             else:
                 with _picture(self.path) as picture:
                     upright = ImageOps.exif_transpose(picture)
-                    pixels = np.asarray(upright if upright.mode == self._mode else upright.convert(self._mode))
+                    mode = _WITH_ALPHA[self._mode] if self._alpha else self._mode
+                    pixels = np.asarray(upright if upright.mode == mode else upright.convert(mode))
         except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError) as error:
             raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
-        pixels = pixels.reshape(*pixels.shape[:2], -1)[..., : self.shape[-1]].astype(self.dtype, copy=False)
-        if pixels.shape != self.shape:
+        pixels = pixels.reshape(*pixels.shape[:2], -1)[..., : self.shape[-1] + self._alpha].astype(self.dtype, copy=False)
+        if (*pixels.shape[:2], min(pixels.shape[2], self.shape[-1])) != self.shape:
             raise SlideError(explain(f"{self.path}: damaged picture", got=f"shape {pixels.shape}", want=self.shape))
         return pixels
 
@@ -140,6 +183,18 @@ def _check_size(path: str, shape: tuple[int, int], size: int, *, in_rows: bool) 
 def _picture(path: str) -> Image.Image:
     """Open a PNG or JPEG without Pillow's own limit on pixels: ours is on bytes."""
     return PngImagePlugin.PngImageFile(path) if _is_png(path) else JpegImagePlugin.JpegImageFile(path)
+
+
+def _is_grey_and_alpha(path: str) -> bool:
+    """Tell whether a PNG has one channel and alpha; of 16 bits, Pillow takes it for colours."""
+    with open(path, "rb") as file:
+        return file.read(_PNG_DEPTH_BYTE + 2)[-1] == _GREY_AND_ALPHA
+
+
+def _is_grey(picture: Image.Image) -> bool:
+    """Tell whether all colours of a palette are grey."""
+    colours = np.asarray(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
 
 
 def _is_png(path: str) -> bool:

@@ -27,8 +27,24 @@ def save(path, image, **options):
     return path
 
 
-def palette(path):
-    Image.fromarray(RGB).quantize(60).save(path)
+def palette(path, **options):
+    Image.fromarray(RGB).quantize(60).save(path, **options)
+    return path
+
+
+def grey_palette(path, **options):
+    picture = Image.fromarray(RGB[..., 0]).copy()
+    picture.putpalette([255 - index for index in range(256) for _ in range(3)])
+    picture.save(path, **options)
+    return path
+
+
+def with_key(path, values):
+    """Say in a PNG of 16 bits which colour is transparent."""
+    data, body = path.read_bytes(), b"tRNS" + b"".join(value.to_bytes(2, "big") for value in values)
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    at = data.index(b"IDAT") - 4
+    path.write_bytes(data[:at] + chunk + data[at:])
     return path
 
 
@@ -45,6 +61,17 @@ PICTURES = {
     "palette.png": palette,
     "deep.png": lambda p: deep(p, DEEP),
     "deep-grey.png": lambda p: deep(p, np.ascontiguousarray(DEEP[..., 0])),
+    "grey-palette.png": lambda p: grey_palette(p),
+    "palette-key.png": lambda p: palette(p, transparency=7),
+    "palette-alpha.png": lambda p: palette(p, transparency=bytes(range(0, 240, 4))),
+    "grey-palette-alpha.png": lambda p: grey_palette(p, transparency=bytes(range(256))),
+    "key.png": lambda p: save(p, RGB // 64, transparency=(1, 1, 1)),
+    "grey-key.png": lambda p: save(p, RGB[..., 0] // 64, transparency=1),
+    "bilevel.png": lambda p: save(p, RGB[..., 0] > 99),
+    "deep-alpha.png": lambda p: deep(p, np.dstack([DEEP, DEEP[..., :1] * 7])),
+    "deep-grey-alpha.png": lambda p: deep(p, np.dstack([DEEP[..., :1], DEEP[..., :1] * 7])),
+    "deep-grey-key.png": lambda p: with_key(deep(p, DEEP[..., 0] // 4000), [1]),
+    "deep-key.png": lambda p: with_key(deep(p, DEEP // 4000), [1, 1, 1]),
     "420.jpg": lambda p: save(p, RGB, quality=80),
     "444.jpg": lambda p: save(p, RGB, quality=95, subsampling=0),
     "grey.jpg": lambda p: save(p, RGB[..., 0]),
