@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
@@ -125,6 +126,7 @@ def chunk_slide(
         "mpp_yx": None if slide.mpp_yx is None else list(slide.mpp_yx),
         "mpp_source": slide.pixel.source,
         "is_rgb": slide.is_rgb,
+        "background": None if slide.background is None else list(slide.background),
     }
     array = _existing(store_path, facts)
     if array is None:
@@ -175,10 +177,11 @@ def _create(slide: Slide, store_path: str, facts: dict[str, Any]) -> zarr.Array[
     axes = slide.axes
     planes = (1,) * (len(axes) - 3)
     rows, columns = slide.levels[0].shape
+    channels = channels_of(slide) + (slide.background is not None)
     return zarr.create_array(
         store_path,
-        shape=slide.shape,
-        chunks=(*planes, min(_band(slide), rows), min(_COLUMNS, columns), channels_of(slide)),
+        shape=(*slide.shape[:-1], channels),
+        chunks=(*planes, min(_band(slide), rows), min(_COLUMNS, columns), channels),
         dtype=slide.dtype,
         compressors=_COMPRESSORS,
         dimension_names=list(axes),
@@ -210,8 +213,17 @@ class _BandWorker:
         with self._its_turn(number):
             if all(self._is_there((*index, *corner, 0)) for corner in self._chunks_of(box)):
                 return  # written whole by a copy that was interrupted later: a chunk appears by renaming
-            pixels = self._slide.read(box, 0, plane)
+            pixels = self._pixels(box, plane)
         self._array[(*index, *box.slices)] = pixels
+
+    def _pixels(self, box: Box, plane: int) -> np.ndarray:
+        """Return a band, with a channel behind the others that says where something was scanned, if that is not everywhere."""
+        pixels = self._slide.read(box, 0, plane)
+        if self._slide.background is None:
+            return pixels
+        scanned = self._slide.scanned(box, 0, plane)
+        there = np.ones((*box.shape, 1), pixels.dtype) if scanned is None else scanned[..., None].astype(pixels.dtype)
+        return np.concatenate([pixels, there], axis=2)
 
     @contextmanager
     def _its_turn(self, number: int) -> Iterator[None]:

@@ -72,6 +72,8 @@ class Picture:
     """All images of the file."""
     notes: tuple[str, ...] = ()
     """What was decided."""
+    background: tuple[int, ...] | None = None
+    """Of a copy whose last channel says where something was scanned: the pixel that stands where nothing was."""
 
 
 def picture_of(path: str, place: Opened, series: int | None, *, sparse: bool) -> Picture:
@@ -120,7 +122,9 @@ def _of_copy(path: str, array: zarr.Array[Any], chunked: Form) -> Picture:
     pixel = PixelSize(None if numbers is None else (numbers[0], numbers[-1]), chunked.at("mpp_source").text())
     tier = Tier(array)
     is_rgb = bool(chunked.entries().get("is_rgb"))
-    return Picture(_layers([(tier, Level(tier.side(letters)))]), letters, pixel, is_rgb=is_rgb)
+    background = chunked.get("background")
+    pixel_there = None if background is None else tuple(int(number) for number in background.numbers())
+    return Picture(_layers([(tier, Level(tier.side(letters)))]), letters, pixel, is_rgb=is_rgb, background=pixel_there)
 
 
 def _layers(levels: Sequence[tuple[Tier, Level]]) -> tuple[Layer, ...]:
@@ -194,7 +198,7 @@ def facts_of(path: str, picture: Picture) -> Facts:
     size = dict(zip(picture.letters, map(int, first.shape), strict=True))
     stack = _stack(path, size)
     dtype = np.dtype(np.uint8) if first.dtype == np.bool_ else first.dtype.newbyteorder("=")
-    channels = size.get("c", 1)
+    channels = size.get("c", 1) - (picture.background is not None)
     is_rgb = picture.is_rgb if picture.is_rgb is not None else channels == 3 and dtype == np.uint8
     gaps = any(layer.chunks is not None for layer in picture.layers)
     return Facts(
@@ -208,7 +212,7 @@ def facts_of(path: str, picture: Picture) -> Facts:
         direct=_direct(first, picture.letters),
         channels=picture.channels,
         origin=picture.origin,
-        background=(_whole(first.fill_value),) * channels if gaps else None,
+        background=(_whole(first.fill_value),) * channels if gaps else picture.background,
         images=picture.images,
         notes=picture.notes,
     )

@@ -36,6 +36,7 @@ class ZarrSlide(Reader):
             self._place = open_place(path)
             picture = picture_of(path, self._place, series, sparse=types == LABEL_TYPES)
             self._layers, self._letters = picture.layers, picture.letters
+            self._says_where = picture.background is not None
             super().__init__(facts_of(path, picture), types)
         except SlideError:
             self.close()
@@ -53,11 +54,14 @@ class ZarrSlide(Reader):
         layer = self._layers[level]
         if layer.own is not None:
             return self._read_own(layer.own, box, plane)
+        return np.ascontiguousarray(self._stored(box, level, plane)[..., : self.shape[-1]], self.dtype)
+
+    def _stored(self, box: Box, level: int, plane: int) -> np.ndarray:
+        """Return what the array has in ``box`` (y, x, c)."""
         try:
-            pixels = pixels_of(layer.array, self._letters, box, self._at(plane))
+            return pixels_of(self._layers[level].array, self._letters, box, self._at(plane))
         except FAULTS as fault:
             raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault))) from fault
-        return np.ascontiguousarray(pixels, self.dtype)
 
     def _read_own(self, reader: BoxReader, box: Box, plane: int) -> np.ndarray:
         """Read what slideseg wrote, (y, x, c)."""
@@ -70,6 +74,8 @@ class ZarrSlide(Reader):
         return np.ascontiguousarray(np.moveaxis(pixels.reshape(-1, *box.shape), 0, -1))
 
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
+        if self._says_where:
+            return np.asarray(self._stored(box, level, plane)[..., -1] != 0)
         chunks = self._layers[level].chunks
         if chunks is None:
             return None

@@ -85,3 +85,19 @@ def test_nothing_but_a_copy_is_ever_removed(source, tmp_path):
     with pytest.raises(SlideError, match="in the way"):
         chunk_slide(source, str(tmp_path / "precious"))
     assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_copy_knows_where_nothing_was_scanned(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    four = np.random.default_rng(1).integers(0, top, (300, 400, 4)).astype(dtype)
+    four[..., 3] = np.where(four[..., 3] > top // 2, top, 0)
+    tifffile.imwrite(
+        tmp_path / "x.tif", four, photometric="rgb", extrasamples=["unassalpha"], compression="zlib", rowsperstrip=300
+    )
+    whole = Box(0, 0, 300, 400)
+    with open_slide(tmp_path / "x.tif") as slide, open_slide(chunk_slide(slide, str(tmp_path / "copy.zarr"))) as copy:
+        assert (copy.shape, copy.background, copy.is_rgb) == (slide.shape, slide.background, True)
+        np.testing.assert_array_equal(copy.read(whole), slide.read(whole))
+        np.testing.assert_array_equal(copy.scanned(whole), four[..., 3] > 0)
+        np.testing.assert_array_equal(copy.scanned((7, 9, 20, 30)), four[7:20, 9:30, 3] > 0)
