@@ -30,9 +30,9 @@ from slideseg.instances.workers import (
 )
 from slideseg.options import take_options
 from slideseg.result.commit import commit_objects, withdraw_objects
-from slideseg.result.coordinates import in_words
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.result import open_result
+from slideseg.slide.pixel_size.claims import in_words
 from slideseg.slide.resampled import TOLERANCE
 from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease

@@ -22,6 +22,8 @@ class Coordinates:
     """Whether these are microns."""
     z_step: float | None = None
     """Microns from plane to plane of a stack along z, where they are known."""
+    z_first: float = 0.0
+    """Where the first plane lies, in microns."""
 
     @property
     def mpp_yx(self) -> tuple[float, float] | None:
@@ -50,16 +52,5 @@ class Coordinates:
             first_yx=(origin[0] + own[0] * (scale[0] - 1) / 2, origin[1] + own[1] * (scale[1] - 1) / 2),
             in_microns=pixel.yx is not None,
             z_step=pixel.z,
+            z_first=pixel.z_first,
         )
-
-
-def in_words(mpp_yx: tuple[float, float] | None) -> str | None:
-    """Say how large a pixel is; None if that is not known.
-
-    >>> in_words((0.5, 0.5)), in_words((0.5, 0.25))
-    ('0.5 µm', '0.5 (y) x 0.25 (x) µm')
-    """
-    if mpp_yx is None:
-        return None
-    y, x = mpp_yx
-    return f"{y:.4g} µm" if f"{y:.4g}" == f"{x:.4g}" else f"{y:.4g} (y) x {x:.4g} (x) µm"

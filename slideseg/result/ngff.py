@@ -92,7 +92,7 @@ def _axis(axis: str, coordinates: Coordinates) -> dict[str, str]:
 
 
 def _place(axes: str, pixel: tuple[float, float], coordinates: Coordinates) -> list[dict[str, Any]]:
-    scale, translation = {"z": coordinates.z_step or 1.0}, {}
+    scale, translation = {"z": coordinates.z_step or 1.0}, {"z": coordinates.z_first}
     for axis, side, first, of_it in zip("yx", coordinates.side_yx, coordinates.first_yx, pixel, strict=True):
         scale[axis] = side * of_it
         translation[axis] = first + side * (of_it - 1.0) / 2.0

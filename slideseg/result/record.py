@@ -52,6 +52,8 @@ class SlideRecord:
     """Pixels of level 0 a pixel of that level, along y and x."""
     z_step: float | None
     """Microns from plane to plane of a stack along z; None if nobody says."""
+    z_first: float
+    """Where its first plane lies, in microns."""
     origin: tuple[float, float]
     """Where the centre of its first pixel lies, along y and x, in microns (in pixels where their size is not known)."""
     bounds: Box | None
@@ -71,6 +73,7 @@ class SlideRecord:
             level=level,
             scale=slide.levels[level].scale,
             z_step=slide.pixel.z,
+            z_first=slide.pixel.z_first,
             origin=slide.origin,
             bounds=slide.bounds,
             channels=slide.channels,
@@ -87,7 +90,8 @@ class SlideRecord:
 
     def coordinates_at(self, factors: tuple[float, float]) -> Coordinates:
         """Return where such pixels lie."""
-        return Coordinates.of_slide(PixelSize(self.mpp_yx, z=self.z_step), self.origin, self.scale_at(factors))
+        pixel = PixelSize(self.mpp_yx, z=self.z_step, z_first=self.z_first)
+        return Coordinates.of_slide(pixel, self.origin, self.scale_at(factors))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.colors import color_of
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.info import ModelClass
-from slideseg.result.coordinates import in_words
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
 from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
 from slideseg.result.table import check_table, read_table, sum_table
+from slideseg.slide.pixel_size.claims import in_words
 from slideseg.storage.place import locate
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 

@@ -42,6 +42,8 @@ class PixelSize:
     """Who says it, or why it is not known."""
     z: float | None = None
     """Microns from plane to plane of a stack along z."""
+    z_first: float = 0.0
+    """Where its first plane lies, in microns."""
 
     @property
     def mean(self) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
-from slideseg.slide.facts import PixelSize, make_levels
+from slideseg.slide.facts import make_levels
 from slideseg.slide.open import open_selected
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import WHOLE, Selection, facts_of
@@ -77,7 +77,7 @@ class ResampledSlide(Reader):
             facts_of(slide),
             shape=(*slide.shape[:-3], *shape, slide.shape[-1]),
             levels=make_levels([shape]),
-            pixel=PixelSize(pixel, slide.pixel.source, slide.pixel.z),
+            pixel=replace(slide.pixel, yx=pixel),
             bounds=None,
         )
         super().__init__(facts, (slide.dtype.name,))

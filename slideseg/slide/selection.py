@@ -167,7 +167,12 @@ def _narrowed(slide: Slide, planes: np.ndarray | None, channels: tuple[int, ...]
             is_rgb=facts.is_rgb and channels == (0, 1, 2),
         )
     if selection.mpp is not None:
-        facts = replace(facts, pixel=PixelSize(selection.mpp, f"--mpp-of-slide{_instead_of(facts.pixel)}", facts.pixel.z))
+        own, stated = facts.pixel.yx or (1.0, 1.0), selection.mpp
+        facts = replace(
+            facts,
+            pixel=replace(facts.pixel, yx=stated, source=f"--mpp-of-slide{_instead_of(facts.pixel)}"),
+            origin=(facts.origin[0] / own[0] * stated[0], facts.origin[1] / own[1] * stated[1]),
+        )
     return facts
 
 

@@ -32,7 +32,7 @@ def made_slide(
 ) -> SlideRecord:
     """Return what a run says of a slide; ``facts`` are other fields of its record."""
     level: dict[str, Any] = {"level": 0, "scale": (1.0, 1.0)}
-    place: dict[str, Any] = {"z_step": None, "origin": (0.0, 0.0), "bounds": None, "channels": ()}
+    place: dict[str, Any] = {"z_step": None, "z_first": 0.0, "origin": (0.0, 0.0), "bounds": None, "channels": ()}
     return SlideRecord(path, fingerprint, tuple(shape), sides_of(mpp), "made so", **{**level, **place, **facts})
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.boxes import levels_of
-from slideseg.result.coordinates import in_words
 from slideseg.result.layout import OBJECTS
+from slideseg.slide.pixel_size.claims import in_words
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.object_row import TableReader
 from slideseg.viewer.picture import picture_of
@@ -94,7 +94,7 @@ class Shown:
             ("slide", slide.path),
             ("slide size", _size(slide.shape)),
             ("class map", _size([*([planes] if planes > 1 else []), *self.classes.grid.shape_yx, 1])),
-            ("pixel", in_words(self.result.mpp_yx)),
+            ("pixel", None if self.result.mpp_yx is None else in_words(self.result.mpp_yx)),
             ("model", record.model.name),
             ("computed in", None if record.seconds is None else f"{record.seconds:,.1f} s"),
             ("slideseg", record.version),

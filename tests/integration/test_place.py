@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import shapely
+import zarr
 from matplotlib import pyplot as plt
 from skimage.measure import regionprops
 
@@ -157,6 +158,81 @@ def test_what_is_shown_and_compared_is_the_whole_slide(name, models, tmp_path):
         figure = slideseg.plot(opened, size=128)
         assert figure.get_xlim() == (0, opened.segmentation.shape[1])
         plt.close(figure.figure)
+
+
+def stack_zarr(path):
+    """Write a stack (z, c, y, x) as an OME-Zarr that lies somewhere on a stage, planes 2 microns apart; return its pixels."""
+    image = np.stack([containers.discs((200, 300), seed)[..., 0] for seed in range(3)])[:, None]
+    axes = [{"name": "z", "type": "space", "unit": "micrometer"}, {"name": "c", "type": "channel"}]
+    axes += [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "yx"]
+    datasets = []
+    group = zarr.create_group(path, zarr_format=3)
+    for number in (0, 1):
+        step = 2**number
+        group.create_array(f"{number}", data=image[..., ::step, ::step], chunks=(1, 1, 64, 64))
+        scale = [2.0, 1.0, 500.0 * step, 250.0 * step]
+        translation = [30.0, 0.0, 4000.0 + 250 * (step - 1), -1000.0 + 125 * (step - 1)]
+        place = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
+        datasets.append({"path": f"{number}", "coordinateTransformations": place})
+    multiscale = {"name": "stack", "axes": axes, "datasets": datasets}
+    omero = {"channels": [{"label": "DAPI", "color": "0000FF", "window": {"min": 0, "max": 255, "start": 0, "end": 255}}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "omero": omero}
+    return image[:, 0]
+
+
+def placed(path, group=""):
+    """Return scale and translation of level 0 of an OME-Zarr by its axes, in microns, and its channels."""
+    ome = zarr.open_group(path, path=group, mode="r").attrs["ome"]
+    multiscale = ome["multiscales"][0]
+    scale, translation = multiscale["datasets"][0]["coordinateTransformations"]
+    units = {"micrometer": 1.0, "nanometer": 1e-3, None: 1.0}
+    known = [(axis["name"], units[axis.get("unit")]) for axis in multiscale["axes"]]
+    by_axis = {
+        name: (a * unit, b * unit) for (name, unit), a, b in zip(known, scale["scale"], translation["translation"], strict=True)
+    }
+    return by_axis, [(one["label"], one["color"]) for one in ome.get("omero", {}).get("channels", [])]
+
+
+@pytest.mark.parametrize("options", [{}, {"level": 1}, {"mpp": 0.75}])
+def test_a_result_lies_where_its_slide_lies(models, tmp_path, options):
+    """In napari, by the metadata alone: the outer corner of both is the same, and so are planes and channels."""
+    image = stack_zarr(tmp_path / "s.zarr")
+    slideseg.predict(
+        tmp_path / "s.zarr", output=tmp_path / "x.zarr", model=models["dark"], objects=True, tissue="none", workers=1, **options
+    )
+    source, channels = placed(tmp_path / "s.zarr")
+    for group in ("", "labels/segmentation", "labels/objects"):
+        found, _ = placed(tmp_path / "x.zarr", group)
+        assert found["z"] == source["z"] == (2.0, 30.0)
+        for axis in "yx":
+            corners = [translation - scale / 2 for scale, translation in (found[axis], source[axis])]
+            assert corners[0] == pytest.approx(corners[1])
+    assert placed(tmp_path / "x.zarr")[1] == channels == [("DAPI", "0000FF")]
+    result = slideseg.open_result(tmp_path / "x.zarr")
+    assert "mean_DAPI" in result.table.column_names
+    if not options:
+        assert np.array_equal(np.asarray(result.segmentation), image < 128)
+        assert result.mpp_yx == pytest.approx((0.5, 0.25))
+
+
+def test_a_converted_slide_lies_where_it_lay(tmp_path):
+    stack_zarr(tmp_path / "s.zarr")
+    slideseg.convert(tmp_path / "s.zarr", tmp_path / "c.zarr")
+    (source, channels), (found, again) = placed(tmp_path / "s.zarr"), placed(tmp_path / "c.zarr")
+    assert again == channels
+    assert {axis: found[axis] for axis in "zyx"} == {axis: pytest.approx(source[axis]) for axis in "zyx"}
+    with slideseg.open_slide(tmp_path / "c.zarr") as one, slideseg.open_slide(tmp_path / "s.zarr") as other:
+        assert (one.pixel.yx, one.pixel.z, one.pixel.z_first) == (other.pixel.yx, 2.0, 30.0)
+        assert one.origin == pytest.approx(other.origin)
+        assert one.origin == pytest.approx((4.0, -1.0))
+        assert one.channels == other.channels
+
+
+def test_a_stated_size_of_pixels_moves_what_lies_off_the_origin(tmp_path):
+    stack_zarr(tmp_path / "s.zarr")
+    with slideseg.open_slide(tmp_path / "s.zarr", mpp=(1.0, 1.0)) as slide:
+        assert (slide.mpp_yx, slide.pixel.z) == ((1.0, 1.0), 2.0)
+        assert slide.origin == pytest.approx((8.0, -4.0)), "as many pixels as before"
 
 
 REAL = {

@@ -194,4 +194,7 @@ def pixel_of(multiscale: Multiscale, level: Dataset) -> tuple[PixelSize, tuple[f
     pixel = pixel_of_scale("".join(letters), scales, units)
     y, x = (known.translation[axis] / known.scale[axis] for axis in map(multiscale.letters.index, "yx"))
     sides = pixel.yx or (1.0, 1.0)
+    if pixel.z is not None:
+        z = multiscale.letters.index("z")
+        pixel = replace(pixel, z_first=known.translation[z] / known.scale[z] * pixel.z)
     return pixel, (y * sides[0], x * sides[1])

@@ -155,7 +155,7 @@ def test_pixels_that_are_not_square_have_two_sides_in_every_column(tmp_path):
     url = write_result(tmp_path / "x.zarr", a_class_map(), facts=facts)
     (of_intensities, note) = slideseg.objects(url, split=3.0).notes
     assert of_intensities.startswith("the table has no intensities")
-    assert note == "pixels are 1 (y) x 0.8 (x) µm: --split and --grow count them as if they were square, of 0.8944 µm"
+    assert note == "pixels are 0.8 x 1 µm: --split and --grow count them as if they were square, of 0.8944 µm"
     result = slideseg.open_result(url)
     table = result.table
     for unit, sides in (("px", (2.0, 4.0)), ("um", (1.0, 0.8))):
