@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.slide.tissue.picture import closed, opened, pieces, smooth, without_holes
+from slideseg.slide.tissue.picture import closed, opened, pieces, smooth, spread, without_holes
 
 if TYPE_CHECKING:
     from slideseg.slide.tissue.picture import Picture
 
 ABOVE = 5
-"""So many times the background's spread above its level, a pixel is tissue."""
+"""So many times the background's spread above its level, a pixel is tissue ..."""
+SURELY = 10
+"""... if it hangs together with one that is so many: else it is noise of a JPEG."""
 SPAN = 30
 """A channel shows tissue if its brightest pixels are at least so many spreads above the background."""
 DARK = 0.5
@@ -69,7 +71,8 @@ def tissue_in(picture: Picture, *, zeros: bool = False) -> np.ndarray | None:
     found = np.zeros(lit.shape, bool)
     for channel, background in enumerate(backgrounds):
         if background is not None:
-            found |= lit & (smoothed[..., channel] > background.level + ABOVE * background.spread)
+            above = (smoothed[..., channel] - background.level) / background.spread
+            found |= spread(lit & (above > SURELY), lit & (above > ABOVE))
     numbers, sizes = pieces(found)
     mask = without_holes(closed((sizes > SPECK)[numbers], GAP), HOLE) & scanned
     others = [channel for channel, background in enumerate(backgrounds) if background is None]

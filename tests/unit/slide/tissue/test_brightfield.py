@@ -57,6 +57,17 @@ def test_where_tissue_fills_the_picture_nothing_is_empty(stain):
     assert found is None or (not found.matters and found.blocks.blocks.all())
 
 
+def test_a_tint_is_enough_and_so_is_a_shadow_of_the_glass_s_own_colour():
+    image = glass()
+    image[PLACE] -= (2, 14, 6)
+    image[200:300, 1300:1500] -= 20
+
+    found = look(to_bytes(image))
+
+    assert mask_of(found)[inside()].mean() > 0.99
+    assert mask_of(found)[200:300, 1300:1500].mean() > 0.99
+
+
 def test_fat_is_tissue_though_it_is_mostly_empty():
     image = glass()
     rng = np.random.default_rng(4)

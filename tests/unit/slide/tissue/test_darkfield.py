@@ -56,6 +56,17 @@ def test_dim_nuclei_beside_bright_ones_are_kept():
     assert kept(look(counts(100 + 2500 * faint + NOISE)))[NUCLEI > 0].all()
 
 
+def test_faint_noise_in_the_dark_is_no_tissue_but_the_faint_edge_of_tissue_is():
+    image = np.full((*SHAPE, 1), 2.0)
+    image[..., 0] += 250 * NUCLEI
+    image[700:900, 800:832, 0] += 3
+    image[::256, 1300:1700, 0] = image[1100:1180, 1400:1480, 0] = 5
+    found = look(image.clip(0, 255).astype(np.uint8))
+
+    assert mask_of(found)[728:872, 800:816].all()
+    assert not kept(found)[:, 1280:].any()
+
+
 def test_a_strip_that_was_not_scanned_is_empty_and_does_not_pass_for_the_background():
     image = counts(400 + 2500 * NUCLEI + NOISE)
     image[:, 1100:] = 0
