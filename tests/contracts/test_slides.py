@@ -30,6 +30,8 @@ from tests.made_mirax import write_mirax
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
 STACK = RNG.integers(0, 60000, (4, 70, 90), dtype=np.uint16)
+HOLE = np.ones((70, 90), np.uint16)
+HOLE[:40, 40:80] = 0
 
 
 def ome_zarr(folder: Path, zarr_format: int) -> str:
@@ -88,6 +90,12 @@ def zipped(folder: Path, path: str) -> str:
     return shutil.make_archive(str(folder / "bare.zarr"), "zip", path)
 
 
+def with_gaps(path: str) -> str:
+    for chunk in ("0/0/0", "0/1/1"):
+        Path(path, "c", chunk).unlink()
+    return path
+
+
 def mirax(folder: Path) -> str:
     pixels = np.tile(RGB[:128, :128], (2, 2, 1))
     tiles = {(2 + y, 2 + x): pixels[64 * y :, 64 * x :][:64, :64] for y in range(2) for x in range(2)}
@@ -135,6 +143,8 @@ MADE = {
     "zarr-sharded-big-endian": lambda t: open_slide(bare_zarr(t, STACK.astype(">u2"), shards=(40, 80, 80), zarr_format=3)),
     "zarr-fortran-blosc": lambda t: open_slide(bare_zarr(t, RGB, zarr_format=2, order="F", compressors=Blosc("lz4"))),
     "zarr-gzip": lambda t: open_slide(bare_zarr(t, RGB, zarr_format=2, compressors=GZip(5), filters=[Delta("u1")])),
+    "zarr-with-gaps": lambda t: open_slide(with_gaps(bare_zarr(t, STACK, fill_value=7))),
+    "zarr-sharded-with-gaps": lambda t: open_slide(bare_zarr(t, STACK * HOLE, shards=(40, 80, 80))),
     "mirax": lambda t: open_slide(mirax(t)),
     "zarr-named": lambda t: open_slide(bare_zarr(t, STACK, dimension_names=["c", "y", "x"])),
     "png": lambda t: open_slide(picture(t, "image.png")),
@@ -245,6 +255,19 @@ def test_pixels_belong_to_the_caller(slide):
     np.testing.assert_array_equal(slide.read(box, len(slide.levels) - 1), kept)
 
 
+def test_what_was_not_scanned_is_the_background(slide):
+    for level, facts in enumerate(slide.levels):
+        for box in [Box.of_shape(facts.shape), *some_boxes(facts.shape, 3)]:
+            there = slide.scanned(box, level)
+            if there is None:
+                continue
+            assert (there.shape, there.dtype) == (box.shape, bool)
+            missing = slide.read(box, level)[~there]
+            assert slide.background is not None
+            assert len(slide.background) == channels_of(slide)
+            assert not missing.size or (missing == np.array(slide.background, slide.dtype)).all()
+
+
 def test_threads_read_the_same(slide):
     level = len(slide.levels) - 1
     boxes = some_boxes(slide.levels[level].shape, 6)
@@ -286,7 +309,13 @@ def test_path_opens_it_again(slide):
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in MADE if "jpeg" not in kind and kind not in {"pattern", "resampled", "dicom-sparse", "mirax"}]
+    "kind",
+    [
+        kind
+        for kind in MADE
+        if "jpeg" not in kind
+        and kind not in {"pattern", "resampled", "dicom-sparse", "mirax", "zarr-with-gaps", "zarr-sharded-with-gaps"}
+    ],
 )
 def test_lossless_kinds_return_what_was_written(kind, tmp_path):
     with MADE[kind](tmp_path) as slide:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ UNKNOWN = PixelSize()
 """That of an array that says nothing of itself."""
 _RGB_COLORS = ("#ff0000", "#00ff00", "#0000ff")
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
+_NO_NAME = re.compile(r"((ch|channel)?[ _:.-]*\d*)")
+"""Names, in small letters, that programs give to channels that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +184,12 @@ def pixels_of(array: zarr.Array[Any], letters: Sequence[str], box: Box, at: dict
 
 
 def _named_rgb(channels: tuple[Channel, ...]) -> bool | None:
-    """Tell whether three channels are red, green and blue by their colours or names; None where they have none."""
-    if not channels:
-        return None
-    names = tuple(channel.name.casefold() for channel in channels)
-    return names in _RGB_NAMES or tuple(channel.color for channel in channels) == _RGB_COLORS
+    """Tell whether three channels are red, green and blue by their colours or names; None where these say nothing."""
+    names = tuple(channel.name.casefold().strip() for channel in channels)
+    colors = tuple(channel.color for channel in channels)
+    if names in _RGB_NAMES or colors == _RGB_COLORS:
+        return True
+    return None if not any(colors) and all(_NO_NAME.fullmatch(name) for name in names) else False
 
 
 def facts_of(path: str, picture: Picture) -> Facts:

@@ -37,6 +37,7 @@ class ZarrSlide(Reader):
             picture = picture_of(path, self._place, series, sparse=types == LABEL_TYPES)
             self._layers, self._letters = picture.layers, picture.letters
             self._says_where = picture.background is not None
+            self._one = 1 if types == LABEL_TYPES else 255
             super().__init__(facts_of(path, picture), types)
         except SlideError:
             self.close()
@@ -54,7 +55,9 @@ class ZarrSlide(Reader):
         layer = self._layers[level]
         if layer.own is not None:
             return self._read_own(layer.own, box, plane)
-        return np.ascontiguousarray(self._stored(box, level, plane)[..., : self.shape[-1]], self.dtype)
+        pixels = self._stored(box, level, plane)[..., : self.shape[-1]]
+        bits = pixels.dtype == np.bool_
+        return np.ascontiguousarray(pixels * np.uint8(self._one) if bits else pixels, self.dtype)
 
     def _stored(self, box: Box, level: int, plane: int) -> np.ndarray:
         """Return what the array has in ``box`` (y, x, c)."""

@@ -108,6 +108,16 @@ def test_what_was_just_read_is_not_decoded_again(mirax, monkeypatch):
         assert slide.scanned((100, 100, 400, 400)).any(), "the mask is the caller's own"
 
 
+def test_what_was_just_read_of_another_level_says_nothing(mirax):
+    box = (100, 100, 250, 380)
+    with open_slide(mirax) as slide:
+        fine, coarse = slide.scanned(box), slide.scanned(box, 1)
+        slide.read(box, 1)
+        np.testing.assert_array_equal(slide.scanned(box), fine)
+        slide.read(box)
+        np.testing.assert_array_equal(slide.scanned(box, 1), coarse)
+
+
 def test_an_mrxs_of_no_bytes_opens_and_one_without_its_folder_does_not(mirax, tmp_path):
     assert mirax.stat().st_size == 0
     assert open_slide(mirax).shape == (512, 768, 3)

@@ -69,6 +69,15 @@ def test_chunks_under_other_names_are_refused(tmp_path, monkeypatch, zarr_format
     assert got.startswith("c") == found.startswith("c")
 
 
+def test_one_chunk_in_its_place_does_not_hide_the_others(tmp_path):
+    path = stored(tmp_path / "x.zarr", 2, np.ones((1, 1100, 1100), "u1"), (1, 32, 32))
+    kept = (path / "0.3.4").read_bytes()
+    renamed(path, lambda key: key.replace(".", "/"))
+    (path / "0.3.4").write_bytes(kept)
+    with pytest.raises(SlideError, match="under other names than its metadata says, 1 of 1225 is found"):
+        open_slide(path)
+
+
 def test_the_handed_file_is_refused(data):
     with pytest.raises(SlideError, match=r"under other names.*none of 12 is found \(got 0/\d/\d, want 0.0.0;"):
         open_slide(data / "reported" / "c40_nested_unsaid.zarr")

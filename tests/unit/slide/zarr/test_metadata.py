@@ -125,7 +125,9 @@ def test_channels_have_their_names_and_colours(tmp_path):
     [
         (["Red", "Green", "Blue"], "u1", True),
         (["r", "g", "b"], "u2", True),
-        (["Channel 0", "Channel 1", "Channel 2"], "u1", False),
+        (["Channel 0", "Channel 1", "Channel 2"], "u1", True),  # which says nothing of them
+        (["Channel 0", "Channel 1", "Channel 2"], "u2", False),
+        (["DAPI", "GFP", "2"], "u1", False),
         (["blue", "green", "red"], "u1", False),
         (["red", "green"], "u1", True),  # they are three, and this says nothing of them
     ],
@@ -144,6 +146,13 @@ def test_more_axes_in_the_arrays_than_in_the_metadata_are_those_of_the_arrays(tm
     with open_slide(tmp_path / "x.zarr", t=1) as slide:
         assert (slide.axes, slide.shape, slide.mpp_yx, slide.pixel.z) == ("zyxc", (3, 20, 30, 1), (3, 2), 4)
         assert slide.notes == ("the metadata names the axes c, x, y, z, the arrays c, t, z, y, x: those of the arrays count",)
+
+
+@pytest.mark.parametrize(("colors", "is_rgb"), [(["FF0000", "00FF00", "0000FF"], True), (["FFFFFF"] * 3, False)])
+def test_colours_say_it_where_names_don_t(tmp_path, colors, is_rgb):
+    omero = {"channels": [{"label": f"Channel {k}", "color": color} for k, color in enumerate(colors)]}
+    path = image(tmp_path / "x.zarr", [PIXELS.astype("u2")], multiscale("cyx", [(1, 1, 1)]), {"omero": omero})
+    assert open_slide(path).is_rgb is is_rgb
 
 
 def test_names_of_the_oldest_versions(tmp_path):

@@ -4,6 +4,7 @@ import http.server
 import threading
 from functools import partial
 
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -176,9 +177,9 @@ def test_damaged_metadata_and_chunks_are_slide_errors(tmp_path):
 
 def test_chunks_that_are_deep_in_z_are_not_direct(tmp_path):
     path = str(tmp_path / "x.zarr")
-    zarr.create_array(path, shape=(64, 4100, 8192), chunks=(64, 512, 512), dtype="u1")[:1, :4100:512, ::512] = 1
+    zarr.create_array(path, shape=(64, 2100, 2100), chunks=(64, 300, 300), dtype="u1")[:1, ::300, ::300] = 1
     assert not open_slide(path).direct
-    zarr.create_array(path, shape=(4, 4100, 8192), chunks=(1, 1024, 1024), dtype="u1", overwrite=True)[0] = 1
+    zarr.create_array(path, shape=(4, 4200, 4200), chunks=(1, 1024, 1024), dtype="u1", overwrite=True)[0] = 1
     assert open_slide(path).direct
 
 
@@ -252,3 +253,74 @@ def test_chunks_that_others_leave_out_are_their_fill_value(tmp_path):
     array[:100, :100] = 7
     with open_slide(tmp_path / "x.zarr") as slide:
         assert slide.read(Box(0, 0, 600, 600)).sum() == 7 * 100 * 100
+
+
+BITS = np.random.default_rng(4).integers(0, 2, (40, 50)).astype(bool)
+NUMBERS = np.random.default_rng(5).integers(1, 120, (40, 50))
+V2 = {
+    "blosc": {"compressors": numcodecs.Blosc("zstd", shuffle=2)},
+    "lz4": {"compressors": numcodecs.LZ4()},
+    "zlib": {"compressors": numcodecs.Zlib()},
+    "bz2": {"compressors": numcodecs.BZ2()},
+    "lzma": {"compressors": numcodecs.LZMA()},
+    "none": {"compressors": None},
+    "filters": {"filters": [numcodecs.Delta("<u2"), numcodecs.Shuffle(2)]},
+    "fortran": {"order": "F"},
+}
+
+
+@pytest.mark.parametrize("name", V2)
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", ">i2", ">f4", "<f8"])
+def test_codecs_orders_and_byte_orders_of_version_2(tmp_path, name, dtype):
+    options = V2[name] | ({"filters": [numcodecs.Delta(dtype)]} if name == "filters" else {})
+    array = zarr.create_array(str(tmp_path / "x.zarr"), shape=(40, 50), chunks=(16, 17), dtype=dtype, zarr_format=2, **options)
+    array[:] = NUMBERS
+    with open_slide(tmp_path / "x.zarr") as slide:
+        assert slide.dtype == np.dtype(dtype).newbyteorder("=")
+        np.testing.assert_array_equal(slide.read((3, 4, 39, 50))[..., 0], NUMBERS[3:39, 4:50])
+
+
+@pytest.mark.parametrize(
+    "codec", [zarr.codecs.BloscCodec(), zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec(checksum=True), None]
+)
+@pytest.mark.parametrize("endian", ["little", "big"])
+def test_codecs_of_version_3(tmp_path, codec, endian):
+    array = zarr.create_array(
+        str(tmp_path / "x.zarr"),
+        shape=(40, 50),
+        chunks=(16, 17),
+        dtype="u2",
+        compressors=codec,
+        filters=zarr.codecs.TransposeCodec(order=(1, 0)),
+        serializer=zarr.codecs.BytesCodec(endian=endian),
+    )
+    array[:] = NUMBERS
+    np.testing.assert_array_equal(open_slide(tmp_path / "x.zarr").read((3, 4, 39, 50))[..., 0], NUMBERS[3:39, 4:50])
+
+
+def test_bits_are_black_and_white_and_of_labels_zeros_and_ones(tmp_path):
+    zarr.create_array(str(tmp_path / "x.zarr"), shape=BITS.shape, chunks=(16, 16), dtype=bool)[:] = BITS
+    for opened, one in ((open_slide, 255), (open_labels, 1)):
+        with opened(tmp_path / "x.zarr") as slide:
+            assert slide.dtype == np.uint8
+            np.testing.assert_array_equal(slide.read((0, 0, 40, 50))[..., 0], BITS * one)
+
+
+def test_a_fill_value_that_is_no_number_stays_none(tmp_path):
+    array = zarr.create_array(str(tmp_path / "x.zarr"), shape=(40, 50), chunks=(20, 50), dtype="f4", fill_value=np.nan)
+    array[:20] = 3
+    with open_slide(tmp_path / "x.zarr") as slide:
+        assert slide.notes == ("1 of 2 chunks are not stored: they hold the fill value nan",)
+        pixels = slide.read((0, 0, 40, 50))
+        assert np.isnan(pixels[20:]).all()
+        assert (pixels[:20] == 3).all()
+        np.testing.assert_array_equal(slide.scanned((0, 0, 40, 50)), ~np.isnan(pixels[..., 0]))
+
+
+def test_what_is_unsupported_is_said(tmp_path):
+    zarr.create_array(str(tmp_path / "x.zarr"), shape=(4, 5), chunks=(4, 5), dtype="c8")[:] = 1
+    with pytest.raises(SlideError, match=r"unsupported type .got complex64"):
+        open_slide(tmp_path / "x.zarr")
+    zarr.create_array(str(tmp_path / "y.zarr"), shape=(0, 5), chunks=(4, 5), dtype="u1")
+    with pytest.raises(SlideError, match=r"without pixels .got shape"):
+        open_slide(tmp_path / "y.zarr")
