@@ -14,6 +14,7 @@ from slideseg.result.record import read_image_record
 from slideseg.slide.base import channels_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.resampled import Source
+from slideseg.slide.selection import WHOLE
 
 if TYPE_CHECKING:
     from slideseg.arrays.plan import ArrayPlan
@@ -121,7 +122,8 @@ def _in_result(store: Store, record: RunRecord, layout: ResultLayout) -> Image |
 
 def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Image | str:
     where = path or record.slide.path
-    source = Source(where, record.run.level, record.run.factors, record.run.selection)
+    selection = record.run.selection if path is None else WHOLE  # a copy is of what was selected
+    source = Source(where, record.run.level, record.run.factors, selection)
     try:
         if path is None and fingerprint(where) != record.slide.fingerprint:
             return f"{where} is not the slide any more that the result was made from"

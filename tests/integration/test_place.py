@@ -8,6 +8,7 @@ import pytest
 import shapely
 import zarr
 from matplotlib import pyplot as plt
+from PIL import Image
 from skimage.measure import regionprops
 
 import slideseg
@@ -226,6 +227,18 @@ def test_a_converted_slide_lies_where_it_lay(tmp_path):
         assert one.origin == pytest.approx(other.origin)
         assert one.origin == pytest.approx((4.0, -1.0))
         assert one.channels == other.channels
+
+
+def test_the_means_of_a_slide_that_is_copied_first_are_those_of_its_selected_channel(models, tmp_path):
+    """A picture can't be read in part; its copy holds what was selected alone."""
+    image = containers.discs((200, 300))
+    Image.fromarray(image).save(tmp_path / "s.png")
+    with slideseg.open_slide(tmp_path / "s.png", channel="2") as slide:
+        assert not slide.direct
+    output = predict(tmp_path / "s.png", models["dark"], tmp_path / "x.zarr", channel=("2",))
+    result = slideseg.open_result(output)
+    assert np.array_equal(np.asarray(result.segmentation), image[..., 2] < 128)
+    assert set(result.table["mean_2"].to_pylist()) == {120.0}
 
 
 def test_a_stated_size_of_pixels_moves_what_lies_off_the_origin(tmp_path):
