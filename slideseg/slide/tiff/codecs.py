@@ -56,7 +56,7 @@ def check_compression(path: str, page: Any, stream: bytes) -> None:
         got = f"{_name(compression)} (compression {compression})"
         raise SlideError(explain(f"{path}: unsupported compression", got=got, try_="a copy in JPEG, deflate or zstd"))
     if page.is_subsampled and compression not in (_OLD_JPEG, 7, _LEICA, 34892):
-        got = f"subsampled YCbCr in {_name(compression)}"
+        got = f"subsampled YCbCr without JPEG (compression {compression})"
         raise SlideError(explain(f"{path}: unsupported colours", got=got, want="grey, RGB or palette", try_="an RGB copy"))
 
 

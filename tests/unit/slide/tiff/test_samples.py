@@ -1,0 +1,158 @@
+"""Colours are what the streams say, whatever the tag says."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from slideseg.errors import SlideError
+from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
+from tests.unit.slide.tiff.test_streams import renamed, without
+
+Y, X = np.mgrid[:128, :192]
+WAVES = (np.sin(Y / 20), np.sin(X / 30), np.cos((Y + X) / 25))
+RGB = (128 + 100 * np.stack(WAVES, axis=-1)).astype(np.uint8)
+YCBCR, RGB_CODE = 6, 2
+
+
+def ycbcr(rgb: np.ndarray) -> np.ndarray:
+    """Return Y, Cb and Cr (ITU-R BT.601, full range)."""
+    r, g, b = np.moveaxis(rgb.astype(float), -1, 0)
+    y = 0.299 * r + 0.587 * g + 0.114 * b
+    return np.clip(np.rint(np.stack([y, 128 + (b - y) / 1.772, 128 + (r - y) / 1.402], axis=-1)), 0, 255).astype(np.uint8)
+
+
+def jpeg(pixels, **options) -> bytes:
+    return imagecodecs.jpeg8_encode(pixels, level=98, **options)
+
+
+STREAMS = {
+    "jfif": lambda p: jpeg(p, subsampling="444"),
+    "jfif-420": lambda p: jpeg(p, subsampling="420"),
+    "adobe-rgb": lambda p: jpeg(p, colorspace="RGB", outcolorspace="RGB"),
+    "named-rgb": lambda p: without(jpeg(p, colorspace="RGB", outcolorspace="RGB"), 0xEE),
+    "subsampled": lambda p: without(jpeg(p, subsampling="422"), 0xE0),
+}
+
+
+def write(path, encode, compression, tag, **options):
+    tiles = [encode(RGB[y : y + 64, x : x + 64]) for y in range(0, 128, 64) for x in range(0, 192, 64)]
+    options = {"shape": RGB.shape, "dtype": np.uint8, "tile": (64, 64), "metadata": None, "photometric": tag} | options
+    tifffile.imwrite(path, iter(tiles), compression=compression, **options)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages.first.tags[262].overwrite(YCBCR if tag == "ycbcr" else RGB_CODE)
+    return path
+
+
+@pytest.mark.parametrize("tag", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_jpeg_knows_its_colours(tmp_path, name, tag):
+    path = write(tmp_path / "x.tif", STREAMS[name], 7, tag)
+    with open_slide(path) as slide:
+        assert slide.is_rgb
+        found = slide.read(Box(0, 0, 128, 192)).astype(int)
+        told = any("the streams are believed" in note for note in slide.notes)
+    assert np.abs(found - RGB).mean() < 2
+    assert told is (("rgb" in name) != (tag == "rgb"))
+
+
+def test_where_a_jpeg_says_nothing_the_tag_decides(tmp_path):
+    """Aperio's RGB has no marker, and components 0, 1 and 2."""
+
+    def encode(pixels):
+        return renamed(without(jpeg(pixels, colorspace="RGB", outcolorspace="RGB"), 0xEE), b"\0\1\2")
+
+    with open_slide(write(tmp_path / "x.tif", encode, 7, "rgb")) as slide:
+        assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).mean() < 2
+        assert not slide.notes
+
+
+@pytest.mark.parametrize("container", ["j2k", "jp2"])
+@pytest.mark.parametrize(
+    ("compression", "tag", "transformed", "is_ycbcr"),
+    [
+        (33003, "rgb", False, True),
+        (33003, "ycbcr", False, True),
+        (33003, "rgb", True, False),
+        (33005, "rgb", False, False),
+        (33005, "rgb", True, False),
+        (34712, "ycbcr", False, True),
+        (34712, "rgb", False, False),
+        (34712, "ycbcr", True, False),
+    ],
+)
+def test_a_jpeg_2000_without_a_component_transform_is_what_its_compression_and_tag_say(
+    tmp_path, compression, tag, transformed, is_ycbcr, container
+):
+    def encode(pixels):
+        stored = ycbcr(pixels) if is_ycbcr else pixels
+        return imagecodecs.jpeg2k_encode(stored, codecformat=container, mct=transformed, level=0)
+
+    with open_slide(write(tmp_path / "x.tif", encode, compression, tag)) as slide:
+        found = slide.read(Box(0, 0, 128, 192)).astype(int)
+        assert bool(slide.notes) is (compression == 33003 and tag == "rgb" and not transformed)
+    assert np.abs(found - RGB).max() <= 2
+
+
+@pytest.mark.parametrize("sampling", [(1, 1), (2, 2)])
+def test_ycbcr_without_jpeg_is_turned_into_rgb_if_it_is_not_subsampled(tmp_path, sampling):
+    options = {"photometric": "rgb", "compression": "zlib", "metadata": None}
+    tifffile.imwrite(tmp_path / "x.tif", ycbcr(RGB), extratags=[(530, "H", 2, sampling, True)], **options)
+    with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as tif:
+        tif.pages.first.tags[262].overwrite(YCBCR)
+    if sampling == (1, 1):
+        with open_slide(tmp_path / "x.tif") as slide:
+            assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).max() <= 2
+    else:
+        with pytest.raises(SlideError, match="subsampled YCbCr"):
+            open_slide(tmp_path / "x.tif")
+
+
+def test_a_jpeg_of_leicas_own_compression_is_read_if_it_is_one(tmp_path):
+    path = write(tmp_path / "x.tif", STREAMS["jfif"], 7, "ycbcr")
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages.first.tags[259].overwrite(33007)
+    with open_slide(path) as slide:
+        assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"), [(33007, "GT450"), (32809, "ThunderScan"), (34676, "LogLuv"), (6, "old-style JPEG")]
+)
+def test_compressions_that_are_not_read_are_named(tmp_path, compression, name):
+    tifffile.imwrite(tmp_path / "x.tif", RGB, photometric="rgb", compression="zlib", metadata=None)
+    with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as tif:
+        tif.pages.first.tags[259].overwrite(compression)
+    with pytest.raises(SlideError, match=f"{name}.*compression {compression}"):
+        open_slide(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize(("photometric", "name"), [(5, "CMYK"), (8, r"CIE L\*a\*b\*"), (32803, "colour filter")])
+def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
+    tifffile.imwrite(tmp_path / "x.tif", RGB, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as tif:
+        tif.pages.first.tags[262].overwrite(photometric)
+    with pytest.raises(SlideError, match=f"{name}.*photometric {photometric}"):
+        open_slide(tmp_path / "x.tif")
+
+
+def test_gdal_says_what_stands_where_there_is_no_data(tmp_path):
+    def tiles():
+        yield RGB[:64, :64]
+        yield from [None] * 5
+
+    options = {
+        "shape": RGB.shape,
+        "dtype": "u1",
+        "tile": (64, 64),
+        "compression": "zlib",
+        "photometric": "rgb",
+        "metadata": None,
+    }
+    tifffile.imwrite(tmp_path / "x.tif", tiles(), extratags=[(42113, "s", 0, "7", True)], **options)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert slide.background == (7, 7, 7)
+        assert (slide.read(Box(64, 64, 128, 192)) == 7).all()
