@@ -21,7 +21,7 @@ from slideseg.result.create import read_attributes, write_root
 from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_selected
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.resampled import Source
 from slideseg.slide.rows.copy import discard_copy, readable
 from slideseg.slide.selection import selection_of
@@ -58,7 +58,7 @@ def convert(
     """
     path, url, selection = os.fspath(slide), os.fspath(output), selection_of(**selected)
     check_parent(url)
-    with closing(open_selected(path, selection)) as opened, Lease(url):
+    with closing(open_in_run(path, selection)) as opened, Lease(url):
         try:
             _begin(url, path, selection)
             _convert(opened, url, InProcessExecutor(workers), selection)

@@ -112,9 +112,9 @@ def _object_facts(path: str) -> dict[str, Any]:
 
 
 def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:
-    from slideseg.slide.open import open_file
+    from slideseg.slide.guard.slide import open_in_run
 
-    with closing(open_file(path, selection)) as slide:
+    with closing(open_in_run(path, selection, all_axes=True)) as slide:
         return {
             "path": slide.path,
             "axes": slide.axes,

@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 @debug_option
 def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
+    from slideseg.slide.guard.process import start
+
+    start()  # it loads its decoders while this process loads PyTorch
     from slideseg.cli.progress import shown
     from slideseg.options import take_options
     from slideseg.prediction.options import PredictOptions

@@ -21,7 +21,7 @@ from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_selected
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.rows.copy import is_readable
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, locate
@@ -234,7 +234,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     """
     model, info = _model(options)
     device = choose_device(options)
-    with closing(open_selected(absolute(input_path), options.selection)) as slide:
+    with closing(open_in_run(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
         source, notes = choose_source(slide, info, options)
         about = SlideRecord.of(slide, fingerprint(slide.path), source.level)

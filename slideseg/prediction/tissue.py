@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slideseg.slide.base import planes_of
-from slideseg.slide.open import open_slide
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.tissue.blocks import TissueMap, map_of_mask_slide
 from slideseg.slide.tissue.detect import Found, detect_tissue
 
@@ -57,7 +57,7 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
 
 
 def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str) -> Tissue:
-    with closing(open_slide(path)) as mask:
+    with closing(open_in_run(path)) as mask:
         blocks = map_of_mask_slide(mask, shape_yx, slide.levels[0].shape)
     found = detect_tissue(slide, shape_yx) if planes_of(slide) == 1 else None
     return Tissue(path, blocks) if found is None or not found.matters else _of(found, path, blocks)

@@ -41,6 +41,11 @@ class Reader:
         self._facts = _checked(facts, types)
 
     @property
+    def facts(self) -> Facts:
+        """All that is known of it, as one value."""
+        return self._facts
+
+    @property
     def path(self) -> str:
         """Where it comes from, as `open_slide` takes it."""
         return self._facts.path

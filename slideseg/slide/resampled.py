@@ -9,7 +9,7 @@ import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.facts import make_levels
-from slideseg.slide.open import open_selected
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import WHOLE, Selection, facts_of
 from slideseg.space.box import Box
@@ -140,7 +140,7 @@ class Source:
         Raises:
             SlideError: if it can't be opened, or has no such level.
         """
-        slide = open_selected(self.path, self.selection)
+        slide = open_in_run(self.path, self.selection)
         as_it_is = self.level == 0 and self.factors == AS_IT_IS
         return slide if as_it_is else ResampledSlide(slide, self.level, self.factors)
 

@@ -13,6 +13,7 @@ of each, in whatever order they end. Contract (``tests/contracts/test_executors.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -23,6 +24,17 @@ IN_FLIGHT = 2
 """Tasks under way in one worker: while one is computed the other is read or written."""
 STRIKES = 3
 """A task is given up after its worker died so often."""
+_EXPENDABLE = threading.Event()
+
+
+def be_expendable() -> None:
+    """Say that this process is one that is replaced when it dies."""
+    _EXPENDABLE.set()
+
+
+def is_expendable() -> bool:
+    """Tell whether this process is one that is replaced when it dies; the command itself is not."""
+    return _EXPENDABLE.is_set()
 
 
 class Worker(Protocol):

@@ -27,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from slideseg.errors import ClusterError, SlideError, explain
 from slideseg.machine import return_freed_memory, usable_cores
-from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker
+from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.share import use_threads
 
@@ -131,6 +131,7 @@ class _Actor:
     def ready(self) -> None:
         """Make the worker; not in ``__init__``, whose errors Ray hands on only as text."""
         return_freed_memory()
+        be_expendable()
         use_threads(self._threads)
         self._worker = self._make_worker()
 

@@ -17,7 +17,7 @@ from slideseg.result.layout import SEGMENTATION
 from slideseg.result.ngff import omero_metadata
 from slideseg.result.record import read_image_record
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_selected
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
@@ -242,7 +242,7 @@ def _slide_of(result: Result) -> tuple[Slide | None, str | None]:
     try:
         if result.record.slide.fingerprint != fingerprint(path):
             return None, f"{path} is another file than the one that was segmented"
-        slide = open_selected(path, result.record.run.selection)
+        slide = open_in_run(path, result.record.run.selection)
     except SlideError as error:
         return None, str(error)
     if not slide.direct:

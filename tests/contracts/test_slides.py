@@ -18,6 +18,7 @@ from PIL import Image
 from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.base import Slide, channels_of, planes_of
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.open import open_slide
 from slideseg.slide.resampled import ResampledSlide
 from slideseg.slide.rows.copy import chunk_slide
@@ -155,6 +156,8 @@ MADE = {
     "dicom-jpeg-2000": lambda t: open_slide(dicom(t, RGB, syntax="jpeg2000", offsets="none")),
     "dicom-sparse": lambda t: open_slide(dicom(t, RGB, syntax="deflated", left_out=(1, 4))),
     "dicom-planes": lambda t: open_slide(dicom(t, STACK.reshape(2, 2, 70, 90, 1).swapaxes(0, 1), syntax="rle")),
+    "decoded-beside": lambda t: open_in_run(pyramid(t, None)),
+    "stack-decoded-beside": lambda t: open_in_run(tiff(t, STACK, compression="zlib", photometric="minisblack")),
     "array": lambda _: ArraySlide(RGB, mpp=0.25),
     "pattern": lambda _: PatternSlide((300, 200)),
     "resampled": lambda _: ResampledSlide(ArraySlide(RGB, mpp=0.25), 0, (1.7, 1.3)),

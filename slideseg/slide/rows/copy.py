@@ -23,7 +23,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from slideseg.errors import SlideError, SlidesegError, explain
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.open import open_selected
+from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.rows.stream import band_rows
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.zarr.picture import CHUNKED
@@ -55,7 +55,7 @@ def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source
     Raises:
         SlideError: if the slide can't be read, or something else than a copy of a slide is in the way.
     """
-    with closing(open_selected(source.path, source.selection)) as slide:
+    with closing(open_in_run(source.path, source.selection)) as slide:
         as_it_is = is_readable(slide, source.level)
     if as_it_is:
         yield source
@@ -95,7 +95,7 @@ class CopyWorker:
         Raises:
             SlideError: if its pixels can't be decoded, or something else is in the way.
         """
-        with closing(open_selected(self._path, self._selection)) as slide:
+        with closing(open_in_run(self._path, self._selection)) as slide:
             chunk_slide(slide, self._copy, selection=self._selection)
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Slides that a process beside this one decodes, so that a decoder that crashes takes nothing else along."""
