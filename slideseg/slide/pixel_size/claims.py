@@ -88,7 +88,7 @@ def settle(claims: Iterable[Claim]) -> tuple[PixelSize, tuple[str, ...]]:
         return PixelSize(None, "; ".join(doubts) or PixelSize().source, z), ()
     first = sizes[0]
     notes = tuple(
-        f"{other.source} says {in_words(other.yx)} a pixel, but {first.source} says {in_words(first.yx)}, which is used"
+        f"pixels are {in_words(first.yx)} by {first.source}; {in_words(other.yx)} by {other.source} is not used"
         for other in sizes[1:]
         if not _alike(first.yx, other.yx)
     )

@@ -86,7 +86,7 @@ def test_the_first_that_is_believed_decides_and_others_are_noted():
         [Claim("a", doubt="is lost"), Claim("b", (0.5, 0.25)), Claim("c", (0.5, 0.5)), Claim("d", (0.51, 0.25))]
     )
     assert (pixel.yx, pixel.source) == ((0.5, 0.25), "b")
-    assert notes == ("c says 0.5 \u00b5m a pixel, but b says 0.25 x 0.5 \u00b5m, which is used",)
+    assert notes == ("pixels are 0.25 x 0.5 \u00b5m by b; 0.5 \u00b5m by c is not used",)
 
 
 def test_where_nobody_says_it_all_doubts_are_told():

@@ -63,7 +63,7 @@ def test_what_a_microscope_says_comes_before_what_a_program_made_of_it(facts_of_
     text = "[Scan]\r\nPixelWidth=4e-009\r\nPixelHeight=4e-009\r\n"
     pixel, notes = facts_of_tiff((34682, "s", text), (270, "s", "ImageJ=1.53\nunit=nm\n"), resolution=((1, 8), (1, 8)))
     assert pixel.yx == pytest.approx((0.004, 0.004))
-    assert notes == ("ImageJ says 8 nm a pixel, but FEI's PixelWidth and PixelHeight says 4 nm, which is used",)
+    assert notes == ("pixels are 4 nm by FEI's PixelWidth and PixelHeight; 8 nm by ImageJ is not used",)
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,16 @@ def test_of_two_that_disagree_the_description_is_believed_and_the_tags_are_noted
     options = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
     pixel, notes = facts_of_tiff(description=f"{APERIO}|MPP = 0.25", **TILED, **options)
     assert pixel.yx == (0.25, 0.25)
-    assert notes == ("resolution tags says 0.5 \u00b5m a pixel, but MPP in the description says 0.25 \u00b5m, which is used",)
+    assert notes == ("pixels are 0.25 \u00b5m by MPP in the description; 0.5 \u00b5m by resolution tags is not used",)
 
 
 def test_philips_keeps_the_spacing_of_rows_and_columns_in_millimetres(facts_of_tiff):
     pixel, _ = facts_of_tiff(description=PHILIPS, software="Philips DP v1.0", **TILED)
     assert (pixel.yx, pixel.source) == (pytest.approx((0.227, 0.226)), "Philips' DICOM_PIXEL_SPACING")
+
+
+def test_philips_spacing_is_not_that_of_a_label_or_macro_in_strips(facts_of_tiff):
+    assert facts_of_tiff(description=PHILIPS, software="Philips DP v1.0")[0].yx is None
 
 
 def test_leica_keeps_the_size_of_each_image_in_nanometres(tiff):
