@@ -7,7 +7,7 @@ several images are slides the first one is taken; a pyramid goes before a single
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import tifffile
@@ -15,6 +15,7 @@ import tifffile
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Channel
 from slideseg.slide.levels import level_of
+from slideseg.slide.tiff.series import side_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,8 @@ def images_of(tif: Any, series: Sequence[Any], document: Ome | None) -> list[Tif
     if kind == "ome" and document is not None and len(document.images) == len(series):
         return _of_ome(series, document)
     known = kind in ("scn", "bif", "philips", "ndpi", "ome", "shaped", "imagej", "lsm")
-    return _from_afar([_of_series(one, known) for one in series], _widths_of_scn(tif) if kind == "scn" else None)
+    images = [_of_series(one, known) for one in series]
+    return _from_afar(_without_thumbnails(images), _widths_of_scn(tif) if kind == "scn" else None)
 
 
 def choose(path: str, images: Sequence[TiffImage], wanted: int | None) -> int:
@@ -93,6 +95,19 @@ def _of_series(series: Any, is_pyramid: bool) -> TiffImage:  # one caller
     role = _role(said.group(1)) if said else "other" if page.is_mask else "thumbnail" if page.is_reduced else "slide"
     flagged = all(level.keyframe.is_reduced or level.keyframe.is_subifd for level in series.levels[1:])
     return TiffImage(series, role, name or "", is_pyramid=is_pyramid or flagged)
+
+
+def _without_thumbnails(images: list[TiffImage]) -> list[TiffImage]:
+    """Call an image a thumbnail that lies in strips beside a slide in tiles, and has the size of that slide reduced."""
+    tiled = [side_of(image.series) for image in images if image.role == "slide" and image.series.keyframe.is_tiled]
+    return [
+        replace(image, role="thumbnail")
+        if image.role == "slide"
+        and not image.series.keyframe.is_tiled
+        and any(level_of(side_of(image.series), side) is not None for side in tiled)
+        else image
+        for image in images
+    ]
 
 
 def _role(word: str) -> Role:
@@ -187,9 +202,7 @@ def _from_afar(images: list[TiffImage], widths: Sequence[float | None] | None) -
         return images
     finest = min(known)
     return [
-        TiffImage(image.series, "overview", image.name, image.channels, image.is_pyramid)
-        if image.role == "slide" and width and width >= _COARSER * finest
-        else image
+        replace(image, role="overview") if image.role == "slide" and width and width >= _COARSER * finest else image
         for image, width in zip(images, widths, strict=True)
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 from slideseg.errors import SlideError, explain
 from slideseg.slide.reader import over
 from slideseg.slide.tiff.codecs import CMYK_AND_OTHERS, check_compression
-from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, decorrelates, jpeg_colours
+from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, decodes_to_rgb, jpeg_colours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +191,7 @@ def _settle_colours(page: Any, stream: bytes, notes: list[str]) -> bool:
             notes.append(f"its JPEG streams say that they are {said}, its tag that they are {by_tag}: the streams are believed")
         return False
     if compression in JPEG_2000:
-        if decorrelates(stream):
+        if decodes_to_rgb(stream):
             return False
         if compression == APERIO_YCBCR and by_tag == "RGB":
             notes.append("its JPEG 2000 streams are YCbCr, as compression 33003 says, though its tag says RGB")

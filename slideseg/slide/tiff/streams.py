@@ -22,11 +22,15 @@ APERIO_YCBCR = 33003
 """Aperio's JPEG 2000 of Y, Cb and Cr."""
 _END = b"\xff\xd9"
 _START_OF_JPEG, _START_OF_JPEG_2000, _JP2 = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
-_APP0, _APP14, _SCAN, _COD = 0xE0, 0xEE, 0xDA, 0x52
+_APP0, _APP14, _SCAN, _COD, _SIZ = 0xE0, 0xEE, 0xDA, 0x52, 0x51
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB})
 _ADOBE = {0: "RGB", 1: "YCbCr"}
 _MULTIPLE_COMPONENT_TRANSFORM = 4
 """Place in a COD segment of the byte that says whether the components are transformed."""
+_FIRST_SAMPLING = 37
+"""Place in a SIZ segment of the first component's sampling along x; the others' follow every third byte."""
+_ENUMERATED, _COLOUR_SPACES = 1, (16, 18)
+"""How a JP2 names a colour space, and those of it that come as RGB: sRGB and sYCC."""
 
 
 def jpeg_colours(stream: bytes) -> Colours | None:
@@ -53,11 +57,21 @@ def jpeg_colours(stream: bytes) -> Colours | None:
     return shape
 
 
-def decorrelates(stream: bytes) -> bool:
-    """Tell whether a JPEG 2000 stream has a component transform, which its decoder undoes: then what comes out is RGB."""
+def decodes_to_rgb(stream: bytes) -> bool:
+    """Tell whether what comes out of the decoder of a JPEG 2000 stream is RGB, by what the stream says.
+
+    It has a component transform, which the decoder undoes; or it has components of different sampling, which the decoder takes
+    for YCbCr; or a JP2 around it says that it is RGB, or YCbCr, which the decoder turns into RGB.
+    """
     start = stream.find(_START_OF_JPEG_2000)
-    return start >= 0 and any(
-        marker == _COD and len(body) > _MULTIPLE_COMPONENT_TRANSFORM and body[_MULTIPLE_COMPONENT_TRANSFORM] > 0
+    if start < 0:
+        return False
+    colour = stream.find(b"colr", 0, start)
+    if colour >= 0 and stream[colour + 4] == _ENUMERATED and stream[colour + 10] in _COLOUR_SPACES:
+        return True
+    return any(
+        (marker == _COD and len(body) > _MULTIPLE_COMPONENT_TRANSFORM and body[_MULTIPLE_COMPONENT_TRANSFORM] > 0)
+        or (marker == _SIZ and len(set(body[_FIRST_SAMPLING::3])) > 1)
         for marker, body in _segments(stream[start:])
     )
 

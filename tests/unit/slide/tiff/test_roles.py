@@ -130,7 +130,8 @@ def test_of_several_images_a_pyramid_then_tiles_are_the_slide(tmp_path):
         writer.write(BIG, tile=(64, 64), **options)
         writer.write(WIDE[:, :500], subfiletype=1, **options)
         writer.write(WIDE[:200], description="Label", **options)
+        writer.write(BIG[::7, ::7], **options)
     with open_slide(tmp_path / "x.tif") as slide:
-        assert roles(slide) == ["slide", "slide", "thumbnail", "label"]
-        assert [image.used for image in slide.images] == [False, True, False, False]
+        assert roles(slide) == ["slide", "slide", "thumbnail", "label", "thumbnail"]
+        assert [image.used for image in slide.images] == [False, True, False, False, False]
         np.testing.assert_array_equal(slide.read((0, 0, 256, 320)), BIG)

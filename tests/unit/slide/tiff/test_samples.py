@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -89,12 +91,47 @@ def test_a_jpeg_2000_without_a_component_transform_is_what_its_compression_and_t
 ):
     def encode(pixels):
         stored = ycbcr(pixels) if is_ycbcr else pixels
-        return imagecodecs.jpeg2k_encode(stored, codecformat=container, mct=transformed, level=0)
+        space = "UNSPECIFIED" if is_ycbcr else "SRGB"
+        return imagecodecs.jpeg2k_encode(stored, codecformat=container, mct=transformed, level=0, colorspace=space)
 
     with open_slide(write(tmp_path / "x.tif", encode, compression, tag)) as slide:
         found = slide.read(Box(0, 0, 128, 192)).astype(int)
         assert bool(slide.notes) is (compression == 33003 and tag == "rgb" and not transformed)
     assert np.abs(found - RGB).max() <= 2
+
+
+def subsampled(pixels, down: int, across: int) -> bytes:
+    """Return a JPEG 2000 stream of Y, Cb and Cr, the latter two at lower resolution: three streams of one component in one."""
+    y, cb, cr = np.moveaxis(ycbcr(pixels), -1, 0)
+    planes = [np.ascontiguousarray(plane) for plane in (y, cb[::down, ::across], cr[::down, ::across])]
+    options = {"codecformat": "j2k", "reversible": True, "resolutions": 1, "level": 0}
+    streams = [imagecodecs.jpeg2k_encode(plane, **options) for plane in planes]
+    coded = b"".join(stream[stream.index(b"\xff\x93") + 2 : stream.rindex(b"\xff\xd9")] for stream in streams)
+    heads = {marker: streams[0].index(bytes([0xFF, marker])) for marker in (0x52, 0x5C)}
+    cod, qcd = (streams[0][at : at + 2 + int.from_bytes(streams[0][at + 2 : at + 4], "big")] for at in heads.values())
+    sides = (pixels.shape[1], pixels.shape[0])
+    size = struct.pack(">HIIIIIIIIH", 0, *sides, 0, 0, *sides, 0, 0, 3) + bytes([7, 1, 1, *([7, across, down] * 2)])
+    tile = struct.pack(">HHIBB", 10, 0, 14 + len(coded), 0, 1)
+    siz = b"\xff\x51" + struct.pack(">H", len(size) + 2) + size
+    return b"\xff\x4f" + siz + cod + qcd + b"\xff\x90" + tile + b"\xff\x93" + coded + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(("down", "across"), [(1, 2), (2, 2)])
+@pytest.mark.parametrize(("compression", "tag"), [(33003, "rgb"), (33003, "ycbcr"), (34712, "ycbcr"), (34712, "rgb")])
+def test_a_subsampled_jpeg_2000_is_ycbcr(tmp_path, down, across, compression, tag):
+    """Its decoder makes RGB of it, which must not be done again."""
+    with open_slide(write(tmp_path / "x.tif", lambda p: subsampled(p, down, across), compression, tag)) as slide:
+        found = slide.read(Box(0, 0, 128, 192)).astype(int)
+    assert np.abs(found - RGB).mean() < 4
+
+
+def test_a_jp2_that_says_its_colours_is_believed(tmp_path):
+    def encode(pixels):
+        return imagecodecs.jpeg2k_encode(ycbcr(pixels), codecformat="jp2", mct=False, level=0, colorspace="SYCC")
+
+    for compression, tag in ((34712, "rgb"), (34712, "ycbcr")):
+        with open_slide(write(tmp_path / "x.tif", encode, compression, tag)) as slide:
+            assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).max() <= 2
 
 
 @pytest.mark.parametrize("sampling", [(1, 1), (2, 2)])

@@ -4,7 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from slideseg.slide.tiff.streams import decorrelates, is_whole, jpeg_colours
+from slideseg.slide.tiff.streams import decodes_to_rgb, is_whole, jpeg_colours
 
 RGB = np.random.default_rng(1).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 JFIF = imagecodecs.jpeg8_encode(RGB, colorspace="RGB", outcolorspace="YCBCR")
@@ -46,9 +46,15 @@ def test_names_and_sampling_say_them_where_markers_are_missing():
 def test_a_component_transform_is_found():
     for transform in (True, False):
         for container in ("j2k", "jp2"):
-            stream = imagecodecs.jpeg2k_encode(RGB, codecformat=container, mct=transform)
-            assert decorrelates(stream) is transform
-    assert not decorrelates(JFIF)
+            space = "SRGB" if transform else "UNSPECIFIED"
+            stream = imagecodecs.jpeg2k_encode(RGB, codecformat=container, mct=transform, colorspace=space)
+            assert decodes_to_rgb(stream) is transform
+    assert not decodes_to_rgb(JFIF)
+
+
+@pytest.mark.parametrize(("space", "known"), [("SRGB", True), ("SYCC", True), ("UNSPECIFIED", False)])
+def test_a_jp2_says_its_colours(space, known):
+    assert decodes_to_rgb(imagecodecs.jpeg2k_encode(RGB, codecformat="jp2", mct=False, colorspace=space)) is known
 
 
 @pytest.mark.parametrize("padding", [b"", b"\0" * 300, b"\xff" * 5000, bytes(range(256)) * 9])
