@@ -5,6 +5,7 @@ Each shard's measures lie in a work folder until the table is complete; what is 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ LENGTHS = (
     "perimeter", "centroid_y", "centroid_x", "bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1", "major_axis", "minor_axis",
 )  # fmt: skip
 """Columns that are there twice: in pixels of the slide's level 0 (``_px``) and in microns (``_um``)."""
+FRAME = {"frame": "slide", "frame_corner_xy": [0, 0]}
+"""What places are counted from, as the metadata of the file tells: the whole slide, whatever part of it was scanned."""
 COLUMNS = pa.schema(
     [
         ("id", pa.int64()),
@@ -183,7 +186,7 @@ def _within(parts: list[Measures], after: int, last: int) -> list[Measures]:
 
 
 def _schema(job: TableJob) -> pa.Schema:
-    return pa.schema([*COLUMNS, *((name, pa.float64()) for name in job.means)])
+    return pa.schema([*COLUMNS, *((name, pa.float64()) for name in job.means)], metadata={"slideseg": json.dumps(FRAME)})
 
 
 def _rows(job: TableJob, objects: Measures) -> pa.Table:

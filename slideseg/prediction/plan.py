@@ -183,7 +183,7 @@ class PredictPlan:
         config = self.model.config
         return {
             "output": self.output,
-            "slide": {**asdict(self.slide), "shape": list(self.slide.shape), "axes": self.axes},
+            "slide": {**self.slide.to_json(), "axes": self.axes},
             "model": {"name": self.model.name, "sha256": self.job.model.sha256},
             "mpp_yx": self.coordinates.mpp_yx,
             "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],

@@ -84,6 +84,11 @@ class SlideRecord:
         """Microns per pixel of its level 0 as one number: the side of a square pixel of the same area."""
         return PixelSize(self.mpp_yx).mean
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON has it, `mpp` with it."""
+        plain: dict[str, Any] = json.loads(json.dumps({**asdict(self), "mpp": self.mpp}))
+        return plain
+
     def scale_at(self, factors: tuple[float, float]) -> tuple[float, float]:
         """Return the sides (y, x) of pixels that are ``factors`` times those of the level that was read, in level-0 pixels."""
         return self.scale[0] * factors[0], self.scale[1] * factors[1]
@@ -223,7 +228,7 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the metadata; what is not known yet is left out."""
-        said = asdict(self)
+        said = {**asdict(self), "slide": self.slide.to_json()}
         said = {name: value for name, value in said.items() if value is not None}
         if self.tiling.max_error is None:
             del said["tiling"]["max_error"]

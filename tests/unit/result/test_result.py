@@ -9,6 +9,8 @@ import pytest
 import slideseg
 from slideseg.cli.info import facts_of
 from slideseg.errors import ResultError
+from slideseg.slide.facts import Channel
+from slideseg.space.box import Box
 from slideseg.verification import verify
 from tests.made_results import make_result
 
@@ -71,3 +73,26 @@ def test_a_result_of_another_version_is_refused_in_one_line(made):
     ):
         slideseg.open_result(made)
     assert facts_of(made)["error"].startswith("the result is of another version of slideseg")
+
+
+def test_what_is_said_of_the_slide_has_one_number_too(tmp_path):
+    bounds = Box(10, 20, 300, 400)
+    facts = {
+        "mpp": (0.5, 0.125),
+        "bounds": bounds,
+        "channels": (Channel("DAPI", "#0000ff"),),
+        "z_step": 2.0,
+        "origin": (3.0, -4.0),
+    }
+    make_result(tmp_path / "x.zarr", np.zeros((300, 400), np.uint8), slide=facts)
+    result = slideseg.open_result(tmp_path / "x.zarr")
+    assert result.info["slide"]["mpp"] == result.record.slide.mpp == pytest.approx(0.25)
+    assert result.info["slide"]["mpp_yx"] == [0.5, 0.125]
+    slide = result.record.slide
+    assert (slide.bounds, slide.channels) == (bounds, facts["channels"])
+    assert (slide.z_step, slide.origin) == (2.0, (3.0, -4.0))
+
+
+def test_the_table_says_what_it_counts_from(made):
+    said = json.loads(slideseg.open_result(made).table.schema.metadata[b"slideseg"])
+    assert said == {"frame": "slide", "frame_corner_xy": [0, 0]}
