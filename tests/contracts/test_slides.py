@@ -7,6 +7,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.dicom_files import REDUCED, Made
 from tests.dicom_files import write as write_dicom
 from tests.made_mirax import write_mirax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (150, 210, 3), dtype=np.uint8)
@@ -58,6 +62,55 @@ def tiff(folder: Path, pixels: np.ndarray, **options: object) -> str:
     path = str(folder / "image.tif")
     tifffile.imwrite(path, pixels, **options)
     return path
+
+
+def with_alpha() -> np.ndarray:
+    alpha = np.repeat(np.arange(150, dtype=np.uint8)[:, None] * 2, 210, axis=1)
+    alpha[100:] = 255
+    return np.dstack([RGB, alpha])
+
+
+def sparse(folder: Path, orientation: int) -> str:
+    """Write a TIFF without some of its tiles."""
+
+    def tiles() -> Iterator[np.ndarray | None]:
+        padded = np.pad(RGB, ((0, 10), (0, 14), (0, 0)))
+        for number, (y, x) in enumerate(np.ndindex(5, 7)):
+            yield None if number % 3 == 1 else padded[32 * y :, 32 * x :][:32, :32]
+
+    options = {"shape": RGB.shape, "dtype": "u1", "tile": (32, 32), "compression": "zlib", "photometric": "rgb"}
+    return tiff(folder, tiles(), extratags=[(274, "H", 1, orientation, True)], **options)
+
+
+def with_a_bad_tile(path: str) -> str:
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages.first.dataoffsets[8]
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * 9)
+    return path
+
+
+def padded_levels(folder: Path) -> str:
+    """Write an OME-TIFF whose second level is padded to whole tiles."""
+    path = str(folder / "padded.ome.tif")
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        options = {"tile": (64, 64), "compression": "zlib", "photometric": "rgb"}
+        writer.write(RGB, subifds=1, metadata={"axes": "YXS"}, **options)
+        writer.write(np.pad(RGB[::2, ::2], ((0, 53), (0, 23), (0, 0))), subfiletype=1, **options)
+    return path
+
+
+def several_files(folder: Path) -> str:
+    """Write an OME-TIFF with a file for each plane."""
+    place = '<TiffData FirstZ="{0}" IFD="0" PlaneCount="1"><UUID FileName="z{0}.ome.tif">urn:uuid:{0}</UUID></TiffData>'
+    sizes = 'SizeX="90" SizeY="70" SizeZ="4" SizeC="1" SizeT="1"'
+    places = "".join(place.format(z) for z in range(4))
+    image = f'<Image ID="Image:0"><Pixels DimensionOrder="XYZCT" Type="uint16" {sizes}>{places}</Pixels></Image>'
+    for z, plane in enumerate(STACK):
+        xml = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{z}">{image}</OME>'
+        tifffile.imwrite(folder / f"z{z}.ome.tif", plane, description=xml, metadata=None, tile=(32, 32), compression="zlib")
+    return str(folder / "z2.ome.tif")
 
 
 def pyramid(folder: Path, compression: str | None) -> str:
@@ -103,8 +156,8 @@ def mirax(folder: Path) -> str:
     return str(write_mirax(folder / "x.mrxs", tiles, (5, 6)))
 
 
-def picture(folder: Path, name: str) -> str:
-    Image.fromarray(RGB).save(folder / name)
+def picture(folder: Path, name: str, pixels: np.ndarray = RGB) -> str:
+    Image.fromarray(pixels).save(folder / name)
     return str(folder / name)
 
 
@@ -131,6 +184,19 @@ MADE = {
     "planar-tiled": lambda t: open_slide(
         tiff(t, RGB.transpose(2, 0, 1), planarconfig="separate", photometric="rgb", tile=(32, 48), compression="zlib")
     ),
+    "tiff-alpha": lambda t: open_slide(tiff(t, with_alpha(), extrasamples=["unassalpha"], photometric="rgb", tile=(64, 64))),
+    "tiff-sparse": lambda t: open_slide(sparse(t, 1)),
+    "tiff-sparse-turned": lambda t: open_slide(sparse(t, 6)),
+    "tiff-bad-tile": lambda t: open_slide(
+        with_a_bad_tile(tiff(t, RGB, tile=(64, 64), compression="zlib")), on_bad_tile="background"
+    ),
+    "tiff-palette": lambda t: open_slide(
+        tiff(t, RGB[..., 0], photometric="palette", colormap=RNG.integers(0, 65536, (3, 256), dtype=np.uint16))
+    ),
+    "tiff-one-bit": lambda t: open_slide(tiff(t, RGB[..., 0] > 99, compression="packbits")),
+    "ome-padded-level": lambda t: open_slide(padded_levels(t)),
+    "ome-several-files": lambda t: open_slide(several_files(t)),
+    "png-alpha": lambda t: open_slide(picture(t, "image.png", with_alpha())),
     "imagej-stack": lambda t: open_slide(tiff(t, STACK, imagej=True, metadata={"axes": "ZYX"})),
     "imagej-time-channels": lambda t: open_slide(tiff(t, STACK.reshape(2, 2, 70, 90), imagej=True, metadata={"axes": "TCYX"})),
     "ome-channels": lambda t: open_slide(tiff(t, STACK, ome=True, metadata={"axes": "CYX"}, tile=(32, 32), compression="zlib")),
@@ -185,6 +251,12 @@ REAL = [
     "wsi/ome/qupath-cells-2t.ome.tif",
     "wsi/ome/qupath-cells-2z.ome.tif",
     "wsi/ome/qupath-cells-gray32.tif",
+    "wsi/ome/multifile/multifile-Z2.ome.tiff",
+    "reported/c03_macro_larger.svs",
+    "reported/c04_missing_tiles.tif",
+    "reported/c21_33003.svs",
+    "reported/c25_transparent.png",
+    "reported/c58_padded_tiles.tif",
     "wsi/tiles/instanseg_HE_example.tif",
     "wsi/tiles/hoverfast_tcga_tile.png",
     "wsi/em_mosaic_temca2/1/60/140.jpg",
@@ -317,6 +389,7 @@ def test_path_opens_it_again(slide):
         kind
         for kind in MADE
         if "jpeg" not in kind
+        and not kind.startswith(("tiff-", "png-"))
         and kind not in {"pattern", "resampled", "dicom-sparse", "mirax", "zarr-with-gaps", "zarr-sharded-with-gaps"}
     ],
 )

@@ -162,3 +162,32 @@ def test_the_others(reported):
         assert slide.channels[2].color == "#0000ff"
     with open_slide(folder / "c61_grey_palette.tif") as slide:
         assert slide.shape[2] == facts["c61_grey_palette.tif"]["channels"]
+
+
+@pytest.mark.parametrize("name", ["tcga-cr-7395-01a-01-ts1.svs", "CMU-1-Small-Region.svs"])
+def test_real_svs_are_as_openslide_has_them(data, name):
+    path = data / "wsi" / "aperio" / name
+    if not path.exists():
+        pytest.skip(f"no {name} in the data folder")
+    oracle = openslide.OpenSlide(path)
+    with open_slide(path) as slide:
+        assert slide.images[0].used
+        assert [level.scale for level in slide.levels] == [(float(2**n), float(2**n)) for n in range(oracle.level_count)]
+        for number, level in enumerate(slide.levels):
+            corner = (level.shape[0] // 2, level.shape[1] // 2)
+            box = Box(*corner, corner[0] + 300, corner[1] + 300)
+            down = int(level.downsample)
+            there = np.asarray(oracle.read_region((box.x0 * down, box.y0 * down), number, (300, 300)))[..., :3].astype(int)
+            assert np.abs(slide.read(box, number) - there).max() <= 1
+
+
+def test_the_real_qptiff_names_its_channels_and_pictures(data):
+    path = data / "wsi" / "qptiff" / "small_vectra.qptiff"
+    if not path.exists():
+        pytest.skip("no QPTIFF in the data folder")
+    with open_slide(path) as slide:
+        assert [channel.name for channel in slide.channels] == ["DAPI", "FITC", "Cy3"]
+        assert [image.role for image in slide.images] == ["slide", "thumbnail", "overview", "label"]
+    with open_slide(path, series=3) as label:
+        assert label.is_rgb
+        np.testing.assert_array_equal(label.read(Box(0, 0, *label.shape[:2])), tifffile.imread(path, key=5))
