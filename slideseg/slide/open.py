@@ -20,6 +20,7 @@ from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.multifile import first_of_companion
 from slideseg.slide.tiff.preflight import first_tags
 from slideseg.slide.tiff.slide import TiffSlide
+from slideseg.slide.tolerant import TolerantSlide
 from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
 from slideseg.slide.zarr.slide import ZarrSlide
 from slideseg.storage.place import local_path
@@ -162,7 +163,7 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
     if looks_like_dicom(head):
         return _open_dicom(path, types, selection)
     if vendor_of(path) is not None:
-        return OpenSlideSlide(path, selection.series)
+        return _open_scanned(path, selection)
     want = "TIFF, SVS, NDPI, MRXS, DICOM, CZI, ND2, LIF, OME-Zarr, zarr, npy, PNG or JPEG"
     raise SlideError(explain(f"{path} is no image that can be read", got=f"a file that starts with {head[:8]!r}", want=want))
 
@@ -179,7 +180,7 @@ def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slid
 
 def _open_picture(path: str, _types: tuple[str, ...], selection: Selection) -> Slide:
     if path.lower().endswith(".mrxs"):  # which begins with a picture of itself
-        return OpenSlideSlide(path, selection.series)
+        return _open_scanned(path, selection)
     return PictureSlide(path)
 
 
@@ -192,13 +193,21 @@ def _open_npy(path: str, types: tuple[str, ...], _selection: Selection) -> Slide
 
 
 def _open_zarr(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
-    return ZarrSlide(path, types, selection.series)
+    return _tolerant(ZarrSlide(path, types, selection.series), selection)
 
 
 def _open_tiff(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if _NDPI_TAG in first_tags(path) or vendor_of(path) not in _READ_AS_TIFF:
-        return OpenSlideSlide(path, selection.series)
+        return _open_scanned(path, selection)
     return TiffSlide(path, types, selection)
+
+
+def _open_scanned(path: str, selection: Selection) -> Slide:
+    return _tolerant(OpenSlideSlide(path, selection.series), selection)
+
+
+def _tolerant(slide: Slide, selection: Selection) -> Slide:
+    return TolerantSlide(slide) if selection.on_bad_tile == "background" else slide
 
 
 def _of(reader: Callable[[str, Selection], Slide]) -> Opener:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openslide
@@ -60,9 +60,9 @@ class OpenSlideSlide(Reader):
             self._handle = openslide.OpenSlide(path)
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(explain(f"{path}: OpenSlide can't read it", got=error)) from error
-        self._name, self._last = path, threading.local()
+        self._name, self._last, self._lock = path, threading.local(), threading.Lock()
         properties = self._handle.properties
-        self._background = background_of(properties)
+        self._background, self._downs = background_of(properties), self._handle.level_downsamples
         self._picture = self._associated(path, series or 0)
         if self._picture is not None:
             super().__init__(_picture_facts(path, properties, self._picture.shape, series or 0))
@@ -169,7 +169,7 @@ class OpenSlideSlide(Reader):
         where it shifts least, makes a pixel the same whichever box asks for it, and the level's own.
         """
         index = self._indices[level]
-        down = self._handle.level_downsamples[index]
+        down = self._downs[index]
         if down == round(down):
             return self._region(box, index)
         out = np.empty((*box.shape, 4), np.uint8)
@@ -182,13 +182,23 @@ class OpenSlideSlide(Reader):
 
     def _region(self, box: Box, index: int) -> np.ndarray:
         """Return the pixels (y, x, 4) of ``box`` of OpenSlide's level ``index``."""
-        down = self._handle.level_downsamples[index]
-        corner = (round(box.x0 * down), round(box.y0 * down))
+        handle, down = self._handle, self._downs[index]
+        asked = (round(box.x0 * down), round(box.y0 * down)), index, (box.x1 - box.x0, box.y1 - box.y0)
         try:
-            image = self._handle.read_region(corner, index, (box.x1 - box.x0, box.y1 - box.y0))
+            return np.asarray(handle.read_region(*asked))
+        except (openslide.OpenSlideError, OSError):
+            return self._region_anew(handle, asked, box)
+
+    def _region_anew(self, failed: openslide.OpenSlide, asked: tuple[Any, ...], box: Box) -> np.ndarray:
+        """Return a region by another handle: OpenSlide refuses all that is asked of one which has met damage anywhere."""
+        try:
+            with self._lock:
+                if self._handle is failed:
+                    self._handle = openslide.OpenSlide(self._name)
+            with openslide.OpenSlide(self._name) as alone:
+                return np.asarray(alone.read_region(*asked))
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(explain(f"{self._name}: damaged slide in {box}", got=error)) from error
-        return np.asarray(image)
 
 
 def _near(start: int, down: float) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import openslide
 import pytest
@@ -254,12 +256,41 @@ def test_pictures_beside_the_slide_are_listed_and_can_be_opened(data):
         open_slide(path, series=2)
 
 
+def test_damage_in_one_place_does_not_spread(mirax):
+    data = mirax.with_suffix("") / "Data0000.dat"
+    content = bytearray(data.read_bytes())
+    first = content.index(b"\xff\xd8")
+    content[first : first + 400] = bytes(400)  # the first tile of level 0
+    data.write_bytes(content)
+    with OpenSlideSlide(str(mirax)) as slide:
+        for _ in range(2):
+            with pytest.raises(SlideError, match="damaged slide"):
+                slide.read((128, 256, 192, 320))
+            assert np.abs(slide.read((192, 320, 250, 380)).astype(int) - SCAN[64:122, 64:124]).mean() < 1
+        with ThreadPoolExecutor(4) as pool:
+            boxes = [(128, 256, 192, 320), (192, 320, 250, 380)] * 20
+            failed = list(pool.map(lambda box: is_damaged(slide, box), boxes))
+        assert failed == [True, False] * 20
+    with open_slide(mirax, on_bad_tile="background") as slide:
+        there = slide.scanned((128, 256, 256, 384))
+        assert not there[:64, :64].any()
+        assert (slide.read((128, 256, 192, 320)) == slide.background).all()
+
+
+def is_damaged(slide, box):
+    try:
+        slide.read(box)
+    except SlideError:
+        return True
+    return False
+
+
 def test_faults_are_slide_errors(path, monkeypatch, tmp_path):
     def fail(*_):
         raise openslide.OpenSlideError("bad tile")
 
     with OpenSlideSlide(path) as slide:
-        monkeypatch.setattr(slide._handle, "read_region", fail)
+        monkeypatch.setattr(openslide.OpenSlide, "read_region", fail)
         with pytest.raises(SlideError, match="bad tile"):
             slide.read((0, 0, 5, 5))
         with pytest.raises(SlideError, match="bad tile"):
