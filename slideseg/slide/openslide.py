@@ -198,7 +198,8 @@ class OpenSlideSlide(Reader):
             with openslide.OpenSlide(self._name) as alone:
                 return np.asarray(alone.read_region(*asked))
         except (openslide.OpenSlideError, OSError) as error:
-            raise SlideError(explain(f"{self._name}: damaged slide in {box}", got=error)) from error
+            try_ = "another copy, or --on-bad-tile background"
+            raise SlideError(explain(f"{self._name}: damaged slide in {box}", got=error, try_=try_)) from error
 
 
 def _near(start: int, down: float) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,32 +38,50 @@ class TolerantSlide(Reader):
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         out = np.empty((*box.shape, self.shape[-1]), self.dtype)
         out[:] = self.background
-        there = np.zeros(box.shape, bool)
+        there, lost = np.zeros(box.shape, bool), []
         for cells, pixels in self._decoded(box, level, plane):
+            if pixels is None:
+                lost.append(cells)
+                continue
             part = cells.intersect(box)
             to, of = part.relative_to(box).slices, part.relative_to(cells).slices
             out[to] = pixels[of]
             scanned = self._slide.scanned(part, level, plane)
             there[to] = True if scanned is None else scanned
-        self._last.asked, self._last.there = (box, level, plane), there
+        self._last.asked, self._last.there, self._last.lost = (box, level, plane), there, lost
         return out
 
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
-        if getattr(self._last, "asked", None) != (box, level, plane):  # whether it can be decoded shows when it is
-            self._read(box, level, plane)
+        self._look(box, level, plane)
         there: np.ndarray = self._last.there
         return None if there.all() else there.copy()
 
-    def _decoded(self, box: Box, level: int, plane: int) -> Iterator[tuple[Box, np.ndarray]]:
-        """Yield the cells that ``box`` touches with their pixels: all at once, or if that fails those that can be decoded."""
+    def _damaged(self, box: Box, level: int, plane: int) -> tuple[Box, ...]:
+        self._look(box, level, plane)
+        y, x = self.levels[level].scale
+        return tuple(Box(round(c.y0 * y), round(c.x0 * x), round(c.y1 * y), round(c.x1 * x)) for c in self._last.lost)
+
+    def _look(self, box: Box, level: int, plane: int) -> None:
+        """Read the box, unless it was the last one: what can't be decoded shows when it is tried."""
+        if getattr(self._last, "asked", None) != (box, level, plane):
+            self._read(box, level, plane)
+
+    def _decoded(self, box: Box, level: int, plane: int) -> Iterator[tuple[Box, np.ndarray | None]]:
+        """Yield the cells that ``box`` touches with their pixels: all at once, or if that fails one by one, some with none."""
         whole = Box.of_shape(self.levels[level].shape)
         cells = box.round_out(_CELL).intersect(whole)
-        with suppress(SlideError):
-            yield cells, self._slide.read(cells, level, plane)
+        pixels = self._pixels(cells, level, plane)
+        if pixels is not None:
+            yield cells, pixels
             return
         for cell in cells.split(_CELL, _CELL):
-            with suppress(SlideError):
-                yield cell, self._slide.read(cell, level, plane)
+            yield cell, self._pixels(cell, level, plane)
+
+    def _pixels(self, box: Box, level: int, plane: int) -> np.ndarray | None:
+        try:
+            return self._slide.read(box, level, plane)
+        except SlideError:
+            return None
 
 
 def _white(dtype: np.dtype) -> int:

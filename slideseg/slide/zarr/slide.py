@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from slideseg.arrays.boxes import BoxReader
     from slideseg.space.box import Box
 
+_TRY = "another copy, or --on-bad-tile background"
+
 
 class ZarrSlide(Reader):
     """An image in a zarr hierarchy, read in place."""
@@ -64,7 +66,7 @@ class ZarrSlide(Reader):
         try:
             return pixels_of(self._layers[level].array, self._letters, box, self._at(plane))
         except FAULTS as fault:
-            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault))) from fault
+            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault), try_=_TRY)) from fault
 
     def _read_own(self, reader: BoxReader, box: Box, plane: int) -> np.ndarray:
         """Read what slideseg wrote, (y, x, c)."""

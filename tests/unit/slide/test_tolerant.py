@@ -6,6 +6,7 @@ import zarr
 
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 PIXELS = np.random.default_rng(0).integers(1, 200, (700, 900, 3), np.uint8)
 
@@ -27,6 +28,8 @@ def test_a_damaged_chunk_is_an_error_unless_it_counts_as_background(damaged):
     expected[256:512, 512:768], there[256:512, 512:768] = 255, False  # the cell of 256 pixels that the chunk is in
     with open_slide(damaged, on_bad_tile="background") as slide:
         assert slide.background == (255, 255, 255)
+        assert slide.damaged((500, 700, 520, 790)) == (Box(256, 512, 512, 768),)
+        assert slide.damaged((512, 512, 700, 900)) == ()
         for box in [(0, 0, 700, 900), (250, 500, 300, 600), (512, 512, 700, 900), (200, 768, 600, 900)]:
             y0, x0, y1, x1 = box
             for _ in range(2):
