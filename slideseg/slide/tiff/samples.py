@@ -103,7 +103,20 @@ def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
     # in OME-TIFF and ImageJ's a palette is how values are shown, not what they are
     if photometric == _PALETTE and samples == 1 and not page.parent.is_ome and not page.parent.is_imagej:
         return _of_palette(page, as_labels)
-    return _of_samples(path, page, samples, stream, as_labels=as_labels)
+    colour = _of_samples(path, page, samples, stream, as_labels=as_labels)
+    if colour.is_rgb and int(page.compression) in JPEG | JPEG_2000:
+        _settle_others(path, series, colour)
+    return colour
+
+
+def _settle_others(path: str, series: Any, colour: Colour) -> None:
+    """Let the streams of a stack's other pages decide too."""
+    others = {id(page.keyframe): page.keyframe for page in series if page is not None and page.keyframe is not series.keyframe}
+    for page in others.values():
+        if _settle_colours(page, _first_stream(page), []) != colour.is_ycbcr:
+            raise SlideError(
+                explain(f"{path}: pages of different colours in one stack", got="RGB and YCbCr", want="one of them")
+            )
 
 
 def fill_value(page: Any) -> int | None:

@@ -61,6 +61,18 @@ def test_a_jpeg_knows_its_colours(tmp_path, name, tag):
     assert told is (("rgb" in name) != (tag == "rgb"))
 
 
+def test_every_page_of_a_stack_knows_its_colours(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
+        for name in STREAMS:
+            tiles = [STREAMS[name](RGB[y : y + 64, x : x + 64]) for y in range(0, 128, 64) for x in range(0, 192, 64)]
+            options = {"shape": RGB.shape, "dtype": np.uint8, "tile": (64, 64), "metadata": None, "photometric": "rgb"}
+            writer.write(iter(tiles), compression=7, **options)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert slide.shape == (len(STREAMS), 128, 192, 3)
+        for plane in range(len(STREAMS)):
+            assert np.abs(slide.read(Box(0, 0, 128, 192), 0, plane).astype(int) - RGB).mean() < 2
+
+
 def test_where_a_jpeg_says_nothing_the_tag_decides(tmp_path):
     """Aperio's RGB has no marker, and components 0, 1 and 2."""
 
