@@ -103,20 +103,7 @@ def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
     # in OME-TIFF and ImageJ's a palette is how values are shown, not what they are
     if photometric == _PALETTE and samples == 1 and not page.parent.is_ome and not page.parent.is_imagej:
         return _of_palette(page, as_labels)
-    colour = _of_samples(path, page, samples, stream, as_labels=as_labels)
-    if colour.is_rgb and int(page.compression) in JPEG | JPEG_2000:
-        _settle_others(path, series, colour)
-    return colour
-
-
-def _settle_others(path: str, series: Any, colour: Colour) -> None:
-    """Let the streams of a stack's other pages decide too."""
-    others = {id(page.keyframe): page.keyframe for page in series if page is not None and page.keyframe is not series.keyframe}
-    for page in others.values():
-        if _settle_colours(page, _first_stream(page), []) != colour.is_ycbcr:
-            raise SlideError(
-                explain(f"{path}: pages of different colours in one stack", got="RGB and YCbCr", want="one of them")
-            )
+    return _of_samples(path, series, samples, stream, as_labels=as_labels)
 
 
 def fill_value(page: Any) -> int | None:
@@ -132,20 +119,22 @@ def fill_value(page: Any) -> int | None:
     return int(value) if limits.min <= value <= limits.max else None
 
 
-def _of_samples(path: str, page: Any, samples: int, stream: bytes, *, as_labels: bool) -> Colour:
+def _of_samples(path: str, series: Any, samples: int, stream: bytes, *, as_labels: bool) -> Colour:
+    page = series.keyframe
     alpha, associated = _alpha_of(page, samples)
     photometric = int(page.photometric)
     unnamed = samples == 4 and not page.extrasamples and photometric == _RGB
     keep = MANY if alpha is None and not unnamed else alpha if alpha is not None else 3
     notes = ["its fourth sample has no name and is left out"] if unnamed else []
     channels = min(samples, keep)
-    ycbcr = _settle_colours(page, stream, notes) if channels == 3 else False
+    coloured = photometric in COLOURED and channels == 3
+    decoding = _settle_colours(path, series, stream) if coloured else _Decoding()
+    notes.extend([decoding.note] if decoding.note else [])
     bits = int(page.bitspersample)
     full = _full_range(bits, (1 << bits) - 1 if as_labels else 255) if bits < 8 and page.dtype.kind in "ub" else None
     white = int(full[-1]) if full is not None else _white(page.dtype, bits)
     if full is None and page.dtype.kind in "ui" and bits != 8 * page.dtype.itemsize:
         notes.append(f"its samples have {bits} of {8 * page.dtype.itemsize} bits: the largest value is {(1 << bits) - 1}")
-    is_rgb = photometric in COLOURED and channels == 3
     return Colour(
         dtype=page.dtype.newbyteorder("=") if full is None else np.dtype(np.uint8),
         keep=keep,
@@ -154,9 +143,9 @@ def _of_samples(path: str, page: Any, samples: int, stream: bytes, *, as_labels:
         opaque=white,
         inverted_from=_inversion(path, page, white) if photometric == _MIN_IS_WHITE else 0,
         full=full,
-        is_rgb=is_rgb,
-        is_ycbcr=ycbcr,
-        background=_background(page, channels, white if is_rgb else 0),
+        is_rgb=coloured,
+        is_ycbcr=decoding.leaves_ycbcr,
+        background=_background(page, channels, white if coloured else 0),
         notes=tuple(notes),
     )
 
@@ -186,30 +175,54 @@ def _alpha_of(page: Any, samples: int) -> tuple[int | None, bool]:
     return (None, False) if found is None else (samples - len(extra) + found, extra[found] == _ASSOCIATED)
 
 
-def _settle_colours(page: Any, stream: bytes, notes: list[str]) -> bool:
-    """Let the stream decide what a page's three components are; tell whether its decoder leaves Y, Cb and Cr.
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """What is done with the three components of a page."""
 
-    tifffile asks the tag, so the tag is set to what the stream says.
-    """
-    keyframe, photometric, compression = page.keyframe, int(page.photometric), int(page.compression)
-    if photometric not in COLOURED:
-        return False
-    by_tag = "YCbCr" if photometric == _YCBCR else "RGB"
+    as_they_are: bool = False
+    """A JPEG says nothing of its colours, and they are RGB: its decoder must be told so, or it takes them for YCbCr."""
+    leaves_ycbcr: bool = False
+    """The decoder leaves Y, Cb and Cr."""
+    note: str = ""
+    """What was decided against what."""
+
+
+def _decoding_of(page: Any, photometric: int, stream: bytes) -> _Decoding:
+    """Let the stream of a page decide what its three components are, and the tag where the stream says nothing."""
+    compression, tag = int(page.keyframe.compression), "YCbCr" if photometric == _YCBCR else "RGB"
     if compression in JPEG:
-        tables = page.jpegtables or b""
-        said = jpeg_colours(stream) or jpeg_colours(tables) or by_tag
-        keyframe.photometric = type(keyframe.photometric)(_YCBCR if said == "YCbCr" else _RGB)
-        keyframe.__dict__["is_jfif"] = said == "YCbCr"
-        if said != by_tag:
-            notes.append(f"its JPEG streams say that they are {said}, its tag that they are {by_tag}: the streams are believed")
-        return False
+        said = jpeg_colours(stream)
+        told = said or jpeg_colours(page.jpegtables or b"") or tag
+        note = f"its JPEG streams say that they are {told}, its tag that they are {tag}: the streams are believed"
+        return _Decoding(as_they_are=said is None and told == "RGB", note="" if told == tag else note)
     if compression in JPEG_2000:
         if decodes_to_rgb(stream):
-            return False
-        if compression == APERIO_YCBCR and by_tag == "RGB":
-            notes.append("its JPEG 2000 streams are YCbCr, as compression 33003 says, though its tag says RGB")
-        return compression == APERIO_YCBCR or by_tag == "YCbCr"
-    return by_tag == "YCbCr" and compression not in _DECODED_TO_RGB
+            return _Decoding()
+        note = "its JPEG 2000 streams are YCbCr, as compression 33003 says, though its tag says RGB"
+        by_compression = compression == APERIO_YCBCR
+        return _Decoding(leaves_ycbcr=by_compression or tag == "YCbCr", note=note if by_compression and tag == "RGB" else "")
+    return _Decoding(leaves_ycbcr=tag == "YCbCr" and compression not in _DECODED_TO_RGB)
+
+
+def _settle_colours(path: str, series: Any, stream: bytes) -> _Decoding:
+    """Return what is done with the three components of all pages of a series, and have tifffile do it.
+
+    tifffile asks the tag: RGB leaves a JPEG's components as they are, YCbCr has the decoder ask the stream.
+    """
+    first, photometric = series.keyframe, int(series.keyframe.photometric)
+    found = _decoding_of(first, photometric, stream)
+    if int(first.compression) not in JPEG | JPEG_2000:
+        return found
+    for page in (page for page in series if page is not None):
+        other = found if page is first else _decoding_of(page, photometric, _first_stream(page))
+        if (other.as_they_are, other.leaves_ycbcr) != (found.as_they_are, found.leaves_ycbcr):
+            what = f"{path}: pages of different colours in one stack"
+            raise SlideError(explain(what, got="RGB and YCbCr", want="one of them"))
+    if int(first.compression) in JPEG:
+        for keyframe in {id(page.keyframe): page.keyframe for page in series if page is not None}.values():
+            keyframe.photometric = type(first.photometric)(_RGB if found.as_they_are else _YCBCR)
+            keyframe.__dict__["is_jfif"] = not found.as_they_are
+    return found
 
 
 def _first_stream(page: Any) -> bytes:

@@ -61,25 +61,43 @@ def test_a_jpeg_knows_its_colours(tmp_path, name, tag):
     assert told is (("rgb" in name) != (tag == "rgb"))
 
 
-def test_every_page_of_a_stack_knows_its_colours(tmp_path):
-    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
-        for name in STREAMS:
-            tiles = [STREAMS[name](RGB[y : y + 64, x : x + 64]) for y in range(0, 128, 64) for x in range(0, 192, 64)]
+BARE = "bare-rgb"
+
+
+def bare_rgb(pixels) -> bytes:
+    """Return RGB as Aperio stores it: no marker, and components 0, 1 and 2."""
+    return renamed(without(jpeg(pixels, colorspace="RGB", outcolorspace="RGB"), 0xEE), b"\0\1\2")
+
+
+def stack(path, names):
+    encoders = STREAMS | {BARE: bare_rgb}
+    with tifffile.TiffWriter(path) as writer:
+        for name in names:
+            tiles = [encoders[name](RGB[y : y + 64, x : x + 64]) for y in range(0, 128, 64) for x in range(0, 192, 64)]
             options = {"shape": RGB.shape, "dtype": np.uint8, "tile": (64, 64), "metadata": None, "photometric": "rgb"}
             writer.write(iter(tiles), compression=7, **options)
-    with open_slide(tmp_path / "x.tif") as slide:
-        assert slide.shape == (len(STREAMS), 128, 192, 3)
-        for plane in range(len(STREAMS)):
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for page in tif.pages:
+            page.aspage().tags[262].overwrite(RGB_CODE)
+    return path
+
+
+@pytest.mark.parametrize("names", [list(STREAMS), list(STREAMS)[::-1], [BARE, BARE]])
+def test_every_page_of_a_stack_knows_its_colours(tmp_path, names):
+    with open_slide(stack(tmp_path / "x.tif", names)) as slide:
+        assert slide.shape == (len(names), 128, 192, 3)
+        for plane in range(len(names)):
             assert np.abs(slide.read(Box(0, 0, 128, 192), 0, plane).astype(int) - RGB).mean() < 2
 
 
+@pytest.mark.parametrize("names", [[BARE, "jfif"], ["jfif", BARE]])
+def test_a_stack_whose_pages_would_be_decoded_differently_is_refused(tmp_path, names):
+    with pytest.raises(SlideError, match="pages of different colours"):
+        open_slide(stack(tmp_path / "x.tif", names))
+
+
 def test_where_a_jpeg_says_nothing_the_tag_decides(tmp_path):
-    """Aperio's RGB has no marker, and components 0, 1 and 2."""
-
-    def encode(pixels):
-        return renamed(without(jpeg(pixels, colorspace="RGB", outcolorspace="RGB"), 0xEE), b"\0\1\2")
-
-    with open_slide(write(tmp_path / "x.tif", encode, 7, "rgb")) as slide:
+    with open_slide(write(tmp_path / "x.tif", bare_rgb, 7, "rgb")) as slide:
         assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).mean() < 2
         assert not slide.notes
 
