@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _NPY = (b"\x93NUMPY",)
+_MIRAX = ".mrxs"
 _NDPI_TAG = 65420
 _READ_AS_TIFF = {None, "aperio", "generic-tiff"}
 """OpenSlide's names of the vendors whose files are plain TIFFs, and None: it does not know the file."""
@@ -135,7 +136,7 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
         raise SlideError(explain(f"no such slide: {name}")) from error
     except OSError as error:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
-    if not head and not (name.lower().endswith(".mrxs") and vendor_of(name)):  # its Slidedat.ini says it all
+    if not head and not name.lower().endswith(_MIRAX):
         raise SlideError(explain(f"{name} is empty", got="0 bytes"))
     return _open_file(name, head, types, selection)
 
@@ -178,9 +179,16 @@ def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slid
     return DicomSlide(path, types, selection.series, selection.on_bad_tile)
 
 
-def _open_picture(path: str, _types: tuple[str, ...], selection: Selection) -> Slide:
-    if path.lower().endswith(".mrxs"):  # which begins with a picture of itself
-        return _open_scanned(path, selection)
+def _open_mirax(path: str, _types: tuple[str, ...], selection: Selection) -> Slide:
+    if not path.endswith(_MIRAX):
+        raise SlideError(explain(f"{path} ends in capitals, which OpenSlide does not read", try_=f"renaming it to {_MIRAX}"))
+    folder = Path(path).with_suffix("")
+    if not folder.is_dir():
+        raise SlideError(explain(f"{path} has no pixels itself", got="no folder beside it", want=f"the folder {folder.name}"))
+    return _open_scanned(path, selection)
+
+
+def _open_picture(path: str, _types: tuple[str, ...], _selection: Selection) -> Slide:
     return PictureSlide(path)
 
 
@@ -218,8 +226,9 @@ def _of(reader: Callable[[str, Selection], Slide]) -> Opener:
 _BY_ENDING: tuple[tuple[tuple[str, ...], Opener], ...] = (
     ((".yaml", ".yml"), _open_mosaic),
     ((".companion.ome",), _open_companion),
+    ((_MIRAX,), _open_mirax),
 )
-"""Descriptions of slides that lie in other files."""
+"""Files whose slides lie in other files; what they are themselves, such as a picture or nothing at all, does not matter."""
 _BY_HEAD: tuple[tuple[tuple[bytes, ...], Opener], ...] = (
     (_TIFF, _open_tiff),
     (_NPY, _open_npy),

@@ -55,15 +55,20 @@ class Codec:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of a frame that is not compressed."""
-        if self._halved:
-            return 2 * self.rows * self.columns
+        """Bytes of a frame that is not compressed, with all samples of each pixel."""
         return self.rows * self.columns * self.samples * self.dtype.itemsize
 
     @property
-    def _halved(self) -> bool:
-        """Whether pixels that are not compressed share their colour differences two by two."""
-        return self.photometric == "YBR_FULL_422" and self.syntax.codec in ("native", "deflate")
+    def _halved(self) -> int | None:
+        """Bytes of a frame whose pixels share colour differences two by two; None where the file does not say so.
+
+        Writers say YBR_FULL_422 of frames with all samples too, so the length decides.
+        """
+        return 2 * self.rows * self.columns if self.photometric == "YBR_FULL_422" and self.samples == _RGB else None
+
+    def bytes_of_each(self, length: int, count: int) -> int:
+        """Return the bytes of one of ``count`` frames that follow each other without items and take ``length`` bytes."""
+        return self.nbytes if self._halved is None or length >= count * self.nbytes else self._halved
 
     def check(self, path: str, *, signed: bool) -> None:
         """Refuse what is not read.
@@ -158,11 +163,11 @@ class Codec:
         return np.asarray(_DECODERS[codec](data))
 
     def _native(self, data: bytes) -> np.ndarray:
+        if self._halved is not None and self._halved <= len(data) < self.nbytes:
+            return _doubled(np.frombuffer(data, np.uint8, self._halved), self.rows, self.columns)
         if len(data) < self.nbytes:
             msg = f"a frame of {len(data)} bytes instead of {self.nbytes}"
             raise ValueError(msg)
-        if self._halved:
-            return _doubled(np.frombuffer(data, np.uint8, self.nbytes), self.rows, self.columns)
         stored = np.frombuffer(
             data, self.dtype.newbyteorder(">" if self.syntax.big else "<"), self.nbytes // self.dtype.itemsize
         )

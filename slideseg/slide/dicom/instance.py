@@ -153,7 +153,7 @@ def _instance(path: str, file: BinaryIO, uid: str, head: Dataset, *, with_frames
             )
             raise SlideError(explain(f"{path}: pixels that are stored in a way that is not supported", got=got))
         codec.check(path, signed=bool(head.get("PixelRepresentation")))
-        frames = find_frames(path, file, tail, count, codec.nbytes)
+        frames = find_frames(path, file, tail, count, codec.bytes_of_each(tail.length or 0, count))
     else:
         file.close()
     lights = tuple(_light(item) for item in head.get("OpticalPathSequence") or ())

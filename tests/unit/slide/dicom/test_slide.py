@@ -10,6 +10,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import openslide
+import pydicom
 import pytest
 from PIL import Image
 
@@ -107,6 +108,16 @@ def test_luminance_and_colour_differences_without_a_stream(tmp_path):
             np.testing.assert_array_equal(whole(slide), exact)
     with opened(tmp_path / "h.dcm", SMOOTH, syntax="items", encode=halved, photometric="YBR_FULL_422") as slide:
         assert np.abs(whole(slide).astype(int) - SMOOTH).mean() < 6
+    opened(tmp_path / "n.dcm", SMOOTH, photometric="YBR_FULL_422").close()
+    written = pydicom.dcmread(tmp_path / "n.dcm")
+    tiles = np.frombuffer(written.PixelData, np.uint8).reshape(-1, written.Rows, written.Columns, 3)
+    written.PixelData = b"".join(halved(tile) for tile in tiles)
+    written.save_as(tmp_path / "n.dcm")
+    with open_slide(tmp_path / "n.dcm") as slide:
+        assert np.abs(whole(slide).astype(int) - SMOOTH).mean() < 6
+    for number, options in enumerate(({}, {"syntax": "items", "encode": np.ndarray.tobytes})):  # the length says all
+        with opened(tmp_path / f"{number}.dcm", ycbcr(SMOOTH), photometric="YBR_FULL_422", **options) as slide:
+            np.testing.assert_array_equal(whole(slide), exact)
 
 
 def jpeg(space, markers=True, names=True):
