@@ -188,6 +188,61 @@ def place(result: dict[str, Any]) -> str:
     )
 
 
+def read(result: dict[str, Any]) -> str:
+    runs, limits = result["rows"], result["limits"]
+    kept = ("ours_megapixels_s", "to_bare", "to_bare_processor", "to_openslide", "bare_to_openslide")
+    rows = [
+        (
+            run["codec"],
+            run["tile"],
+            f"{run['box']}, off the grid" if run["off_grid"] else run["box"],
+            run["threads"],
+            *(run[column] for column in kept),
+        )
+        for run in runs
+    ]
+    head = ("codec", "tile", "box", "threads", "megapixels/s", "to bare", "by processor", "to OpenSlide", "bare to OpenSlide")
+    near = sum(run["to_bare_processor"] >= limits["to_bare"] for run in runs)
+    fast = sum(run["to_openslide"] >= limits["to_openslide"] for run in runs)
+    out_of_reach = sum(run["bare_to_openslide"] < limits["to_openslide"] for run in runs)
+    return (
+        "## Boxes of TIFFs\n\n"
+        f"Boxes all over a slide of {result['side']:,} pixels a side, against imagecodecs on the same tiles (from the\n"
+        "file, their pixels thrown away) and against OpenSlide. `2`: two callers read; `2 in a box`: one caller, whose boxes\n"
+        f"two threads decode. Best of {result['rounds']} turns; larger is faster.\n\n"
+        + table(head, rows)
+        + f"\nThe aim is {limits['to_bare']} of bare and {limits['to_openslide']} times OpenSlide. By processor seconds,\n"
+        f"which mind other work less than the clock, {near} of {len(runs)} rows meet the first.\n"
+        f"{fast} meet the second; in {out_of_reach} rows the bare decoder"
+        " itself is less than that: OpenJPEG decodes for both, and libdeflate is about three times zlib. What remains\n"
+        "of the distance to bare is the memory of the box, which the bare decoder has no need of, and 20 microseconds a call.\n"
+        "Off the grid, tiles that a box cut are not decoded again for the next one.\n" + load(result)
+    )
+
+
+def large(result: dict[str, Any]) -> str:
+    kept = ("codec", "bare_mib_s", "copy_mib_s", "ratio", "ratio_of_processor")
+    stripes = [tuple(run[column] for column in kept) for run in result["stripes"]]
+    files = [(run["file"], run["mib_s"], run["peak_mib"], run["peak_mib_of_a_tenth"]) for run in result["files"]]
+    rows, columns = result["wide"]
+    return (
+        "## Slides that can't be read in part\n\n"
+        f"The temporary copy of {rows:,} x {columns:,} pixels in strips of {result['rows_a_strip']} rows, writing included,\n"
+        "against imagecodecs on the same strips and threads. Half its speed is aimed at.\n\n"
+        + table(("codec", "bare, MiB/s", "copy, MiB/s", "ratio", "by processor"), stripes)
+        + f"\nThe copy of {result['side']:,} x {result['side']:,} pixels that are compressed as one piece, in a process\n"
+        "of its own, and of a tenth of its rows: memory does not grow with the height.\n"
+        "[How](decisions/0015-large-pictures.md).\n\n"
+        + table(("", "MiB/s", "peak, MiB", "peak of a tenth, MiB"), files)
+        + load(result)
+    )
+
+
+def load(result: dict[str, Any]) -> str:
+    before, after = result["hardware"]["load_average_1min"], result["load_average_after"]
+    return f"\nThe load average was {before} before and {after} after.\n"
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": exactness,
     "memory": memory,
@@ -196,6 +251,8 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "train_step": train_step,
     "objects": objects,
     "pyramid": pyramid,
+    "read": read,
+    "large": large,
     "isbi2012_small": membranes,
     "place": place,
 }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import Crc32cCodec
 
 from slideseg.errors import SlideError, SlidesegError, explain
 from slideseg.slide.base import channels_of, planes_of
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = 1024
 """Of a chunk; its rows are those that are decoded at once."""
-_COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec())
-"""As fast as the disk: the copy is a temporary one. What is empty takes no room."""
+_CODECS = (Crc32cCodec(),)
+"""A checksum alone: the copy is a temporary one, and photographs hardly shrink in a codec that keeps up with the decoder."""
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def _create(slide: Slide, store_path: str, facts: dict[str, Any]) -> zarr.Array[
         shape=(*slide.shape[:-1], channels),
         chunks=(*planes, min(_band(slide), rows), min(_COLUMNS, columns), channels),
         dtype=slide.dtype,
-        compressors=_COMPRESSORS,
+        compressors=_CODECS,
         dimension_names=list(axes),
         attributes={CHUNKED: {**facts, "complete": False}},
         config={"write_empty_chunks": True},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyvips
+
+os.environ.setdefault("VIPS_CONCURRENCY", "1")  # decoding is one thread's work; each more would have buffers of its own
+import pyvips  # reads that when it is loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -76,9 +76,9 @@ class LevelPages:
 
     def stored(self, box: Box, plane: int) -> np.ndarray | None:
         """Return which samples (y, x, samples) of ``box`` the file stores, as booleans; None where it stores all."""
-        parts = [part for part, _ in self._parts(plane)]
-        if not any(isinstance(part, CodedPage) and part.has_gaps for part in parts):
+        if not any(isinstance(page, CodedPage) and page.has_gaps for page in self.pages[plane]):
             return None
+        parts = [part for part, _ in self._parts(plane)]
         ends = list(accumulate(part.samples for part in parts))
         there = np.ones((*box.shape, ends[-1]), bool)
         for part, end in zip(parts, ends, strict=True):

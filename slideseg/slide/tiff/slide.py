@@ -174,7 +174,6 @@ class TiffSlide(Reader):
 @contextmanager
 def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
     """Turn what tifffile and the codecs raise into a SlideError."""
-    where = "" if box is None else f" in {box}"
     try:
         yield
     except SlideError:
@@ -183,5 +182,5 @@ def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
         try_ = "another copy, or --on-bad-tile background"
         raise SlideError(explain(f"{path}: a tile can't be decoded", got=fault, try_=try_)) from fault
     except FAULTS as fault:
-        got = f"{type(fault).__name__}: {fault}"[:200]
+        where, got = "" if box is None else f" in {box}", f"{type(fault).__name__}: {fault}"[:200]
         raise SlideError(explain(f"{path}: damaged or unsupported TIFF{where}", got=got)) from fault
