@@ -21,6 +21,8 @@ FEWEST_OBJECTS = 30
 """Fewer objects than these say nothing of how large objects are."""
 UNLIKE = 1.4
 """Objects of so many times the usual size, or of that part of it, are hardly of the usual resolution."""
+NOTHING = 8
+"""Pixels of the longer side below which a slide that has more is refused: its size is not what was said."""
 FEWEST = 32
 """Pixels a side that are so few that a slide of more was probably not meant to be shrunk to them."""
 
@@ -42,6 +44,7 @@ def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tup
     elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
         level, factors = choose_level(slide, wanted)
         _check_enlarged(slide, wanted, factors)
+        _check_shrunk(slide, wanted, level, factors)
     source = Source(str(slide.path), level, factors, options.selection)
     return source, (*_unknown(slide, info, level), *_tiny(slide, source))
 
@@ -59,6 +62,20 @@ def _check_enlarged(slide: Slide, wanted: float, factors: tuple[float, float]) -
             f"{slide.path} is too coarse to be segmented at {wanted:g} \u00b5m a pixel",
             got=f"pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}",
             want=f"at most {wanted * MOST_ENLARGED:g} \u00b5m",
+            try_="--mpp-of-slide if that is not their size, or --level 0",
+        )
+    )
+
+
+def _check_shrunk(slide: Slide, wanted: float, level: int, factors: tuple[float, float]) -> None:
+    rows, columns = resampled_shape(slide.levels[level].shape, factors)
+    if max(rows, columns) >= NOTHING or max(slide.levels[0].shape) < NOTHING:
+        return
+    raise ConfigError(
+        explain(
+            f"nothing is left of {slide.path} at {wanted:g} \u00b5m a pixel",
+            got=f"pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}",
+            want=f"a side of {NOTHING} pixels at least",
             try_="--mpp-of-slide if that is not their size, or --level 0",
         )
     )

@@ -19,8 +19,10 @@ _MOST_MAGNIFIED = 250
 _XMP = 700
 
 
-def aperio_claim(_tif: Any, page: Any) -> Claim | None:
+def aperio_claim(tif: Any, page: Any) -> Claim | None:
     """Return the number behind ``MPP =`` in a description, as Aperio and those who write such files put it."""
+    if tif.is_svs and page.index != 0:  # its thumbnail has a copy of it
+        return Claim("Aperio's description", doubt="is that of the slide")
     description = description_of(page)
     if mpp := number_behind(_MPP, description):
         return claim("MPP in the description", (mpp, "um"), (mpp, "um"))

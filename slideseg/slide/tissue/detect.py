@@ -53,7 +53,8 @@ class Found:
     def matters(self) -> bool:
         """Whether a good share of the slide is empty, in areas that blocks fit into, or was not scanned at all."""
         block = [max(1, round(BLOCK / side)) for side in self.scale]
-        empty = np.count_nonzero(opened(~self._wide, max(block)))
+        side = min(max(block), 2 * max(self.mask.shape))  # a larger square fits nowhere else
+        empty = np.count_nonzero(opened(~self._wide, side))
         return not self.scanned.all() or bool(empty >= max(EMPTY_SHARE * self.mask.size, EMPTY_BLOCKS * block[0] * block[1]))
 
     def pixels_in(self, blocks: TissueMap) -> int:

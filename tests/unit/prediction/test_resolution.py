@@ -90,10 +90,20 @@ def test_pixels_that_are_far_too_coarse_are_refused_with_who_says_so(model):
     assert choose_source(slide(352.8), model, PredictOptions(level=0))[1] == ()
 
 
+@pytest.mark.parametrize("mpp", [0.001, 1e-300])
+def test_where_nothing_is_left_the_size_is_not_believed(model, mpp):
+    with pytest.raises(ConfigError, match=r"nothing is left of .* by the caller, want a side of 8 pixels"):
+        choose_source(slide(mpp), model, PredictOptions())
+    choose_source(slide(mpp), model, PredictOptions(level=0))
+    choose_source(slide(mpp, (3, 5)), model, PredictOptions())
+
+
 def test_next_to_nothing_left_is_said(model):
-    source, notes = choose_source(slide(0.000784, (512, 512)), model, PredictOptions())
-    assert working_shape(slide(0.000784, (512, 512)), source) == (1, 1)
-    assert notes[0].startswith("only 1 x 1 pixels are left of 512 x 512 at this resolution (pixels of 0.784 nm by the caller)")
+    source, notes = choose_source(slide(0.01, (512, 512)), model, PredictOptions())
+    assert working_shape(slide(0.01, (512, 512)), source) == (10, 10)
+    assert notes[0].startswith(
+        "only 10 x 10 pixels are left of 512 x 512 at this resolution (pixels of 0.01 \u00b5m by the caller)"
+    )
     assert choose_source(slide(0.25, (20, 20)), model, PredictOptions())[1] == ()
 
 

@@ -105,3 +105,11 @@ def test_real_slides_say_their_sizes(data):
             assert slide.pixel.source == source
     with open_slide(data / "wsi/aperio/tcga-cr-7395-01a-01-ts1.svs") as slide:
         assert (slide.mpp, slide.pixel.source) == (None, "Aperio's description: names no MPP")
+
+
+def test_an_aperio_thumbnail_has_not_the_size_of_its_slide(data):
+    path = data / "wsi" / "aperio" / "CMU-1-Small-Region.svs"
+    if not path.is_file():
+        pytest.skip("no CMU-1-Small-Region.svs in the data folder")
+    with open_slide(path, series=1) as thumbnail:
+        assert (thumbnail.mpp, thumbnail.pixel.source) == (None, "Aperio's description: is that of the slide")
