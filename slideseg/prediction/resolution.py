@@ -21,8 +21,8 @@ FEWEST_OBJECTS = 30
 """Fewer objects than these say nothing of how large objects are."""
 UNLIKE = 1.4
 """Objects of so many times the usual size, or of that part of it, are hardly of the usual resolution."""
-NOTHING = 8
-"""Pixels of the longer side below which a slide that has more is refused: its size is not what was said."""
+NOTHING, MOST_SHRUNK = 8, 32
+"""A slide that is shrunk by more than this to a longer side of fewer pixels is refused: its size is not what was said."""
 FEWEST = 32
 """Pixels a side that are so few that a slide of more was probably not meant to be shrunk to them."""
 
@@ -68,8 +68,8 @@ def _check_enlarged(slide: Slide, wanted: float, factors: tuple[float, float]) -
 
 
 def _check_shrunk(slide: Slide, wanted: float, level: int, factors: tuple[float, float]) -> None:
-    rows, columns = resampled_shape(slide.levels[level].shape, factors)
-    if max(rows, columns) >= NOTHING or max(slide.levels[0].shape) < NOTHING:
+    left = max(resampled_shape(slide.levels[level].shape, factors))
+    if left >= NOTHING or left * MOST_SHRUNK >= max(slide.levels[0].shape):
         return
     raise ConfigError(
         explain(

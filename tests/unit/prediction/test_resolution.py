@@ -95,7 +95,7 @@ def test_where_nothing_is_left_the_size_is_not_believed(model, mpp):
     with pytest.raises(ConfigError, match=r"nothing is left of .* by the caller, want a side of 8 pixels"):
         choose_source(slide(mpp), model, PredictOptions())
     choose_source(slide(mpp), model, PredictOptions(level=0))
-    choose_source(slide(mpp, (3, 5)), model, PredictOptions())
+    choose_source(slide(0.125, (8, 8)), model, PredictOptions())
 
 
 def test_next_to_nothing_left_is_said(model):
