@@ -136,7 +136,7 @@ class PictureSlide(Reader):
         out = np.empty((*box.shape, samples), self.dtype)
         try:
             rows.read(box, out)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
         # a palette of greys comes as red, green and blue that are the same
         return out if samples <= self.shape[-1] + 1 else np.concatenate([out[..., :1], out[..., 3:]], axis=2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from pathlib import Path
+from typing import BinaryIO
 
 from slideseg.errors import SlideError, explain
 
@@ -29,7 +29,8 @@ def check_whole(path: str) -> None:
     """
     with open(path, "rb") as file:
         is_png = file.read(len(PNG)) == PNG
-    if not (_follow_png(path, sums=False) if is_png else jpeg_end(Path(path).read_bytes())):
+        found = _follow_png(path, sums=False) if is_png else jpeg_end(file)
+    if not found:
         raise SlideError(explain(f"{path}: damaged picture, or cut off", got="no end", try_="another copy"))
 
 
@@ -43,34 +44,48 @@ def check_sums(path: str) -> None:
         raise SlideError(explain(f"{path}: damaged picture", got="a wrong checksum", try_="another copy"))
 
 
-def jpeg_end(data: bytes) -> int:
+def jpeg_end(file: BinaryIO) -> int:
     """Return where a JPEG stream ends, behind its end marker; 0 if it has none.
 
-    >>> jpeg_end(bytes.fromhex("ffd8 ffda 0002 11ff00 22 ffd9 0000")), jpeg_end(bytes.fromhex("ffd8 ffda 0002 11"))
-    (12, 0)
+    >>> from io import BytesIO
+    >>> [jpeg_end(BytesIO(bytes.fromhex(text))) for text in ("ffd8 ffda 0002 11ff00 22 ffd9 0000", "ffd8 ffda 0002 11")]
+    [12, 0]
     """
     at = 2
-    while at + 2 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == _END:
+    while True:
+        file.seek(at)
+        head = file.read(4)
+        if len(head) < 2 or head[0] != 0xFF:
+            return 0
+        if head[1] == _END:
             return at + 2
-        at = _behind(data, at, marker)
-    return 0
+        at = _behind(file, at, head)
 
 
-def _behind(data: bytes, at: int, marker: int) -> int:
-    """Return where what follows a marker at ``at`` begins: the next marker, or the end of the data where there is none."""
+def _behind(file: BinaryIO, at: int, head: bytes) -> int:
+    """Return where what follows the marker ``head`` at ``at`` begins: the next marker, or the end of the file."""
+    marker = head[1]
     if marker == 0xFF:  # padding in front of a marker
         return at + 1
     if marker in _ALONE:
         return at + 2
-    if at + 4 > len(data):
-        return len(data)
-    at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
-    if marker != _START_OF_SCAN:
-        return at
-    found = _MARKER.search(data, at)
-    return len(data) if found is None else found.start()
+    if len(head) < 4:
+        return at + len(head)
+    at += 2 + int(struct.unpack_from(">H", head, 2)[0])
+    return _next_marker(file, at) if marker == _START_OF_SCAN else at
+
+
+def _next_marker(file: BinaryIO, at: int) -> int:
+    """Return where the coded pixels at ``at`` end, in pieces: a file may be larger than the memory."""
+    file.seek(at)
+    before = b""
+    while piece := file.read(_PIECE):
+        found = _MARKER.search(before + piece)
+        if found is not None:
+            return at - len(before) + found.start()
+        at += len(piece)
+        before = piece[-1:]
+    return at
 
 
 def _follow_png(path: str, *, sums: bool) -> bool:

@@ -91,13 +91,13 @@ def test_kinds_of_png(tmp_path, mode, expected):
     np.testing.assert_array_equal(whole(slide), rgb)
 
 
-@pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3), (40, 50, 4)])
+@pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3)])
 def test_sixteen_bits_are_kept(tmp_path, shape):
     deep = np.random.default_rng(1).integers(0, 65536, shape, dtype=np.uint16)
     (tmp_path / "x.png").write_bytes(imagecodecs.png_encode(deep))
     slide = open_slide(tmp_path / "x.png")
     assert slide.dtype == np.uint16
-    np.testing.assert_array_equal(whole(slide), deep.reshape(40, 50, -1)[..., :3])
+    np.testing.assert_array_equal(whole(slide), deep.reshape(40, 50, -1))
 
 
 def test_a_jpeg_is_turned_as_its_exif_says(tmp_path):
@@ -108,11 +108,9 @@ def test_a_jpeg_is_turned_as_its_exif_says(tmp_path):
     assert (whole(slide) == 255).all()
 
 
-@pytest.mark.parametrize("mode", ["1", "CMYK"])
-def test_kinds_of_picture_that_are_refused(tmp_path, mode):
-    name = "x.jpg" if mode == "CMYK" else "x.png"
+def test_pictures_for_the_press_are_refused(tmp_path):
     with pytest.raises(SlideError, match="unsupported kind"):
-        saved(tmp_path, Image.new(mode, (5, 5)), name)
+        saved(tmp_path, Image.new("CMYK", (5, 5)), "x.jpg")
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg"])

@@ -146,3 +146,12 @@ def test_a_head_that_claims_more_than_the_file_can_hold_is_refused(tmp_path, lar
     path.write_bytes(data)
     with pytest.raises(SlideError, match="too short for its size"):
         open_slide(path)
+
+
+def test_a_picture_that_changes_to_another_one_is_an_error(tmp_path, large):
+    path = save(tmp_path / "x.png", RGB)
+    large()
+    with open_slide(path) as slide:
+        save(path, RGB[:90])
+        with pytest.raises(SlideError, match="damaged picture"):
+            slide.read(Box(0, 0, 5, 5))
