@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.boxes import BoxReader
+from slideseg.arrays.described import described_by, level_paths, ome_of
 from slideseg.arrays.shards import array_attributes, plan_of, read_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.check import compare_window
 from slideseg.instances.labelling.reach import halo_of
 from slideseg.result.commit import unname_objects, withdraw_objects
-from slideseg.result.create import read_attributes, write_root
+from slideseg.result.create import ROOT, read_attributes, write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
 from slideseg.result.record import read_objects_record
 from slideseg.result.table import what_is_wrong
@@ -118,7 +119,7 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
     try:
         attributes = read_attributes(store)
         keys = set(list_keys(store))
-        if "slideseg" not in attributes:
+        if not isinstance(attributes.get("slideseg"), dict):
             raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
         paths = sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes)))
         executor = InProcessExecutor(workers)
@@ -151,7 +152,7 @@ def discard_damage(url: str, report: VerifyReport) -> int:
         class_map, probabilities = plan_of(store, f"{SEGMENTATION}/0"), plan_of(store, f"{PROBABILITIES}/0")
         pairs = zip(class_map.shard_keys(), probabilities.shard_keys(), strict=True)
         bad |= {done for done, key in pairs if key in bad}
-    for key in bad:
+    for key in bad - {ROOT}:  # which was written anew
         delete_key(store, key)
     return len(bad)
 
@@ -166,31 +167,34 @@ def _arrays_promised(store: Store, attributes: dict[str, Any]) -> Iterator[str]:
     yield f"{SEGMENTATION}/0"
     if "ome" not in attributes:
         return
-    yield from _datasets("", attributes["ome"])
-    for name in _described(store, "labels").get("labels", ["segmentation"]):
-        yield from _datasets(f"labels/{name}/", _described(store, f"labels/{name}"))
-    yield from _datasets(f"{PROBABILITIES}/", _described(store, PROBABILITIES))
+    for group in ("", *_label_groups(store), PROBABILITIES):
+        yield from (f"{group}/{path}".lstrip("/") for path in _described(store, group))
 
 
-def _described(store: Store, group: str) -> dict[str, Any]:
+def _label_groups(store: Store) -> list[str]:
+    """Return the groups of label images that the result names."""
     try:
-        return dict(array_attributes(store, group).get("ome", {}))
+        with described_by("labels"):
+            return [f"labels/{name}" for name in ome_of(store, "labels").get("labels", ["segmentation"])]
     except ResultError:
-        return {}  # reported as damaged
+        return [SEGMENTATION]  # reported as damaged
+
+
+def _described(store: Store, group: str) -> list[str]:
+    """Return the paths of a group's levels, where it can be read."""
+    try:
+        return level_paths(ome_of(store, group), group)
+    except ResultError:
+        return []  # reported as damaged
 
 
 def _damaged_groups(store: Store) -> Iterator[ArrayReport]:
     """Yield a report for every group whose description is damaged."""
-    for group in ("labels", SEGMENTATION, OBJECTS, PROBABILITIES):
+    for group in ("", "labels", SEGMENTATION, OBJECTS, PROBABILITIES):
         try:
-            array_attributes(store, group)
+            level_paths(ome_of(store, group), group)
         except ResultError:
-            yield ArrayReport(group, 0, 0, (), (f"{group}/zarr.json",))
-
-
-def _datasets(group: str, ome: dict[str, Any]) -> Iterator[str]:
-    for multiscale in ome.get("multiscales", []):
-        yield from (group + dataset["path"] for dataset in multiscale["datasets"])
+            yield ArrayReport(group, 0, 0, (), (f"{group}/zarr.json".lstrip("/"),))
 
 
 def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsCheck | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.arrays.shards import array_attributes, plan_of, read_part
+from slideseg.arrays.described import level_paths, ome_of
+from slideseg.arrays.shards import plan_of, read_part
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
 
@@ -77,7 +78,6 @@ def levels_of(url: str, group: str, reader: Callable[[Store, ArrayPlan], BoxRead
     There are none where the result has no such pyramid. ``reader`` makes what reads a level.
     """
     store = open_store(url, read_only=True)
-    multiscales = array_attributes(store, group).get("ome", {}).get("multiscales", [])
-    paths = [dataset["path"] for dataset in multiscales[0]["datasets"]] if multiscales else []
+    paths = level_paths(ome_of(store, group), group)
     inside = [path for path in paths if "/" not in path]  # a result without image shows its class map in its place
     return [reader(store, plan_of(store, f"{group}/{path}".lstrip("/"))) for path in inside]

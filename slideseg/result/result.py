@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slideseg.arrays.described import described_by, level_paths, ome_of
 from slideseg.arrays.lazy import lazy_array
 from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.colors import color_of
@@ -45,7 +46,8 @@ class Result:
         self.record = RunRecord.from_json(self.info)
         """The same as a value."""
         self._store = store
-        self._ome: dict[str, Any] = attributes["ome"]
+        with described_by(""):
+            self._ome = dict(attributes["ome"])
 
     def __fspath__(self) -> str:
         """Return where it lies."""
@@ -146,21 +148,22 @@ class Result:
     @property
     def image(self) -> list[Array]:
         """Levels of the image for viewing, the largest first; empty where the result carries none."""
-        paths = [dataset["path"] for dataset in self._ome["multiscales"][0]["datasets"]]
-        return [lazy_array(self._store, path) for path in paths if "/" not in path]
+        return [lazy_array(self._store, path) for path in level_paths(self._ome, "") if "/" not in path]
 
     @property
     def layout(self) -> ResultLayout:
         """Which arrays it has and how they are cut."""
         plan = plan_of(self._store, f"{SEGMENTATION}/0")
         kept = self._optional_plan(f"{PROBABILITIES}/0")
+        with described_by(""):
+            name = str(self._ome["multiscales"][0]["name"])
         return ResultLayout(
             grid=plan.grid,
             plane_axis=None if plan.axes == "yx" else plan.axes[0],  # type: ignore[arg-type]
             classes=self.classes,
             probabilities=0 if kept is None else kept.channels or 0,
             coordinates=self.record.coordinates,
-            name=self._ome["multiscales"][0]["name"],
+            name=name,
         )
 
     @property
@@ -176,11 +179,12 @@ class Result:
     @property
     def classes(self) -> tuple[ModelClass, ...]:
         """All classes, background first: each has ``id``, ``name`` and ``color`` (``#rrggbb``)."""
-        label = array_attributes(self._store, SEGMENTATION)["ome"]["image-label"]
-        colors = {entry["label-value"]: color_of(entry["rgba"][:3]) for entry in label["colors"]}
-        return tuple(
-            ModelClass(entry["label-value"], entry["name"], colors[entry["label-value"]]) for entry in label["properties"]
-        )
+        ome = ome_of(self._store, SEGMENTATION)
+        with described_by(SEGMENTATION):
+            label = ome["image-label"]
+            colors = {entry["label-value"]: color_of(entry["rgba"][:3]) for entry in label["colors"]}
+            found = [(int(entry["label-value"]), str(entry["name"])) for entry in label["properties"]]
+            return tuple(ModelClass(number, name, colors[number]) for number, name in found)
 
     @property
     def level_0_scale(self) -> tuple[float, float]:
@@ -235,7 +239,7 @@ class Result:
 def is_result(url: str | os.PathLike[str]) -> bool:
     """Tell whether ``url`` is a result that slideseg wrote, finished or not."""
     try:
-        return "slideseg" in read_attributes(open_store(url, read_only=True))
+        return isinstance(read_attributes(open_store(url, read_only=True)).get("slideseg"), dict)
     except ConfigError:
         return False
     except storage_errors():
