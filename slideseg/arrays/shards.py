@@ -6,6 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
@@ -34,8 +35,6 @@ from slideseg.storage.store import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
 
     from slideseg.space.box import Box
     from slideseg.storage.store import Store
@@ -86,13 +85,25 @@ def plan_of(store: Store, path: str) -> ArrayPlan:
         meta = json.loads(raw)
         side = int(meta["chunk_grid"]["configuration"]["chunk_shape"][-1])
         axes = "".join(meta["dimension_names"])
-        plan = ArrayPlan(path, axes, tuple(meta["shape"]), side, meta["data_type"])
+        plan = ArrayPlan(path, axes, _sides(meta["shape"], axes), side, np.dtype(meta["data_type"]).name)
         fits = meta["codecs"] == _codecs(plan) and tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]) == plan.shard
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ResultError(explain(f"the description of array {path} is damaged", got=repr(error))) from error
     if not fits:
         raise ResultError(explain(f"array {path} is not in slideseg's form", try_="slideseg verify"))
     return plan
+
+
+def _sides(shape: list[int], axes: str) -> tuple[int, ...]:
+    """Return a shape as it stands in a description.
+
+    Raises:
+        ValueError: if it is none of these axes, of which y and x are the last.
+    """
+    if not axes.endswith("yx") or len(shape) != len(axes) or not all(type(side) is int and side > 0 for side in shape):
+        msg = f"shape {shape} of axes {axes}"
+        raise ValueError(msg)
+    return tuple(shape)
 
 
 def _codecs(plan: ArrayPlan) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slideseg.arrays.described import described_by
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import OBJECTS, TABLE
@@ -129,7 +130,8 @@ def _numbers(column: pyarrow.Array) -> np.ndarray:
 
 
 def _wanted_hash(store: Store) -> str | None:
-    wanted = array_attributes(store, OBJECTS).get("slideseg", {}).get(SHA256)
+    with described_by(OBJECTS):
+        wanted = array_attributes(store, OBJECTS).get("slideseg", {}).get(SHA256)
     return None if wanted is None else str(wanted)
 
 

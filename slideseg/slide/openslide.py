@@ -61,7 +61,7 @@ class OpenSlideSlide(Reader):
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(explain(f"{path}: OpenSlide can't read it", got=error)) from error
         self._name, self._last, self._lock = path, threading.local(), threading.Lock()
-        properties = self._handle.properties
+        self._properties = properties = _properties_of(self._handle)
         self._background, self._downs = background_of(properties), self._handle.level_downsamples
         self._picture = self._associated(path, series or 0)
         if self._picture is not None:
@@ -133,7 +133,7 @@ class OpenSlideSlide(Reader):
 
     def _declared(self, index: int) -> tuple[float, float] | None:
         """Return the scale of a level by the sizes of pixels that a MIRAX names for each."""
-        properties = self._handle.properties
+        properties = self._properties
         zoom = next((name for name, value in properties.items() if value == _ZOOM), "").removesuffix("_NAME")
         sections = [properties.get(f"{zoom}_VAL_{level}_SECTION", "") for level in (0, index)]
         sides = []
@@ -143,7 +143,7 @@ class OpenSlideSlide(Reader):
         return (sides[0], sides[1]) if min(sides) > 0 else None
 
     def _tile(self, index: int) -> tuple[int, int] | None:
-        sides = [self._handle.properties.get(f"openslide.level[{index}].tile-{side}", "") for side in ("height", "width")]
+        sides = [self._properties.get(f"openslide.level[{index}].tile-{side}", "") for side in ("height", "width")]
         return (int(sides[0]), int(sides[1])) if all(side.isdecimal() and int(side) for side in sides) else None
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # OpenSlide has no planes
@@ -221,6 +221,12 @@ def composite(rgba: np.ndarray, background: tuple[int, ...]) -> np.ndarray:
     mixed = rgba[..., :3].astype(np.uint32) * alpha + behind
     rgb: np.ndarray = ((mixed + _OPAQUE // 2) // _OPAQUE).astype(np.uint8)
     return rgb
+
+
+def _properties_of(handle: openslide.OpenSlide) -> dict[str, str]:
+    """Return what OpenSlide says of a slide, without what has a damaged name, under which it finds nothing."""
+    found = {name: handle.properties.get(name) for name in handle.properties}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def background_of(properties: Mapping[str, str]) -> tuple[int, ...]:

@@ -24,6 +24,8 @@ _NEW_JPEG = 7
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _BYTES = (5, 8, 32773, 32946, 34926, 50000, 50013)
 """LZW, deflate, PackBits, zstd: their decoders give bytes, which are pixels but for a predictor."""
+_FAX = (2, 3, 4)
+"""CCITT's."""
 _WHOLE_BYTES = (8, 16, 32, 64)
 _HORIZONTAL = 2
 """The predictor of differences between neighbours."""
@@ -55,12 +57,27 @@ class SegmentDecoder:
         if self.into is not None and out is not None and self.into(data, out):
             return out
         decoded: np.ndarray = self.page.decode(data, index, jpegtables=self.tables)[0][0]
-        if self.page.dtype == np.bool_:
+        if int(self.page.keyframe.compression) in _BYTES and not self.page.keyframe.is_subsampled:
+            self._check_length(data, index)
+        if self.page.dtype == np.bool_ and int(self.page.keyframe.compression) in _FAX:
             decoded = decoded.astype(np.bool_)  # CCITT's decoders give bytes of 0 and 1
         if decoded.dtype.newbyteorder("=") != self.page.dtype.newbyteorder("="):
             msg = f"tile {index} holds {decoded.dtype}"
             raise TypeError(msg)
         return decoded
+
+    def _check_length(self, data: bytes, index: int) -> None:
+        """Refuse a tile with too few bytes, which tifffile fills up, or with many more: of other samples than the page says."""
+        keyframe = self.page.keyframe
+        _, _, rows, columns, samples = self.page.shaped
+        height, width = (keyframe.tilelength, keyframe.tilewidth) if keyframe.is_tiled else (keyframe.rowsperstrip, columns)
+        down, across = -(-rows // height), -(-columns // width)
+        top = (index // across) % down * height
+        row = (width * samples * int(keyframe.bitspersample) + 7) // 8
+        length = len(TIFF.DECOMPRESSORS[int(keyframe.compression)](data))
+        if not min(height, rows - top) * row <= length < 2 * height * row:
+            msg = f"tile {index} holds {length} bytes of pixels, not {height * row}"
+            raise ValueError(msg)
 
 
 def decoder_of(page: Any) -> SegmentDecoder:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 MAX_PAGES = 65_536
 """Directories of one file that are followed."""
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_SAMPLES = 277
+_BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 277
+_COLOURS = (2, 3, 5, 6, 8, 9, 10)
+"""Photometric interpretations of several samples, or of a palette."""
 _NUMBERS = {
     256: "ImageWidth",
     257: "ImageLength",
     259: "Compression",
-    262: "PhotometricInterpretation",
+    _PHOTOMETRIC: "PhotometricInterpretation",
     274: "Orientation",
     _SAMPLES: "SamplesPerPixel",
     278: "RowsPerStrip",
@@ -41,6 +43,7 @@ _WHOLE_TYPES = (1, 3, 4, 16)
 """Types of unsigned whole numbers: 1, 2, 4 and 8 bytes."""
 _TABLES = ((324, 325), (273, 279))
 """The tags of offsets and lengths, of tiles and of strips."""
+_RAW = 1
 _MAX_RATIO = {1: 1, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 """Pixel bytes that one stored byte can become, for the compressions that have a bound (with some slack)."""
 
@@ -90,6 +93,8 @@ class Segments:
     """Whether one is decoded in one piece, not row by row."""
     sparse: bool
     """Whether the writer leaves out empty tiles on purpose (offset and count both 0)."""
+    stored_bytes: int = 0
+    """Bytes of one whole tile or strip as it is stored uncompressed; 0 where that can't be told."""
 
 
 def first_tags(path: str) -> set[int]:
@@ -200,6 +205,9 @@ def _overlap(offsets: np.ndarray, counts: np.ndarray) -> bool:
 
 
 def _check_ratio(path: str, counts: np.ndarray, segments: Segments) -> None:
+    if segments.compression == _RAW and segments.stored_bytes and (counts > 2 * segments.stored_bytes + 64).any():
+        got = f"{int(counts.max())} bytes for {segments.stored_bytes} bytes of pixels"
+        raise SlideError(explain(f"{path}: damaged TIFF, a tile is longer than what it holds", got=got))
     ratio = _MAX_RATIO.get(segments.compression)
     if ratio is not None and (counts.astype(np.float64) * ratio + 64 < segments.last_bytes).any():
         got = f"{int(counts.min())} bytes for {segments.last_bytes} bytes of pixels"
@@ -230,7 +238,7 @@ def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: in
     if not number:
         raise SlideError(explain(f"{path}: damaged TIFF, a page without tags", got=f"offset {offset}"))
     body = _bytes_at(path, file, size, offset + len(head), number * step + width)
-    tags = set()
+    tags, found = set(), {}
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: number * step]):
         length = _TYPE_SIZES.get(kind, 0) * count
         if length > width and value + length > size:
@@ -238,18 +246,22 @@ def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: in
                 explain(f"{path}: the file is cut off or damaged", got=f"tag {tag} behind its end", try_="another copy")
             )
         if tag in _NUMBERS:
-            _check_number(path, tag, kind, count, _inline(layout, kind, value, width))
+            found[tag] = _check_number(path, tag, kind, count, _inline(layout, kind, value, width))
         tags.add(tag)
+    if _BITS not in tags and found.get(_PHOTOMETRIC, 0) in _COLOURS:
+        # without the tag it is 1, which no image in colours means
+        raise SlideError(explain(f"{path}: damaged TIFF, a page in colours lacks BitsPerSample", try_="another copy"))
     return tags, struct.unpack(layout.offset, body[-width:])[0]
 
 
-def _check_number(path: str, tag: int, kind: int, count: int, value: int) -> None:
-    """Refuse what tifffile would take as it is, and stumble over later: lists where one number belongs, a million channels."""
+def _check_number(path: str, tag: int, kind: int, count: int, value: int) -> int:
+    """Return the number; refuse what tifffile would stumble over later: lists where one number belongs, a million channels."""
     if count != 1 or kind not in _WHOLE_TYPES:
         got = f"{count} values of type {kind}"
         raise SlideError(explain(f"{path}: damaged TIFF, its {_NUMBERS[tag]} is no number", got=got, want="one whole number"))
     if tag == _SAMPLES and not 1 <= value <= MAX_CHANNELS:
         raise SlideError(explain(f"{path}: too many channels, or none", got=value, want=f"1 to {MAX_CHANNELS}"))
+    return value
 
 
 def _inline(layout: _Layout, kind: int, value: int, width: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def test_a_good_table_passes():
         ({"counts": [100, 30]}, "too short"),
         ({"offsets": [8, 58]}, "overlap"),
         ({"offsets": [58, 8]}, "overlap"),
+        ({"stored_bytes": 10}, "longer than what it holds"),
         ({"full_bytes": 5 << 30}, "too large to decode"),
     ],
 )
@@ -95,6 +97,7 @@ def test_empty_tiles_are_read_as_zero_only_where_the_writer_documents_it():
         (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 256, 3, 2, 5) + struct.pack("<I", 0), "ImageWidth is no number"),
         (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 317, 11, 1, 5) + struct.pack("<I", 0), "Predictor is no number"),
         (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 277, 3, 1, 65535) + struct.pack("<I", 0), "channels.*got 65535"),
+        (b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 262, 3, 1, 2) + struct.pack("<I", 0), "lacks BitsPerSample"),
         (b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHH", 1, 277, 3, 1, 0, 7) + struct.pack(">I", 0), "channels.*got 0"),
     ],
 )
@@ -147,6 +150,37 @@ def test_a_first_image_without_pixels_is_not_replaced_by_another(tmp_path):
     path.write_bytes(content)
     with pytest.raises(SlideError, match="no pixels"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"compression": "lzw"}, {"compression": "jpeg"}])
+@pytest.mark.parametrize("form", [{"tile": (32, 32)}, {"rowsperstrip": 16}])
+def test_grey_without_bits_is_not_read_as_black_and_white(tmp_path, options, form):
+    """BitsPerSample is 1 where the tag is missing: of deflate each tile then holds eight times the bytes it should."""
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, PIXELS[..., 0], photometric="minisblack", metadata=None, **form, **options)
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages[0].tags["BitsPerSample"].offset
+    content = bytearray(path.read_bytes())
+    content[entry : entry + 2] = struct.pack("<H", 59999)
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=r"holds|longer"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("missing", [1, 96, 1536])
+def test_a_tile_of_too_few_pixels_is_not_filled_up(tmp_path, missing):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, PIXELS, photometric="rgb", metadata=None, tile=(32, 32), compression="zlib")
+    short = zlib.compress(PIXELS[:32, :32].tobytes()[:-missing])
+    with tifffile.TiffFile(path) as tif:
+        place, table = tif.pages[0].dataoffsets[0], tif.pages[0].tags["TileByteCounts"]
+    number = struct.pack("<H" if table.dtype == 3 else "<I", len(short))
+    content = bytearray(path.read_bytes())
+    content[place : place + len(short)] = short
+    content[table.valueoffset : table.valueoffset + len(number)] = number
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=r"holds \d+ bytes of pixels|cannot be reshaped"):
+        read_all(path)
 
 
 def test_a_table_of_strips_that_is_longer_than_the_image_is_refused(tmp_path):
