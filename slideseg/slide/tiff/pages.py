@@ -158,7 +158,6 @@ def _page(path: str, page: Any, size: int, owner: int, large: LargeStrips) -> Pa
         full_bytes=height * width * contiguous * itemsize,
         last_bytes=last * width * contiguous * keyframe.bitspersample // 8,
         compression=int(keyframe.compression),
-        sparse=True,
         stored_bytes=0 if keyframe.is_subsampled else height * ((width * contiguous * keyframe.bitspersample + 7) // 8),
         whole=keyframe.is_tiled or not comes_in_rows(keyframe),  # nobody writes one tile of such a size but to do harm
     )

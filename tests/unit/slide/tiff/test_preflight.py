@@ -26,9 +26,7 @@ KINDS = {
     "strips-lzw": {"rowsperstrip": 16, "compression": "lzw"},
     "raw": {},
 }
-GOOD = Segments(
-    offsets=[8, 108], counts=[100, 100], expected=2, full_bytes=100, last_bytes=100, compression=1, whole=True, sparse=False
-)
+GOOD = Segments(offsets=[8, 108], counts=[100, 100], expected=2, full_bytes=100, last_bytes=100, compression=1, whole=True)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -60,9 +58,7 @@ def test_a_good_table_passes():
         ({"offsets": [8, 109]}, "cut off"),
         ({"offsets": [8, 2**64 - 50]}, "cut off"),
         ({"offsets": [8, 0]}, "without data"),
-        ({"counts": [100, 0]}, "without data"),
-        ({"offsets": [8, 0], "counts": [100, 0]}, "tiles are missing"),
-        ({"offsets": [0, 0], "counts": [0, 0], "sparse": True}, "tiles are missing"),
+        ({"offsets": [0, 0], "counts": [0, 0]}, "all or nearly all tiles are missing"),
         ({"offsets": [8, 8], "counts": [150, 150]}, "share the same bytes"),
         ({"counts": [100, 30]}, "too short"),
         ({"offsets": [8, 58]}, "overlap"),
@@ -80,8 +76,17 @@ def test_equal_tiles_may_be_kept_once():
     check_segments("x.tif", changed(GOOD, offsets=[108, 8, 108], counts=[100, 100, 100], expected=3), 308)
 
 
-def test_empty_tiles_are_read_as_zero_only_where_the_writer_documents_it():
-    check_segments("x.tif", changed(GOOD, offsets=[8, 0], counts=[100, 0], sparse=True), 208)
+@pytest.mark.parametrize("offset", [0, 8, 50, 10**9])
+def test_a_length_of_0_says_that_a_tile_was_left_out(offset):
+    check_segments("x.tif", changed(GOOD, offsets=[8, offset], counts=[100, 0]), 208)
+
+
+def test_a_page_without_one_tile_in_a_thousand_is_damaged():
+    tables = {"offsets": [8, *[0] * 2000], "counts": [100, *[0] * 2000], "expected": 2001}
+    with pytest.raises(SlideError, match=r"nearly all tiles are missing.*2000 of 2001"):
+        check_segments("x.tif", changed(GOOD, **tables), 208)
+    tables = {name: number if name == "expected" else number[:1000] for name, number in tables.items()} | {"expected": 1000}
+    check_segments("x.tif", changed(GOOD, **tables), 208)
 
 
 @pytest.mark.parametrize(

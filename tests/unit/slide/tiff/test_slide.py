@@ -239,15 +239,31 @@ def test_tiles_without_data_were_not_scanned(tmp_path, software, orientation):
     assert there.sum() == 32 * 32
 
 
-def test_a_tile_is_missing_only_if_neither_its_place_nor_its_length_is_there(tmp_path):
+@pytest.mark.parametrize("compression", ["zlib", "jpeg", None])
+def test_a_tile_of_no_bytes_was_not_scanned_wherever_it_is_said_to_lie(tmp_path, compression):
     path = tmp_path / "x.tif"
-    for tag in (tifffile.TIFF.TAGS["TileOffsets"], tifffile.TIFF.TAGS["TileByteCounts"]):
-        tifffile.imwrite(path, RGB, tile=(32, 32), compression="zlib", photometric="rgb")
-        with tifffile.TiffFile(path, mode="r+") as tif:
-            values = list(tif.pages.first.tags[tag].value)
-            tif.pages.first.tags[tag].overwrite([*values[:3], 0, *values[4:]])
-        with pytest.raises(SlideError, match="tiles without data"):
-            open_slide(path)
+    tifffile.imwrite(path, RGB, tile=(32, 32), compression=compression, photometric="rgb")
+    with open_slide(path) as slide:
+        wanted = whole(slide)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        lengths = tif.pages.first.tags["TileByteCounts"]
+        lengths.overwrite([*lengths.value[:3], 0, *lengths.value[4:]])
+        assert tif.pages.first.dataoffsets[3]
+    with open_slide(path) as slide:
+        pixels, there = whole(slide), slide.scanned(Box.of_shape(RGB.shape[:2]))
+    assert (there.sum(), pixels.shape) == (there.size - 32 * 32, RGB.shape)
+    np.testing.assert_array_equal(pixels[there], wanted[there])
+    assert (pixels[~there] == 255).all()
+
+
+def test_a_tile_that_lies_nowhere_is_damage(tmp_path):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, RGB, tile=(32, 32), compression="zlib", photometric="rgb")
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        offsets = tif.pages.first.tags["TileOffsets"]
+        offsets.overwrite([*offsets.value[:3], 0, *offsets.value[4:]])
+    with pytest.raises(SlideError, match="tiles without data"):
+        open_slide(path)
 
 
 @pytest.mark.parametrize("channels_of_their_own", [True, False])
