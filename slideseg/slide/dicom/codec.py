@@ -13,6 +13,7 @@ from PIL import Image
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.dicom.stream import jpeg2000_head, jpeg_head
+from slideseg.slide.jpeg import ends_too_early
 from slideseg.slide.reader import MAX_WHOLE
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from slideseg.slide.dicom.syntaxes import Syntax
 
 _BYTE, _RGB = 8, 3
+_EXTENDED = 12
+"""Bits of the samples of a JPEG that are more than bytes."""
 _PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _DECODERS = {
     "jpeg2000": imagecodecs.jpeg2k_decode,
@@ -181,10 +184,16 @@ class Codec:
         if data.rfind(_END_OF_JPEG) < 0:
             msg = "a frame that is cut off"
             raise ValueError(msg)
-        if self.samples == 1:
-            return np.asarray(imagecodecs.jpeg8_decode(data))
-        space = "YCBCR" if self.is_ybr(jpeg_head(data)) else "RGB"
-        return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace="RGB"))
+        stored, wanted = (None, None) if self.samples == 1 else ("YCBCR" if self.is_ybr(jpeg_head(data)) else "RGB", "RGB")
+
+        def decode(stream: bytes) -> np.ndarray:
+            return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace=stored, outcolorspace=wanted))
+
+        pixels = decode(data)
+        if ends_too_early(data, pixels, decode, bits=_BYTE if pixels.dtype == np.uint8 else _EXTENDED):
+            msg = "a frame whose coded pixels end too early"
+            raise ValueError(msg)
+        return pixels
 
 
 def _to_rgb(pixels: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedIm
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, make_levels
+from slideseg.slide.jpeg import ends_too_early
 from slideseg.slide.picture.whole import PNG, check_sums, check_whole
 from slideseg.slide.pixel_size.density import is_turned, pixel_of_picture
 from slideseg.slide.reader import MAX_WHOLE, Reader, over
@@ -159,6 +161,7 @@ class PictureSlide(Reader):
                     pixels = imagecodecs.png_decode(file.read())
             else:
                 with _picture(self.path) as picture:
+                    _check_coded(picture, self.path)
                     upright = ImageOps.exif_transpose(picture)
                     mode = _WITH_ALPHA[self._mode] if self._alpha else self._mode
                     pixels = np.asarray(upright if upright.mode == mode else upright.convert(mode))
@@ -168,6 +171,25 @@ class PictureSlide(Reader):
         if (*pixels.shape[:2], min(pixels.shape[2], self.shape[-1])) != self.shape:
             raise SlideError(explain(f"{self.path}: damaged picture", got=f"shape {pixels.shape}", want=self.shape))
         return pixels
+
+
+def _check_coded(picture: Image.Image, path: str) -> None:
+    """Check that the coded pixels of a JPEG are all there.
+
+    Raises:
+        ValueError: if some are missing.
+    """
+    if not isinstance(picture, JpegImagePlugin.JpegImageFile):
+        return
+
+    def decode(stream: bytes) -> np.ndarray:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(stream)) as again:
+            return np.asarray(again)
+
+    progressive = bool(picture.info.get("progressive"))
+    if ends_too_early(Path(path).read_bytes(), np.asarray(picture), decode, progressive=progressive):
+        msg = "its coded pixels end too early"
+        raise ValueError(msg)
 
 
 def _check_size(path: str, shape: tuple[int, int], size: int, *, in_rows: bool) -> None:

@@ -5,19 +5,13 @@ Decoders hand out what they have of a cut-off JPEG, and Pillow passes over the c
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
-from typing import BinaryIO
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.jpeg import jpeg_end
 
 PNG = b"\x89PNG\r\n\x1a\n"
-_START_OF_SCAN, _END = 0xDA, 0xD9
-_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
-"""Markers without a segment behind them."""
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-"""A marker that ends coded pixels: not an escaped 255, a restart or padding."""
 _PIECE = 1 << 20
 
 
@@ -42,50 +36,6 @@ def check_sums(path: str) -> None:
     """
     if not _follow_png(path, sums=True):
         raise SlideError(explain(f"{path}: damaged picture", got="a wrong checksum", try_="another copy"))
-
-
-def jpeg_end(file: BinaryIO) -> int:
-    """Return where a JPEG stream ends, behind its end marker; 0 if it has none.
-
-    >>> from io import BytesIO
-    >>> [jpeg_end(BytesIO(bytes.fromhex(text))) for text in ("ffd8 ffda 0002 11ff00 22 ffd9 0000", "ffd8 ffda 0002 11")]
-    [12, 0]
-    """
-    at = 2
-    while True:
-        file.seek(at)
-        head = file.read(4)
-        if len(head) < 2 or head[0] != 0xFF:
-            return 0
-        if head[1] == _END:
-            return at + 2
-        at = _behind(file, at, head)
-
-
-def _behind(file: BinaryIO, at: int, head: bytes) -> int:
-    """Return where what follows the marker ``head`` at ``at`` begins: the next marker, or the end of the file."""
-    marker = head[1]
-    if marker == 0xFF:  # padding in front of a marker
-        return at + 1
-    if marker in _ALONE:
-        return at + 2
-    if len(head) < 4:
-        return at + len(head)
-    at += 2 + int(struct.unpack_from(">H", head, 2)[0])
-    return _next_marker(file, at) if marker == _START_OF_SCAN else at
-
-
-def _next_marker(file: BinaryIO, at: int) -> int:
-    """Return where the coded pixels at ``at`` end, in pieces: a file may be larger than the memory."""
-    file.seek(at)
-    before = b""
-    while piece := file.read(_PIECE):
-        found = _MARKER.search(before + piece)
-        if found is not None:
-            return at - len(before) + found.start()
-        at += len(piece)
-        before = piece[-1:]
-    return at
 
 
 def _follow_png(path: str, *, sums: bool) -> bool:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _FORMATS = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
 _WHOLE_FIELDS = ("jpeg-multiscan", "interlaced")
 """What libvips tells of progressive JPEGs and interlaced PNGs, whose rows come last."""
+_JPEG = b"\xff\xd8"
+"""How one begins; what its decoder only warns of is missing or damaged pixels. Of a PNG it may be about anything."""
 pyvips.cache_set_max(0)  # bands of the past are not wanted again
 
 
@@ -49,18 +51,20 @@ def rows_of_file(path: str, shape: tuple[int, int, int], dtype: np.dtype) -> Vip
     Raises:
         ValueError: if its rows don't come one by one, or it is damaged or another picture.
     """
-    return _opened(lambda: pyvips.Image.new_from_file(path, access="sequential", fail_on="error"), shape, dtype)
+    with open(path, "rb") as file:
+        fail_on = "warning" if file.read(2) == _JPEG else "error"
+    return _opened(lambda: pyvips.Image.new_from_file(path, access="sequential", fail_on=fail_on), shape, dtype)
 
 
 def rows_of_source(read: Callable[[int], bytes], shape: tuple[int, int, int], dtype: np.dtype) -> VipsRows:
-    """Open a picture of which ``read`` gives so many next bytes, none at its end.
+    """Open a JPEG of which ``read`` gives so many next bytes, none at its end.
 
     Raises:
         ValueError: if its rows don't come one by one, or it is damaged or another picture.
     """
     source = pyvips.SourceCustom()
     source.on_read(read)
-    return _opened(lambda: pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error"), shape, dtype)
+    return _opened(lambda: pyvips.Image.new_from_source(source, "", access="sequential", fail_on="warning"), shape, dtype)
 
 
 def _opened(open_it: Callable[[], Any], shape: tuple[int, int, int], dtype: np.dtype) -> VipsRows:

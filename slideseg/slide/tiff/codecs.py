@@ -8,7 +8,7 @@ from tifffile import COMPRESSION
 from tifffile.tifffile import TIFF
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.tiff.streams import is_jpeg
+from slideseg.slide.tiff.streams import JPEG, JPEG_2000, is_jpeg
 
 CMYK_AND_OTHERS = {
     4: "a transparency mask",
@@ -24,6 +24,8 @@ CMYK_AND_OTHERS = {
 }
 """Photometric interpretations that are not read, by their names."""
 _OLD_JPEG, _LEICA = 6, 33007
+_STREAMS = JPEG | JPEG_2000 | {22610, 34933, 34934, 50001, 50002, 52546}
+"""Compressions whose streams say themselves how their samples are stored: also JPEG XR, PNG, WebP, JPEG XL."""
 _NAMES = {
     2: "CCITT RLE",
     _OLD_JPEG: "old-style JPEG",
@@ -55,7 +57,9 @@ def check_compression(path: str, page: Any, stream: bytes) -> None:
     if not known:
         got = f"{_name(compression)} (compression {compression})"
         raise SlideError(explain(f"{path}: unsupported compression", got=got, try_="a copy in JPEG, deflate or zstd"))
-    if page.is_subsampled and compression not in (_OLD_JPEG, 7, _LEICA, 34892):
+    if compression in _STREAMS:
+        page.keyframe.subsampling = (1, 1)  # the tag, or its default, speaks of samples that are stored bare
+    elif page.is_subsampled:
         got = f"subsampled YCbCr without JPEG (compression {compression})"
         raise SlideError(explain(f"{path}: unsupported colours", got=got, want="grey, RGB or palette", try_="an RGB copy"))
 

@@ -2,6 +2,8 @@
 
 Memory of a tile's size that is taken anew for every tile costs up to a third of the decoder's time where large blocks are the
 system's own pages, as they are in a worker (`slideseg.machine.return_freed_memory`).
+
+Each JPEG and JPEG 2000 tile has the colours that its own stream says; the page's tag counts where a stream says nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +16,21 @@ import imagecodecs
 import numpy as np
 from tifffile.tifffile import TIFF, jpeg_decode_colorspace
 
+from slideseg.slide.jpeg import ends_too_early
+from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, decodes_to_rgb, jpeg_head
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from slideseg.slide.tiff.streams import Colours, JpegHead
 
     Into = Callable[[bytes, np.ndarray], bool]
     """Decode bytes into an array (y, x, samples); False where they hold something of another size."""
 
-_NEW_JPEG = 7
-_JPEG2000 = (33003, 33004, 33005, 34712)
+_RGB, _YCBCR = 2, 6
+"""Photometric interpretations of images in red, green and blue."""
+_SEPARATE = 2
+"""The planar configuration of samples each in tiles of their own."""
 _BYTES = (5, 8, 32773, 32946, 34926, 50000, 50013)
 """LZW, deflate, PackBits, zstd: their decoders give bytes, which are pixels but for a predictor."""
 _FAX = (2, 3, 4)
@@ -41,8 +50,8 @@ class SegmentDecoder:
 
     page: Any
     """The tifffile page (or frame)."""
-    tables: bytes | None
-    """JPEG tables that its tiles share."""
+    whole: Callable[[bytes, int], np.ndarray]
+    """Decodes into memory of its own."""
     into: Into | None
     """Decodes into memory that is there; None for the codecs that can't."""
 
@@ -56,7 +65,7 @@ class SegmentDecoder:
         """
         if self.into is not None and out is not None and self.into(data, out):
             return out
-        decoded: np.ndarray = self.page.decode(data, index, jpegtables=self.tables)[0][0]
+        decoded = self.whole(data, index)
         if int(self.page.keyframe.compression) in _BYTES and not self.page.keyframe.is_subsampled:
             self._check_length(data, index)
         if self.page.dtype == np.bool_ and int(self.page.keyframe.compression) in _FAX:
@@ -82,8 +91,39 @@ class SegmentDecoder:
 
 def decoder_of(page: Any) -> SegmentDecoder:
     """Return what decodes the tiles or strips of a tifffile page."""
+    keyframe = page.keyframe
+    compression = int(keyframe.compression)
+    if compression in JPEG:
+        jpeg = _JpegTiles.of(page)
+        return SegmentDecoder(page, jpeg.whole, jpeg.into if jpeg.bits == 8 else None)
     _ = page.decode  # built once, here: later it is used by several threads
-    return SegmentDecoder(page, page.jpegtables, _into(page))
+    if compression in JPEG_2000:
+        jpeg2000 = _Jpeg2000Tiles(page, are_coloured(page) and keyframe.planarconfig != _SEPARATE)
+        return SegmentDecoder(page, jpeg2000.whole, jpeg2000.into)
+    return SegmentDecoder(page, lambda data, index: np.asarray(page.decode(data, index)[0][0]), _into(page))
+
+
+def are_coloured(page: Any) -> bool:
+    """Tell whether three of a page's samples are one picture in colours, by its tags; a fourth may be alpha or have no name."""
+    keyframe = page.keyframe
+    samples, extra = keyframe.shaped[0] * keyframe.shaped[4], len(keyframe.extrasamples or ())
+    return int(keyframe.photometric) in (_RGB, _YCBCR) and (samples - extra == 3 or (samples, extra) == (4, 0))
+
+
+def tag_of(page: Any) -> Colours:
+    """Return what the tag of a coloured page says of its colours."""
+    return "YCbCr" if int(page.keyframe.photometric) == _YCBCR else "RGB"
+
+
+def colours_of_jpeg(page: Any, head: JpegHead) -> Colours:
+    """Return what the components of a JPEG with that ``head`` are: by itself, by the tables of its page, or by the tag."""
+    return head.colours or jpeg_head(page.jpegtables or b"").colours or tag_of(page)
+
+
+def leaves_ycbcr(page: Any, stream: bytes) -> bool:
+    """Tell whether what comes out of the decoder of a coloured JPEG 2000 stream is Y, Cb and Cr."""
+    known = int(page.keyframe.compression) == APERIO_YCBCR or tag_of(page) == "YCbCr"
+    return known and not decodes_to_rgb(stream)
 
 
 class Scratch(threading.local):
@@ -102,43 +142,106 @@ class Scratch(threading.local):
         return self._memory[:size].view(dtype).reshape(shape)
 
 
+@dataclass(frozen=True, slots=True)
+class _JpegTiles:
+    """JPEG tiles or strips of one page."""
+
+    page: Any
+    bits: int
+    """Of a sample."""
+    colours: bool
+    """Whether three components are a picture in colours, each stream in those that it says."""
+    spaces: tuple[Any, Any]
+    """The colour spaces of others: as stored, as wanted."""
+
+    @classmethod
+    def of(cls, page: Any) -> _JpegTiles:
+        keyframe = page.keyframe
+        spaces = jpeg_decode_colorspace(keyframe.photometric, keyframe.planarconfig, keyframe.extrasamples, True)
+        colours = are_coloured(page) and keyframe.shaped[4] == 3
+        return cls(page, int(keyframe.bitspersample), colours, spaces)
+
+    def into(self, data: bytes, out: np.ndarray) -> bool:
+        target = out if out.shape[2] > 1 else out[..., 0]
+        try:
+            self._decoded(data, out.shape[:2], target)
+        except (ValueError, imagecodecs.Jpeg8Error):  # another size or kind, or damage: decoded as a whole it is seen
+            return False
+        return True
+
+    def whole(self, data: bytes, index: int) -> np.ndarray:
+        """Return tile or strip ``index``; some writers make those at the edges smaller, or a strip too long."""
+        keyframe, (_, _, rows, columns, samples) = self.page.keyframe, self.page.shaped
+        height, width = (keyframe.tilelength, keyframe.tilewidth) if keyframe.is_tiled else (keyframe.rowsperstrip, columns)
+        across, down = -(-columns // width), -(-rows // height)
+        y, x = (index % (across * down)) // across * height, index % across * width
+        wanted = (min(height, rows - y), min(width, columns - x), samples)
+        decoded = self._decoded(data, (height if keyframe.is_tiled else wanted[0], width))
+        pixels = decoded.reshape(*decoded.shape[:2], -1)
+        if pixels.shape[0] < wanted[0] or pixels.shape[1] < wanted[1] or pixels.shape[2] != samples:
+            msg = f"it holds {pixels.shape} instead of {wanted}"
+            raise ValueError(msg)
+        return pixels
+
+    def _decoded(self, data: bytes, shape: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
+        head, spaces = jpeg_head(data), self.spaces
+        if self.colours:
+            told = colours_of_jpeg(self.page, head)
+            spaces = (None if told == "grey" else told.upper(), "RGB")
+
+        def decode(stream: bytes, out: np.ndarray | None = None) -> np.ndarray:
+            options = {"tables": self.page.jpegtables, "colorspace": spaces[0], "outcolorspace": spaces[1], "shape": shape}
+            return np.asarray(imagecodecs.jpeg_decode(stream, bitspersample=self.bits, out=out, **options))
+
+        pixels = decode(data, out)
+        if ends_too_early(data, pixels, decode, bits=self.bits, progressive=head.progressive):
+            msg = "its coded pixels end too early"
+            raise ValueError(msg)
+        return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class _Jpeg2000Tiles:
+    """JPEG 2000 tiles or strips of one page."""
+
+    page: Any
+    colours: bool
+    """Whether three components are a picture in colours, each stream in those that it says."""
+
+    def into(self, data: bytes, out: np.ndarray) -> bool:
+        try:
+            imagecodecs.jpeg2k_decode(data, out=out if out.shape[2] > 1 else out[..., 0])
+        except (ValueError, imagecodecs.Jpeg2kError):
+            return False
+        self._turn(data, out)
+        return True
+
+    def whole(self, data: bytes, index: int) -> np.ndarray:
+        pixels: np.ndarray = self.page.decode(data, index)[0][0]
+        self._turn(data, pixels)
+        return pixels
+
+    def _turn(self, data: bytes, pixels: np.ndarray) -> None:
+        if self.colours and leaves_ycbcr(self.page, data):
+            pixels[..., :3] = rgb_of(pixels[..., :3])
+
+
+def rgb_of(ycbcr: np.ndarray) -> np.ndarray:
+    """Return red, green and blue of Y, Cb and Cr over the type's full range (ITU-R BT.601, as in JFIF)."""
+    top = np.iinfo(ycbcr.dtype).max
+    y, cb, cr = np.moveaxis(ycbcr.astype(np.float32), -1, 0)
+    cb, cr = cb - (top + 1) / 2, cr - (top + 1) / 2
+    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
+    return np.asarray(np.clip(np.rint(rgb), 0, top).astype(ycbcr.dtype))
+
+
 def _into(page: Any) -> Into | None:
     keyframe = page.keyframe
     compression, bits = int(keyframe.compression), keyframe.bitspersample
-    if compression == _NEW_JPEG and bits == 8:
-        return _jpeg_into(page)
-    if compression in _JPEG2000:
-        return _jpeg2000_into
     plain = bits in _WHOLE_BYTES and keyframe.fillorder == 1 and keyframe.sampleformat != _COMPLEX
     if compression in _BYTES and plain and not keyframe.is_subsampled and int(keyframe.predictor) in (1, _HORIZONTAL):
         return _bytes_into(keyframe, compression)
     return None
-
-
-def _jpeg_into(page: Any) -> Into:
-    keyframe, tables = page.keyframe, page.jpegtables
-    stored, wanted = jpeg_decode_colorspace(
-        keyframe.photometric, keyframe.planarconfig, keyframe.extrasamples, keyframe.is_jfif
-    )
-
-    def into(data: bytes, out: np.ndarray) -> bool:
-        target = out if out.shape[2] > 1 else out[..., 0]
-        shape = out.shape[:2]
-        try:
-            imagecodecs.jpeg8_decode(data, tables=tables, colorspace=stored, outcolorspace=wanted, shape=shape, out=target)
-        except (ValueError, imagecodecs.Jpeg8Error):  # another size or kind: tifffile knows what that can mean, or raises too
-            return False
-        return True
-
-    return into
-
-
-def _jpeg2000_into(data: bytes, out: np.ndarray) -> bool:
-    try:
-        imagecodecs.jpeg2k_decode(data, out=out if out.shape[2] > 1 else out[..., 0])
-    except (ValueError, imagecodecs.Jpeg2kError):
-        return False
-    return True
 
 
 def _bytes_into(keyframe: Any, compression: int) -> Into:

@@ -10,10 +10,11 @@ import numpy as np
 from slideseg.errors import SlideError, explain
 from slideseg.slide.reader import over
 from slideseg.slide.tiff.codecs import CMYK_AND_OTHERS, check_compression
-from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, decodes_to_rgb, jpeg_colours
+from slideseg.slide.tiff.decode import are_coloured, colours_of_jpeg, leaves_ycbcr, rgb_of, tag_of
+from slideseg.slide.tiff.streams import JPEG, JPEG_2000, jpeg_head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _DECODED_TO_RGB = frozenset({34892, 50001, 50002, 52546})
@@ -24,8 +25,12 @@ COLOURED = frozenset({_RGB, _YCBCR})
 MANY = 1 << 30
 """All samples are kept."""
 _GDAL_NODATA = 42113
-_HEAD = 1 << 16
+_SEPARATE = 2
+"""The planar configuration of samples each in tiles of their own."""
+_HEAD = 1 << 14
 """Bytes of a stream that are read to see what it says of its colours."""
+_HEADS = 32
+"""Streams of a page or stack, spread over it, that are looked at for what is told of their colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Colour:
     is_rgb: bool = False
     """Whether the pixels are red, green and blue."""
     is_ycbcr: bool = False
-    """Whether the decoder leaves Y, Cb and Cr."""
+    """Whether a pixel's three samples are Y, Cb and Cr once its tiles are decoded."""
     background: tuple[int, ...] = ()
     """The pixel that shows where alpha is 0 or nothing was stored, one number a channel."""
     notes: tuple[str, ...] = ()
@@ -72,7 +77,7 @@ class Colour:
         if self.inverted_from:
             kept = (self.inverted_from - kept.astype(np.int64)).astype(kept.dtype)
         if self.is_ycbcr:
-            kept = _rgb_of(kept)
+            kept = rgb_of(kept)
         if self.alpha is not None:
             kept = over(kept, stored[..., self.alpha], self.opaque, self.background, multiplied=self.associated)
         return kept
@@ -103,7 +108,7 @@ def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
     # in OME-TIFF and ImageJ's a palette is how values are shown, not what they are
     if photometric == _PALETTE and samples == 1 and not page.parent.is_ome and not page.parent.is_imagej:
         return _of_palette(page, as_labels)
-    return _of_samples(path, series, samples, stream, as_labels=as_labels)
+    return _of_samples(path, series, samples, as_labels=as_labels)
 
 
 def fill_value(page: Any) -> int | None:
@@ -119,7 +124,7 @@ def fill_value(page: Any) -> int | None:
     return int(value) if limits.min <= value <= limits.max else None
 
 
-def _of_samples(path: str, series: Any, samples: int, stream: bytes, *, as_labels: bool) -> Colour:
+def _of_samples(path: str, series: Any, samples: int, *, as_labels: bool) -> Colour:
     page = series.keyframe
     alpha, associated = _alpha_of(page, samples)
     photometric = int(page.photometric)
@@ -128,8 +133,7 @@ def _of_samples(path: str, series: Any, samples: int, stream: bytes, *, as_label
     notes = ["its fourth sample has no name and is left out"] if unnamed else []
     channels = min(samples, keep)
     coloured = photometric in COLOURED and channels == 3
-    decoding = _settle_colours(path, series, stream) if coloured else _Decoding()
-    notes.extend([decoding.note] if decoding.note else [])
+    notes.extend(_notes_of_streams(series) if coloured else [])
     bits = int(page.bitspersample)
     full = _full_range(bits, (1 << bits) - 1 if as_labels else 255) if bits < 8 and page.dtype.kind in "ub" else None
     white = int(full[-1]) if full is not None else _white(page.dtype, bits)
@@ -144,7 +148,7 @@ def _of_samples(path: str, series: Any, samples: int, stream: bytes, *, as_label
         inverted_from=_inversion(path, page, white) if photometric == _MIN_IS_WHITE else 0,
         full=full,
         is_rgb=coloured,
-        is_ycbcr=decoding.leaves_ycbcr,
+        is_ycbcr=coloured and _is_left_ycbcr(page),
         background=_background(page, channels, white if coloured else 0),
         notes=tuple(notes),
     )
@@ -175,64 +179,53 @@ def _alpha_of(page: Any, samples: int) -> tuple[int | None, bool]:
     return (None, False) if found is None else (samples - len(extra) + found, extra[found] == _ASSOCIATED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoding:
-    """What is done with the three components of a page."""
-
-    as_they_are: bool = False
-    """A JPEG says nothing of its colours, and they are RGB: its decoder must be told so, or it takes them for YCbCr."""
-    leaves_ycbcr: bool = False
-    """The decoder leaves Y, Cb and Cr."""
-    note: str = ""
-    """What was decided against what."""
+def _is_left_ycbcr(page: Any) -> bool:
+    """Tell whether a pixel's first samples are Y, Cb and Cr once its tiles are decoded, by the tag: no stream says it."""
+    compression = int(page.compression)
+    says_it = page.planarconfig != _SEPARATE and (compression in JPEG_2000 or (compression in JPEG and page.shaped[4] == 3))
+    return tag_of(page) == "YCbCr" and not says_it and compression not in _DECODED_TO_RGB
 
 
-def _decoding_of(page: Any, photometric: int, stream: bytes) -> _Decoding:
-    """Let the stream of a page decide what its three components are, and the tag where the stream says nothing."""
-    compression, tag = int(page.keyframe.compression), "YCbCr" if photometric == _YCBCR else "RGB"
-    if compression in JPEG:
-        said = jpeg_colours(stream)
-        told = said or jpeg_colours(page.jpegtables or b"") or tag
-        note = f"its JPEG streams say that they are {told}, its tag that they are {tag}: the streams are believed"
-        return _Decoding(as_they_are=said is None and told == "RGB", note="" if told == tag else note)
+def _notes_of_streams(series: Any) -> list[str]:
+    """Return what is to be told of the colours of JPEG and JPEG 2000 streams: each is believed, whatever the tag says."""
+    page = series.keyframe
+    compression, tag = int(page.compression), tag_of(page)
+    if compression not in JPEG | JPEG_2000 or page.planarconfig == _SEPARATE or not are_coloured(page):
+        return []
     if compression in JPEG_2000:
-        if decodes_to_rgb(stream):
-            return _Decoding()
-        note = "its JPEG 2000 streams are YCbCr, as compression 33003 says, though its tag says RGB"
-        by_compression = compression == APERIO_YCBCR
-        return _Decoding(leaves_ycbcr=by_compression or tag == "YCbCr", note=note if by_compression and tag == "RGB" else "")
-    return _Decoding(leaves_ycbcr=tag == "YCbCr" and compression not in _DECODED_TO_RGB)
+        if tag == "RGB" and any(leaves_ycbcr(one, head) for one, head in _heads(series)):
+            return ["its JPEG 2000 streams are YCbCr, as compression 33003 says, though its tag says RGB"]
+        return []
+    found = {colours_of_jpeg(one, jpeg_head(head)) for one, head in _heads(series)} - {"grey"}
+    if len(found) > 1:
+        return ["some of its JPEG streams are RGB, others YCbCr: each is read as it says"]
+    told = next(iter(found), tag)
+    note = f"its JPEG streams say that they are {told}, its tag that they are {tag}: the streams are believed"
+    return [] if told == tag else [note]
 
 
-def _settle_colours(path: str, series: Any, stream: bytes) -> _Decoding:
-    """Return what is done with the three components of all pages of a series, and have tifffile do it.
-
-    tifffile asks the tag: RGB leaves a JPEG's components as they are, YCbCr has the decoder ask the stream.
-    """
-    first, photometric = series.keyframe, int(series.keyframe.photometric)
-    found = _decoding_of(first, photometric, stream)
-    if int(first.compression) not in JPEG | JPEG_2000:
-        return found
-    for page in (page for page in series if page is not None):
-        other = found if page is first else _decoding_of(page, photometric, _first_stream(page))
-        if (other.as_they_are, other.leaves_ycbcr) != (found.as_they_are, found.leaves_ycbcr):
-            what = f"{path}: pages of different colours in one stack"
-            raise SlideError(explain(what, got="RGB and YCbCr", want="one of them"))
-    if int(first.compression) in JPEG:
-        for keyframe in {id(page.keyframe): page.keyframe for page in series if page is not None}.values():
-            keyframe.photometric = type(first.photometric)(_RGB if found.as_they_are else _YCBCR)
-            keyframe.__dict__["is_jfif"] = not found.as_they_are
-    return found
+def _heads(series: Any) -> Iterator[tuple[Any, bytes]]:
+    """Yield the heads of some streams, spread over the tiles of all pages, with the pages that they are of."""
+    pages = [page for page in series if page is not None]
+    for page in pages[:: -(-len(pages) // _HEADS)]:
+        places = [(offset, count) for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count]
+        most = max(1, _HEADS // len(pages))
+        for offset, count in places[:: max(1, -(-len(places) // most))]:
+            yield page, _head(page, offset, count)
 
 
 def _first_stream(page: Any) -> bytes:
     """Return the head of a page's first tile or strip that has bytes."""
-    handle = page.parent.filehandle
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if offset and count:
-            handle.seek(offset)
-            return bytes(handle.read(min(count, _HEAD)))
+            return _head(page, offset, count)
     return b""
+
+
+def _head(page: Any, offset: int, count: int) -> bytes:
+    handle = page.parent.filehandle
+    handle.seek(offset)
+    return bytes(handle.read(min(count, _HEAD)))
 
 
 def _of_palette(page: Any, as_labels: bool) -> Colour:  # one caller, by place
@@ -265,15 +258,6 @@ def _inversion(path: str, page: Any, white: int) -> int:
             explain(f"{path}: unsupported colours", got=f"white is 0 in {page.dtype.name}", want="unsigned integers")
         )
     return white
-
-
-def _rgb_of(ycbcr: np.ndarray) -> np.ndarray:
-    """Return red, green and blue of Y, Cb and Cr over the type's full range (ITU-R BT.601, as in JFIF)."""
-    top = np.iinfo(ycbcr.dtype).max
-    y, cb, cr = np.moveaxis(ycbcr.astype(np.float32), -1, 0)
-    cb, cr = cb - (top + 1) / 2, cr - (top + 1) / 2
-    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
-    return np.asarray(np.clip(np.rint(rgb), 0, top).astype(ycbcr.dtype))
 
 
 def is_inverted(page: Any) -> bool:

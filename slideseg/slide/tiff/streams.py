@@ -7,12 +7,12 @@ decides, because it is what the encoder wrote. Where it says nothing the tag doe
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Colours = Literal["RGB", "YCbCr"]
+    Colours = Literal["RGB", "YCbCr", "grey"]
 
 JPEG = frozenset({6, 7, 33007, 34892})
 """TIFF compressions whose tiles are JPEG streams."""
@@ -22,9 +22,10 @@ APERIO_YCBCR = 33003
 """Aperio's JPEG 2000 of Y, Cb and Cr."""
 _END = b"\xff\xd9"
 _START_OF_JPEG, _START_OF_JPEG_2000, _JP2 = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
 _APP0, _APP14, _SCAN, _COD, _SIZ = 0xE0, 0xEE, 0xDA, 0x52, 0x51
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB})
-_ADOBE = {0: "RGB", 1: "YCbCr"}
+_ADOBE: dict[int, Colours] = {0: "RGB", 1: "YCbCr"}
 _MULTIPLE_COMPONENT_TRANSFORM = 4
 """Place in a COD segment of the byte that says whether the components are transformed."""
 _FIRST_SAMPLING = 37
@@ -33,28 +34,40 @@ _ENUMERATED, _COLOUR_SPACES = 1, (16, 18)
 """How a JP2 names a colour space, and those of it that come as RGB: sRGB and sYCC."""
 
 
-def jpeg_colours(stream: bytes) -> Colours | None:
-    """Return the colours of a JPEG stream with three components, as its markers say; None where they say nothing.
+class JpegHead(NamedTuple):
+    """What a JPEG stream says of itself."""
 
-    JFIF's marker means YCbCr, Adobe's says which (where both are there and contradict each other, neither counts), components
-    named R, G and B are those, and components of different sampling are YCbCr.
+    colours: Colours | None
+    """What its components are; None where it does not say it."""
+    progressive: bool
+    """Whether its pixels come in several passes."""
 
-    >>> jpeg_colours(b"no JPEG") is None
-    True
+
+def jpeg_head(stream: bytes) -> JpegHead:
+    """Return what the markers of a JPEG stream say.
+
+    A single component is grey. Of three, JFIF's marker means YCbCr, Adobe's says which (where both are there and contradict
+    each other, neither counts), components named R, G and B are those, and components of different sampling are YCbCr.
+
+    >>> jpeg_head(b"no JPEG")
+    JpegHead(colours=None, progressive=False)
     """
-    said: set[str] = set()
+    said: set[Colours] = set()
     shape: Colours | None = None
+    progressive = False
     for marker, body in _segments(stream):
         if marker == _APP0 and body.startswith(b"JFIF\0"):
             said.add("YCbCr")
         elif marker == _APP14 and body.startswith(b"Adobe") and len(body) > 11 and body[11] in _ADOBE:
             said.add(_ADOBE[body[11]])
-        elif marker in _FRAMES and len(body) >= 15 and body[5] == 3:
-            sampling = {body[7], body[10], body[13]}
-            shape = "RGB" if (body[6], body[9], body[12]) == (*b"RGB",) else "YCbCr" if len(sampling) > 1 else None
-    if len(said) == 1:
-        return "RGB" if "RGB" in said else "YCbCr"
-    return shape
+        elif marker in _FRAMES and len(body) >= 9:
+            progressive = marker in _PROGRESSIVE
+            if body[5] == 1:
+                return JpegHead("grey", progressive)
+            if body[5] == 3 and len(body) >= 15:
+                sampling = {body[7], body[10], body[13]}
+                shape = "RGB" if (body[6], body[9], body[12]) == (*b"RGB",) else "YCbCr" if len(sampling) > 1 else None
+    return JpegHead(said.pop() if len(said) == 1 else shape, progressive)
 
 
 def decodes_to_rgb(stream: bytes) -> bool:

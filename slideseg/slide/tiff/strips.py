@@ -13,6 +13,8 @@ import numpy as np
 from slideseg.slide.raw import read_bytes
 from slideseg.slide.rows.inflate import DECODERS, PIECE, PieceFile
 from slideseg.slide.rows.stream import RowReader
+from slideseg.slide.tiff.decode import are_coloured, colours_of_jpeg
+from slideseg.slide.tiff.streams import jpeg_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ _JPEG = 7
 _RGB_JPEG = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 """A segment which says that a JPEG stream holds red, green and blue."""
 _MIN_IS_BLACK, _RGB, _YCBCR = 1, 2, 6
+_JFIF = b"\xff\xe0"
 _WHOLE_BYTES = (8, 16, 32, 64)
 _HORIZONTAL, _FLOATS = 2, 3
 """Predictors of differences between neighbours."""
@@ -187,9 +190,10 @@ def _pieces(file: int, offset: int, count: int) -> Iterator[bytes]:
 
 
 def _with_tables(pieces: Iterator[bytes], page: Any) -> Iterator[bytes]:
-    """Yield a JPEG stream with the tables and the kind of colours that the page says it has."""
-    keyframe = page.keyframe
-    rgb = int(keyframe.photometric) == _RGB and keyframe.shaped[4] == 3 and not keyframe.is_jfif
+    """Yield a JPEG stream with the tables and the kind of colours that it and its page say it has."""
     start = next(pieces, b"")
-    yield start[:2] + (_RGB_JPEG if rgb else b"") + (page.jpegtables or b"")[2:-2] + start[2:]
+    begin, rgb = 2, are_coloured(page) and colours_of_jpeg(page, jpeg_head(start)) == "RGB"
+    if rgb and start[2:4] == _JFIF:  # it would count more than what is put in
+        begin += 2 + int.from_bytes(start[4:6], "big")
+    yield start[:2] + (_RGB_JPEG if rgb else b"") + (page.jpegtables or b"")[2:-2] + start[begin:]
     yield from pieces

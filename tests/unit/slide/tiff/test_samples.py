@@ -82,7 +82,7 @@ def stack(path, names):
     return path
 
 
-@pytest.mark.parametrize("names", [list(STREAMS), list(STREAMS)[::-1], [BARE, BARE]])
+@pytest.mark.parametrize("names", [list(STREAMS), list(STREAMS)[::-1], [BARE, BARE], [BARE, "jfif"], ["jfif", BARE]])
 def test_every_page_of_a_stack_knows_its_colours(tmp_path, names):
     with open_slide(stack(tmp_path / "x.tif", names)) as slide:
         assert slide.shape == (len(names), 128, 192, 3)
@@ -90,10 +90,71 @@ def test_every_page_of_a_stack_knows_its_colours(tmp_path, names):
             assert np.abs(slide.read(Box(0, 0, 128, 192), 0, plane).astype(int) - RGB).mean() < 2
 
 
-@pytest.mark.parametrize("names", [[BARE, "jfif"], ["jfif", BARE]])
-def test_a_stack_whose_pages_would_be_decoded_differently_is_refused(tmp_path, names):
-    with pytest.raises(SlideError, match="pages of different colours"):
-        open_slide(stack(tmp_path / "x.tif", names))
+def mixed(first, others):
+    """Return what encodes the first tile in one way and the others in another."""
+    done = iter([first])
+    return lambda pixels: next(done, others)(pixels)
+
+
+@pytest.mark.parametrize("tag", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("names", [("adobe-rgb", "jfif"), ("jfif", "adobe-rgb"), ("named-rgb", "jfif-420"), ("grey", "jfif")])
+def test_every_jpeg_tile_has_its_own_colours(tmp_path, names, tag):
+    encoders = STREAMS | {"grey": lambda pixels: jpeg(np.full_like(pixels[..., 0], 200))}
+    path = write(tmp_path / "x.tif", mixed(*(encoders[name] for name in names)), 7, tag)
+    wanted = RGB.copy()
+    if names[0] == "grey":
+        wanted[:64, :64] = 200
+    with open_slide(path) as slide:
+        assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - wanted).mean() < 2
+        assert slide.read(Box(3, 3, 70, 60)).shape == (67, 57, 3)
+        assert ("others YCbCr" in " ".join(slide.notes)) is (names[0] != "grey")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_every_jpeg_2000_tile_has_its_own_colours(tmp_path, first):
+    def encode(transformed):
+        options = {"codecformat": "j2k", "mct": transformed, "level": 0}
+        return lambda p: imagecodecs.jpeg2k_encode(p if transformed else ycbcr(p), **options)
+
+    for compression in (33003, 34712):
+        path = write(tmp_path / "x.tif", mixed(encode(first), encode(not first)), compression, "ycbcr")
+        with open_slide(path) as slide:
+            assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).max() <= 2
+
+
+def retagged(path, sampling=None):
+    """Say YCbCr, with the sampling of colours or, as the standard has it, at half resolution where none is named."""
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tags = tif.pages.first.tags
+        tags[262].overwrite(YCBCR)
+        assert (530 in tags) is (sampling is not None)
+    return path
+
+
+@pytest.mark.parametrize("code", [33003, 33005, 34712, 50001])
+def test_sampling_that_no_tag_names_is_the_streams_own(tmp_path, code):
+    def encode(p):
+        if code == 50001:
+            return imagecodecs.webp_encode(p, lossless=True)
+        return imagecodecs.jpeg2k_encode(p, codecformat="j2k", mct=True, level=0)
+
+    path = retagged(write(tmp_path / "x.tif", encode, code, "rgb"))
+    with open_slide(path) as slide:
+        assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).max() <= 1
+
+
+@pytest.mark.parametrize("compression", [7, 33005])
+@pytest.mark.parametrize("tag", ["rgb", "ycbcr"])
+def test_planes_that_are_stored_apart_are_what_the_tag_says(tmp_path, compression, tag):
+    planes = np.moveaxis(RGB if tag == "rgb" else ycbcr(RGB), -1, 0)
+    encode = jpeg if compression == 7 else lambda p: imagecodecs.jpeg2k_encode(p, codecformat="j2k", level=0)
+    tiles = [encode(np.ascontiguousarray(p[y : y + 64, x : x + 64])) for p in planes for y in (0, 64) for x in (0, 64, 128)]
+    options = {"shape": planes.shape, "dtype": "u1", "tile": (64, 64), "photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "x.tif", iter(tiles), compression=compression, metadata=None, **options)
+    path = retagged(tmp_path / "x.tif") if tag == "ycbcr" else tmp_path / "x.tif"
+    with open_slide(path) as slide:
+        assert np.abs(slide.read(Box(0, 0, 128, 192)).astype(int) - RGB).mean() < 2
+        assert not slide.notes
 
 
 def test_where_a_jpeg_says_nothing_the_tag_decides(tmp_path):

@@ -4,7 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from slideseg.slide.tiff.streams import decodes_to_rgb, is_whole, jpeg_colours
+from slideseg.slide.tiff.streams import decodes_to_rgb, is_whole, jpeg_head
 
 RGB = np.random.default_rng(1).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 JFIF = imagecodecs.jpeg8_encode(RGB, colorspace="RGB", outcolorspace="YCBCR")
@@ -26,21 +26,21 @@ def renamed(stream: bytes, names: bytes) -> bytes:
 
 
 def test_markers_say_the_colours():
-    assert jpeg_colours(JFIF) == "YCbCr"
-    assert jpeg_colours(ADOBE) == "RGB"
+    assert jpeg_head(JFIF).colours == "YCbCr"
+    assert jpeg_head(ADOBE).colours == "RGB"
     plain = imagecodecs.jpeg8_encode(RGB, subsampling="444")
-    assert jpeg_colours(plain) == "YCbCr"
+    assert jpeg_head(plain).colours == "YCbCr"
     assert ADOBE[2:4] == b"\xff\xee"
-    assert jpeg_colours(plain[:2] + ADOBE[2:18] + plain[2:]) is None  # one marker against the other
+    assert jpeg_head(plain[:2] + ADOBE[2:18] + plain[2:]).colours is None  # one marker against the other
 
 
 def test_names_and_sampling_say_them_where_markers_are_missing():
     bare = without(JFIF, 0xE0)
-    assert jpeg_colours(renamed(bare, b"RGB")) == "RGB"
-    assert jpeg_colours(without(imagecodecs.jpeg8_encode(RGB, subsampling="420"), 0xE0)) == "YCbCr"
+    assert jpeg_head(renamed(bare, b"RGB")).colours == "RGB"
+    assert jpeg_head(without(imagecodecs.jpeg8_encode(RGB, subsampling="420"), 0xE0)).colours == "YCbCr"
     flat = without(imagecodecs.jpeg8_encode(RGB, subsampling="444"), 0xE0)
-    assert jpeg_colours(renamed(flat, b"\0\1\2")) is None
-    assert jpeg_colours(b"") is None
+    assert jpeg_head(renamed(flat, b"\0\1\2")).colours is None
+    assert jpeg_head(b"").colours is None
 
 
 def test_a_component_transform_is_found():
