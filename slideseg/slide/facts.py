@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -134,6 +135,8 @@ def planes_in(shape: Sequence[int]) -> int:
     return math.prod(shape[:-3])
 
 
+_NO_NAME = re.compile(r"((ch|channel)?[ _:.-]*[\d:]*)")
+"""Names, in small letters, that programs give to channels that have none."""
 _RED_GREEN_BLUE = (("red", "r", "#ff0000"), ("green", "g", "#00ff00"), ("blue", "b", "#0000ff"))
 
 
@@ -146,4 +149,16 @@ def named_rgb(channels: Sequence[Channel]) -> bool:
     return len(channels) == len(_RED_GREEN_BLUE) and all(
         channel.name.strip().casefold() in names[:2] and channel.color in (None, "#ffffff", names[2])
         for channel, names in zip(channels, _RED_GREEN_BLUE, strict=True)
+    )
+
+
+def coloured_rgb(channels: Sequence[Channel]) -> bool:
+    """Tell whether three channels without names are shown in red, green and blue, in this order.
+
+    >>> coloured_rgb([Channel("", "#ff0000"), Channel("Channel:1", "#00ff00"), Channel("", "#0000ff")])
+    True
+    """
+    colours = tuple(colour for *_, colour in _RED_GREEN_BLUE)
+    return tuple(channel.color for channel in channels) == colours and all(
+        _NO_NAME.fullmatch(channel.name.strip().casefold()) for channel in channels
     )

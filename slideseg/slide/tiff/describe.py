@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slideseg.slide.facts import Facts, Image, Level, named_rgb
+from slideseg.slide.facts import Facts, Image, Level, coloured_rgb, named_rgb
 from slideseg.slide.reader import reads_directly
 from slideseg.slide.tiff.series import side_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slideseg.slide.facts import PixelSize
     from slideseg.slide.tiff.pyramid import TiffLevel
     from slideseg.slide.tiff.roles import TiffImage
 
@@ -33,7 +35,8 @@ def describe(
     channels = leading.get("C", of_page)
     stack = [axis for axis in "TZ" if axis in leading]
     upright = [_upright(level.level, orientation) for level in levels]
-    planes_are_rgb = leading.get("C") == 3 and named_rgb(image.channels)
+    by_colour = colour.dtype.name == "uint8" and coloured_rgb(image.channels)
+    planes_are_rgb = leading.get("C") == 3 and (by_colour or named_rgb(image.channels))
     return Facts(
         path=path,
         axes="".join(stack).lower() + "yxc",
@@ -47,6 +50,23 @@ def describe(
         else (),
         background=(_white(colour.dtype.name) if planes_are_rgb else colour.background[0],) * channels,
     )
+
+
+def placed(pixel: PixelSize, image: TiffImage, orientation: int) -> tuple[PixelSize, tuple[float, float], tuple[str, ...]]:
+    """Return the size of pixels with what is known along z, where the first one's centre lies, and notes.
+
+    A position is taken for that of the plane's first pixel, along the picture's axes. That of a picture which is turned is not
+    that of the first pixel shown.
+    """
+    place = image.place
+    if place.z:
+        pixel = replace(pixel, z=pixel.z or place.step, z_first=place.z[0])
+    if place.yx is None or place.yx == (0, 0):
+        return pixel, (0.0, 0.0), (place.doubt,) if place.doubt else ()
+    if pixel.yx is None or orientation != 1:
+        why = "the size of its pixels is not known" if pixel.yx is None else "it is turned"
+        return pixel, (0.0, 0.0), (f"where it lies by its OME-XML is not used: {why}",)
+    return pixel, place.yx, ()
 
 
 def listed(images: Sequence[TiffImage], used: int) -> tuple[Image, ...]:

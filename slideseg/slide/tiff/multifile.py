@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,23 @@ def lies_in_several(document: Ome, tif: Any) -> bool:
     )
 
 
+def _is_renamed(document: Ome, tif: Any) -> bool:
+    """Tell whether a file without a UUID of its own is the only one of which its document speaks, by a name of the past."""
+    files = {(data.uuid, data.file_name) for image in document.images for data in image.data}
+    names = {name for _, name in files if name is not None}
+    last = max((data.page + (data.count or 1) for image in document.images for data in image.data), default=0)
+    gone = all(not _beside(tif.filehandle.path, name).is_file() for name in names)
+    return _own_uuid(tif) is None and len(files) == len(names) == 1 and gone and last <= len(tif.pages)
+
+
+def _of_one_file(document: Ome) -> Ome:
+    """Return the document of a file that has all planes itself."""
+    images = (
+        replace(image, data=tuple(replace(data, uuid=None, file_name=None) for data in image.data)) for image in document.images
+    )
+    return replace(document, images=tuple(images))
+
+
 def series_in_files(path: str, tif: Any, document: Ome) -> tuple[list[Any], tuple[str, ...]]:
     """Return a series for every image of ``document``, and the paths of the files that its pages are in, ``path`` first.
 
@@ -78,6 +96,8 @@ def series_in_files(path: str, tif: Any, document: Ome) -> tuple[list[Any], tupl
     Raises:
         SlideError: if a file is missing, or its pages are not what the document says.
     """
+    if _is_renamed(document, tif):
+        document = _of_one_file(document)
     others = sorted({data.file_name for image in document.images for data in image.data if data.file_name})
     if len(others) > _MOST_FILES:
         raise SlideError(explain(f"{path}: too many files", got=len(others), want=f"at most {_MOST_FILES}"))

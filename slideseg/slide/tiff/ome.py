@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Channel
+from slideseg.slide.pixel_size.claims import microns
+from slideseg.slide.pixel_size.units import legible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_EVEN = 0.01
+"""Share by which steps from plane to plane may differ and be the same."""
 _ENTITY = re.compile(r"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -33,6 +39,29 @@ class TiffData:
 
 
 @dataclass(frozen=True, slots=True)
+class OmePlace:
+    """Where the planes of an image lie on the stage, in microns."""
+
+    yx: tuple[float, float] | None = None
+    """The first plane: PositionY and PositionX; None where they are not known."""
+    z: tuple[float, ...] = ()
+    """All planes along z: PositionZ, where it is known of all of them."""
+    doubt: str = ""
+    """Why the place is not known, where something is said of it."""
+
+    @property
+    def step(self) -> float | None:
+        """Return the distance of planes along z, where it is the same for all."""
+        steps = [after - before for before, after in pairwise(self.z)]
+        even = bool(steps) and min(steps) > 0 and max(steps) - min(steps) <= _EVEN * max(steps)
+        return sum(steps) / len(steps) if even else None
+
+
+NOWHERE = OmePlace()
+"""Nothing is known of the place."""
+
+
+@dataclass(frozen=True, slots=True)
 class OmeImage:
     """One Image of OME-XML."""
 
@@ -43,13 +72,15 @@ class OmeImage:
     sizes: Mapping[str, int]
     """Size along X, Y, Z, C and T."""
     width: float | None
-    """PhysicalSizeX as written; None where it is no number."""
+    """PhysicalSizeX in microns; None where it is no number of a unit of length."""
     samples: int
     """Samples a page holds of each pixel."""
     channels: tuple[Channel, ...]
     """Names and colours of the channels."""
     data: tuple[TiffData, ...]
     """Where the planes are."""
+    place: OmePlace = NOWHERE
+    """Where they lie on the stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +126,35 @@ def _image(element: ElementTree.Element) -> OmeImage | None:
         element.get("Name", ""),
         pixels.get("DimensionOrder", "XYCZT"),
         {axis: _int(pixels.get(f"Size{axis}"), 1) for axis in "XYZCT"},
-        _float(pixels.get("PhysicalSizeX")),
+        microns((pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "um"))),
         max(samples, default=1),
         _channels(channels),
         tuple(_data(child) for child in pixels if _is(child, "TiffData")),
+        _place([child for child in pixels if _is(child, "Plane")], _int(pixels.get("SizeZ"), 1)),
     )
+
+
+def _place(planes: list[ElementTree.Element], depth: int) -> OmePlace:
+    """Return where planes lie; without a unit a position is in one that nobody knows."""
+    at = {tuple(_int(plane.get(f"The{axis}"), 0) for axis in "ZCT"): plane for plane in reversed(planes)}
+    stack = [at[z, 0, 0] for z in range(depth) if (z, 0, 0) in at] if depth <= len(planes) else []
+    heights = [_position(plane, "Z") for plane in stack]
+    known = tuple(height for height in heights if height is not None)
+    z = known if len(known) == depth else ()
+    first = at.get((0, 0, 0))
+    if first is None:
+        return OmePlace(z=z)
+    y, x = _position(first, "Y"), _position(first, "X")
+    if y is not None and x is not None:
+        return OmePlace((y, x), z)
+    said = next((axis for axis in "YX" if first.get(f"Position{axis}") and _position(first, axis) is None), None)
+    unit = legible(first.get(f"Position{said}Unit", "reference frame"))
+    return OmePlace(None, z, f"its OME-XML says where it lies in {unit}, which is no length: not used" if said else "")
+
+
+def _position(plane: ElementTree.Element, axis: str) -> float | None:
+    found = microns((plane.get(f"Position{axis}"), plane.get(f"Position{axis}Unit")))
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _channels(elements: list[ElementTree.Element]) -> tuple[Channel, ...]:
@@ -122,13 +177,6 @@ def _data(element: ElementTree.Element) -> TiffData:
 
 def _int(text: str | None, otherwise: int) -> int:
     return int(text) if text is not None and re.fullmatch(r"\s*\d{1,9}\s*", text) else otherwise
-
-
-def _float(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
 
 
 def _color(text: str | None) -> str | None:

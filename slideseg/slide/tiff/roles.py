@@ -15,13 +15,14 @@ import tifffile
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Channel
 from slideseg.slide.levels import level_of
+from slideseg.slide.tiff.ome import NOWHERE
 from slideseg.slide.tiff.series import side_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.slide.facts import Role
-    from slideseg.slide.tiff.ome import Ome
+    from slideseg.slide.tiff.ome import Ome, OmePlace
 
 _NAMED: tuple[tuple[str, Role], ...] = (
     ("label", "label"),
@@ -51,6 +52,8 @@ class TiffImage:
     """As the file calls it."""
     channels: tuple[Channel, ...] = ()
     """Names and colours of its channels."""
+    place: OmePlace = NOWHERE
+    """Where it lies on the stage."""
     is_pyramid: bool = False
     """Whether the file says that its further resolutions are that: if not, their pixels are looked at."""
 
@@ -191,7 +194,7 @@ def _of_ome(series: Sequence[Any], document: Ome) -> list[TiffImage]:
     for one, image in zip(series, document.images, strict=True):
         said = _AS_NAME.search(image.name)
         role: Role = _role(said.group(1)) if said else "slide"
-        images.append(TiffImage(one, role, image.name, image.channels, is_pyramid=True))
+        images.append(TiffImage(one, role, image.name, image.channels, image.place, is_pyramid=True))
     return _from_afar(images, [image.width for image in document.images])
 
 

@@ -22,7 +22,7 @@ from slideseg.slide.pixel_size.tiff import pixel_of_tiff
 from slideseg.slide.reader import DTYPES, Reader
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.tiff.cache import new_owner, tile_cache
-from slideseg.slide.tiff.describe import describe, left_out, listed
+from slideseg.slide.tiff.describe import describe, left_out, listed, placed
 from slideseg.slide.tiff.files import Files
 from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn, upright_box
 from slideseg.slide.tiff.preflight import check_directories
@@ -91,14 +91,16 @@ class TiffSlide(Reader):
             self._probe(level)
         in_files = number if image.series.is_multifile else None
         pixel, doubts = pixel_of_tiff(self._tif, page, self._orientation, companion, in_files)
+        pixel, origin, more = placed(pixel, image, self._orientation)
         facts = describe(path, image, leading, self._levels, self._orientation)
         super().__init__(
             replace(
                 facts,
                 pixel=pixel,
+                origin=origin,
                 background=self._background(facts),
                 images=listed(images, number),
-                notes=(*left_out(images, number), *self._levels[0].colour.notes, *self._missing(), *notes, *doubts),
+                notes=(*left_out(images, number), *self._levels[0].colour.notes, *self._missing(), *notes, *doubts, *more),
             ),
             types,
         )
