@@ -69,21 +69,27 @@ def placed(pixel: PixelSize, image: TiffImage, orientation: int) -> tuple[PixelS
     return pixel, place.yx, ()
 
 
-def listed(images: Sequence[TiffImage], used: int) -> tuple[Image, ...]:
-    """Return all images of a file as `info` lists them; none where there is one alone."""
-    if len(images) == 1:
-        return ()
-    return tuple(_listed(number, image, number == used) for number, image in enumerate(images))
+def listed(images: Sequence[TiffImage], used: int, levels: Sequence[TiffLevel]) -> tuple[Image, ...]:
+    """Return all images of a file as `info` lists them, but for those that are ``levels``; none where there is one alone."""
+    numbers = _images_apart(images, used, levels)
+    return () if len(numbers) == 1 else tuple(_listed(number, images[number], number == used) for number in numbers)
 
 
-def left_out(images: Sequence[TiffImage], used: int) -> tuple[str, ...]:
+def left_out(images: Sequence[TiffImage], used: int, levels: Sequence[TiffLevel]) -> tuple[str, ...]:
     """Return a note of the images that are not the slide."""
-    others = [f"{number} ({image.role})" for number, image in enumerate(images) if number != used]
+    apart = _images_apart(images, used, levels)
+    others = [f"{number} ({images[number].role})" for number in apart if number != used]
     if not others:
         return ()
     slides = sum(image.role == "slide" for image in images)
     several = f"; {slides} of them are slides, the first is taken unless --series names another" if slides > 1 else ""
     return (f"image {used} of the file is read, not {', '.join(others)}{several}",)
+
+
+def _images_apart(images: Sequence[TiffImage], used: int, levels: Sequence[TiffLevel]) -> list[int]:
+    """Return the numbers of the images that are not levels of the one that is used."""
+    taken = [level.series for level in levels]
+    return [number for number, image in enumerate(images) if number == used or all(image.series is not one for one in taken)]
 
 
 def _listed(number: int, image: TiffImage, used: bool) -> Image:  # as the value has it

@@ -65,20 +65,23 @@ def levels_of(opened: Opened, image: TiffImage, leading: dict[str, int]) -> tupl
     full = side_of(series)
     levels = [_level(opened, series, leading, Level(full))]
     spacings = _philips_spacings(series)
-    for number, candidate in enumerate(series.levels[1:], 1):
+    named = len(series.levels)
+    for number, candidate in enumerate([*series.levels[1:], *image.reduced], 1):
         stored = side_of(candidate)
         name = f"its resolution of {stored[0]} x {stored[1]} is not used"
         if leading_axes(opened.path, candidate) != leading or not are_alike(candidate, series):
-            notes.append(f"{name}: its pixels are of another kind")
+            notes.extend([f"{name}: its pixels are of another kind"] if number < named else [])
             continue
         declared = spacings.get(number) or _by_resolution(candidate.keyframe, series.keyframe)
         tile = chunk_of(candidate.keyframe) if candidate.keyframe.is_tiled else None
         possible = possible_levels(stored, full, declared=declared, tile=tile)
-        loaded = [_level(opened, candidate, leading, level) for level in possible]
-        if len(possible) > 1 or level_of(stored, full, declared=declared, tile=tile) is None or not image.is_pyramid:
+        known = {level.level.scale for level in levels} if number >= named else set()
+        loaded = [_level(opened, candidate, leading, level) for level in possible if level.scale not in known]
+        sure = level_of(stored, full, declared=declared, tile=tile) is not None and image.is_pyramid and number < named
+        if len(possible) > 1 or not sure:
             loaded = [level for level in loaded if _same(opened, level, levels[0])]
         if not loaded:
-            notes.append(f"{name}: it is no smaller, shows another picture, or can't be compared")
+            notes.extend([f"{name}: it is no smaller, shows another picture, or can't be compared"] if number < named else [])
             continue
         levels.append(loaded[0])
     return sorted(levels, key=lambda one: one.level.downsample), notes

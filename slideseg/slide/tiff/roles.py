@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import tifffile
@@ -56,6 +57,8 @@ class TiffImage:
     """Where it lies on the stage."""
     is_pyramid: bool = False
     """Whether the file says that its further resolutions are that: if not, their pixels are looked at."""
+    reduced: tuple[Any, ...] = ()
+    """Images beside it, as tifffile has them, that may be further resolutions; if they are, they are no images of their own."""
 
 
 def images_of(tif: Any, series: Sequence[Any], document: Ome | None) -> list[TiffImage]:
@@ -69,6 +72,7 @@ def images_of(tif: Any, series: Sequence[Any], document: Ome | None) -> list[Tif
         return _of_ome(series, document)
     known = kind in ("scn", "bif", "philips", "ndpi", "ome", "shaped", "imagej", "lsm")
     images = [_of_series(one, known) for one in series]
+    images = images if known else _with_reduced(images)
     return _from_afar(_without_thumbnails(images), _widths_of_scn(tif) if kind == "scn" else None)
 
 
@@ -98,6 +102,23 @@ def _of_series(series: Any, is_pyramid: bool) -> TiffImage:  # one caller
     role = _role(said.group(1)) if said else "other" if page.is_mask else "thumbnail" if page.is_reduced else "slide"
     flagged = all(level.keyframe.is_reduced or level.keyframe.is_subifd for level in series.levels[1:])
     return TiffImage(series, role, name or "", is_pyramid=is_pyramid or flagged)
+
+
+def _with_reduced(images: list[TiffImage]) -> list[TiffImage]:
+    """Give each slide the images behind it that are flagged as reduced and in tiles as it is: padding hides what they are."""
+    found: list[TiffImage] = []
+    for number, image in enumerate(images):
+        behind = list(takewhile(lambda other: other.role != "slide", images[number + 1 :])) if image.role == "slide" else []
+        page = image.series.keyframe
+        alike = [
+            other.series
+            for other in behind
+            if other.role == "thumbnail"
+            and other.series.keyframe.is_reduced
+            and other.series.keyframe.is_tiled == page.is_tiled
+        ]
+        found.append(replace(image, reduced=tuple(alike)))
+    return found
 
 
 def _without_thumbnails(images: list[TiffImage]) -> list[TiffImage]:

@@ -99,8 +99,15 @@ class TiffSlide(Reader):
                 pixel=pixel,
                 origin=origin,
                 background=self._background(facts),
-                images=listed(images, number),
-                notes=(*left_out(images, number), *self._levels[0].colour.notes, *self._missing(), *notes, *doubts, *more),
+                images=listed(images, number, self._levels),
+                notes=(
+                    *left_out(images, number, self._levels),
+                    *self._levels[0].colour.notes,
+                    *self._missing(),
+                    *notes,
+                    *doubts,
+                    *more,
+                ),
             ),
             types,
         )

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from slideseg.slide.open import open_slide
+from slideseg.space.box import Box
 
 RNG = np.random.default_rng(9)
 
@@ -90,3 +91,28 @@ def test_a_level_of_one_padded_tile_may_be_wider_than_the_slide(tmp_path):
     with open_slide(tmp_path / "x.ome.tif") as slide:
         assert [level.shape for level in slide.levels] == [(400, 200), (200, 100)]
         np.testing.assert_array_equal(slide.read((0, 0, 200, 100), 1), SLIDE[:, :200][::2, ::2])
+
+
+BLANK = np.full((400, 600, 3), 240, np.uint8)
+BLANK[100:140, 300:340] = (120, 40, 120)
+
+
+@pytest.mark.parametrize("pixels", [SLIDE, BLANK])
+def test_padded_pages_that_are_flagged_as_reduced_are_levels_if_they_show_the_slide(tmp_path, pixels):
+    shrunk = [pixels[::step, ::step] for step in (2, 4)]
+    write(tmp_path / "x.tif", pixels, *(padded(level, 128) for level in shrunk), tile=(128, 128))
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert [level.scale for level in slide.levels] == [(1, 1), (2, 2), (4, 4)]
+        assert not slide.images
+        assert not slide.notes
+        for number, level in enumerate(shrunk, 1):
+            np.testing.assert_array_equal(slide.read(Box.of_shape(level.shape[:2]), number), level)
+    with open_slide(tmp_path / "x.tif", series=1) as slide:
+        assert slide.shape == (256, 384, 3)
+
+
+def test_padded_pages_that_show_something_else_are_thumbnails(tmp_path):
+    write(tmp_path / "x.tif", SLIDE, padded(picture(200, 300), 128), padded(SLIDE[::4, ::4], 128), tile=(128, 128))
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert [level.scale for level in slide.levels] == [(1, 1), (4, 4)]
+        assert [(image.number, image.role) for image in slide.images] == [(0, "slide"), (1, "thumbnail")]
