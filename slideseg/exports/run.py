@@ -9,6 +9,7 @@ import importlib
 import os
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ConfigError, explain
@@ -21,7 +22,6 @@ from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from slideseg.tasks.progress import Watcher
 
@@ -97,6 +97,8 @@ def export(
     output = f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else os.fspath(output)
     if output.endswith(".gz") and to not in PACKED:
         raise ConfigError(explain(f"--to {to} is not compressed with gzip", got=output, try_=output.removesuffix(".gz")))
+    if Path(output).absolute() == Path(opened.record.slide.path).absolute():
+        raise ConfigError(explain("the export would replace the slide itself", got=output, try_="another --output"))
     path = check_target(output, overwrite=wanted.overwrite)
     with whole(path) as partial:
         counted = _writer_of(to)(job, partial, path.name)

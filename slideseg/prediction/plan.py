@@ -260,7 +260,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
-            notes=(*notes, *tissue.notes),
+            notes=(*notes, *_doubts(slide, info), *tissue.notes),
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)
@@ -299,6 +299,18 @@ def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> 
     return None
 
 
+def _doubts(slide: Slide, info: ModelInfo) -> tuple[str, ...]:
+    """Return what may not be what its user meant: other slides in the same file, channels that are no colours."""
+    others = [str(image.number) for image in slide.images if image.role == "slide" and not image.used]
+    names = [channel.name for channel in slide.channels if channel.name]
+    doubts = []
+    if others:
+        doubts.append(f"the file has other slides too, which are left out: try --series {', '.join(others)}")
+    if not slide.is_rgb and channels_of(slide) == info.input.channels == len(names) == len("RGB"):
+        doubts.append(f"its channels {', '.join(names)} are taken for red, green and blue: try --channel {names[0]}")
+    return tuple(doubts)
+
+
 def _check_fit(slide: Slide, info: ModelInfo) -> None:
     if not info.input.takes(channels_of(slide)):
         raise ModelError(
@@ -306,7 +318,7 @@ def _check_fit(slide: Slide, info: ModelInfo) -> None:
                 f"{slide.path} does not fit model {info.name}",
                 got=f"{channels_of(slide)} channel(s)",
                 want=info.input.channels,
-                try_="another --model",
+                try_=f"--channel, to take {info.input.channels} of them, or another --model",
             )
         )
     if slide.dtype.name not in FULL_SCALE:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slideseg.errors import ConfigError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.tissue.blocks import TissueMap, map_of_mask_slide
@@ -57,6 +59,8 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
 
 
 def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str) -> Tissue:
+    if "://" not in path and not Path(path).exists():
+        raise ConfigError(explain("no such mask", got=path, want="auto, none or the path of an image"))
     with closing(open_in_run(path)) as mask:
         blocks = map_of_mask_slide(mask, shape_yx, slide.levels[0].shape)
     found = detect_tissue(slide, shape_yx) if planes_of(slide) == 1 else None

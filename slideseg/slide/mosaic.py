@@ -35,6 +35,8 @@ Place = tuple[int, int, int]
 """Plane, row and column of a tile."""
 _KEYS = {"tiles", "mpp", "z_step", "overlap"}
 _FIELD = re.compile(r"\{(row|col|z)\}")
+_LEAST = 0.01
+"""Share of the places that have tiles at least; fewer are taken for places whose numbers mean something else."""
 _MOST_PLACES = 10_000_000
 """Places of the grid; more is taken for a pattern that catches the wrong numbers."""
 
@@ -79,6 +81,10 @@ class MosaicSlide(Reader):
         if math.prod(counts) > _MOST_PLACES:
             got = " x ".join(map(str, counts))
             raise SlideError(explain(f"{path}: too large a grid", got=f"{got} tiles", try_="another pattern"))
+        if len(tiles) < _LEAST * math.prod(counts):
+            got, want = f"{len(tiles)} of {math.prod(counts)} tiles", "most of them"
+            what = f"{path}: hardly any place of the grid has a tile"
+            raise SlideError(explain(what, got=got, want=want, try_="overlap, where rows and columns are places in pixels"))
         self._last = counts[1] - 1, counts[2] - 1
         self._missing = math.prod(counts) - len(tiles)
         shape = self._last[0] * self._stride[0] + self._side[0], self._last[1] * self._stride[1] + self._side[1]
@@ -169,7 +175,8 @@ def read_mosaic(path: str) -> Mosaic:
     try:
         said = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SlideError(explain(f"{path}: no YAML that can be read", got=str(error).replace("\n", " "))) from error
+        got, try_ = " ".join(str(error).split()), "quotes around what has braces"
+        raise SlideError(explain(f"{path}: no YAML that can be read", got=got, try_=try_)) from error
     want = "tiles, and mpp, z_step and overlap where they are known"
     if not isinstance(said, dict) or not set(said) <= _KEYS or not isinstance(said.get("tiles"), str):
         got = ", ".join(map(str, said)) if isinstance(said, dict) else type(said).__name__

@@ -66,7 +66,7 @@ def case_channels(folder, slide, model):
 
 def case_mask(folder, slide, model):
     Image.fromarray(np.ones((30, 80), np.uint8)).save(folder / "mask.png")
-    return [slide, "--tissue", folder / "mask.png"], "the mask has another shape"
+    return [slide, "--tissue", folder / "mask.png"], "the mask has other proportions"
 
 
 def case_model(folder, slide, model):

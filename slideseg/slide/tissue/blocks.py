@@ -80,7 +80,9 @@ def map_of_mask(mask: np.ndarray, shape_yx: tuple[int, int], slide_yx: tuple[int
     slide_yx = slide_yx or shape_yx
     scale_y, scale_x = slide_yx[0] / mask.shape[0], slide_yx[1] / mask.shape[1]
     if abs(scale_y - scale_x) * max(mask.shape) > max(scale_y, scale_x) + 1e-9:
-        raise ConfigError(explain("the mask has another shape than the slide", got=mask.shape, want=f"{slide_yx} or smaller"))
+        raise ConfigError(
+            explain("the mask has other proportions than the slide", got=mask.shape, want=f"{slide_yx}, or the same in smaller")
+        )
     return blocks_of(mask, (shape_yx[0] / mask.shape[0], shape_yx[1] / mask.shape[1]), shape_yx)
 
 

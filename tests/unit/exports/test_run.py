@@ -4,6 +4,7 @@ import pytest
 
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.exports.run import export
+from slideseg.result.result import open_result
 from slideseg.storage.whole_file import check_target, whole
 from tests.made_results import make_result
 from tests.unit.exports.conftest import SHAPE, left, picture
@@ -28,6 +29,12 @@ def test_wrong_options_are_refused(result, tmp_path, to, options, message):
     with pytest.raises(ConfigError, match=message):
         export(result[0], to, tmp_path / "x", **options)
     assert left(tmp_path) == []
+
+
+def test_a_slide_is_never_replaced(result):
+    slide = open_result(result[0]).record.slide.path
+    with pytest.raises(ConfigError, match="would replace the slide itself"):
+        export(result[0], "png", slide, overwrite=True)
 
 
 def test_a_target_that_is_there_stays(result, tmp_path):

@@ -11,8 +11,11 @@ import torch
 from slideseg.errors import ConfigError, ModelError
 from slideseg.machine import usable_cores
 from slideseg.model.config import UNetConfig
+from slideseg.model.info import read_info
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import make_plan
+from slideseg.prediction.plan import _doubts, make_plan
+from slideseg.slide.array import ArraySlide
+from slideseg.slide.facts import Channel, Image
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
@@ -140,3 +143,20 @@ def test_a_model_for_other_channels_is_refused(folder, tmp_path):
     random_model(tmp_path / "grey.safetensors", replace(MODEL, in_channels=1))
     with pytest.raises(ModelError, match=r"got 3 channel\(s\), want 1"):
         plan(folder, model=str(tmp_path / "grey.safetensors"))
+
+
+class Fluorescence(ArraySlide):
+    """Three channels that are no colours, one of two slides of a file."""
+
+    channels = (Channel("DAPI"), Channel("FITC"), Channel("Cy3"))
+    is_rgb = False
+    images = (Image(0, "slide", (9, 9), "yx", used=True), Image(1, "macro", (9, 9), "yx"), Image(2, "slide", (9, 9), "yx"))
+
+
+def test_what_may_not_be_meant_is_said(folder):
+    info = read_info(folder / "m.safetensors")
+    image = np.zeros((9, 9, 3), np.uint8)
+    assert _doubts(ArraySlide(image), info) == ()
+    others, colours = _doubts(Fluorescence(image), info)
+    assert others == "the file has other slides too, which are left out: try --series 2"
+    assert colours == "its channels DAPI, FITC, Cy3 are taken for red, green and blue: try --channel DAPI"

@@ -120,3 +120,9 @@ def test_a_real_mosaic_of_an_electron_microscope(data, tmp_path):
         expected = np.asarray(Image.open(source / "1" / "61" / "141.jpg"))
         box = Box(1024, 1024, 2048, 2048)
         np.testing.assert_array_equal(slide.read(box, 0, 0)[..., 0], expected.reshape(1024, 1024, -1)[..., 0])
+
+
+def test_numbers_that_mean_something_else_are_refused(tmp_path):
+    folder, _ = write(tmp_path, "z{z}_y{row}_x{col}.png", scale=(131, 130))  # a stage that drifts
+    with pytest.raises(SlideError, match="hardly any place of the grid has a tile"):
+        open_slide(folder)

@@ -37,9 +37,9 @@ def test_a_mask_of_any_resolution_but_the_same_proportions_is_taken():
     assert tissue.blocks[0, 0]
     assert tissue.blocks[-1, -1]
     assert tissue.blocks.sum() <= 5
-    with pytest.raises(ConfigError, match="another shape"):
+    with pytest.raises(ConfigError, match="other proportions"):
         map_of_mask(mask, (15_000, 10_000))
-    with pytest.raises(ConfigError, match="another shape"):
+    with pytest.raises(ConfigError, match="other proportions"):
         map_of_mask_slide(ArraySlide(np.ones((50, 50, 1), np.uint8)), (10_000, 15_000))
 
 
