@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from slideseg.storage.store import Store
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 _AT_ONCE = 16
 """Questions that are on their way."""
@@ -30,8 +33,13 @@ def which_exist(store: Store, keys: Sequence[str]) -> list[bool | None]:
             return None
         return True
 
-    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(keys)))) as pool:
-        return list(pool.map(exists, keys))
+    return at_once(exists, keys)
+
+
+def at_once(ask: Callable[[Asked], Answer], of: Sequence[Asked]) -> list[Answer]:
+    """Return what ``ask`` says of each, some of which are asked at the same time."""
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(of)))) as pool:
+        return list(pool.map(ask, of))
 
 
 def list_some(store: Store, prefix: str, most: int) -> list[str] | None:

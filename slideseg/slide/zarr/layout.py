@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -18,7 +19,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Image
 from slideseg.slide.zarr.form import Form
 from slideseg.slide.zarr.metadata import read_multiscale
-from slideseg.slide.zarr.place import is_zarr
+from slideseg.slide.zarr.place import FAULTS, is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ _LONGEST_XML = 1 << 24
 """Bytes of a description that are read."""
 _SHOWN = 3
 """Paths that an error names."""
+_DEEPEST = 3
+"""Folders in folders that are looked into for images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,25 @@ def _no_image(path: str, ome: Form) -> SlideError:
 
 
 def _children(path: str) -> list[str]:
-    """Return the paths of the zarrs in a folder that says nothing of itself; none where that isn't a folder."""
+    """Return paths of images in a folder that says nothing of itself, else of the zarrs in it; none where it is no folder."""
     folder = Path(path)
-    return sorted(str(inner) for inner in folder.iterdir() if is_zarr(str(inner))) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    images = list(islice(_images_below(folder), _SHOWN))
+    return images or sorted(str(inner) for inner in folder.iterdir() if is_zarr(str(inner)))
+
+
+def _images_below(folder: Path, depth: int = _DEEPEST) -> Iterator[str]:
+    """Yield the paths of images in a folder, and in the folders in it."""
+    for inner in sorted(inner for inner in folder.iterdir() if inner.is_dir()):
+        try:
+            node = zarr.open(str(inner), mode="r") if is_zarr(str(inner)) else None
+        except FAULTS:
+            continue
+        if isinstance(node, zarr.Array):
+            continue
+        ome = None if node is None else ome_of(inner.name, node).value
+        if isinstance(ome, dict) and "multiscales" in ome:
+            yield str(inner)
+        elif depth > 1:
+            yield from _images_below(inner, depth - 1)

@@ -19,14 +19,15 @@ from slideseg.slide.zarr.form import Form
 from slideseg.slide.zarr.layout import find_picture
 from slideseg.slide.zarr.metadata import channels_in, pixel_of
 from slideseg.slide.zarr.own import own_readers
-from slideseg.slide.zarr.pyramid import Tier, levels_in, tiers_of
+from slideseg.slide.zarr.pyramid import levels_in, tiers_of
+from slideseg.slide.zarr.tier import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.arrays.boxes import BoxReader
     from slideseg.slide.facts import Channel, Image
-    from slideseg.slide.zarr.chunks import Census
+    from slideseg.slide.zarr.census import Census
     from slideseg.slide.zarr.keys import Keys
     from slideseg.slide.zarr.place import Opened
     from slideseg.space.box import Box
@@ -37,6 +38,7 @@ UNKNOWN = PixelSize()
 """That of an array that says nothing of itself."""
 _RGB_COLORS = ("#ff0000", "#00ff00", "#0000ff")
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
+_ALPHA_NAMES = ("alpha", "a")
 _NO_NAME = re.compile(r"((ch|channel)?[ _:.-]*\d*)")
 """Names, in small letters, that programs give to channels that have none."""
 
@@ -77,6 +79,8 @@ class Picture:
     """What was decided."""
     background: tuple[int, ...] | None = None
     """Of a copy whose last channel says where something was scanned: the pixel that stands where nothing was."""
+    alpha: bool = False
+    """Whether the last channel says how opaque red, green and blue are."""
 
 
 def picture_of(path: str, place: Opened, series: int | None, *, sparse: bool) -> Picture:
@@ -113,7 +117,10 @@ def _of_group(path: str, group: zarr.Group, keys: Keys, series: int | None, *, s
         more.append(f"{len(images)} images in the file, number {used} is taken: slideseg info lists them, --series chooses")
     if multiscale.systems:
         more.append(f"it is placed in {', '.join(multiscale.systems)} too; lengths are those of its own coordinate system")
-    return Picture(_layers(levels), letters, pixel, origin, _named_rgb(channels), channels, images, (*notes, *gaps, *more))
+    alpha = tiers[0].array.dtype.kind == "u" and _has_alpha(channels)
+    is_rgb = alpha or _named_rgb(channels)
+    told = (*notes, *gaps, *more)
+    return Picture(_layers(levels), letters, pixel, origin, is_rgb, channels, images, told, alpha=alpha)
 
 
 def _of_copy(path: str, array: zarr.Array[Any], chunked: Form) -> Picture:
@@ -150,21 +157,21 @@ def _stocked(path: str, tiers: list[Tier], letters: Sequence[str], keys: Keys, *
         census = chunks.count()
         if not kept:
             chunks.refuse_absent(path, census, sparse=sparse)
+        elif census.elsewhere is not None:
+            notes.append(f"level {tier.name}: its chunks lie under other names ({census.elsewhere}), it is not used")
+            continue
         elif census.hardly_any:
             notes.append(f"level {tier.name}: {census.stored} of {census.looked} chunks are stored, it is not used")
             continue
         if not census.full:
             notes.append(_gaps(tier, census))
-        may_lack = not census.complete or tier.array.shards is not None
-        kept.append(replace(tier, chunks=chunks if may_lack else None))
+        kept.append(replace(tier, chunks=None if census.complete else chunks, absent=census.absent))
     return kept, notes
 
 
 def _gaps(tier: Tier, census: Census) -> str:
     of = f"level {tier.name}: " if tier.name else ""
-    lacking = f"{census.looked - census.stored} of {census.looked} chunks"
-    looked = "" if census.looked == census.chunks else f" that were looked for (of {census.chunks})"
-    return f"{of}{lacking}{looked} are not stored: they hold the fill value {tier.array.fill_value}"
+    return f"{of}{census.lacking}: they hold the fill value {tier.array.fill_value}"
 
 
 def _check_chunk(path: str, array: zarr.Array[Any]) -> None:
@@ -192,6 +199,11 @@ def _named_rgb(channels: tuple[Channel, ...]) -> bool | None:
     return None if not any(colors) and all(_NO_NAME.fullmatch(name) for name in names) else False
 
 
+def _has_alpha(channels: tuple[Channel, ...]) -> bool:
+    """Tell whether four channels are red, green, blue and how opaque these are."""
+    return len(channels) == 4 and channels[3].name.casefold().strip() in _ALPHA_NAMES and _named_rgb(channels[:3]) is True
+
+
 def facts_of(path: str, picture: Picture) -> Facts:
     """Return the facts of a slide.
 
@@ -202,9 +214,8 @@ def facts_of(path: str, picture: Picture) -> Facts:
     size = dict(zip(picture.letters, map(int, first.shape), strict=True))
     stack = _stack(path, size)
     dtype = np.dtype(np.uint8) if first.dtype == np.bool_ else first.dtype.newbyteorder("=")
-    channels = size.get("c", 1) - (picture.background is not None)
+    channels = size.get("c", 1) - (picture.background is not None or picture.alpha)
     is_rgb = picture.is_rgb if picture.is_rgb is not None else channels == 3 and dtype == np.uint8
-    gaps = any(layer.chunks is not None for layer in picture.layers)
     return Facts(
         path=path,
         axes=stack + "yxc",
@@ -214,12 +225,21 @@ def facts_of(path: str, picture: Picture) -> Facts:
         pixel=picture.pixel,
         is_rgb=is_rgb,
         direct=_direct(first, picture.letters),
-        channels=picture.channels,
+        channels=picture.channels[:channels],
         origin=picture.origin,
-        background=(_whole(first.fill_value),) * channels if gaps else picture.background,
+        background=_background(picture, dtype, channels),
         images=picture.images,
         notes=picture.notes,
     )
+
+
+def _background(picture: Picture, dtype: np.dtype, channels: int) -> tuple[int, ...] | None:
+    """Return the pixel that stands where nothing was scanned: white behind alpha, the fill value where chunks are missing."""
+    if picture.alpha:
+        return (int(np.iinfo(dtype).max),) * channels
+    if any(layer.chunks is not None for layer in picture.layers):
+        return (_whole(picture.layers[0].array.fill_value),) * channels
+    return picture.background
 
 
 def _stack(path: str, size: dict[str, int]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -12,44 +11,17 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Level
 from slideseg.slide.levels import level_of, same_pixels
 from slideseg.slide.zarr.bare import named_letters
-from slideseg.slide.zarr.metadata import Dataset, Multiscale
+from slideseg.slide.zarr.lacking import lacks
+from slideseg.slide.zarr.tier import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
 
-    from slideseg.arrays.boxes import BoxReader
-    from slideseg.slide.zarr.chunks import Chunks
     from slideseg.slide.zarr.layout import Described
+    from slideseg.slide.zarr.metadata import Multiscale
     from slideseg.space.box import Box
-
-
-ALONE = Dataset("", None)
-"""What is known of an array that is no level of anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """One array that may be a level."""
-
-    array: zarr.Array[Any]
-    """Its pixels."""
-    dataset: Dataset = ALONE
-    """What the metadata says of it."""
-    own: BoxReader | None = None
-    """What reads it, where slideseg wrote it."""
-    chunks: Chunks | None = None
-    """Which of its chunks are stored, where some may be missing."""
-
-    @property
-    def name(self) -> str:
-        """As the metadata calls it."""
-        return self.dataset.path
-
-    def side(self, letters: Sequence[str]) -> tuple[int, int]:
-        """Return rows and columns."""
-        return int(self.array.shape[letters.index("y")]), int(self.array.shape[letters.index("x")])
 
 
 def tiers_of(path: str, picture: Described) -> tuple[Multiscale, list[Tier], list[str]]:
@@ -100,6 +72,8 @@ def levels_in(
         level, note = _level(first, found[-1], tier, letters, read)
         if level is None or level.scale <= found[-1][1].scale:
             note = f"level {tier.name} ({side[0]} x {side[1]}) is not the same picture as the finest one, and not used"
+        elif lacks(tier, level, found[-1], letters):
+            note = f"level {tier.name} lacks chunks of what level {found[-1][0].name} shows, and is not used"
         else:
             found.append((tier, level))
         notes.extend([note] if note else [])

@@ -1,4 +1,4 @@
-"""Which chunks a shard of somebody else's array holds, by the index at its end."""
+"""Which chunks a shard of somebody else's array holds, by its index: at its end, or at its beginning."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def stored_in_shard(array: zarr.Array[Any], keys: Keys, key: str) -> np.ndarray 
     outer, inner = array.shards, array.chunks
     counts = tuple(shard // chunk for shard, chunk in zip(outer or inner, inner, strict=True))
     codec: Any = getattr(array.metadata, "codecs", (None,))[0]
-    names = [type(one).__name__ for one in getattr(codec, "index_codecs", ())]
+    codecs: tuple[Any, ...] = getattr(codec, "index_codecs", ())
+    names = [type(one).__name__ for one in codecs]
     length = _ENTRY * math.prod(counts)
-    if length > _MOST or names != ["BytesCodec", "Crc32cCodec"] or codec.index_location.value != "end":
+    if length > _MOST or names not in (["BytesCodec"], ["BytesCodec", "Crc32cCodec"]):
         return None
-    tail = keys.tail(key, length + _CHECKSUM)
-    if tail is None or len(tail) != length + _CHECKSUM:
+    whole = length + _CHECKSUM * (len(codecs) - 1)
+    index = (keys.tail if codec.index_location.value == "end" else keys.head)(key, whole)
+    if index is None or len(index) != whole:
         return None
-    starts = np.frombuffer(tail[:length], "<u8").reshape(*counts, 2)[..., 0]
+    order = ">" if getattr(codecs[0].endian, "value", None) == "big" else "<"
+    starts = np.frombuffer(index[:length], f"{order}u8").reshape(*counts, 2)[..., 0]
     return np.asarray(starts != _NOTHING)

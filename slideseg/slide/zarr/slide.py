@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 
 from slideseg.errors import ResultError, SlideError, explain
-from slideseg.slide.reader import DTYPES, LABEL_TYPES, Reader
+from slideseg.slide.reader import DTYPES, LABEL_TYPES, Reader, over
 from slideseg.slide.zarr.layout import ome_of
 from slideseg.slide.zarr.picture import facts_of, picture_of, pixels_of
 from slideseg.slide.zarr.place import FAULTS, open_place, short
@@ -39,6 +39,7 @@ class ZarrSlide(Reader):
             picture = picture_of(path, self._place, series, sparse=types == LABEL_TYPES)
             self._layers, self._letters = picture.layers, picture.letters
             self._says_where = picture.background is not None
+            self._alpha = picture.alpha
             self._one = 1 if types == LABEL_TYPES else 255
             super().__init__(facts_of(path, picture), types)
         except SlideError:
@@ -57,7 +58,11 @@ class ZarrSlide(Reader):
         layer = self._layers[level]
         if layer.own is not None:
             return self._read_own(layer.own, box, plane)
-        pixels = self._stored(box, level, plane)[..., : self.shape[-1]]
+        stored = self._stored(box, level, plane)
+        pixels = stored[..., : self.shape[-1]]
+        if self._alpha:
+            alpha, behind = self._opacity(stored, box, level, plane), self.background or ()
+            pixels = over(pixels, alpha, int(np.iinfo(self.dtype).max), behind, multiplied=False)
         bits = pixels.dtype == np.bool_
         return np.ascontiguousarray(pixels * np.uint8(self._one) if bits else pixels, self.dtype)
 
@@ -81,6 +86,18 @@ class ZarrSlide(Reader):
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
         if self._says_where:
             return np.asarray(self._stored(box, level, plane)[..., -1] != 0)
+        if self._alpha:
+            shown = self._opacity(self._stored(box, level, plane), box, level, plane) != 0
+            return None if shown.all() else np.asarray(shown)
+        return self._in_chunks(box, level, plane)
+
+    def _opacity(self, stored: np.ndarray, box: Box, level: int, plane: int) -> np.ndarray:
+        """Return alpha (y, x) of pixels with it; 0 where no chunk is stored, whatever the fill value."""
+        there = self._in_chunks(box, level, plane)
+        return stored[..., -1] if there is None else np.where(there, stored[..., -1], 0)
+
+    def _in_chunks(self, box: Box, level: int, plane: int) -> np.ndarray | None:
+        """Return which pixels (y, x) lie in chunks that are stored; None if all do."""
         chunks = self._layers[level].chunks
         if chunks is None:
             return None

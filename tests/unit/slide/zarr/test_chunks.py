@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 
+import google_crc32c
 import numpy as np
 import pytest
 import zarr
@@ -84,11 +85,52 @@ def test_the_handed_file_is_refused(data):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_an_image_without_chunks_is_refused_and_so_are_labels(tmp_path, zarr_format):
+def test_an_image_without_chunks_is_refused_and_labels_are_zeros(tmp_path, zarr_format):
     path = stored(tmp_path / "x.zarr", zarr_format, np.zeros_like(PIXELS))
-    for opened in (open_slide, open_labels):
-        with pytest.raises(SlideError, match=r"absent is not empty, none of its chunks are stored, of 60 \(want files such"):
-            opened(path)
+    with pytest.raises(SlideError, match=r"absent is not empty, none of its chunks are stored, of 60 \(want files such"):
+        open_slide(path)
+    with open_labels(path) as labels:
+        assert not labels.read((0, 0, 200, 300)).any()
+        assert labels.notes == ("60 of 60 chunks are not stored: they hold the fill value 0",)
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("some", [False, True])
+def test_labels_under_other_names_are_refused(tmp_path, monkeypatch, few, some):
+    path = stored(tmp_path / "x.zarr", 2)
+    kept = (path / "0.3.4").read_bytes()
+    renamed(path, lambda key: key.replace(".", "/"))
+    if some:
+        (path / "0.3.4").write_bytes(kept)
+    if few:
+        monkeypatch.setattr(FolderKeys, "listed", lambda *_: None)
+    with pytest.raises(SlideError, match=f"under other names than its metadata says, {int(some) or 'none'} of 60 is found"):
+        open_labels(path)
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_one_channel_under_other_names_is_refused_and_what_was_left_over_is_not(tmp_path, monkeypatch, few):
+    if few:
+        monkeypatch.setattr(FolderKeys, "listed", lambda *_: None)
+    path = stored(tmp_path / "x.zarr", 2)
+    (path / "0").mkdir()
+    (path / "0" / "0").write_bytes(b"of an array of two axes")
+    shutil.copytree(path / "0", path / "0" / "0.d")
+    with open_slide(path) as slide:
+        assert slide.notes == ()
+    for file in path.glob("1.*"):
+        target = path / file.name.replace(".", "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    with pytest.raises(SlideError, match=r"under other names .* 40 of 60 is found \(got 1/"):
+        open_slide(path)
+
+
+def test_numbers_with_zeros_in_front_name_no_chunk(tmp_path):
+    path = stored(tmp_path / "x.zarr", 2)
+    renamed(path, lambda key: ".".join(f"{int(part):02}" for part in key.split(".")))
+    with pytest.raises(SlideError, match=r"under other names.*none of 60 is found .got 0"):
+        open_slide(path)
 
 
 def test_an_image_that_is_nearly_empty_is_refused_and_labels_are_not(tmp_path):
@@ -132,10 +174,81 @@ def test_chunks_that_a_shard_lacks_are_not_scanned(tmp_path):
     pixels[:, 128:, :128] = 0
     path = stored(tmp_path / "x.zarr", pixels=pixels, chunks=(1, 32, 32), shards=(3, 128, 128))
     with open_slide(path) as slide:
-        assert slide.notes == ("1 of 6 chunks are not stored: they hold the fill value 0",)
+        assert slide.notes == ("39 of 210 chunks are not stored: they hold the fill value 0",)
         expected = pixels.any(axis=0)
         np.testing.assert_array_equal(slide.scanned((0, 0, 200, 300)), expected)
         np.testing.assert_array_equal(slide.scanned((40, 90, 60, 140)), expected[40:60, 90:140])
+
+
+INDEXES = {
+    "end": {},
+    "start": {"index_location": "start"},
+    "big": {"index_codecs": [zarr.codecs.BytesCodec(endian="big")]},
+}
+
+
+def in_shards(path, pixels, index):
+    """Write an array whose shards have their index as ``index`` says."""
+    codec = zarr.codecs.ShardingCodec(chunk_shape=(1, 32, 32), codecs=[zarr.codecs.BytesCodec()], **INDEXES[index])
+    names = ["c", "y", "x"]
+    zarr.create(
+        store=str(path),
+        shape=pixels.shape,
+        chunks=(3, 128, 128),
+        dtype="u1",
+        codecs=[codec],
+        dimension_names=names,
+        zarr_format=3,
+    )[:] = pixels
+    return path
+
+
+def empty_shards(path):
+    """Leave of each shard its index alone, in which there is no chunk."""
+    for shard in [file for file in path.rglob("c/*/*/*") if file.is_file()]:
+        nothing = b"\xff" * (16 * 3 * 4 * 4)
+        shard.write_bytes(nothing + google_crc32c.value(nothing).to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize("packed", [None, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("index", INDEXES)
+def test_chunks_in_shards_are_counted_wherever_the_index_lies(tmp_path, index, packed):
+    pixels = PIXELS.copy()
+    pixels[:, 32:64, 96:128] = 0
+    pixels[1, :, 288:] = 0
+    path = in_shards(tmp_path / "x.zarr", pixels, index)
+    if packed is not None:
+        with zipfile.ZipFile(tmp_path / "x.zip", "w", packed) as file:
+            for inner in path.rglob("*"):
+                file.write(inner, f"x.zarr/{inner.relative_to(path)}")
+        path = tmp_path / "x.zip"
+    with open_slide(path) as slide:
+        assert slide.notes == ("10 of 210 chunks are not stored: they hold the fill value 0",)
+        np.testing.assert_array_equal(slide.scanned((0, 0, 200, 300)), pixels.any(axis=0))
+        np.testing.assert_array_equal(slide.read((0, 0, 200, 300)), pixels.transpose(1, 2, 0))
+
+
+def test_shards_without_chunks_are_refused_and_of_labels_zeros(tmp_path):
+    path = in_shards(tmp_path / "x.zarr", PIXELS, "end")
+    with open_slide(path) as slide:
+        assert (slide.notes, slide.background, slide.scanned((0, 0, 200, 300))) == ((), None, None)
+    empty_shards(path)
+    with pytest.raises(SlideError, match=r"none of its chunks are stored, of 210 .want chunks in files such as c/0/0/0;"):
+        open_slide(path)
+    with open_labels(path) as labels:
+        assert not labels.read((0, 0, 200, 300)).any()
+
+
+def test_of_many_shards_some_are_looked_into(tmp_path, monkeypatch):
+    pixels = PIXELS.copy()
+    pixels[2] = 0
+    path = in_shards(tmp_path / "x.zarr", pixels, "end")
+    keys = FolderKeys.__init__
+    monkeypatch.setattr(FolderKeys, "__init__", lambda self, store: keys(self, store, looks=2))
+    with open_slide(path) as slide:
+        assert "chunks that were looked for (of 210) are not stored" in slide.notes[0]
+        lacking, _, looked = slide.notes[0].split()[:3]
+        assert int(lacking) * 3 == int(looked) < 210
 
 
 def test_planes_of_a_shard_have_their_own_chunks(tmp_path):

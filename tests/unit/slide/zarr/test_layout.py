@@ -114,3 +114,16 @@ def test_groups_of_many_images_are_refused_with_what_to_try(tmp_path, ome, messa
     image(tmp_path / "x.zarr" / "inner", [PIXELS], SCALE)
     with pytest.raises(SlideError, match=message):
         open_slide(tmp_path / "x.zarr")
+
+
+def test_images_deep_in_a_group_are_named(tmp_path):
+    store = zarr.open_group(str(tmp_path / "x.zarr"), mode="w", attributes={"spatialdata_attrs": {"version": "0.2"}})
+    store.create_group("tables")
+    store.create_array("array", shape=(3, 4), dtype="u1")
+    (tmp_path / "x.zarr" / "damaged").mkdir()
+    (tmp_path / "x.zarr" / "damaged" / "zarr.json").write_text("{")
+    for name in ("images/he", "labels/cells"):
+        image(tmp_path / "x.zarr" / name, [PIXELS], SCALE)
+    with pytest.raises(SlideError, match=r"without an image \(.*try \S*x.zarr/images/he, \S*x.zarr/labels/cells\)"):
+        open_slide(tmp_path / "x.zarr")
+    assert open_slide(tmp_path / "x.zarr/images/he").shape == (48, 64, 3)

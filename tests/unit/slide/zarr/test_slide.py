@@ -84,6 +84,55 @@ def test_named_colours_say_whether_it_is_rgb(tmp_path, colours, is_rgb):
     assert open_slide(image(tmp_path / "x.zarr", [PIXELS], multiscale("cyx", [(1, 1, 1)]), ome)).is_rgb is is_rgb
 
 
+def with_alpha(path, names, dtype="u1", fill=0, chunks=(4, 16, 16)):
+    """Write an image of four channels, of which the last is 0 on the left and in a hole."""
+    top = np.iinfo(dtype).max
+    pixels = np.concatenate([PIXELS, np.full_like(PIXELS[:1], 255)]).astype(dtype)
+    pixels[3] = top
+    pixels[3, :, :20] = 0
+    pixels[3, 20:24, 30:40] = 0
+    pixels[3, 40:, 40:] = top // 2
+    ome = {"omero": {"channels": [{"label": name} for name in names]}}
+    image(path, [], multiscale("cyx", [(1, 1, 1)]), ome)
+    options = {"chunks": chunks, "fill_value": fill}
+    zarr.open_group(str(path), mode="r+").create_array("0", shape=pixels.shape, dtype=dtype, **options)[:] = pixels
+    return path, pixels
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("names", ["Red Green Blue Alpha", "R G B A"])
+def test_red_green_blue_and_alpha_are_rgb_in_front_of_white(tmp_path, names, dtype):
+    path, pixels = with_alpha(tmp_path / "x.zarr", names.split(), dtype)
+    top = np.iinfo(dtype).max
+    share = pixels[3:] / top
+    expected = np.floor(pixels[:3] * share + top * (1 - share) + 0.5).transpose(1, 2, 0)
+    with open_slide(path) as slide:
+        assert (slide.shape, slide.is_rgb, slide.background) == ((48, 64, 3), True, (top,) * 3)
+        assert [channel.name for channel in slide.channels] == names.split()[:3]
+        np.testing.assert_array_equal(slide.read((0, 0, 48, 64)), expected)
+        np.testing.assert_array_equal(slide.scanned((0, 0, 48, 64)), pixels[3] != 0)
+        np.testing.assert_array_equal(slide.read((19, 25, 30, 50)), expected[19:30, 25:50])
+        assert slide.scanned((24, 20, 48, 64)) is None
+
+
+def test_where_no_chunk_is_stored_alpha_lets_everything_through(tmp_path):
+    path, pixels = with_alpha(tmp_path / "x.zarr", "RGBA", fill=7)
+    (path / "0/c/0/1/3").unlink()
+    with open_slide(path) as slide:
+        assert (slide.read((16, 48, 32, 64)) == 255).all()
+        shown = pixels[3] != 0
+        shown[16:32, 48:] = False
+        np.testing.assert_array_equal(slide.scanned((0, 0, 48, 64)), shown)
+
+
+@pytest.mark.parametrize(("names", "dtype"), [("RGBA", "i2"), ("RGBX", "u1"), ("BGRA", "u1")])
+def test_other_four_channels_are_four_channels(tmp_path, names, dtype):
+    path, pixels = with_alpha(tmp_path / "x.zarr", list(names), dtype)
+    with open_slide(path) as slide:
+        assert (slide.shape, slide.is_rgb) == ((48, 64, 4), False)
+        np.testing.assert_array_equal(slide.read((0, 0, 48, 64)), pixels.transpose(1, 2, 0))
+
+
 def test_a_bioformats2raw_layout_is_its_first_image(tmp_path):
     zarr.open_group(str(tmp_path / "x.zarr"), mode="w", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
     image(tmp_path / "x.zarr" / "0", [PIXELS], multiscale("cyx", [(1, 1, 1)]))
