@@ -92,6 +92,10 @@ class Result:
         record = read_objects_record(self._store)
         if record is None:
             raise ResultError(explain(f"{OBJECTS}/0/zarr.json is missing or damaged", try_="slideseg verify --repair"))
+        strange = set(record.rules.classes) - {known.id for known in self.classes}
+        if strange or not record.rules.classes:
+            got = f"objects of classes {list(record.rules.classes)}"
+            raise ResultError(explain(f"{OBJECTS}/0/zarr.json is damaged", got=got, try_="slideseg objects --overwrite"))
         return record
 
     def object_counts(self) -> list[dict[str, Any]] | None:

@@ -18,7 +18,7 @@ from slideseg.slide.picture.slide import PictureSlide
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.multifile import first_of_companion
-from slideseg.slide.tiff.preflight import first_tags
+from slideseg.slide.tiff.preflight import check_tables, first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.tolerant import TolerantSlide
 from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
@@ -205,7 +205,10 @@ def _open_zarr(path: str, types: tuple[str, ...], selection: Selection) -> Slide
 
 
 def _open_tiff(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
-    if _NDPI_TAG in first_tags(path) or vendor_of(path) not in _READ_AS_TIFF:
+    if _NDPI_TAG in first_tags(path):  # whose offsets of 64 bits stand elsewhere
+        return _open_scanned(path, selection)
+    if vendor_of(path) not in _READ_AS_TIFF:
+        check_tables(path)
         return _open_scanned(path, selection)
     return TiffSlide(path, types, selection)
 

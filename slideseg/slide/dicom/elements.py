@@ -74,6 +74,8 @@ class _Walk:
         self._file, self._explicit = file, explicit
         self.at = file.tell()
         """Where the file stands; asking the file takes longer than reading from it."""
+        self._size = file.seek(0, 2)
+        file.seek(self.at)
         self._tag, self._short, self._word = (struct.Struct(order + form) for form in ("HHI", "2sH", "I"))
 
     def header(self) -> tuple[int, int | None]:
@@ -88,7 +90,7 @@ class _Walk:
 
     def value(self, length: int) -> bytes:
         """Return the next ``length`` bytes."""
-        data = self._file.read(length)
+        data = self._file.read(length) if self.at + length <= self._size else b""
         if len(data) < length:
             msg = "the file ends before its pixels"
             raise EOFError(msg)

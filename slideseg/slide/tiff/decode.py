@@ -33,6 +33,7 @@ _SEPARATE = 2
 """The planar configuration of samples each in tiles of their own."""
 _BYTES = (5, 8, 32773, 32946, 34926, 50000, 50013)
 """LZW, deflate, PackBits, zstd: their decoders give bytes, which are pixels but for a predictor."""
+_LZMA = 34925
 _FAX = (2, 3, 4)
 """CCITT's."""
 _WHOLE_BYTES = (8, 16, 32, 64)
@@ -63,10 +64,11 @@ class SegmentDecoder:
         Raises:
             Exception: whatever the codec raises on damaged data.
         """
-        if self.into is not None and out is not None and self.into(data, out):
+        # OpenJPEG would write bytes where one bit each is said to be
+        if self.into is not None and out is not None and out.dtype != np.bool_ and self.into(data, out):
             return out
         decoded = self.whole(data, index)
-        if int(self.page.keyframe.compression) in _BYTES and not self.page.keyframe.is_subsampled:
+        if int(self.page.keyframe.compression) in (*_BYTES, _LZMA) and not self.page.keyframe.is_subsampled:
             self._check_length(data, index)
         if self.page.dtype == np.bool_ and int(self.page.keyframe.compression) in _FAX:
             decoded = decoded.astype(np.bool_)  # CCITT's decoders give bytes of 0 and 1

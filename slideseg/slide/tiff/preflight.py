@@ -17,7 +17,9 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.reader import MAX_CHANNELS, MAX_WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    _Entries = dict[int, tuple[int, int, int]]
 
 MAX_PAGES = 65_536
 """Directories of one file that are followed."""
@@ -99,17 +101,42 @@ class Segments:
     """Bytes of one whole tile or strip as it is stored uncompressed; 0 where that can't be told."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One directory of an open file."""
+
+    path: str
+    file: BinaryIO
+    size: int
+    """Bytes of the file."""
+    layout: _Layout
+    entries: _Entries
+    """Type, count and value or offset by tag."""
+
+    def numbers(self, tag: int) -> np.ndarray:
+        """Return the whole numbers under a tag.
+
+        Raises:
+            SlideError: if it is missing, or holds something else.
+        """
+        kind, count, value = self.entries.get(tag, (0, 0, 0))
+        if kind not in _WHOLE_TYPES:
+            got = f"type {kind}" if kind else "none"
+            raise SlideError(explain(f"{self.path}: damaged TIFF, its tile table holds no numbers (tag {tag})", got=got))
+        length, field = _TYPE_SIZES[kind] * count, struct.pack(self.layout.offset, value)
+        if length > len(field):
+            self.file.seek(value)
+            field = self.file.read(length)
+        return np.frombuffer(field[:length], f"{self.layout.order}u{_TYPE_SIZES[kind]}").astype(np.uint64)
+
+
 def first_tags(path: str) -> set[int]:
     """Return the tags of a TIFF's first directory.
 
     Raises:
         SlideError: if the header or the first directory is damaged.
     """
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        layout, offset = _header(path, file, size)
-        tags, _ = _directory(path, file, size, layout, offset)
-    return tags
+    return set(next(_walk(path)).entries)
 
 
 def check_directories(path: str) -> int:
@@ -118,6 +145,29 @@ def check_directories(path: str) -> int:
     Raises:
         SlideError: if the chain leaves the file, returns to itself, or a tag's value lies outside the file.
     """
+    return sum(1 for _ in _walk(path))
+
+
+def check_tables(path: str) -> None:
+    """Check for another reader that every tile and strip of every page lies in the file, or is left out.
+
+    Raises:
+        SlideError: as `check_directories`, and if one leaves the file or has no length.
+    """
+    for page in _walk(path):
+        for places, lengths in _TABLES:
+            if places not in page.entries:
+                continue
+            offsets, counts = page.numbers(places), page.numbers(lengths)
+            if len(offsets) != len(counts):
+                got = f"{len(offsets)} offsets and {len(counts)} lengths"
+                raise SlideError(explain(f"{path}: damaged TIFF, its tile table does not fit", got=got))
+            there = (offsets > 0) & (counts > 0)
+            _check_inside(path, offsets[there], counts[there], page.size)
+
+
+def _walk(path: str) -> Iterator[_Page]:
+    """Yield the directories of a chain."""
     seen: set[int] = set()
     with open(path, "rb") as file:
         size = file.seek(0, 2)
@@ -132,8 +182,8 @@ def check_directories(path: str) -> int:
                     explain(f"{path}: too many pages", want=f"at most {MAX_PAGES}", try_="a zarr array for the stack")
                 )
             seen.add(offset)
-            _, offset = _directory(path, file, size, layout, offset)
-    return len(seen)
+            entries, offset = _directory(path, file, size, layout, offset)
+            yield _Page(path, file, size, layout, entries)
 
 
 def check_table(path: str, page: Any, expected: int) -> None:
@@ -185,19 +235,23 @@ def _check_extents(path: str, offsets: np.ndarray, counts: np.ndarray, size: int
     bad = offsets < 8
     if bad.any():
         raise SlideError(explain(f"{path}: damaged TIFF, tiles without data", got=f"{int(bad.sum())} of {len(bad)}"))
-    # count <= size - offset, in an order that can't overflow
-    outside = (offsets > size) | (counts > size) | (counts > np.uint64(size) - np.minimum(offsets, np.uint64(size)))
-    if outside.any():
-        got = f"{int(outside.sum())} of {len(outside)} tiles behind its end"
-        raise SlideError(
-            explain(f"{path}: the file is cut off or damaged", got=got, want="all tiles in the file", try_="another copy")
-        )
+    _check_inside(path, offsets, counts, size)
     if _overlap(offsets, counts):
         what = f"{path}: damaged TIFF, its tiles overlap in the file"
         raise SlideError(explain(what, want="each tile in a place of its own", try_="another copy"))
     if int(counts.astype(np.float64).sum()) > size:
         raise SlideError(
             explain(f"{path}: damaged TIFF, tiles share the same bytes", got=f"{size} bytes for tiles that need more")
+        )
+
+
+def _check_inside(path: str, offsets: np.ndarray, counts: np.ndarray, size: int) -> None:
+    # count <= size - offset, in an order that can't overflow
+    outside = (offsets > size) | (counts > size) | (counts > np.uint64(size) - np.minimum(offsets, np.uint64(size)))
+    if outside.any():
+        got = f"{int(outside.sum())} of {len(outside)} tiles behind its end"
+        raise SlideError(
+            explain(f"{path}: the file is cut off or damaged", got=got, want="all tiles in the file", try_="another copy")
         )
 
 
@@ -235,15 +289,16 @@ def _header(path: str, file: BinaryIO, size: int) -> tuple[_Layout, int]:
     return layout, offset
 
 
-def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: int) -> tuple[set[int], int]:
-    """Check one directory; return its tags and the offset of the next."""
+def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: int) -> tuple[_Entries, int]:
+    """Check one directory; return its entries by tag and the offset of the next."""
     step, width = struct.calcsize(layout.entry), struct.calcsize(layout.offset)
     head = _bytes_at(path, file, size, offset, struct.calcsize(layout.count))
     number = struct.unpack(layout.count, head)[0]
     if not number:
         raise SlideError(explain(f"{path}: damaged TIFF, a page without tags", got=f"offset {offset}"))
     body = _bytes_at(path, file, size, offset + len(head), number * step + width)
-    tags, found = set(), {}
+    entries: _Entries = {}
+    found = {}
     for tag, kind, count, value in struct.iter_unpack(layout.entry, body[: number * step]):
         length = _TYPE_SIZES.get(kind, 0) * count
         if length > width and value + length > size:
@@ -252,11 +307,11 @@ def _directory(path: str, file: BinaryIO, size: int, layout: _Layout, offset: in
             )
         if tag in _NUMBERS:
             found[tag] = _check_number(path, tag, kind, count, _inline(layout, kind, value, width))
-        tags.add(tag)
-    if _BITS not in tags and found.get(_PHOTOMETRIC, 0) in _COLOURS:
+        entries.setdefault(tag, (kind, count, value))
+    if (_BITS not in entries or entries[_BITS][0] not in _WHOLE_TYPES) and found.get(_PHOTOMETRIC, 0) in _COLOURS:
         # without the tag it is 1, which no image in colours means
         raise SlideError(explain(f"{path}: damaged TIFF, a page in colours lacks BitsPerSample", try_="another copy"))
-    return tags, struct.unpack(layout.offset, body[-width:])[0]
+    return entries, struct.unpack(layout.offset, body[-width:])[0]
 
 
 def _check_number(path: str, tag: int, kind: int, count: int, value: int) -> int:

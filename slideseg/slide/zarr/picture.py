@@ -42,6 +42,9 @@ _ALPHA_NAMES = ("alpha", "a")
 _NO_NAME = re.compile(r"((ch|channel)?[ _:.-]*\d*)")
 """Names, in small letters, that programs give to channels that have none."""
 
+_MOST_IN_SHARD = 1 << 24
+"""Chunks of a shard, whose index is read with each of its boxes: 256 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -180,6 +183,10 @@ def _check_chunk(path: str, array: zarr.Array[Any]) -> None:
     if size > MAX_WHOLE:
         want = f"at most {MAX_WHOLE >> 20} MiB"
         raise SlideError(explain(f"{path}: its chunks are too large", got=f"{size >> 20} MiB", want=want))
+    inner = math.prod(array.shards or array.chunks) // max(1, math.prod(array.chunks))
+    if inner > _MOST_IN_SHARD:
+        got = f"{inner} chunks in one"
+        raise SlideError(explain(f"{path}: its shards are too large", got=got, want=f"at most {_MOST_IN_SHARD}"))
 
 
 def pixels_of(array: zarr.Array[Any], letters: Sequence[str], box: Box, at: dict[str, int]) -> np.ndarray:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
-from slideseg.slide.tiff.preflight import Segments, check_directories, check_segments
+from slideseg.slide.tiff.preflight import Segments, check_directories, check_segments, check_tables
 from slideseg.space.box import Box
+from tests import containers
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (96, 80, 3), dtype=np.uint8)
 KINDS = {
@@ -186,6 +187,37 @@ def test_a_tile_of_too_few_pixels_is_not_filled_up(tmp_path, missing):
     path.write_bytes(content)
     with pytest.raises(SlideError, match=r"holds \d+ bytes of pixels|cannot be reshaped"):
         read_all(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "change", "message"),
+    [
+        (325, lambda at: (at + 2, struct.pack("<H", 12)), "no numbers .tag 325"),
+        (325, lambda at: (at, struct.pack("<H", 59999)), "no numbers .tag 325"),
+        (324, lambda at: (at + 4, struct.pack("<Q", 3)), "does not fit"),
+    ],
+)
+def test_tables_that_openslide_would_die_of_are_refused(tmp_path, entry, change, message):
+    """It asks for the memory that a lost or lying length says, and its library ends the process where there is not so much."""
+    path = containers.scn(tmp_path, containers.discs((128, 192))).path
+    check_tables(str(path))
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[5].tags[entry]
+    place, new = change(tag.offset)
+    content = bytearray(path.read_bytes())
+    content[place : place + len(new)] = new
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=message):
+        open_slide(path)
+
+
+def test_a_cut_scanner_file_is_refused_before_openslide_sees_it(tmp_path):
+    path = containers.scn(tmp_path, containers.discs((128, 192))).path
+    content = path.read_bytes()
+    for part in range(200):
+        path.write_bytes(content[: len(content) * part // 200])
+        with pytest.raises(SlideError):
+            open_slide(path)
 
 
 def test_a_table_of_strips_that_is_longer_than_the_image_is_refused(tmp_path):
