@@ -238,6 +238,61 @@ def large(result: dict[str, Any]) -> str:
     )
 
 
+def hostile(result: dict[str, Any]) -> str:
+    def rows(ends: dict[str, dict[str, int]], columns: tuple[str, ...]) -> list[tuple[object, ...]]:
+        return [(name, *(counts.get(column, 0) for column in columns)) for name, counts in ends.items()]
+
+    corpus, cut = result["corpus"], result["cuts"]
+    bad = ("right", "refused", "wrong", "not judged", "hang", "crash", "memory", "kinds_of_error")
+    head = ("", "right", "refused", "silently wrong", "not judged", "hang", "crash", "over 1 GiB", "kinds of error")
+    after = ("seeds", "cuts", "refused when opened", "refused when read", "right", "wrong", "crash")
+    costs = corpus["whole"]["slideseg"], corpus["faults"]["slideseg"]
+    seconds, memory = (max(cost[name] for cost in costs) for name in ("most_seconds", "most_mebibytes"))
+    return (
+        "## Damaged and lying files\n\n"
+        f"{corpus['copies']} copies of one slide with one fault each, against the pixels of the slide; each in a child of 5 s\n"
+        "and 1 GiB. tifffile and OpenSlide as they are, all of level 0. Right is a fault that touches no pixel.\n\n"
+        + table(head, rows(corpus["faults"], bad))
+        + f"\n{corpus['files']} bad TIFFs of other projects' tests. Right: another program sees the same pixels. An empty\n"
+        "picture is wrong; other readings of tifffile and OpenSlide are not judged, there is nothing to hold them against.\n\n"
+        + table(head, rows(corpus["whole"], bad))
+        + f"\nslideseg took {seconds} s and {memory} MiB at most for one file.\n\n"
+        "Small files of every container and codec that a program reads, each cut at every 0.5 % of its length. Right: what\n"
+        "was cut off is not needed. That a chunk of a Zarr is cut is found when it is read.\n\n"
+        + table(("", "files", "cuts", "refused when opened", "when read", "right", "silently wrong", "crash"), rows(cut, after))
+    )
+
+
+OUTCOMES = {
+    "same": "the seed's pixels",
+    "pixels": "other pixels in the changed tile alone",
+    "told": "where nothing was scanned, as its reader says",
+    "agreed": "what another program reads too",
+    "described": "what its changed JSON says",
+    "read": "taken, no image",
+    "refused": "refused in one line, when opened",
+    "late": "refused in one line, when read",
+    "silent": "silently wrong",
+    "exception": "another exception",
+    "hang": "hang",
+    "crash": "crash",
+    "memory": "over 1 GiB",
+}
+
+
+def fuzz(result: dict[str, Any]) -> str:
+    rows = [(words, f"{result['verdicts'].get(kind, 0):,}") for kind, words in OUTCOMES.items()]
+    return (
+        "## Mutants\n\n"
+        f"{result['mutants']:,} mutants of {result['seeds']} seeds: every container and codec, metadata of Zarrs, models,\n"
+        "recipes, outlines and results; bits, bytes and words changed, parts cut, dropped, moved. In "
+        f"{result['seconds']:,} s, each\nin a child of 5 s and 1 GiB; the costliest took {result['most_seconds']} s"
+        f" and {result['most_mebibytes']} MiB.\n"
+        "`python -m tests.fuzz` runs them, and `tests/fuzz/judge.py` says what each outcome means.\n\n"
+        + table(("outcome", "mutants"), rows)
+    )
+
+
 def load(result: dict[str, Any]) -> str:
     before, after = result["hardware"]["load_average_1min"], result["load_average_after"]
     return f"\nThe load average was {before} before and {after} after.\n"
@@ -255,6 +310,8 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "large": large,
     "isbi2012_small": membranes,
     "place": place,
+    "hostile": hostile,
+    "fuzz": fuzz,
 }
 
 

@@ -34,6 +34,8 @@ def main() -> int:
             cases = [case for part in pool.map(work, seeds, shares) for case in part]
     table = count(cases)
     print(json.dumps(table, indent=1))
+    if options.result:
+        keep_result({**table, "seeds": len(seeds), "seconds": round(time.perf_counter() - begun)})
     for case in cases:
         if case.verdict not in GOOD or case.verdict in options.show:
             print(f"{case.verdict}: {case.seed}: {case.how}: {case.detail[:300]}")
@@ -85,12 +87,21 @@ def count(cases: list[Case]) -> dict[str, object]:
     }
 
 
+def keep_result(result: dict[str, object]) -> None:
+    """Write the numbers to where `benchmarks/page.py` finds them."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    from common import hardware, write_result  # noqa: PLC0415 - it loads PyTorch
+
+    write_result("fuzz", result, hardware())
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--mutants", type=int, default=10_000)
     parser.add_argument("--random", type=int, default=0, help="seed of the mutations")
     parser.add_argument("--only", default="", help="a part of the seeds' names")
     parser.add_argument("--show", default="", help="verdicts of which each case is printed, besides finds")
+    parser.add_argument("--result", action="store_true", help="keep the numbers in benchmarks/results/fuzz.json")
     parser.add_argument("--keep", type=Path, help="folder for finds")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     return parser.parse_args()

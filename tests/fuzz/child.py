@@ -92,8 +92,7 @@ def _ended(work: Callable[[], Any]) -> tuple[End, Any, str]:
         return "done", work(), ""
     except SlidesegError as error:
         line = f"{type(error).__name__}: {error}"
-        out_of_memory = isinstance(error.__cause__, MemoryError) or "MemoryError" in str(error)
-        return ("exception" if "\n" in line else "memory" if out_of_memory else "refused"), None, line
+        return "exception" if "\n" in line else "refused", None, line
     except MemoryError as error:
         return "memory", None, f"MemoryError: {error}"
     except BaseException as error:  # noqa: BLE001 - any other is a find, whatever it is

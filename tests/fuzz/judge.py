@@ -5,6 +5,7 @@ makes another possible file. So a mutant that is read is right in one of these w
 
 * ``same``: the pixels of the seed, all of them;
 * ``pixels``: only bytes of tiles were changed, the image has the seed's form, and no other tile's pixels differ;
+* ``told``: nothing differs but where the reader says that nothing was scanned, because the file holds no data there;
 * ``agreed``: another reader, of other people, sees the same pixels in the changed file;
 * ``described``: what was changed is words (JSON, YAML), which nothing but themselves describes;
 * ``read``: it is no image: a model, a recipe, outlines, a result, whose readers have to refuse or take it.
@@ -19,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tests.fuzz.child import Outcome, in_child
-from tests.fuzz.look import Look, agrees
+from tests.fuzz.look import NOT_SCANNED, Look, agrees
 from tests.fuzz.mutate import Mutant, mutate, mutate_words
 from tests.fuzz.works import LOADED_FIRST, WORKS
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from tests.fuzz.seeds import Seed
 
-GOOD = ("same", "pixels", "agreed", "described", "read", "refused", "late")
+PATIENCE = 60.0
+"""Seconds for what is not measured, or is tried again."""
+GOOD = ("same", "pixels", "told", "agreed", "described", "read", "refused", "late")
 """Verdicts that are as they should be."""
 
 
@@ -76,6 +79,8 @@ class Judge:
     def judge(self, mutant: Mutant) -> Case:
         self._target.write_bytes(mutant.data)
         outcome = in_child(partial(self._work, str(self._copy)))
+        if outcome.end == "hang":  # or the machine is busy
+            outcome = in_child(partial(self._work, str(self._copy)), seconds=PATIENCE)
         verdict, detail = self._verdict(outcome, mutant)
         return Case(self.seed.name, mutant.how, verdict, detail, outcome.seconds, outcome.memory, mutant.data)
 
@@ -85,17 +90,25 @@ class Judge:
             return "late" if late else outcome.end, outcome.detail
         if self.seed.work != "slide":
             return "read", ""
-        seen: Look = outcome.value
+        known = self._known(mutant, outcome.value)
+        return (known, "") if known else self._held_against_others(outcome.value)
+
+    def _known(self, mutant: Mutant, seen: Look) -> str | None:
+        """Return in which way what was seen follows from the seed, if it does."""
         if seen == self.look:
-            return "same", ""
+            return "same"
         if self.seed.words:
-            return "described", ""
-        if self._within(mutant, seen):
-            return "pixels", ""
+            return "described"
+        if seen.form == self.look.form and not self._different(seen):
+            return "told"
+        return "pixels" if self._within(mutant, seen) else None
+
+    def _held_against_others(self, seen: Look) -> tuple[str, str]:
+        detail = f"{seen.form} {self._different(seen)} of {len(self.look.cells)} cells"
         for reader in self.seed.readers:
-            if in_child(partial(agrees, str(self._copy), reader)).value:
-                return "agreed", f"{reader} {seen.form} {self._different(seen)} of {len(self.look.cells)} cells"
-        return "silent", f"{seen.form} {self._different(seen)} of {len(self.look.cells)} cells"
+            if in_child(partial(agrees, str(self._copy), reader), seconds=PATIENCE).value:
+                return "agreed", f"{reader} {detail}"
+        return "silent", detail
 
     def _within(self, mutant: Mutant, seen: Look) -> bool:
         """Tell whether no pixels differ but those of the tiles whose bytes were changed."""
@@ -113,4 +126,4 @@ class Judge:
 
     def _different(self, seen: Look) -> int:
         keys = self.look.cells.keys() | seen.cells.keys()
-        return sum(self.look.cells.get(key) != seen.cells.get(key) for key in keys)
+        return sum(seen.cells.get(key) not in (self.look.cells.get(key), NOT_SCANNED) for key in keys)

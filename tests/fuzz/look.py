@@ -17,7 +17,7 @@ from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from slideseg.slide.base import Slide
 
@@ -26,6 +26,8 @@ CELL = 16
 MOST = 4 << 20
 """Pixels of a plane that are looked at whole; of a larger one, corners and centre."""
 PART = 512
+NOT_SCANNED = -1
+"""In place of a checksum: where the reader itself says that there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,10 @@ def _look(slide: Slide) -> Look:
     for plane in {0, planes_of(slide) // 2, planes_of(slide) - 1}:
         for number, level in enumerate(slide.levels):
             for box in _boxes(level.shape):
-                pixels = slide.read(box, number, plane)
-                cells |= {(plane, number, *corner): value for corner, value in _cells(pixels, box)}
+                pixels, scanned = slide.read(box, number, plane), slide.scanned(box, number, plane)
+                for corner, value in _cells(pixels, box):
+                    there = scanned is None or scanned[_of_cell(corner, box)].any()
+                    cells[plane, number, *corner] = value if there else NOT_SCANNED
     form = (slide.axes, slide.dtype.name, tuple(level.shape for level in slide.levels), slide.shape)
     return Look(form, cells, sum(level.shape[0] * level.shape[1] for level in slide.levels))
 
@@ -81,6 +85,11 @@ def _cells(pixels: np.ndarray, box: Box) -> Iterator[tuple[tuple[int, int], int]
         for x in range(0, box.shape[1], CELL):
             cell = np.ascontiguousarray(pixels[y : y + CELL, x : x + CELL])
             yield ((box.y0 + y) // CELL, (box.x0 + x) // CELL), zlib.crc32(cell.tobytes())
+
+
+def _of_cell(corner: tuple[int, int], box: Box) -> tuple[slice, slice]:
+    y, x = corner[0] * CELL - box.y0, corner[1] * CELL - box.x0
+    return slice(y, y + CELL), slice(x, x + CELL)
 
 
 def agrees(path: str, reader: str) -> bool:
@@ -117,11 +126,12 @@ def over(pixels: np.ndarray, alpha: np.ndarray, paper: int) -> np.ndarray:
 
 def _by_tifffile(path: str) -> Iterator[np.ndarray]:
     with tifffile.TiffFile(path) as tif:
-        for page in tif.pages:
-            page = page.aspage()
-            pixels = page.asarray()
+        for page in (found.aspage() for found in tif.pages):
+            pixels = _or_nothing(page.asarray)
             if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
                 pixels = ((1 << page.bitspersample) - 1) - pixels
+                if page.extrasamples:
+                    pixels[..., -1] = ((1 << page.bitspersample) - 1) - pixels[..., -1]  # alpha is not inverted
             if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
                 colours = np.asarray(page.colormap)
                 yield np.moveaxis(colours >> 8 if colours.max() > 255 else colours, 0, -1)[pixels].astype(np.uint8)
@@ -129,10 +139,18 @@ def _by_tifffile(path: str) -> Iterator[np.ndarray]:
                 pixels = np.moveaxis(pixels, 0, -1)
             yield from _all_ways(pixels)
         for series in tif.series:
-            pixels = series.asarray()
+            pixels = _or_nothing(series.asarray)
             while pixels.ndim > 3:
                 pixels = pixels[0]
             yield from _all_ways(pixels)
+
+
+def _or_nothing(read: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return pixels, or none where they can't be read: another page may be the one."""
+    try:
+        return read()
+    except Exception:  # noqa: BLE001 - tifffile raises anything
+        return np.zeros((1, 0), np.uint8)
 
 
 def _all_ways(pixels: np.ndarray) -> Iterator[np.ndarray]:

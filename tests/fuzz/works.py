@@ -48,7 +48,7 @@ def read_result(path: str) -> None:
 
     facts_of(path)
     result = open_result(path)
-    assert result.segmentation[:2, :2].compute().shape == (2, 2)
+    result.segmentation[..., :2, :2].compute()
     export(path, "geojson", Path(path).with_suffix(".geojson"), overwrite=True)
     open_slide(f"{path}/labels/segmentation").close()
 
