@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slideseg.errors import ConfigError, explain
+from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.tissue.blocks import TissueMap, map_of_mask_slide
@@ -52,7 +52,12 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
         return Tissue("none")
     if wanted and wanted != "auto":
         return _in_mask(slide, shape_yx, wanted)
-    found = detect_tissue(slide, shape_yx)
+    try:
+        found = detect_tissue(slide, shape_yx)
+    except SlideError:
+        if wanted:
+            raise
+        return Tissue("none")  # damage is to fail the shard that it lies in, not the plan of all others
     if found is None:
         return Tissue(wanted, notes=(UNSURE,)) if wanted else Tissue("none")
     return _of(found, "auto", found.blocks) if wanted or found.matters else Tissue("none")
