@@ -12,7 +12,6 @@ from slideseg.machine import available_memory, parse_size
 from slideseg.model.memory import peak_values, weight_count
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
-from slideseg.slide.tiff.cache import CACHE_BYTES
 
 if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from slideseg.space.grid import ShardGrid
 
 MIB = 2**20
-BASE_MEMORY = 520 * MIB + CACHE_BYTES
-"""RAM of a worker before its first tile: Python, PyTorch, zarr, the readers (measured, rounded up; docs/benchmarks.md), and
-what a TIFF's reader may keep."""
+BASE_MEMORY = 520 * MIB
+"""RAM of a worker before its first tile: Python, PyTorch, zarr, the readers and the 32 MiB that they keep of TIFFs. Measured,
+rounded up (docs/benchmarks.md)."""
 MEMORY_SLACK = 1.2
 """Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
 MEMORY_SHARE = 0.7
