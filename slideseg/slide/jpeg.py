@@ -30,7 +30,8 @@ _FILL = bytes((37 * number) % 251 for number in range(1, 97))
 def jpeg_end(file: BinaryIO) -> int:
     """Return where a JPEG stream ends, behind its end marker; 0 if it has none.
 
-    >>> [jpeg_end(BytesIO(bytes.fromhex(text))) for text in ("ffd8 ffda 0002 11ff00 22 ffd9 0000", "ffd8 ffda 0002 11")]
+    >>> from binascii import unhexlify
+    >>> [jpeg_end(BytesIO(unhexlify(text))) for text in ("ffd8ffda000211ff0022ffd90000", "ffd8ffda000211")]
     [12, 0]
     """
     return next((behind for _, marker, behind in _markers(file) if marker == _END), 0)
@@ -58,7 +59,8 @@ def ends_too_early(
 def filled(stream: bytes) -> bytes:
     """Return a JPEG with some bytes more behind the coded pixels of each scan.
 
-    >>> len(filled(bytes.fromhex("ffd8 ffda 0002 11ff00 22 ffd9"))) - 12
+    >>> from binascii import unhexlify
+    >>> len(filled(unhexlify("ffd8ffda000211ff0022ffd9"))) - 12
     96
     """
     parts, at = [], 0

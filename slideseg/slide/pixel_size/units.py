@@ -76,7 +76,7 @@ def legible(unit: object) -> str:
     """Return a unit as its writer meant it: without entities, escapes, blanks and traces of wrong encodings."""
     text = "" if unit is None else str(unit)
     for _ in range(_NESTED):
-        text = _decoded(html.unescape(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)))
+        text = _decoded(html.unescape(_ESCAPED.sub(lambda found: chr(int(found[1], base=16)), text)))
     return unicodedata.normalize("NFKC", text.replace("\x00", "").strip().strip("\"'").strip())
 
 
