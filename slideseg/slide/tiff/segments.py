@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slideseg.slide.raw import read_bytes
 from slideseg.slide.tiff.cache import tile_cache
 from slideseg.slide.tiff.decode import Scratch, SegmentDecoder
@@ -21,8 +23,6 @@ from slideseg.tasks.share import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
 
 _FETCHED = 64 << 10
 """Bytes that are read in one call where tiles or strips follow each other in the file."""
@@ -173,19 +173,23 @@ class CodedPage:
         else:
             target[...] = self._kept(segment, data)[part.relative_to(segment.extent).slices]
 
+    def _form(self, segment: Segment) -> tuple[int, int, int]:
+        """Return rows, columns and samples of a decoded segment; tiles at the edge are as large as the others."""
+        height, width = chunk_of(self.page.keyframe)
+        return height if self.page.keyframe.is_tiled else segment.extent.shape[0], width, int(self.page.shaped[4])
+
     def _memory(self, segment: Segment, target: np.ndarray) -> np.ndarray | None:
         """Return memory to decode into: the segment's place itself where it has the form, else the thread's own."""
-        height, width = chunk_of(self.page.keyframe)
-        if not self.page.keyframe.is_tiled:
-            height = segment.extent.shape[0]
-        shape = (height, width, target.shape[2])
-        if target.shape == shape and target.flags.c_contiguous:
+        form = self._form(segment)
+        if target.shape == form and target.flags.c_contiguous:
             return target
-        return _scratch.array(shape, target.dtype)
+        return _scratch.array(form, target.dtype)
 
     def _kept(self, segment: Segment, data: bytes) -> np.ndarray:
-        key = (self.owner, int(self.page.offset), segment.index)
-        return tile_cache().get(key, lambda: self._decode(data, segment.index))
+        def decode() -> np.ndarray:
+            return self._decode(data, segment.index, np.empty(self._form(segment), self.dtype))
+
+        return tile_cache().get((self.owner, int(self.page.offset), segment.index), decode)
 
     def _place_large(self, file: int, segment: Segment, box: Box, out: np.ndarray) -> None:
         """Write what ``box`` has of a segment that is too large to be decoded for each box."""
@@ -200,10 +204,7 @@ class CodedPage:
     def _reader(self, file: int, segment: Segment) -> BoxReader:
         if not comes_in_rows(self.page):
             return WholeStrip(self._decode(next(self._fetched(file, [segment])), segment.index))
-        height, width = chunk_of(self.page.keyframe)
-        if not self.page.keyframe.is_tiled:
-            height = segment.extent.shape[0]
-        return RowsOfStrip(os.dup(file), self.page, segment.index, (height, width, int(self.page.shaped[4])))
+        return RowsOfStrip(os.dup(file), self.page, segment.index, self._form(segment))
 
     def _decode(self, data: bytes, index: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return tile or strip ``index`` decoded (y, x, samples), in the memory of ``out`` where its codec can."""
