@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -17,7 +18,7 @@ import numpy as np
 from tifffile.tifffile import TIFF, jpeg_decode_colorspace
 
 from slideseg.slide.jpeg import ends_too_early
-from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, decodes_to_rgb, jpeg_head
+from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, SameHeads, decodes_to_rgb, jpeg_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,12 @@ def tag_of(page: Any) -> Colours:
 
 def colours_of_jpeg(page: Any, head: JpegHead) -> Colours:
     """Return what the components of a JPEG with that ``head`` are: by itself, by the tables of its page, or by the tag."""
-    return head.colours or jpeg_head(page.jpegtables or b"").colours or tag_of(page)
+    return head.colours or _head_of_tables(page.jpegtables or b"").colours or tag_of(page)
+
+
+@lru_cache(maxsize=64)
+def _head_of_tables(tables: bytes) -> JpegHead:
+    return jpeg_head(tables)
 
 
 def leaves_ycbcr(page: Any, stream: bytes) -> bool:
@@ -155,13 +161,15 @@ class _JpegTiles:
     """Whether three components are a picture in colours, each stream in those that it says."""
     spaces: tuple[Any, Any]
     """The colour spaces of others: as stored, as wanted."""
+    heads: SameHeads
+    """What streams say of themselves."""
 
     @classmethod
     def of(cls, page: Any) -> _JpegTiles:
         keyframe = page.keyframe
         spaces = jpeg_decode_colorspace(keyframe.photometric, keyframe.planarconfig, keyframe.extrasamples, True)
         colours = are_coloured(page) and keyframe.shaped[4] == 3
-        return cls(page, int(keyframe.bitspersample), colours, spaces)
+        return cls(page, int(keyframe.bitspersample), colours, spaces, SameHeads())
 
     def into(self, data: bytes, out: np.ndarray) -> bool:
         target = out if out.shape[2] > 1 else out[..., 0]
@@ -186,7 +194,7 @@ class _JpegTiles:
         return pixels
 
     def _decoded(self, data: bytes, shape: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
-        head, spaces = jpeg_head(data), self.spaces
+        head, spaces = self.heads(data), self.spaces
         if self.colours:
             told = colours_of_jpeg(self.page, head)
             spaces = (None if told == "grey" else told.upper(), "RGB")

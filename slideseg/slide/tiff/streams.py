@@ -70,6 +70,24 @@ def jpeg_head(stream: bytes) -> JpegHead:
     return JpegHead(said.pop() if len(said) == 1 else shape, progressive)
 
 
+class SameHeads:
+    """Heads of JPEG streams that begin alike, as the tiles of a page do: read once. Serves several threads."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, JpegHead] | None = None
+
+    def __call__(self, stream: bytes) -> JpegHead:
+        """Return what `jpeg_head` does."""
+        last = self._last
+        if last is not None and stream.startswith(last[0]):
+            return last[1]
+        head = jpeg_head(stream)
+        end = _end_of_head(stream)
+        if end:
+            self._last = stream[:end], head
+        return head
+
+
 def decodes_to_rgb(stream: bytes) -> bool:
     """Tell whether what comes out of the decoder of a JPEG 2000 stream is RGB, by what the stream says.
 
@@ -107,6 +125,16 @@ def is_whole(compression: int, stream: bytes | memoryview) -> bool:
         return True
     data = bytes(stream)
     return data.rfind(_END) > data.find(b"\xff\xda" if compression in JPEG else b"\xff\x93") >= 0
+
+
+def _end_of_head(stream: bytes) -> int:
+    """Return where the coded pixels of a JPEG begin, behind all that decides its head; 0 if it has none."""
+    place = 2
+    for marker, body in _segments(stream):
+        place = stream.index(bytes((0xFF, marker)), place) + 4 + len(body)  # behind fill bytes
+        if marker == _SCAN:
+            return place
+    return 0
 
 
 def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:

@@ -4,7 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from slideseg.slide.tiff.streams import decodes_to_rgb, is_whole, jpeg_head
+from slideseg.slide.tiff.streams import SameHeads, decodes_to_rgb, is_whole, jpeg_head
 
 RGB = np.random.default_rng(1).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 JFIF = imagecodecs.jpeg8_encode(RGB, colorspace="RGB", outcolorspace="YCBCR")
@@ -64,3 +64,25 @@ def test_padding_behind_the_end_is_no_damage(padding):
         for cut in (2, 40, len(stream) // 2):
             assert not is_whole(compression, stream[:-cut] + b"\0" * len(padding))
     assert is_whole(8, b"whatever")
+
+
+def test_heads_that_are_read_once_are_those_of_each_stream():
+    """Whatever came before: streams that begin alike, changed and cut ones, fill bytes in front of a marker."""
+    rng = np.random.default_rng(3)
+    filled = JFIF[:2] + b"\xff\xff" + JFIF[2:]
+    streams = [
+        JFIF,
+        JFIF[:-9],
+        ADOBE,
+        renamed(without(JFIF, 0xE0), b"RGB"),
+        filled,
+        b"",
+        imagecodecs.jpeg8_encode(RGB[..., 0].copy()),
+    ]
+    for _ in range(300):
+        changed = bytearray(streams[rng.integers(4)])
+        changed[rng.integers(2, 700)] = rng.integers(256)
+        streams.append(bytes(changed[: rng.integers(3, len(changed))] if rng.random() < 0.3 else changed))
+    heads = SameHeads()
+    for number in rng.integers(0, len(streams), 3000):
+        assert heads(streams[number]) == jpeg_head(streams[number])
