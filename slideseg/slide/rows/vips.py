@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,9 @@ pyvips.cache_set_max(0)  # bands of the past are not wanted again
 class VipsRows:
     """A `RowStream` of a picture."""
 
-    def __init__(self, image: Any) -> None:
-        self._image, self._at = image, 0
+    def __init__(self, image: Any, close: Callable[[], None]) -> None:
+        """Read ``image`` from its top; ``close`` releases what it is read from."""
+        self._image, self._release, self._at = image, close, 0
 
     def read(self, count: int) -> np.ndarray:
         """Return the next rows (y, x, samples).
@@ -43,6 +45,7 @@ class VipsRows:
     def close(self) -> None:
         """Release the file."""
         self._image = None
+        self._release()
 
 
 def rows_of_file(path: str, shape: tuple[int, int, int], dtype: np.dtype) -> VipsRows:
@@ -51,9 +54,13 @@ def rows_of_file(path: str, shape: tuple[int, int, int], dtype: np.dtype) -> Vip
     Raises:
         ValueError: if its rows don't come one by one, or it is damaged or another picture.
     """
-    with open(path, "rb") as file:
-        fail_on = "warning" if file.read(2) == _JPEG else "error"
-    return _opened(lambda: pyvips.Image.new_from_file(path, access="sequential", fail_on=fail_on), shape, dtype)
+    # not by its name: libvips maps a file, and one that is cut short meanwhile would end the process
+    with ExitStack() as closed_on_failure:
+        file = closed_on_failure.enter_context(open(path, "rb"))
+        fail_on = "warning" if file.peek(len(_JPEG)).startswith(_JPEG) else "error"
+        rows = _opened(file.read, fail_on, file.close, shape, dtype)
+        closed_on_failure.pop_all()
+    return rows
 
 
 def rows_of_source(read: Callable[[int], bytes], shape: tuple[int, int, int], dtype: np.dtype) -> VipsRows:
@@ -62,14 +69,16 @@ def rows_of_source(read: Callable[[int], bytes], shape: tuple[int, int, int], dt
     Raises:
         ValueError: if its rows don't come one by one, or it is damaged or another picture.
     """
+    return _opened(read, "warning", lambda: None, shape, dtype)
+
+
+def _opened(
+    read: Callable[[int], bytes], fail_on: str, close: Callable[[], None], shape: tuple[int, int, int], dtype: np.dtype
+) -> VipsRows:
     source = pyvips.SourceCustom()
     source.on_read(read)
-    return _opened(lambda: pyvips.Image.new_from_source(source, "", access="sequential", fail_on="warning"), shape, dtype)
-
-
-def _opened(open_it: Callable[[], Any], shape: tuple[int, int, int], dtype: np.dtype) -> VipsRows:
     try:
-        image = open_it()
+        image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on=fail_on)
     except pyvips.Error as error:
         raise ValueError(" ".join(str(error).split())) from error
     if any(field in image.get_fields() and image.get(field) for field in _WHOLE_FIELDS):
@@ -79,4 +88,4 @@ def _opened(open_it: Callable[[], Any], shape: tuple[int, int, int], dtype: np.d
     if found[:2] != shape[:2] or found[2] < shape[2] or found[3] != dtype:
         msg = f"{found} instead of {(*shape, dtype)}"
         raise ValueError(msg)
-    return VipsRows(image)
+    return VipsRows(image, close)
