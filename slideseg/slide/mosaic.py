@@ -18,10 +18,10 @@ import numpy as np
 import yaml
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import facts_of
-from slideseg.slide.tiff.cache import new_owner, tile_cache
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:

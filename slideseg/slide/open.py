@@ -17,7 +17,7 @@ from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.picture.slide import PictureSlide
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
-from slideseg.slide.tiff.multifile import first_of_companion
+from slideseg.slide.tiff.images.multifile import first_of_companion
 from slideseg.slide.tiff.preflight import check_tables, first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.tolerant import TolerantSlide

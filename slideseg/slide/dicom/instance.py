@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.dicom.codec import Codec
 from slideseg.slide.dicom.elements import COLUMN, PATH, ROW, SPACING, Z, read_tail
 from slideseg.slide.dicom.frames import find_frames
 from slideseg.slide.dicom.parsing import DEFLATED, PIXEL_DATA, first_item, open_plain, refusing
 from slideseg.slide.dicom.syntaxes import SYNTAXES, Syntax
-from slideseg.slide.tiff.cache import new_owner, tile_cache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.cache import tile_cache
 from slideseg.slide.dicom.parsing import FAULTS
-from slideseg.slide.tiff.cache import tile_cache
 from slideseg.space.box import Box
 from slideseg.tasks.share import share
 

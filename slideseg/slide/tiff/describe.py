@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from slideseg.slide.facts import Facts, Image, Level, coloured_rgb, named_rgb
 from slideseg.slide.reader import reads_directly
-from slideseg.slide.tiff.series import side_of
+from slideseg.slide.tiff.images.series import side_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.slide.facts import PixelSize
+    from slideseg.slide.tiff.images.roles import TiffImage
     from slideseg.slide.tiff.pyramid import TiffLevel
-    from slideseg.slide.tiff.roles import TiffImage
 
 
 def describe(

@@ -11,11 +11,11 @@ import numpy as np
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.raw import RawImage
-from slideseg.slide.tiff.decode import decoder_of
+from slideseg.slide.tiff.decoding.decode import decoder_of
+from slideseg.slide.tiff.decoding.segments import CodedPage, chunk_of
+from slideseg.slide.tiff.decoding.strips import LargeStrips, comes_in_rows
+from slideseg.slide.tiff.images.series import MAX_PLANES, side_of
 from slideseg.slide.tiff.preflight import Segments, check_segments, check_table
-from slideseg.slide.tiff.segments import CodedPage, chunk_of
-from slideseg.slide.tiff.series import MAX_PLANES, side_of
-from slideseg.slide.tiff.strips import LargeStrips, comes_in_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.slide.facts import Level
 from slideseg.slide.levels import level_of, possible_levels, same_pixels
+from slideseg.slide.tiff.decoding.samples import Colour, are_alike, colour_of
+from slideseg.slide.tiff.decoding.segments import chunk_of
+from slideseg.slide.tiff.images.series import leading_axes, side_of
 from slideseg.slide.tiff.pages import LevelPages, pages_of
-from slideseg.slide.tiff.samples import Colour, colour_of
-from slideseg.slide.tiff.segments import chunk_of
-from slideseg.slide.tiff.series import are_alike, leading_axes, side_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from slideseg.slide.tiff.files import Files
-    from slideseg.slide.tiff.roles import TiffImage
+    from slideseg.slide.tiff.images.roles import TiffImage
     from slideseg.space.box import Box
 
 PROBED = 2048 * 2048

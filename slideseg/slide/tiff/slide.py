@@ -17,27 +17,27 @@ import numpy as np
 import tifffile
 
 from slideseg.errors import SlideError, explain
+from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.levels import box_at_level_0
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
 from slideseg.slide.reader import DTYPES, Reader
 from slideseg.slide.selection import WHOLE, Selection
-from slideseg.slide.tiff.cache import new_owner, tile_cache
+from slideseg.slide.tiff.decoding.segments import DamagedTileError
 from slideseg.slide.tiff.describe import describe, left_out, listed, placed
 from slideseg.slide.tiff.files import Files
+from slideseg.slide.tiff.images.roles import choose, images_of
+from slideseg.slide.tiff.images.series import find_series, leading_axes
 from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn, upright_box
 from slideseg.slide.tiff.preflight import check_directories
 from slideseg.slide.tiff.pyramid import PROBED, Opened, levels_of
-from slideseg.slide.tiff.roles import choose, images_of
-from slideseg.slide.tiff.segments import DamagedTileError
-from slideseg.slide.tiff.series import find_series, leading_axes
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.slide.facts import Facts
+    from slideseg.slide.tiff.images.roles import TiffImage
     from slideseg.slide.tiff.pyramid import TiffLevel
-    from slideseg.slide.tiff.roles import TiffImage
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters of its warnings is checked and raised here
 

@@ -10,9 +10,9 @@ from PIL import Image, ImageOps
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_file, open_labels, open_slide
 from slideseg.slide.selection import WHOLE
-from slideseg.slide.tiff import strips
+from slideseg.slide.tiff.decoding import strips
+from slideseg.slide.tiff.decoding.strips import open_rows
 from slideseg.slide.tiff.slide import TiffSlide
-from slideseg.slide.tiff.strips import open_rows
 from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide
 

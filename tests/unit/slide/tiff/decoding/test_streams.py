@@ -4,7 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from slideseg.slide.tiff.streams import SameHeads, decodes_to_rgb, is_whole, jpeg_head
+from slideseg.slide.tiff.decoding.streams import SameHeads, decodes_to_rgb, is_whole, jpeg_head
 
 RGB = np.random.default_rng(1).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 JFIF = imagecodecs.jpeg8_encode(RGB, colorspace="RGB", outcolorspace="YCBCR")

@@ -18,12 +18,12 @@ import numpy as np
 from tifffile.tifffile import TIFF, jpeg_decode_colorspace
 
 from slideseg.slide.jpeg import ends_too_early
-from slideseg.slide.tiff.streams import APERIO_YCBCR, JPEG, JPEG_2000, SameHeads, decodes_to_rgb, jpeg_head
+from slideseg.slide.tiff.decoding.streams import APERIO_YCBCR, JPEG, JPEG_2000, SameHeads, decodes_to_rgb, jpeg_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slideseg.slide.tiff.streams import Colours, JpegHead
+    from slideseg.slide.tiff.decoding.streams import Colours, JpegHead
 
     Into = Callable[[bytes, np.ndarray], bool]
     """Decode bytes into an array (y, x, samples); False where they hold something of another size."""

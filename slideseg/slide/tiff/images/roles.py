@@ -16,14 +16,14 @@ import tifffile
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Channel
 from slideseg.slide.levels import level_of
-from slideseg.slide.tiff.ome import NOWHERE
-from slideseg.slide.tiff.series import side_of
+from slideseg.slide.tiff.images.ome import NOWHERE
+from slideseg.slide.tiff.images.series import side_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.slide.facts import Role
-    from slideseg.slide.tiff.ome import Ome, OmePlace
+    from slideseg.slide.tiff.images.ome import Ome, OmePlace
 
 _NAMED: tuple[tuple[str, Role], ...] = (
     ("label", "label"),

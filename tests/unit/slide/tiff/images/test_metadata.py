@@ -1,6 +1,6 @@
 """How many pixels OME-XML claims."""
 
-from slideseg.slide.tiff.metadata import ome_pixels
+from slideseg.slide.tiff.images.metadata import ome_pixels
 
 
 def test_claims_are_those_of_the_largest_image():

@@ -12,7 +12,7 @@ import tifffile
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
-from tests.unit.slide.tiff.test_streams import renamed, without
+from tests.unit.slide.tiff.decoding.test_streams import renamed, without
 
 Y, X = np.mgrid[:128, :192]
 WAVES = (np.sin(Y / 20), np.sin(X / 30), np.cos((Y + X) / 25))

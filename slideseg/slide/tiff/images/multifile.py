@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import tifffile
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.tiff.ome import parse_ome
+from slideseg.slide.tiff.images.ome import parse_ome
 from slideseg.slide.tiff.preflight import check_directories
 
 if TYPE_CHECKING:
-    from slideseg.slide.tiff.ome import Ome, OmeImage
+    from slideseg.slide.tiff.images.ome import Ome, OmeImage
 
 _MOST_FILES = 10_000
 _MOST_XML = 256 << 20

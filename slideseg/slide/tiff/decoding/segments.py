@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slideseg.slide.cache import tile_cache
 from slideseg.slide.raw import read_bytes
-from slideseg.slide.tiff.cache import tile_cache
-from slideseg.slide.tiff.decode import Scratch, SegmentDecoder
-from slideseg.slide.tiff.streams import is_whole
-from slideseg.slide.tiff.strips import BoxReader, LargeStrips, RowsOfStrip, WholeStrip, comes_in_rows
+from slideseg.slide.tiff.decoding.decode import Scratch, SegmentDecoder
+from slideseg.slide.tiff.decoding.streams import is_whole
+from slideseg.slide.tiff.decoding.strips import BoxReader, LargeStrips, RowsOfStrip, WholeStrip, comes_in_rows
 from slideseg.space.box import Box
 from slideseg.tasks.share import share
 

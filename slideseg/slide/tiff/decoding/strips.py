@@ -13,8 +13,8 @@ import numpy as np
 from slideseg.slide.raw import read_bytes
 from slideseg.slide.rows.inflate import DECODERS, PIECE, PieceFile
 from slideseg.slide.rows.stream import RowReader
-from slideseg.slide.tiff.decode import are_coloured, colours_of_jpeg
-from slideseg.slide.tiff.streams import jpeg_head
+from slideseg.slide.tiff.decoding.decode import are_coloured, colours_of_jpeg
+from slideseg.slide.tiff.decoding.streams import jpeg_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from tifffile import COMPRESSION
 from tifffile.tifffile import TIFF
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.tiff.streams import JPEG, JPEG_2000, is_jpeg
+from slideseg.slide.tiff.decoding.streams import JPEG, JPEG_2000, is_jpeg
 
 CMYK_AND_OTHERS = {
     4: "a transparency mask",

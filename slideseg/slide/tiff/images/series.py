@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.tiff.metadata import ome_pixels
-from slideseg.slide.tiff.multifile import document_of, lies_in_several, series_in_files
-from slideseg.slide.tiff.samples import is_inverted
+from slideseg.slide.tiff.images.metadata import ome_pixels
+from slideseg.slide.tiff.images.multifile import document_of, lies_in_several, series_in_files
 
 if TYPE_CHECKING:
-    from slideseg.slide.tiff.ome import Ome
+    from slideseg.slide.tiff.images.ome import Ome
 
 MAX_PLANES = 1 << 20
 """Planes times channels of one file; more is taken for a lie, before memory is made for them."""
@@ -97,9 +96,3 @@ def leading_axes(path: str, series: Any) -> dict[str, int]:
         want = "y, x, channels, z and t"
         raise SlideError(explain(f"{path}: too many axes", got=got, want=want, try_="one file a time point"))
     return {"Z" if axis in other else axis: size for axis, size in leading.items()}
-
-
-def are_alike(level: Any, series: Any) -> bool:
-    """Tell whether a reduced level stores pixels as level 0 does."""
-    a, b = level.keyframe, series.keyframe
-    return bool((a.dtype, a.shaped[0], a.shaped[4]) == (b.dtype, b.shaped[0], b.shaped[4]) and is_inverted(a) == is_inverted(b))

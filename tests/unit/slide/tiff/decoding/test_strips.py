@@ -10,8 +10,9 @@ from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
 from slideseg.slide.rows import stream
 from slideseg.slide.rows.copy import chunk_slide
-from slideseg.slide.tiff import pages, preflight, strips
-from slideseg.slide.tiff.strips import WholeStrip, open_rows
+from slideseg.slide.tiff import pages, preflight
+from slideseg.slide.tiff.decoding import strips
+from slideseg.slide.tiff.decoding.strips import WholeStrip, open_rows
 from slideseg.space.box import Box
 
 RNG = np.random.default_rng(11)

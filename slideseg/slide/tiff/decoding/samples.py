@@ -9,9 +9,9 @@ import numpy as np
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.reader import over
-from slideseg.slide.tiff.codecs import CMYK_AND_OTHERS, check_compression
-from slideseg.slide.tiff.decode import are_coloured, colours_of_jpeg, leaves_ycbcr, rgb_of, tag_of
-from slideseg.slide.tiff.streams import JPEG, JPEG_2000, jpeg_head
+from slideseg.slide.tiff.decoding.codecs import CMYK_AND_OTHERS, check_compression
+from slideseg.slide.tiff.decoding.decode import are_coloured, colours_of_jpeg, leaves_ycbcr, rgb_of, tag_of
+from slideseg.slide.tiff.decoding.streams import JPEG, JPEG_2000, jpeg_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -260,6 +260,8 @@ def _inversion(path: str, page: Any, white: int) -> int:
     return white
 
 
-def is_inverted(page: Any) -> bool:
-    """Tell whether white is 0 on a page."""
-    return bool(page.photometric == _MIN_IS_WHITE)
+def are_alike(level: Any, series: Any) -> bool:
+    """Tell whether a reduced level stores pixels as level 0 does."""
+    a, b = level.keyframe, series.keyframe
+    white_is_0 = [page.photometric == _MIN_IS_WHITE for page in (a, b)]
+    return bool((a.dtype, a.shaped[0], a.shaped[4]) == (b.dtype, b.shaped[0], b.shaped[4]) and white_is_0[0] == white_is_0[1])
