@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from PIL import Image
 from slideseg.space.box import Box
 from tests.dicom_files import REDUCED, Made, series
 from tests.dicom_files import write as write_dicom_file
+from tests.made_mirax import write_mirax
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,29 +132,15 @@ def scn(folder: Path, image: np.ndarray) -> Container:
 
 
 def mirax(folder: Path, image: np.ndarray) -> Container:
-    """Write a MIRAX slide, of whose canvas only the picture was scanned, in tiles as JPEG."""
-    canvas, first = (16, 16), (5, 6)
-    data, levels = bytearray(), []
-    for step, pixels in ((1, image), (2, halved(image))):
-        # a tile of a level begins at every so many places of the finest one, so the first one may hold more than the picture
-        above, left = (place % step * TILE // step for place in first)
-        below, right = (-side % TILE for side in (pixels.shape[0] + above, pixels.shape[1] + left))
-        filled = np.pad(pixels, [(above, below), (left, right), (0, 0)], mode="edge")
-        entries = []
-        for number, box in enumerate(Box.of_shape(filled.shape[:2]).split(TILE, TILE)):
-            row, column = divmod(number, filled.shape[1] // TILE)
-            y, x = ((place // step + at) * step for place, at in zip(first, (row, column), strict=True))
-            stream = _jpeg(filled[box.slices])
-            entries.append((y * canvas[1] + x, len(data), len(stream), 0))
-            data += stream
-        levels.append(entries)
-    base = folder / "x"
-    base.mkdir()
-    (folder / "x.mrxs").write_bytes(_jpeg(halved(halved(image))))
-    (base / "Data0000.dat").write_bytes(data)
-    (base / "Index.dat").write_bytes(_mirax_index(levels))
-    (base / "Slidedat.ini").write_text(_mirax_ini(canvas))
-    return Container(folder / "x.mrxs", MPP, (first[0] * TILE, first[1] * TILE), (first[0] * TILE, first[1] * TILE))
+    """Write a MIRAX slide, of whose canvas only the picture was scanned: whole tiles of it, as JPEG."""
+    first = (5, 6)
+    tiles = {
+        (first[0] + box.y0 // TILE, first[1] + box.x0 // TILE): image[box.slices]
+        for box in Box.of_shape(image.shape[:2]).split(TILE, TILE)
+    }
+    write_mirax(folder / "x.mrxs", tiles, (16, 16), mpp=MPP, first=_jpeg(halved(halved(image))))
+    corner = (first[0] * TILE, first[1] * TILE)
+    return Container(folder / "x.mrxs", MPP, corner, corner)
 
 
 def dicom(folder: Path, image: np.ndarray) -> Container:
@@ -199,43 +185,3 @@ def _jpeg(image: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "jpeg", quality=95, subsampling=0)
     return stream.getvalue()
-
-
-SLIDE_ID = "0" * 32
-
-
-def _mirax_index(levels: list[list[tuple[int, int, int, int]]]) -> bytes:
-    """Return the index: the version, the slide's id, where lists begin, and for each level its list of pages of entries."""
-    head = b"01.02" + SLIDE_ID.encode()
-    table = len(head) + 8
-    pages = table + 4 * len(levels)
-    starts, bodies = [], b""
-    for entries in levels:
-        starts.append(pages + len(bodies))
-        place = pages + len(bodies) + 8
-        bodies += struct.pack("<ii", 0, place)
-        bodies += struct.pack("<ii", len(entries), 0) + b"".join(struct.pack("<iiii", *entry) for entry in entries)
-    return head + struct.pack("<ii", table, 0) + struct.pack(f"<{len(starts)}i", *starts) + bodies
-
-
-def _mirax_ini(canvas: tuple[int, int]) -> str:
-    general = {
-        "SLIDE_VERSION": "01.02", "SLIDE_ID": SLIDE_ID, "IMAGENUMBER_X": canvas[1], "IMAGENUMBER_Y": canvas[0],
-        "OBJECTIVE_MAGNIFICATION": 20, "CameraImageDivisionsPerSide": 1,
-    }  # fmt: skip
-    levels = range(2)
-    hierarchy = {
-        "HIER_COUNT": 1, "NONHIER_COUNT": 0, "INDEXFILE": "Index.dat",
-        "HIER_0_NAME": "Slide zoom level", "HIER_0_COUNT": 2,
-        **{f"HIER_0_VAL_{n}_SECTION": f"LEVEL_{n}" for n in levels},
-    }  # fmt: skip
-    sections: dict[str, dict[str, Any]] = {
-        "GENERAL": general, "HIERARCHICAL": hierarchy, "DATAFILE": {"FILE_COUNT": 1, "FILE_0": "Data0000.dat"},
-    }  # fmt: skip
-    for n in levels:
-        sections[f"LEVEL_{n}"] = {
-            "IMAGE_CONCAT_FACTOR": n, "OVERLAP_X": 0.0, "OVERLAP_Y": 0.0,
-            "MICROMETER_PER_PIXEL_X": MPP[1] * 2**n, "MICROMETER_PER_PIXEL_Y": MPP[0] * 2**n,
-            "IMAGE_FORMAT": "JPEG", "IMAGE_FILL_COLOR_BGR": 16777215, "DIGITIZER_WIDTH": TILE, "DIGITIZER_HEIGHT": TILE,
-        }  # fmt: skip
-    return "".join(f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in s.items()) for name, s in sections.items())
