@@ -17,7 +17,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 ROOMS = (
-    *("errors", "version", "options", "colors", "machine", "space", "tasks", "storage", "model", "arrays", "slide", "result"),
+    *("errors", "words", "version", "options", "colors", "machine"),
+    *("space", "tasks", "storage", "model", "arrays", "slide", "result"),
     *("instances.labelling", "instances", "prediction", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
     *("training.learning", "training.check", "training.preview", "training.ray", "training.run"),

@@ -12,6 +12,7 @@ import click
 
 from slideseg.cli.options import debug_option, json_option, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.words import lines
 
 if TYPE_CHECKING:
     from slideseg.slide.facts import Level
@@ -32,30 +33,20 @@ def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **s
     if as_json:
         click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))
     else:
-        _print(facts)
+        for line in lines(_for_people(path, facts)):
+            click.echo(line)
     if damage:
         click.echo(f"error: {damage}", err=True)
     return 1 if damage else 0
 
 
-def _print(facts: dict[str, Any]) -> None:
-    """Print facts a line each, those that are lists of facts or of sentences a line an entry."""
-    width = max(map(len, facts)) + 2
-    for name, value in facts.items():
-        if name == "error" or value in ([], None):
-            continue
-        entries = value if isinstance(value, list) and isinstance(value[0], dict | str) else [value]
-        for index, entry in enumerate(entries):
-            click.echo(f"{'' if index else name:{width}}{_in_words(entry)}")
+def _for_people(path: str, facts: dict[str, Any]) -> dict[str, Any]:
+    if facts["kind"] == "result":
+        from slideseg.cli.result_facts import result_in_words
+        from slideseg.storage.place import local_path
 
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, dict):
-        said = {name: entry for name, entry in value.items() if entry is not None and entry != ""}
-        return ", ".join(f"{name} {_in_words(entry)}" for name, entry in said.items())
-    if isinstance(value, list | tuple):
-        return " x ".join(map(str, value)) if all(isinstance(entry, int) for entry in value) else json.dumps(value, default=str)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+        facts = result_in_words(local_path(path), facts)
+    return {name: value for name, value in facts.items() if name != "error"}
 
 
 def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:

@@ -20,11 +20,12 @@ def list_() -> None:
     """List the bundled models."""
     from slideseg.model.bundled import bundled_models
     from slideseg.model.info import read_info
+    from slideseg.words import number
 
     for name, path in bundled_models().items():
         info = read_info(path)
         classes = ", ".join(c.name for c in info.classes)
-        mpp = "any mpp" if info.input.mpp is None else f"{info.input.mpp} um/px"
+        mpp = "any mpp" if info.input.mpp is None else f"{number(info.input.mpp)} um/px"
         click.echo(f"{name:12}{info.input.channels} channel(s), {mpp}: {classes}")
 
 

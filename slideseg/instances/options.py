@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
 from slideseg.model.objects import MOST_GROWTH, MOST_SPLIT, ObjectRules
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +121,7 @@ def _check_numbers(options: ObjectOptions, mpp: float | None) -> None:
         given = ", ".join(option_of(name) for name, value in microns.items() if value)
         raise ConfigError(explain(what, got=given, try_="none of them: the model's values are used then, in pixels"))
     if microns["split"] / (mpp or 1.0) > MOST_SPLIT:
-        want = f"{MOST_SPLIT * (mpp or 1.0):g} microns, {MOST_SPLIT} pixels, at most"
+        want = f"{number(MOST_SPLIT * (mpp or 1.0))} microns, {MOST_SPLIT} pixels, at most"
         raise ConfigError(explain("objects' middles can't be so far apart", got=options.split, want=want))
 
 

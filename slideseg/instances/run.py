@@ -40,6 +40,7 @@ from slideseg.storage.place import absolute
 from slideseg.storage.store import read_key, run_errors, sweep_partial, write_key
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
+from slideseg.words import number
 
 if TYPE_CHECKING:
     import os
@@ -168,11 +169,11 @@ def _report(target: Target, found: ObjectsRecord, started: float, computed: int,
 
 def _of_pixels(target: Target) -> tuple[str, ...]:
     """Say so where distances in pixels are not the same along y and x."""
-    mpp_yx, rules = target.record.coordinates.mpp_yx, target.rules
-    if mpp_yx is None or not (rules.split or rules.grow) or max(mpp_yx) <= (1 + TOLERANCE) * min(mpp_yx):
+    coordinates, rules = target.record.coordinates, target.rules
+    mpp_yx, mean = coordinates.mpp_yx, coordinates.mpp
+    if mpp_yx is None or mean is None or not (rules.split or rules.grow) or max(mpp_yx) <= (1 + TOLERANCE) * min(mpp_yx):
         return ()
-    mean = target.record.coordinates.mpp
-    return (f"pixels are {in_words(mpp_yx)}: --split and --grow count them as if they were square, of {mean:.4g} µm",)
+    return (f"pixels are {in_words(mpp_yx)}: --split and --grow count them as if they were square, of {number(mean)} µm",)
 
 
 def _write_table(

@@ -22,10 +22,12 @@ from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, Settings
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.guard.slide import open_in_run
+from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
 from slideseg.slide.rows.copy import is_readable
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, locate
 from slideseg.version import __version__
+from slideseg.words import in_words, lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,21 +209,19 @@ class PredictPlan:
 
     def __str__(self) -> str:
         """Return the plan as ``--dry-run`` prints it."""
-        return "\n".join(
-            f"{name.replace('_', ' '):20}{_in_words(name, value)}" for name, value in self.describe().items() if name != "notes"
-        )
-
-
-def _in_words(name: str, value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {entry}" for key, entry in value.items())
-    if name in ("memory_per_worker", "disk"):
-        return f"{value / MIB:.0f} MiB"
-    if name == "seconds" and value is not None:
-        return f"about {value} s"
-    if isinstance(value, list):
-        return " x ".join(map(str, value))
-    return "-" if value is None else str(value)
+        facts = self.describe()
+        size = f"{in_words(self.slide.shape)} ({self.axes})"
+        own = f"{mpp_in_words(self.slide.mpp_yx)} a pixel ({self.slide.mpp_source})"
+        facts |= {
+            "slide": f"{self.slide.path}, {size}, {own}",
+            "model": self.model.name,
+            "mpp": mpp_in_words(self.coordinates.mpp_yx),
+            "memory_per_worker": f"{self.worker_memory / MIB:.0f} MiB",
+            "disk": f"{self.disk / MIB:.0f} MiB",
+            "seconds": None if self.seconds is None else f"about {self.seconds} s",
+        }
+        shown = {name.replace("_", " "): value for name, value in facts.items() if name not in ("mpp_yx", "notes")}
+        return "\n".join(lines(shown))
 
 
 def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictPlan:

@@ -9,6 +9,7 @@ from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import MICRONS_ACROSS
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.slide.resampled import AS_IT_IS, Source, choose_level, resampled_shape
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo
@@ -59,9 +60,9 @@ def _check_enlarged(slide: Slide, wanted: float, factors: tuple[float, float]) -
         return
     raise ConfigError(
         explain(
-            f"{slide.path} is too coarse to be segmented at {wanted:g} \u00b5m a pixel",
+            f"{slide.path} is too coarse to be segmented at {number(wanted)} \u00b5m a pixel",
             got=f"pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}",
-            want=f"at most {wanted * MOST_ENLARGED:g} \u00b5m",
+            want=f"at most {number(wanted * MOST_ENLARGED)} \u00b5m",
             try_="--mpp-of-slide if that is not their size, or --level 0",
         )
     )
@@ -73,7 +74,7 @@ def _check_shrunk(slide: Slide, wanted: float, level: int, factors: tuple[float,
         return
     raise ConfigError(
         explain(
-            f"nothing is left of {slide.path} at {wanted:g} \u00b5m a pixel",
+            f"nothing is left of {slide.path} at {number(wanted)} \u00b5m a pixel",
             got=f"pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}",
             want=f"a side of {NOTHING} pixels at least",
             try_="--mpp-of-slide if that is not their size, or --level 0",
@@ -86,7 +87,7 @@ def _unknown(slide: Slide, info: ModelInfo, level: int) -> tuple[str, ...]:
     if slide.mpp is not None or info.input.mpp is None:
         return ()
     why = f"how large its pixels are is not known ({slide.pixel.source})"
-    assumed = f"so level {level} is taken to be at the {info.input.mpp:g} \u00b5m a pixel of model {info.name}"
+    assumed = f"so level {level} is taken to be at the {number(info.input.mpp)} \u00b5m a pixel of model {info.name}"
     return (f"{why}, {assumed}; where it is not, objects are missed: try --mpp-of-slide",)
 
 
@@ -120,5 +121,5 @@ def size_hint(model: str, objects: int, pixels: int, assumed: float) -> tuple[st
         return ()
     or_so = "more" if guess > assumed else "less"
     sizes = f"objects are {across:.0f} pixels across, those that model {model} knows {usual / assumed:.0f}"
-    may_be = f"pixels may be of {guess:.2g} \u00b5m or {or_so}, not of {assumed:g}"
+    may_be = f"pixels may be of {guess:.2g} \u00b5m or {or_so}, not of {number(assumed)}"
     return (f"{sizes}: {may_be}; if so, try --mpp-of-slide {guess:.2g}",)

@@ -10,6 +10,7 @@ import numpy as np
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import planes_in
 from slideseg.space.box import Box
+from slideseg.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +169,7 @@ class Reader:
 
     def __repr__(self) -> str:
         name, levels = type(self).__name__, len(self.levels)
-        return f"<{name} {self.path} {self.axes}={self.shape} {self.dtype} levels={levels} mpp={self.mpp}>"
+        return f"<{name} {self.path} {self.axes}={self.shape} {self.dtype} levels={levels} mpp={in_words(self.mpp)}>"
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         raise NotImplementedError

@@ -13,6 +13,7 @@ from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import WHOLE, Selection, facts_of
 from slideseg.space.box import Box
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -40,7 +41,7 @@ def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tupl
     own = slide.mpp_yx or (None if assumed is None else (assumed, assumed))
     if own is None:
         what = f"{slide.path} does not say its microns per pixel"
-        want = f"to work at {mpp:g} \u00b5m a pixel"
+        want = f"to work at {number(mpp)} \u00b5m a pixel"
         try_ = "--mpp-of-slide (in a recipe: mpp of the source), or --level 0"
         raise ConfigError(explain(what, got=slide.pixel.source, want=want, try_=try_))
     if not mpp > 0:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slideseg.slide.facts import PixelSize
 from slideseg.slide.pixel_size.units import legible, microns_in, to_float
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +74,7 @@ def density_claim(source: str, y: float | None, x: float | None, unit: object) -
         return Claim(source, doubt=f"one pixel per {legible(unit)}, which stands for an unknown size")
     sides = inside / y, inside / x
     if max(sides) > COARSEST_BY_DENSITY and inside in (microns_in("inch"), microns_in("cm")):
-        dpi = f"{_MICRONS_PER_INCH / max(sides):.4g} dpi"
+        dpi = f"{number(_MICRONS_PER_INCH / max(sides))} dpi"
         return Claim(source, doubt=f"{dpi} is of a screen or a printer, no pixel size")
     return claim(source, (sides[0], "um"), (sides[1], "um"))
 
@@ -104,14 +105,14 @@ def in_words(yx: tuple[float, float] | None) -> str:
     if yx is None:
         return "unknown"
     factor, unit = (1e3, "nm") if max(yx) < 0.01 else (1.0, "\u00b5m")
-    y, x = (f"{side * factor:.5g}" for side in yx)
+    y, x = (number(side * factor) for side in yx)
     return f"{x} {unit}" if x == y else f"{x} x {y} {unit}"
 
 
 def microns(length: Length) -> float | None:
     """Return a length in microns, or None if it is no number of a unit of length."""
-    number, unit = to_float(length[0]), microns_in(length[1])
-    return None if number is None or unit is None else number * unit
+    value, unit = to_float(length[0]), microns_in(length[1])
+    return None if value is None or unit is None else value * unit
 
 
 def _sure(length: Length) -> float:
@@ -132,7 +133,7 @@ def _doubt(length: Length) -> str:
         return f"says {said}, which can't be the size of a pixel"
     dpi = _MICRONS_PER_INCH / side
     if any(abs(dpi - usual) <= 1e-3 * usual for usual in SCREENS_AND_PRINTERS):
-        return f"says {said}, that is {dpi:.4g} dpi, of a screen or a printer, no pixel size"
+        return f"says {said}, that is {number(dpi)} dpi, of a screen or a printer, no pixel size"
     return ""
 
 

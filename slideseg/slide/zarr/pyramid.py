@@ -13,6 +13,7 @@ from slideseg.slide.levels import level_of, same_pixels
 from slideseg.slide.zarr.bare import named_letters
 from slideseg.slide.zarr.lacking import lacks
 from slideseg.slide.zarr.tier import Tier
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,7 @@ def _level(
         if agrees and level.shape == side:
             return level, ""
         if _same(above, tier, level, read):
-            scale = " x ".join(f"{by:g}" for by in dict.fromkeys(level.scale))
+            scale = " x ".join(number(by) for by in dict.fromkeys(level.scale))
             told = f"level {tier.name}: its scale doesn't fit its size; by its pixels it is {scale} times smaller"
             return level, "" if agrees else told
     return None, ""

@@ -2,28 +2,65 @@
 
 import json
 
+import numpy as np
 from click.testing import CliRunner
 
 from slideseg.cli.info import info
+from slideseg.instances.run import objects
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.made_results import blobs, make_result
 
 
-def test_info_parts_names_from_values(tmp_path):
+def printed(path, *options):
+    return CliRunner().invoke(info, [str(path), *options]).output
+
+
+def test_a_result_is_told_in_lines(tmp_path):
+    class_map = np.zeros((300, 400), np.uint8)
+    class_map[:30, :40] = 1
+    make_result(tmp_path / "x.zarr", class_map, mpp=0.49999999999999994)
+    objects(tmp_path / "x.zarr")
+    lines = printed(tmp_path / "x.zarr").splitlines()
+    told = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in lines if line[0] != " "}
+    under = [line.strip() for line in lines if line[0] == " "]
+
+    assert told["kind"] == "result, complete"
+    assert told["class map"] == "300 x 400, 0.5 \u00b5m a pixel, from level 0"
+    assert told["classes"] == "background: 99 %, 0.0297 mm\u00b2"
+    assert "nucleus: 1 %, 300 \u00b5m\u00b2" in under
+    assert told["objects"] == "1, 0 of them across seams"
+    assert under[-2] == "nucleus: 1, 33.33 per mm\u00b2, 1 % of the area"
+    assert "classes nucleus; stroma & more" in told["rules"]
+    assert not any(sign in line for line in lines for sign in "[{'\"")
+    assert json.loads(printed(tmp_path / "x.zarr", "--json"))["slide"]["mpp"] == 0.49999999999999994
+
+
+def test_an_unfinished_result_says_so_and_a_damaged_class_map_what_is_wrong(tmp_path):
+    make_result(tmp_path / "x.zarr", blobs((300, 300)), finish=False)
+    assert "result, running" in printed(tmp_path / "x.zarr")
+    assert "classes" not in printed(tmp_path / "x.zarr")
+
+    make_result(tmp_path / "y.zarr", blobs((300, 300)))
+    (tmp_path / "y.zarr" / "labels/segmentation/0/c/0/0").write_bytes(b"")
+    lines = printed(tmp_path / "y.zarr").splitlines()
+    assert any(line.startswith("classes    can't be counted: ") for line in lines)
+    assert lines[-1].startswith("made by")
+
+
+def test_a_result_of_another_version_is_printed_as_it_is(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((300, 300)))
     file = tmp_path / "x.zarr" / "zarr.json"
-    root = json.loads(file.read_text())
-    root["attributes"]["slideseg"]["skipped_pixels"] = 0
-    file.write_text(json.dumps(root))
-    lines = CliRunner().invoke(info, [str(tmp_path / "x.zarr")]).output.splitlines()
-    assert "skipped_pixels  0" in lines
-    assert "kind            result" in lines
+    file.write_text(file.read_text().replace("slideseg-result/3", "slideseg-result/1"))
+    ran = CliRunner().invoke(info, [str(tmp_path / "x.zarr")], standalone_mode=False)
+
+    assert (ran.return_value, "another version" in ran.output) == (1, True)
+    assert "kind            result" in ran.output
 
 
 def test_info_prints_lists_of_facts_a_line_an_entry(tmp_path):
     write_pyramid(tmp_path / "x.tif", PatternSlide((900, 700)), levels=3, mpp=0.5)
     lines = CliRunner().invoke(info, [str(tmp_path / "x.tif")]).output.splitlines()
     assert "shape       900 x 700 x 3" in lines
-    first = lines.index("levels      shape 900 x 700, downsample 1, scale [1.0, 1.0]")
-    assert lines[first + 1] == "            shape 450 x 350, downsample 2, scale [2.0, 2.0]"
+    first = lines.index("levels      shape 900 x 700, downsample 1, scale 1 x 1")
+    assert lines[first + 1] == "            shape 450 x 350, downsample 2, scale 2 x 2"
     assert not any(line.startswith(("bounds", "z_step", "channels")) for line in lines)

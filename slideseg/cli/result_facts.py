@@ -1,0 +1,107 @@
+"""What ``slideseg info`` prints of a result for people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import ResultError
+from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
+from slideseg.words import in_words, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slideseg.model.objects import ObjectRules
+    from slideseg.result.record import RunRecord
+    from slideseg.result.result import Result
+
+SHORT = 12
+"""Letters of a hash that tell one model from another."""
+LEAST_MM2 = 0.001
+"""Smaller areas are printed in square microns."""
+
+
+def result_in_words(path: str, facts: dict[str, Any]) -> dict[str, object]:
+    """Return in words what `facts_of` the result at ``path`` found; of a result that can't be used the facts themselves."""
+    from slideseg.result.record import RunRecord
+
+    try:
+        record = RunRecord.from_json(facts)
+    except ResultError:
+        return facts
+    return dict(_lines(path, record, facts))
+
+
+def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    slide, settings = record.slide, record.settings
+    yield "kind", f"result, {record.status}"
+    yield "slide", slide.path
+    yield "size", f"{in_words(slide.shape)}, {mpp_in_words(slide.mpp_yx)} a pixel ({slide.mpp_source})"
+    yield "model", f"{record.model.name} (sha256 {record.model.sha256[:SHORT]}...)"
+    yield "class map", _class_map(path, record)
+    yield "skipped", f"{100 * record.skipped_pixels / max(1, record.pixels):.0f} %, without tissue or not scanned"
+    yield "damaged", f"{len(record.damaged_tiles)} tiles count as not scanned" if record.damaged_tiles else None
+    if facts.get("area_mm2") is not None:
+        yield "area", f"{_area(facts['area_mm2'])}, {facts['per_mm2_of']}"
+    if record.status == "complete":
+        yield from _found(path, facts)
+    yield "settings", {name: entry for name, entry in asdict(settings).items() if name != "objects"}
+    exact = "exact" if record.tiling.exact else f"not exact, probabilities are off by {record.tiling.max_error} at most"
+    yield "tiling", f"{exact}, in tiles of {settings.tile}"
+    yield "made by", f"slideseg {record.version}" + ("" if record.seconds is None else f" in {record.seconds:,.1f} s")
+
+
+def _class_map(path: str, record: RunRecord) -> str:
+    from slideseg.arrays.shards import plan_of
+    from slideseg.result.layout import SEGMENTATION
+    from slideseg.storage.store import open_store
+
+    shape = in_words(plan_of(open_store(path, read_only=True), f"{SEGMENTATION}/0").shape)
+    size = mpp_in_words(record.coordinates.mpp_yx)
+    return f"{shape}, {size} a pixel, from level {record.slide.level}"
+
+
+def _found(path: str, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    from slideseg.result.result import open_result
+
+    result = open_result(path)
+    try:
+        yield "classes", _classes(result)
+    except ResultError as error:
+        yield "classes", f"can't be counted: {error}"
+    if "objects" in facts:
+        counts = facts["objects"]
+        total = sum(entry["count"] for entry in counts)
+        yield "objects", [f"{total:,}, {facts['across_seams']:,} of them across seams", *map(_counted, counts)]
+        found = result.objects_record
+        yield "rules", None if found is None else _rules(found.rules, result.record)
+
+
+def _classes(result: Result) -> list[str]:
+    from slideseg.result.areas import class_areas
+
+    found = class_areas(result)
+    about = "" if found.exact else "about "
+    pixels, mpp_yx = result.record.pixels, result.mpp_yx
+    said = []
+    for name, share in found.shares.items():
+        area = "" if mpp_yx is None else f", {_area(share * pixels * math.prod(mpp_yx) / 1e6)}"
+        said.append(f"{name}: {about}{number(100 * share)} %{area}")
+    return said
+
+
+def _rules(rules: ObjectRules, record: RunRecord) -> dict[str, object]:
+    names = {known.id: known.name for known in record.model.classes}
+    border = None if rules.border is None else names.get(rules.border)
+    return {**asdict(rules), "classes": [names.get(id_, str(id_)) for id_ in rules.classes], "border": border}
+
+
+def _area(mm2: float) -> str:
+    return f"{number(mm2)} mm\u00b2" if mm2 >= LEAST_MM2 or not mm2 else f"{number(mm2 * 1e6)} \u00b5m\u00b2"
+
+
+def _counted(entry: dict[str, Any]) -> str:
+    dense = "" if entry["per_mm2"] is None else f", {number(entry['per_mm2'])} per mm\u00b2"
+    return f"{entry['class']}: {entry['count']:,}{dense}, {number(100 * entry['area_fraction'])} % of the area"

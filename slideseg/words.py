@@ -1,0 +1,56 @@
+"""Facts for people: numbers rounded, values in words, a line each. What programs read has the numbers as they are."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+WHOLE = 1000
+"""Numbers from here on are printed without a fraction."""
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, or all of its digits before the point.
+
+    >>> number(0.24999999999999997), number(0.5), number(2.0), number(12345.6), number(0.000784)
+    ('0.25', '0.5', '2', '12346', '0.000784')
+    """
+    return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
+
+
+def in_words(value: object) -> str:
+    """Return a value as people read it: numbers that belong together with an ``x`` between them, names in front of values.
+
+    >>> in_words((2967, 2220)), in_words([0.5, 0.24999999999999997]), in_words({"level": 1, "scale": 2.0, "name": ""})
+    ('2967 x 2220', '0.5 x 0.25', 'level 1, scale 2')
+    """
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return number(value)
+        case dict():
+            said = {name: entry for name, entry in value.items() if not is_nothing(entry)}
+            return ", ".join(f"{name} {in_words(entry)}" for name, entry in said.items())
+        case list() | tuple():
+            between = " x " if all(isinstance(entry, Real) for entry in value) else "; "
+            return between.join(map(in_words, value))
+    return str(value)
+
+
+def is_nothing(value: object) -> bool:
+    """Tell whether there is nothing to say of a value."""
+    return value is None or value in ("", [], (), {})
+
+
+def lines(facts: Mapping[str, object]) -> Iterator[str]:
+    """Yield facts a line each, with their names in front; lists of facts or of sentences a line an entry."""
+    said = {name: value for name, value in facts.items() if not is_nothing(value)}
+    width = max(map(len, said), default=0) + 2
+    for name, value in said.items():
+        entries = value if isinstance(value, list | tuple) and isinstance(value[0], dict | str) else [value]
+        for index, entry in enumerate(entries):
+            yield f"{'' if index else name:{width}}{in_words(entry)}"
