@@ -47,8 +47,9 @@ def level_paths(ome: dict[str, Any], group: str) -> list[str]:
         ResultError: if they are damaged.
     """
     with described_by(group):
-        multiscales = ome.get("multiscales", [])
-        found = [dataset["path"] for dataset in multiscales[0]["datasets"]] if multiscales else []
-        if not all(isinstance(path, str) and ".." not in path for path in found):
+        if "multiscales" not in ome:
+            return []
+        found = [dataset["path"] for dataset in ome["multiscales"][0]["datasets"]]
+        if not found or not all(isinstance(path, str) and ".." not in path for path in found):
             raise ValueError(found)
         return found

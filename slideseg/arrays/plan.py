@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SMALLEST_SIDE = 512
 """A pyramid ends at the first level whose sides are both at most so long."""
+MOST_SHARDS = 1 << 22
+"""No array has more: at 1,024 pixels a shard it would be two million pixels a side. A description that says so is damaged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from slideseg.arrays.codec import (
     decode_shard,
     encode_shard,
 )
-from slideseg.arrays.plan import ArrayPlan
+from slideseg.arrays.plan import MOST_SHARDS, ArrayPlan
 from slideseg.errors import ResultError, explain
 from slideseg.storage.store import (
     list_keys,
@@ -86,8 +87,9 @@ def plan_of(store: Store, path: str) -> ArrayPlan:
         side = int(meta["chunk_grid"]["configuration"]["chunk_shape"][-1])
         axes = "".join(meta["dimension_names"])
         plan = ArrayPlan(path, axes, _sides(meta["shape"], axes), side, np.dtype(meta["data_type"]).name)
+        _check_size(plan)
         fits = meta["codecs"] == _codecs(plan) and tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]) == plan.shard
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ResultError(explain(f"the description of array {path} is damaged", got=repr(error))) from error
     if not fits:
         raise ResultError(explain(f"array {path} is not in slideseg's form", try_="slideseg verify"))
@@ -104,6 +106,18 @@ def _sides(shape: list[int], axes: str) -> tuple[int, ...]:
         msg = f"shape {shape} of axes {axes}"
         raise ValueError(msg)
     return tuple(shape)
+
+
+def _check_size(plan: ArrayPlan) -> None:
+    """Refuse an array of more shards than anybody has written, before lists are made of them.
+
+    Raises:
+        ValueError: if it is one.
+    """
+    shards = math.prod(-(-side // shard) for side, shard in zip(plan.shape, plan.shard, strict=True))
+    if shards > MOST_SHARDS:
+        msg = f"{shards} shards"
+        raise ValueError(msg)
 
 
 def _codecs(plan: ArrayPlan) -> list[dict[str, Any]]:

@@ -61,6 +61,11 @@ class SlideRecord:
     channels: tuple[Channel, ...]
     """Names and colours of its channels, where the file says them."""
 
+    def __post_init__(self) -> None:
+        if len(self.shape) < len("yxc"):
+            msg = f"shape {self.shape} of a slide"
+            raise ValueError(msg)
+
     @classmethod
     def of(cls, slide: Slide, fingerprint: str, level: int) -> SlideRecord:
         """Return what is kept of a slide whose ``level`` is read."""

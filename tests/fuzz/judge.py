@@ -6,6 +6,7 @@ makes another possible file. So a mutant that is read is right in one of these w
 * ``same``: the pixels of the seed, all of them;
 * ``pixels``: only bytes of tiles were changed, the image has the seed's form, and no other tile's pixels differ;
 * ``told``: nothing differs but where the reader says that nothing was scanned, because the file holds no data there;
+  or what is read instead is said in a note of the slide, which `info` prints;
 * ``agreed``: another reader, of other people, sees the same pixels in the changed file;
 * ``described``: what was changed is words (JSON, YAML), which nothing but themselves describes;
 * ``read``: it is no image: a model, a recipe, outlines, a result, whose readers have to refuse or take it.
@@ -108,7 +109,8 @@ class Judge:
         for reader in self.seed.readers:
             if in_child(partial(agrees, str(self._copy), reader), seconds=PATIENCE).value:
                 return "agreed", f"{reader} {detail}"
-        return "silent", detail
+        news = set(seen.notes) - set(self.look.notes)
+        return ("told", f"{news}") if news else ("silent", detail)
 
     def _within(self, mutant: Mutant, seen: Look) -> bool:
         """Tell whether no pixels differ but those of the tiles whose bytes were changed."""

@@ -27,6 +27,9 @@ DAMAGE = {
     "its levels have no path": ("", "ome.multiscales", [{"name": "x", "datasets": [{}]}]),
     "its levels lead out of it": ("", "ome.multiscales", [{"name": "x", "datasets": [{"path": "../../x"}]}]),
     "its slideseg is a number": ("", "slideseg", 1),
+    "its slide has two sides": ("", "slideseg.slide.shape", [64, 64]),
+    "its name is a list": ("", "ome.multiscales", [{"name": ["x"], "datasets": []}]),
+    "labels without levels": ("labels/segmentation", "ome.multiscales", []),
     "labels without ome": ("labels/segmentation", "ome", None),
     "labels whose ome is a number": ("labels/segmentation", "ome", 3),
     "labels without classes": ("labels/segmentation", "ome.image-label", {}),
@@ -43,6 +46,8 @@ ARRAYS = {
     "too many sides": ("shape", [64, 64, 64]),
     "a type that there is not": ("data_type", "unt8"),
     "axes without a name": ("dimension_names", [None, None]),
+    "more pixels than anybody has written": ("shape", [64, 2**63]),
+    "shards without pixels": ("chunk_grid.configuration.chunk_shape", [0, 0]),
 }
 
 
@@ -116,6 +121,6 @@ def test_a_group_of_a_wrong_form(kind, change):
 @pytest.mark.parametrize("array", ["labels/segmentation/0", "labels/objects/0", "0"])
 def test_an_array_of_a_wrong_form(kind, array, change):
     key, value = ARRAYS[kind]
-    refused = everything(change(array, [key], value))
+    refused = everything(change(array, key.split("."), value))
     assert refused
     assert all("\n" not in line for line in refused)
