@@ -14,6 +14,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, Level, PixelSize
 from slideseg.slide.reader import MAX_WHOLE, READ_SIDE, SMALL_PLANE, reads_directly
 from slideseg.slide.zarr.bare import letters_by_shape, named_letters
+from slideseg.slide.zarr.blosc import checked
 from slideseg.slide.zarr.chunks import Chunks
 from slideseg.slide.zarr.form import Form
 from slideseg.slide.zarr.layout import find_picture
@@ -97,11 +98,12 @@ def picture_of(path: str, place: Opened, series: int | None, *, sparse: bool) ->
         return _of_group(path, place.node, place.keys, series, sparse=sparse)
     if series:
         raise SlideError(explain(f"{path} has no such image", got=f"--series {series}", want="0 alone"))
-    chunked = Form(path, "", dict(place.node.attrs)).get(CHUNKED)
+    array = checked(place.node)
+    chunked = Form(path, "", dict(array.attrs)).get(CHUNKED)
     if chunked is not None:
-        return _of_copy(path, place.node, chunked)
-    letters = named_letters(place.node) or letters_by_shape(path, place.node.shape)
-    tiers, notes = _stocked(path, [Tier(place.node)], letters, place.keys, sparse=sparse)
+        return _of_copy(path, array, chunked)
+    letters = named_letters(array) or letters_by_shape(path, array.shape)
+    tiers, notes = _stocked(path, [Tier(array)], letters, place.keys, sparse=sparse)
     return Picture(_layers([(tiers[0], Level(tiers[0].side(letters)))]), letters, notes=tuple(notes))
 
 

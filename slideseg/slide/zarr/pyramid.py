@@ -11,6 +11,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Level
 from slideseg.slide.levels import level_of, same_pixels
 from slideseg.slide.zarr.bare import named_letters
+from slideseg.slide.zarr.blosc import checked
 from slideseg.slide.zarr.lacking import lacks
 from slideseg.slide.zarr.tier import Tier
 from slideseg.words import number
@@ -52,7 +53,7 @@ def _array(path: str, group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group.get(name)
     if not isinstance(array, zarr.Array):
         raise SlideError(explain(f"{path}: a level is missing", got=name, want="the arrays its metadata names"))
-    return array
+    return checked(array)
 
 
 def levels_in(
