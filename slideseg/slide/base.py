@@ -109,7 +109,7 @@ class Slide(Protocol):
         ...
 
     def scanned(self, box: Box, level: int = 0, plane: int = 0) -> np.ndarray | None:
-        """Return which pixels (y, x) of ``box`` were scanned, as booleans; None where all were.
+        """Return which pixels (y, x) of ``box`` were scanned, as booleans, not to be changed; None where all were.
 
         Raises:
             SlideError: as `read`.

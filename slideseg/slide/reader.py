@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -139,7 +140,7 @@ class Reader:
         return self._read(box, level, plane)
 
     def scanned(self, box: Box | Sequence[int], level: int = 0, plane: int = 0) -> np.ndarray | None:
-        """Return which pixels (y, x) of ``box`` were scanned, as booleans; None where all were.
+        """Return which pixels (y, x) of ``box`` were scanned, as booleans, not to be changed; None where all were.
 
         Raises:
             SlideError: as `read`.
@@ -224,6 +225,14 @@ def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool
         return True
     touched = [min(side, (-(-READ_SIDE // chunk) + 1) * chunk) for side, chunk in zip(shape_yx, chunk_yx, strict=True)]
     return touched[0] * touched[1] <= 4 * READ_SIDE * READ_SIDE
+
+
+@lru_cache(maxsize=2)
+def nothing(shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask (y, x) that is false everywhere and can't be changed: of a sparse slide that is what most boxes get."""
+    mask = np.zeros(shape, bool)
+    mask.flags.writeable = False
+    return mask
 
 
 def _checked(facts: Facts, types: tuple[str, ...]) -> Facts:

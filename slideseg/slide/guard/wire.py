@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from slideseg.slide.reader import nothing
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Nothing:
+    """A mask that is false everywhere, without its bytes."""
+
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """An error of slideseg's own."""
 
@@ -69,6 +77,9 @@ class Fault:
 
 def send_array(wire: Connection, array: np.ndarray) -> None:
     """Send an array: its form, then its bytes as they are."""
+    if array.dtype == np.bool_ and not array.any():
+        wire.send(Nothing((array.shape[0], array.shape[1])))
+        return
     whole = np.ascontiguousarray(array)
     wire.send(Form(whole.shape, whole.dtype.str))
     view, done = whole.reshape(-1).view(np.uint8).data, 0
@@ -83,6 +94,8 @@ def receive(wire: Connection) -> Any:
         EOFError: if the other side is gone.
     """
     answer = wire.recv()
+    if isinstance(answer, Nothing):
+        return nothing(answer.shape)
     if not isinstance(answer, Form):
         return answer
     array = np.empty(answer.shape, np.dtype(answer.dtype))

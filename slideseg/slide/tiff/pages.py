@@ -18,7 +18,7 @@ from slideseg.slide.tiff.images.series import MAX_PLANES, side_of
 from slideseg.slide.tiff.preflight import Segments, check_segments, check_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from slideseg.slide.tiff.files import Files
     from slideseg.space.box import Box
@@ -53,7 +53,7 @@ class LevelPages:
             with files.use(parts[0][1]) as file:
                 return raw.read(file, box)
         ends = list(accumulate(part.samples for part, _ in parts))
-        out = np.empty((*box.shape, ends[-1]), parts[0][0].dtype)
+        out = (np.zeros if self._has_gaps(plane) else np.empty)((*box.shape, ends[-1]), parts[0][0].dtype)
         for (part, number), end in zip(parts, ends, strict=True):
             target = out[..., end - part.samples : end]
             with files.use(number) as file:
@@ -65,37 +65,46 @@ class LevelPages:
 
     def close(self) -> None:
         """Release what is kept of large strips."""
-        for page in (page for pages in self.pages for page in pages):
-            if isinstance(page, CodedPage) and page.large is not None:
+        for page in self._coded():
+            if page.large is not None:
                 page.large.close()
 
     @property
     def has_gaps(self) -> bool:
         """Whether tiles were left out."""
-        return any(isinstance(page, CodedPage) and page.has_gaps for pages in self.pages for page in pages)
+        return any(page.stored is not None for page in self._coded())
+
+    def holds(self, box: Box, plane: int) -> bool:
+        """Tell whether the file stores anything of ``box``."""
+        return any(not isinstance(page, CodedPage) or page.holds(box) for page in self.pages[plane])
 
     def stored(self, box: Box, plane: int) -> np.ndarray | None:
         """Return which samples (y, x, samples) of ``box`` the file stores, as booleans; None where it stores all."""
-        if not any(isinstance(page, CodedPage) and page.has_gaps for page in self.pages[plane]):
+        if not self._has_gaps(plane):
             return None
         parts = [part for part, _ in self._parts(plane)]
-        ends = list(accumulate(part.samples for part in parts))
-        there = np.ones((*box.shape, ends[-1]), bool)
-        for part, end in zip(parts, ends, strict=True):
-            for place, samples in part.gaps(box) if isinstance(part, CodedPage) else ():
-                there[..., end - part.samples : end][place.relative_to(box).slices][..., samples] = False
-        return there
+        return np.concatenate([_there(part, box) for part in parts], axis=2)
 
     def missing(self) -> tuple[int, int]:
         """Return how many tiles or strips were left out, and of how many."""
-        coded = [page for pages in self.pages for page in pages if isinstance(page, CodedPage)]
-        counts = [page.page.databytecounts for page in coded]
-        return sum(one.count(0) for one in counts), sum(len(one) for one in counts)
+        stored = [page.stored for page in self._coded() if page.stored is not None]
+        number = sum(len(page.page.databytecounts) for page in self._coded())
+        return sum(int((~one).sum()) for one in stored), number
+
+    def _has_gaps(self, plane: int) -> bool:
+        return any(page.stored is not None for page in self.pages[plane] if isinstance(page, CodedPage))
+
+    def _coded(self) -> Iterator[CodedPage]:
+        return (page for pages in self.pages for page in pages if isinstance(page, CodedPage))
 
     def _parts(self, plane: int) -> list[tuple[CodedPage | RawImage, int]]:
         """Return the pages of a plane, raw ones by sample, with the numbers of their files."""
         pairs = zip(self.pages[plane], self.files[plane], strict=True)
         return [(part, number) for page, number in pairs for part in ([page] if isinstance(page, CodedPage) else page)]
+
+
+def _there(part: CodedPage | RawImage, box: Box) -> np.ndarray:
+    return part.there(box) if isinstance(part, CodedPage) else np.ones((*box.shape, part.samples), bool)
 
 
 def pages_of(path: str, series: Any, leading: dict[str, int], files: Files, owners: Sequence[int]) -> LevelPages:
@@ -162,7 +171,9 @@ def _page(path: str, page: Any, size: int, owner: int, large: LargeStrips) -> Pa
         whole=keyframe.is_tiled or not comes_in_rows(keyframe),  # nobody writes one tile of such a size but to do harm
     )
     check_segments(path, table, size)
-    return CodedPage(page, decoder_of(page), owner, large if table.full_bytes > _LARGE else None, 0 in page.databytecounts)
+    stored = np.asarray(page.databytecounts).reshape(separate, down, across) != 0
+    shared = large if table.full_bytes > _LARGE else None
+    return CodedPage(page, decoder_of(page), owner, shared, None if stored.all() else stored)
 
 
 def _segments_in(page: Any) -> int:

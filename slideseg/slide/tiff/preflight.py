@@ -51,7 +51,7 @@ _MAX_RATIO = {1: 1, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
 
 _FULLEST_OF = 1000
-"""A page of which not one tile in so many has data is damaged: nobody scans so little."""
+"""A page of which not one tile in so many has data, though the others have a place in the file, is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,8 @@ def check_segments(path: str, segments: Segments, size: int) -> None:
         got, want = f"{segments.full_bytes / 2**30:.1f} GiB", f"at most {MAX_WHOLE >> 30} GiB"
         raise SlideError(explain(f"{path}: one tile or strip is too large to decode", got=got, want=want, try_="a tiled TIFF"))
     empty = counts == 0  # left out: nothing was scanned there, wherever the offset points
-    if int((~empty).sum()) * _FULLEST_OF < len(empty):
+    emptied = int((empty & (offsets > 0)).sum())  # writers that leave out most of a picture give no place either
+    if empty.all() or int((~empty).sum()) * _FULLEST_OF < emptied:
         raise SlideError(
             explain(
                 f"{path}: damaged TIFF, all or nearly all tiles are missing",

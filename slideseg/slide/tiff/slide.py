@@ -20,7 +20,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.levels import box_at_level_0
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
-from slideseg.slide.reader import DTYPES, Reader
+from slideseg.slide.reader import DTYPES, Reader, nothing
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.tiff.decoding.segments import DamagedTileError
 from slideseg.slide.tiff.describe import describe, left_out, listed, placed
@@ -140,6 +140,8 @@ class TiffSlide(Reader):
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         one, bad = self._levels[level], self._bad()
         place = stored_box(box, one.level.shape, self._orientation)
+        if not one.pages.holds(place, plane):
+            return np.full((*box.shape, self.shape[-1]), self.background, self.dtype)
         with _refusing(self.path, box):
             pixels = one.colour.apply(one.pages.read(self._files, place, plane, bad))
             there = one.pages.stored(place, plane)
@@ -154,6 +156,8 @@ class TiffSlide(Reader):
         if bad is None and not one.pages.has_gaps and not one.colour.may_be_transparent:
             return None
         place = stored_box(box, one.level.shape, self._orientation)
+        if not one.pages.holds(place, plane):
+            return nothing(box.shape)
         shown = np.ones(place.shape, bool)
         with _refusing(self.path, box):
             there = one.pages.stored(place, plane)

@@ -63,9 +63,13 @@ def take_picture(slide: Slide) -> Picture:
     scanned = np.empty(pixels.shape[:2], bool)
     for box in Box.of_shape(scanned.shape).split(*_piece(slide, columns, shrink)):
         source = Box(box.y0 * shrink, box.x0 * shrink, min(box.y1 * shrink, rows), min(box.x1 * shrink, columns))
-        read, there = _read(slide, source, number)
+        there = slide.scanned(source, number)
+        if there is not None and not there.any():  # most of some slides, and known without reading them
+            pixels[box.slices], scanned[box.slices] = slide.background, False
+            continue
+        read, there = _read(slide, source, number, there)
         pixels[box.slices] = block_mean(read, shrink)
-        scanned[box.slices] = block_mean(there[..., None].astype(np.float32), shrink)[..., 0] > 0
+        scanned[box.slices] = True if there is None else block_mean(there[..., None].astype(np.float32), shrink)[..., 0] > 0
     white = float(np.iinfo(slide.dtype).max) if slide.dtype.kind == "u" else float(pixels.max())
     least = LEAST if slide.dtype == np.uint8 else 0.0
     return Picture(pixels, scanned, white, least, (shrink * level.scale[0], shrink * level.scale[1]))
@@ -78,12 +82,12 @@ def _piece(slide: Slide, columns: int, shrink: int) -> tuple[int, int]:
     return max(1, _PIECE * _PIECE // (columns * shrink)), -(-columns // shrink)
 
 
-def _read(slide: Slide, box: Box, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels (y, x, c), 0 where they are no number, and whether each was scanned (y, x); as float, to round no mean."""
-    read, scanned = slide.read(box, level), slide.scanned(box, level)
-    there = np.ones(read.shape[:2], bool) if scanned is None else scanned
+def _read(slide: Slide, box: Box, level: int, there: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return pixels (y, x, c), and which (y, x) are ``there`` and numbers, the others 0; as float, to round no mean."""
+    read = slide.read(box, level)
     if read.dtype.kind == "f":
-        there = there & np.isfinite(read).all(axis=2)
+        numbers = np.isfinite(read).all(axis=2)
+        there = numbers if there is None else there & numbers
         read = np.where(there[..., None], read, 0)
     return read.astype(np.float32), there
 

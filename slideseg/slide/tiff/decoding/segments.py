@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from slideseg.space.box import Box
 from slideseg.tasks.share import share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _FETCHED = 64 << 10
 """Bytes that are read in one call where tiles or strips follow each other in the file."""
@@ -69,21 +70,21 @@ class CodedPage:
     """The opened file, in the cache's numbers."""
     large: LargeStrips | None
     """Shared by all pages; None where tiles are of a usual size."""
-    has_gaps: bool
-    """Whether tiles were left out."""
+    stored: np.ndarray | None
+    """Whether each has data, by separate sample, row and column of tiles; None where all have."""
 
     def read(self, file: int, box: Box, out: np.ndarray, bad: list[Box] | None = None) -> None:
-        """Write the pixels of ``box`` (y, x, samples) as the page stores them into ``out``; 0 where it stores none.
+        """Write what the page stores of ``box`` into ``out`` (y, x, samples); where it stores nothing that stays as it is.
 
-        Where ``bad`` is given, the places of tiles that can't be decoded are added to it, and their pixels are 0 too.
+        Where ``bad`` is given, the places of tiles that can't be decoded are added to it, and their pixels are 0.
 
         Raises:
             DamagedTileError: if a tile can't be decoded.
         """
 
-        def place(segment: Segment, data: bytes | None) -> None:
+        def place(segment: Segment, put: Callable[[Segment, Box, np.ndarray], None]) -> None:
             try:
-                self._place(segment, data, box, out) if data is not None else self._place_large(file, segment, box, out)
+                put(segment, box, out)
             except _UNDECODABLE as fault:
                 if bad is None:
                     raise self._damaged(segment, fault) from fault
@@ -92,20 +93,36 @@ class CodedPage:
 
         def work(run: list[Segment]) -> None:
             for segment, data in zip(run, self._fetched(file, run), strict=True):
-                place(segment, data)
+                place(segment, partial(self._place, data))
 
         if self.large is None:
             share(work, self._runs(self._touched(box)))
         else:
             for segment in self._touched(box):
-                place(segment, None)
+                place(segment, partial(self._place_large, self.large, file))
 
-    def gaps(self, box: Box) -> list[tuple[Box, slice]]:
-        """Return where the page stores nothing in ``box``, and for which of its samples."""
-        if not self.has_gaps:
-            return []
-        counts = self.page.databytecounts
-        return [(part.extent.intersect(box), part.sample) for part in self._touched(box) if not counts[part.index]]
+    def holds(self, box: Box) -> bool:
+        """Tell whether the page stores anything of ``box``."""
+        return self.stored is None or bool(self._grid(self.stored, box).any())
+
+    def there(self, box: Box) -> np.ndarray:
+        """Return which samples (y, x, samples) of ``box`` the page stores, as booleans."""
+        there = np.ones((*box.shape, self.samples), bool)
+        if self.stored is None:
+            return there
+        grid = self._grid(self.stored, box)
+        if grid.all():
+            return there
+        spans = ((box.y0, box.y1), (box.x0, box.x1))
+        for axis, ((start, end), side) in enumerate(zip(spans, chunk_of(self.page.keyframe), strict=True), 1):
+            edges = np.clip(np.arange(start // side, -(-end // side) + 1) * side, start, end)
+            grid = np.repeat(grid, np.diff(edges), axis=axis)
+        there[...] = np.moveaxis(grid, 0, -1)
+        return there
+
+    def _grid(self, stored: np.ndarray, box: Box) -> np.ndarray:
+        height, width = chunk_of(self.page.keyframe)
+        return stored[:, box.y0 // height : -(-box.y1 // height), box.x0 // width : -(-box.x1 // width)]
 
     def _damaged(self, segment: Segment, fault: Exception) -> DamagedTileError:
         kind, place = "tile" if self.page.keyframe.is_tiled else "strip", segment.extent
@@ -125,6 +142,7 @@ class CodedPage:
         return native
 
     def _touched(self, box: Box) -> Iterator[Segment]:
+        """Yield the tiles or strips with data that touch ``box``."""
         separate, _, rows, columns, _ = self.page.shaped
         height, width = chunk_of(self.page.keyframe)
         across, down = -(-columns // width), -(-rows // height)
@@ -132,6 +150,8 @@ class CodedPage:
             held = slice(sample, sample + 1) if separate > 1 else slice(None)
             for y in range(box.y0 // height, -(-box.y1 // height)):
                 for x in range(box.x0 // width, -(-box.x1 // width)):
+                    if self.stored is not None and not self.stored[sample, y, x]:
+                        continue
                     extent = Box(y * height, x * width, min((y + 1) * height, rows), min((x + 1) * width, columns))
                     yield Segment((sample * down + y) * across + x, extent, held)
 
@@ -153,18 +173,16 @@ class CodedPage:
     def _fetched(self, file: int, run: list[Segment]) -> Iterator[bytes]:
         offsets, counts = self.page.dataoffsets, self.page.databytecounts
         start, length = offsets[run[0].index], sum(counts[segment.index] for segment in run)
-        data = read_bytes(file, start, length) if length else b""
+        data = read_bytes(file, start, length)
         for segment in run:
             begin = offsets[segment.index] - start
             yield data[begin : begin + counts[segment.index]]
 
-    def _place(self, segment: Segment, data: bytes, box: Box, out: np.ndarray) -> None:
+    def _place(self, data: bytes, segment: Segment, box: Box, out: np.ndarray) -> None:
         """Decode one segment and write what ``box`` has of it to its place in ``out``."""
         part = segment.extent.intersect(box)
         target = out[part.relative_to(box).slices][..., segment.sample]
-        if not data:
-            target[...] = 0
-        elif part == segment.extent:
+        if part == segment.extent:
             height, width = part.shape
             memory = self._memory(segment, target)
             pixels = self._decode(data, segment.index, memory)
@@ -191,15 +209,12 @@ class CodedPage:
 
         return tile_cache().get((self.owner, int(self.page.offset), segment.index), decode)
 
-    def _place_large(self, file: int, segment: Segment, box: Box, out: np.ndarray) -> None:
+    def _place_large(self, large: LargeStrips, file: int, segment: Segment, box: Box, out: np.ndarray) -> None:
         """Write what ``box`` has of a segment that is too large to be decoded for each box."""
         part = segment.extent.intersect(box)
         target = out[part.relative_to(box).slices][..., segment.sample]
-        if self.large is None or not self.page.databytecounts[segment.index]:
-            target[...] = 0
-            return
         key = (self.owner, int(self.page.offset), segment.index)
-        self.large.read(key, lambda: self._reader(file, segment), part.relative_to(segment.extent), target)
+        large.read(key, lambda: self._reader(file, segment), part.relative_to(segment.extent), target)
 
     def _reader(self, file: int, segment: Segment) -> BoxReader:
         if not comes_in_rows(self.page):

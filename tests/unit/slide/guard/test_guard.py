@@ -10,6 +10,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from slideseg.errors import SlideError
 from slideseg.slide.guard import process
@@ -73,6 +74,16 @@ def test_it_is_the_slide_that_is_opened_here(good):
         np.testing.assert_array_equal(guarded.read(box), direct.read(box))
         assert guarded.scanned(box) is None
         guarded.read(box)[:] = 0  # the caller's own
+
+
+def test_it_knows_where_nothing_was_scanned(tmp_path):
+    pixels = np.full((64, 96, 4), 200, np.uint8)
+    pixels[:, 40:, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    with closing(open_in_run(str(tmp_path / "x.png"))) as guarded:
+        np.testing.assert_array_equal(guarded.scanned(Box(0, 8, 64, 96)), np.broadcast_to(np.arange(8, 96) < 40, (64, 88)))
+        nowhere = guarded.scanned(Box(0, 40, 64, 96))
+    assert (nowhere.shape, nowhere.any()) == ((64, 56), False)
 
 
 def test_selections_are_its_own(tmp_path):

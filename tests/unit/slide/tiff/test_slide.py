@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from slideseg.slide.selection import WHOLE
 from slideseg.slide.tiff.decoding import strips
 from slideseg.slide.tiff.decoding.strips import open_rows
 from slideseg.slide.tiff.slide import TiffSlide
+from slideseg.slide.tissue.picture import take_picture
 from slideseg.space.box import Box
 from slideseg.testing.slides import PatternSlide
 
@@ -237,6 +239,43 @@ def test_tiles_without_data_were_not_scanned(tmp_path, software, orientation):
     assert (pixels[~there] == 255).all()
     assert back(there)[:32, :32].all()
     assert there.sum() == 32 * 32
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_boxes_of_a_sparse_picture_show_what_is_stored_of_them(tmp_path, monkeypatch, planar):
+    stored = np.random.default_rng(8).random((3 if planar else 1, 4, 6)) < 0.3
+    stored.flat[0] = True  # tifffile wants to see one
+    tiles = np.stack([np.full((16, 16), 3 * n, np.uint8) for n in range(1, stored.size + 1)])
+    kept = (tile if planar else np.stack([tile] * 3, -1) for tile in tiles)
+    data = (tile if there else None for tile, there in zip(kept, stored.flat, strict=True))
+    shape = (3, 60, 90) if planar else (60, 90, 3)
+    options = {"planarconfig": "separate"} if planar else {}
+    grid = np.where(stored.reshape(-1, 1, 1), tiles, 0).reshape(*stored.shape, 16, 16).swapaxes(2, 3)
+    image = np.moveaxis(np.broadcast_to(grid.reshape(len(stored), 64, 96), (3, 64, 96)), 0, -1)[:60, :90]
+    image = np.where(image > 0, image, 255)
+    with write(
+        tmp_path / "x.tif", data, shape=shape, dtype="u1", tile=(16, 16), compression="zlib", photometric="rgb", **options
+    ) as slide:
+        for y0, x0, y1, x1 in ((0, 0, 60, 90), (3, 5, 59, 31), (17, 16, 32, 80), (16, 48, 31, 49)):
+            part = image[y0:y1, x0:x1]
+            there = slide.scanned((y0, x0, y1, x1))
+            np.testing.assert_array_equal(slide.read((y0, x0, y1, x1)), part)
+            np.testing.assert_array_equal(np.ones(part.shape[:2], bool) if there is None else there, (part < 255).any(axis=2))
+
+
+def test_a_huge_picture_of_one_tile_is_looked_over_at_once(tmp_path):
+    def tiles():
+        yield np.full((512, 512, 3), 90, np.uint8)
+        yield from [None] * (196 * 196 - 1)
+
+    path, side = tmp_path / "x.tif", 100_000
+    options = {"dtype": "u1", "tile": (512, 512), "compression": "zlib", "photometric": "rgb"}
+    with write(path, tiles(), shape=(side, side, 3), **options) as slide:
+        started = time.process_time()
+        picture = take_picture(slide)
+        assert time.process_time() - started < 10
+    assert 0 < picture.scanned.sum() < 2 * (512 / picture.pixel[0] + 1) ** 2
+    assert (picture.pixels[~picture.scanned] == 255).all()
 
 
 @pytest.mark.parametrize("compression", ["zlib", "jpeg", None])

@@ -72,6 +72,26 @@ def test_levels_may_be_padded_and_have_gaps():
     assert not made.scanned[:, :25].any()
 
 
+def test_where_nothing_was_scanned_nothing_is_read(monkeypatch):
+    class Sparse(ArraySlide):
+        background = (7, 7, 7)
+        boxes = ()
+
+        def _read(self, box, level, plane):
+            self.boxes = (*self.boxes, box)
+            return super()._read(box, level, plane)
+
+        def _scanned(self, box, level, plane):
+            return np.broadcast_to(np.arange(box.x0, box.x1) < 100, box.shape)
+
+    monkeypatch.setattr(picture, "_PIECE", 64)
+    slide = Sparse(np.full((64, 640, 3), 100, np.uint8))
+    made = take_picture(slide)
+    assert [box.x1 for box in slide.boxes] == [64, 128]
+    assert (made.pixels[:, 16:] == 7).all()
+    assert (made.scanned == (np.arange(80) < 13)).all()
+
+
 def test_what_is_no_number_counts_as_not_scanned():
     image = np.ones((64, 64, 1), np.float32)
     image[:32] = np.nan
