@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import zarr
-from numcodecs import Blosc
+from numcodecs import Blosc  # type: ignore[import-untyped]
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BytesCodec, ShardingCodec
 
