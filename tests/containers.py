@@ -132,11 +132,12 @@ def scn(folder: Path, image: np.ndarray) -> Container:
 
 
 def mirax(folder: Path, image: np.ndarray) -> Container:
-    """Write a MIRAX slide, of whose canvas only the picture was scanned: whole tiles of it, as JPEG."""
+    """Write a MIRAX slide, of whose canvas only the picture was scanned: in whole tiles, as JPEG."""
     first = (5, 6)
+    filled = np.pad(image, [(0, -side % TILE) for side in image.shape[:2]] + [(0, 0)], mode="edge")
     tiles = {
-        (first[0] + box.y0 // TILE, first[1] + box.x0 // TILE): image[box.slices]
-        for box in Box.of_shape(image.shape[:2]).split(TILE, TILE)
+        (first[0] + box.y0 // TILE, first[1] + box.x0 // TILE): filled[box.slices]
+        for box in Box.of_shape(filled.shape[:2]).split(TILE, TILE)
     }
     write_mirax(folder / "x.mrxs", tiles, (16, 16), mpp=MPP, first=_jpeg(halved(halved(image))))
     corner = (first[0] * TILE, first[1] * TILE)

@@ -14,7 +14,6 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, Level, PixelSize
 from slideseg.slide.reader import MAX_WHOLE, READ_SIDE, SMALL_PLANE, reads_directly
 from slideseg.slide.zarr.bare import letters_by_shape, named_letters
-from slideseg.slide.zarr.blosc import checked
 from slideseg.slide.zarr.chunks import Chunks
 from slideseg.slide.zarr.form import Form
 from slideseg.slide.zarr.layout import find_picture
@@ -22,6 +21,7 @@ from slideseg.slide.zarr.metadata import channels_in, pixel_of
 from slideseg.slide.zarr.own import own_readers
 from slideseg.slide.zarr.pyramid import levels_in, tiers_of
 from slideseg.slide.zarr.tier import Tier
+from slideseg.slide.zarr.whole import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

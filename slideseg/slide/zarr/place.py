@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +27,16 @@ MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 FAULTS: tuple[type[Exception], ...] = (
     ArithmeticError,
     AttributeError,
+    EOFError,
     LookupError,
     MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
+    lzma.LZMAError,
     zarr.errors.BaseZarrError,
     zipfile.BadZipFile,
+    zlib.error,
     *storage_errors(),
 )
 """What zarr, its codecs and storages raise for what is damaged or missing."""

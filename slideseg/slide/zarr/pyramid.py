@@ -11,9 +11,9 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Level
 from slideseg.slide.levels import level_of, same_pixels
 from slideseg.slide.zarr.bare import named_letters
-from slideseg.slide.zarr.blosc import checked
 from slideseg.slide.zarr.lacking import lacks
 from slideseg.slide.zarr.tier import Tier
+from slideseg.slide.zarr.whole import checked
 from slideseg.words import number
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -176,7 +177,7 @@ def _features(path: str) -> tuple[list[Any], object]:
         raw = json.loads(gzip.decompress(data) if path.lower().endswith(".gz") else data)
     except FileNotFoundError as error:
         raise DataError(explain("no such annotations", got=path)) from error
-    except (OSError, EOFError, ValueError, RecursionError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(explain(f"{path} can't be read", got=error, want="GeoJSON")) from error
     said = None
     if isinstance(raw, dict):

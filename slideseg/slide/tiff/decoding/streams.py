@@ -18,6 +18,8 @@ JPEG = frozenset({6, 7, 33007, 34892})
 """TIFF compressions whose tiles are JPEG streams."""
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 """TIFF compressions whose tiles are JPEG 2000 streams, bare or in a JP2."""
+JPEG_XR = frozenset({22610, 34934})
+"""TIFF compressions whose tiles are JPEG XR files."""
 APERIO_YCBCR = 33003
 """Aperio's JPEG 2000 of Y, Cb and Cr."""
 _END = b"\xff\xd9"
@@ -30,6 +32,9 @@ _MULTIPLE_COMPONENT_TRANSFORM = 4
 """Place in a COD segment of the byte that says whether the components are transformed."""
 _FIRST_SAMPLING = 37
 """Place in a SIZ segment of the first component's sampling along x; the others' follow every third byte."""
+_START_OF_JPEG_XR = b"II\xbc"
+_XR_IMAGE_OFFSET, _XR_IMAGE_BYTES, _XR_ALPHA_BYTES = 0xBCC0, 0xBCC1, 0xBCC3
+"""Tags in the table of a JPEG XR file."""
 _ENUMERATED, _COLOUR_SPACES = 1, (16, 18)
 """How a JP2 names a colour space, and those of it that come as RGB: sRGB and sYCC."""
 
@@ -113,11 +118,13 @@ def is_jpeg(stream: bytes) -> bool:
 
 
 def is_whole(compression: int, stream: bytes | memoryview) -> bool:
-    """Tell whether a JPEG or JPEG 2000 stream has its end; what is behind the end is padding.
+    """Tell whether a JPEG or JPEG 2000 stream has its end, and a JPEG XR its length; what is behind that is padding.
 
-    Their decoders fill what is missing with grey and say nothing. Neither puts the end's two bytes into coded pixels, so one
-    behind the head is the end.
+    Their decoders fill what is missing with grey or worse and say nothing. The first two don't put the end's two bytes into
+    coded pixels, so one behind the head is the end; a JPEG XR says how long it is.
     """
+    if compression in JPEG_XR:
+        return len(stream) >= _length_of_jpeg_xr(bytes(stream))
     if compression not in JPEG and compression not in JPEG_2000:
         return True
     data = bytes(stream[-2:])
@@ -125,6 +132,21 @@ def is_whole(compression: int, stream: bytes | memoryview) -> bool:
         return True
     data = bytes(stream)
     return data.rfind(_END) > data.find(b"\xff\xda" if compression in JPEG else b"\xff\x93") >= 0
+
+
+def _length_of_jpeg_xr(stream: bytes) -> float:
+    """Return the bytes that a JPEG XR should have, by its table: without end, if the table is cut off; 0 if it is none."""
+    if not stream.startswith(_START_OF_JPEG_XR):
+        return 0
+    try:
+        (start,) = struct.unpack_from("<I", stream, 4)
+        (count,) = struct.unpack_from("<H", stream, start)
+        entries = [struct.unpack_from("<HHII", stream, start + 2 + 12 * number) for number in range(count)]
+    except struct.error:
+        return float("inf")
+    told: dict[int, int] = {tag: value for tag, _, _, value in entries}
+    # of alpha, the usual encoder writes where its bytes end instead of their number
+    return max(told.get(_XR_IMAGE_OFFSET, 0) + told.get(_XR_IMAGE_BYTES, 0), told.get(_XR_ALPHA_BYTES, 0))
 
 
 def _end_of_head(stream: bytes) -> int:

@@ -330,6 +330,34 @@ def test_codecs_orders_and_byte_orders_of_version_2(tmp_path, name, dtype):
 
 
 @pytest.mark.parametrize(
+    "codec",
+    [
+        numcodecs.Blosc(),
+        numcodecs.LZ4(),
+        numcodecs.Zlib(),
+        numcodecs.GZip(),
+        numcodecs.BZ2(),
+        numcodecs.LZMA(),
+        numcodecs.Zstd(),
+        None,
+    ],
+)
+def test_damage_of_any_codec_is_one_error(tmp_path, codec):
+    array = zarr.create_array(
+        str(tmp_path / "x.zarr"), shape=(40, 50), chunks=(40, 50), dtype="u2", zarr_format=2, compressors=codec
+    )
+    array[:] = NUMBERS
+    chunk = tmp_path / "x.zarr" / "0.0"
+    whole = chunk.read_bytes()
+    with open_slide(tmp_path / "x.zarr") as slide:
+        for damaged in (whole[:-1], whole[:9], b"", bytes(len(whole))):
+            chunk.write_bytes(damaged)
+            if codec is not None or len(damaged) < len(whole):
+                with pytest.raises(SlideError, match=r"x.zarr: damaged zarr in .*\(got [A-Za-z0-9]+: "):
+                    slide.read((0, 0, 40, 50))
+
+
+@pytest.mark.parametrize(
     "codec", [zarr.codecs.BloscCodec(), zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec(checksum=True), None]
 )
 @pytest.mark.parametrize("endian", ["little", "big"])

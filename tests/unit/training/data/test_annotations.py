@@ -115,6 +115,14 @@ def test_lists_single_features_and_gzip_are_read(tmp_path) -> None:
     assert [o.instance for o in read_annotations(str(tmp_path / "c.geojson.gz"), CLASSES).outlines] == [1, 2]
 
 
+def test_damaged_gzip_is_one_error(tmp_path) -> None:
+    whole = gzip.compress(json.dumps([{"number": n * n} for n in range(99)]).encode())
+    for damaged in (whole[:-9], whole[:20] + bytes(20) + whole[40:], b"\x1f\x8b" + bytes(40), whole[:-8] + bytes(8)):
+        (tmp_path / "x.geojson.gz").write_bytes(damaged)
+        with pytest.raises(DataError, match="can't be read"):
+            read_annotations(str(tmp_path / "x.geojson.gz"), CLASSES)
+
+
 def test_a_polygon_that_crosses_itself_is_repaired(tmp_path) -> None:
     bow_tie = [[0, 0], [10, 10], [10, 0], [0, 10], [0, 0]]
     got = whole(labels(tmp_path, [feature("tumor", bow_tie)]))[..., 0]

@@ -66,6 +66,19 @@ def test_padding_behind_the_end_is_no_damage(padding):
     assert is_whole(8, b"whatever")
 
 
+@pytest.mark.parametrize("pixels", [RGB, RGB[..., 0], np.dstack([RGB, RGB[..., :1]]), RGB.astype("u2") * 200])
+def test_a_jpeg_xr_is_as_long_as_its_table_says(pixels):
+    """Its decoder makes pixels of whatever is there."""
+    stream = imagecodecs.jpegxr_encode(np.ascontiguousarray(pixels), level=90)
+    if pixels.shape[-1] != 4:
+        assert imagecodecs.jpegxr_decode(stream[: len(stream) // 2]).shape == pixels.shape
+    for compression in (22610, 34934):
+        assert is_whole(compression, stream)
+        assert is_whole(compression, stream + b"padding")
+        assert not any(is_whole(compression, stream[:length]) for length in range(8, len(stream), 7))
+        assert not is_whole(compression, stream[:-1])
+
+
 def test_heads_that_are_read_once_are_those_of_each_stream():
     """Whatever came before: streams that begin alike, changed and cut ones, fill bytes in front of a marker."""
     rng = np.random.default_rng(3)

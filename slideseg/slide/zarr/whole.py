@@ -1,7 +1,7 @@
-"""Blosc's chunks, checked before they are decoded: what is cut off is damage, not pixels.
+"""Chunks and shards that are cut off: damage, where zarr and its codecs would make pixels of them.
 
-Its decoder believes the lengths in a chunk's head, and reads on behind a chunk that is shorter, whatever lies there. The other
-codecs of zarr see where their bytes end.
+Blosc's decoder believes the lengths in a chunk's head, and reads on behind a chunk that is shorter, whatever lies there; the
+other codecs see where their bytes end. Chunks that lie behind the end of their shard are not stored, as zarr sees it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from numcodecs import Blosc  # type: ignore[import-untyped]
 from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.codecs import BytesCodec, ShardingCodec
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _MOST = (1 << 31) - 1
 
 
 def checked(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Return an array that raises ValueError for blosc's chunks that are not whole, in shards too."""
+    """Return an array that raises ValueError for shards and for blosc's chunks that are not whole."""
     metadata = array.metadata
     if metadata.zarr_format == 2:
         if not isinstance(metadata.compressor, Blosc):
@@ -50,10 +51,7 @@ def _checked(codecs: Sequence[Any]) -> Iterator[Any]:
     """Yield codecs, with a look at the chunk behind blosc: decoded is from the last to the first."""
     before = None
     for codec in codecs:
-        if isinstance(codec, ShardingCodec):
-            yield replace(codec, codecs=tuple(_checked(codec.codecs)))
-        else:
-            yield codec
+        yield WholeShards.like(codec) if isinstance(codec, ShardingCodec) else codec
         if codec.to_dict()["name"] in ("blosc", "numcodecs.blosc"):
             yield WholeBlosc(sized=isinstance(before, BytesCodec))
         before = codec
@@ -104,6 +102,44 @@ class WholeBlosc(BytesBytesCodec):
         size = math.prod(chunk_spec.shape) * chunk_spec.dtype.to_native_dtype().itemsize if self.sized else None
         _check(memoryview(chunk_data.as_buffer_like()).cast("B"), size)
         return chunk_data
+
+
+class WholeShards(ShardingCodec):
+    """Shards whose chunks and indexes are as long as they should be."""
+
+    @classmethod
+    def like(cls, codec: ShardingCodec) -> WholeShards:
+        """Return one that reads what ``codec`` does."""
+        return cls(
+            chunk_shape=codec.chunk_shape,
+            codecs=tuple(_checked(codec.codecs)),
+            index_codecs=codec.index_codecs,
+            index_location=codec.index_location,
+        )
+
+    async def _decode_partial_single(self, byte_getter: Any, selection: Any, shard_spec: ArraySpec) -> Any:
+        return await super()._decode_partial_single(_Whole(byte_getter), selection, shard_spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """Gets bytes, all that are asked for."""
+
+    of: Any
+
+    async def get(self, prototype: Any, byte_range: Any = None) -> Any:
+        found = await self.of.get(prototype, byte_range)
+        if found is None:
+            return None
+        wanted = 1
+        if isinstance(byte_range, RangeByteRequest):
+            wanted = byte_range.end - byte_range.start
+        elif isinstance(byte_range, SuffixByteRequest):
+            wanted = byte_range.suffix
+        if len(found) < wanted:
+            msg = f"a shard is cut off, there are {len(found)} bytes of {wanted}"
+            raise ValueError(msg)
+        return found
 
 
 def _check(chunk: memoryview, size: int | None) -> None:

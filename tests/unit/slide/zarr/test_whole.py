@@ -1,4 +1,4 @@
-"""Chunks of blosc that are cut off, or say to be of another size than they are."""
+"""Chunks and shards that are cut off, or say to be of another size than they are."""
 
 from __future__ import annotations
 
@@ -65,13 +65,22 @@ def test_a_chunk_that_is_cut_off_is_damage(tmp_path, kind, picture):
         np.testing.assert_array_equal(slide.read((0, 0, 48, 64))[..., 0], pixels)
 
 
+def sharded(path, pixels, location, codecs, index_codecs=()):
+    """Write an array of one shard of four chunks; return the file."""
+    serializer = zarr.codecs.ShardingCodec(
+        chunk_shape=(24, 32),
+        codecs=[zarr.codecs.BytesCodec(), *codecs],
+        index_codecs=[zarr.codecs.BytesCodec(), *index_codecs],
+        index_location=location,
+    )
+    return plain(path, pixels, serializer=serializer, compressors=None)
+
+
 @pytest.mark.parametrize("location", ["start", "end"])
 @pytest.mark.parametrize("picture", PICTURES)
 def test_a_chunk_in_a_shard_that_is_cut_off_is_damage(tmp_path, location, picture):
     pixels = PICTURES[picture]
-    codec = zarr.codecs.ShardingCodec(chunk_shape=(24, 32), codecs=[zarr.codecs.BytesCodec(), zarr.codecs.BloscCodec()],
-                                      index_codecs=[zarr.codecs.BytesCodec()], index_location=location)  # fmt: skip
-    shard = plain(tmp_path / "x.zarr", pixels, serializer=codec, compressors=None)
+    shard = sharded(tmp_path / "x.zarr", pixels, location, [zarr.codecs.BloscCodec()])
     data = shard.read_bytes()
     index_at = 0 if location == "start" else len(data) - 64
     index = np.frombuffer(data[index_at : index_at + 64], "<u8").reshape(4, 2).copy()
@@ -83,10 +92,21 @@ def test_a_chunk_in_a_shard_that_is_cut_off_is_damage(tmp_path, location, pictur
             shard.write_bytes(data[:index_at] + index.tobytes() + data[index_at + 64 :])
             with pytest.raises(SlideError, match=rf"x.zarr: damaged zarr .*it has {length} bytes"):
                 slide.read((0, 0, 48, 64))
-        if location == "start":
-            shard.write_bytes(data[:-1])
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+@pytest.mark.parametrize("codec", [None, zarr.codecs.ZstdCodec(), zarr.codecs.BloscCodec(), zarr.codecs.GzipCodec()])
+@pytest.mark.parametrize("box", [(0, 0, 48, 64), (24, 32, 48, 64), (20, 40, 30, 50)])
+def test_a_shard_that_is_cut_off_has_no_chunks_that_are_not_stored(tmp_path, location, codec, box):
+    shard = sharded(tmp_path / "x.zarr", NOISE, location, [] if codec is None else [codec], [zarr.codecs.Crc32cCodec()])
+    whole = shard.read_bytes()
+    y0, x0, y1, x1 = box
+    with open_slide(tmp_path / "x.zarr") as slide:
+        np.testing.assert_array_equal(slide.read(box)[..., 0], NOISE[y0:y1, x0:x1])
+        for length in {*range(80), *range(80, len(whole), 97), len(whole) - 1}:
+            shard.write_bytes(whole[:length])
             with pytest.raises(SlideError, match=r"x.zarr: damaged zarr"):
-                slide.read((0, 0, 48, 64))
+                slide.read(box)
 
 
 @pytest.mark.parametrize(
