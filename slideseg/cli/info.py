@@ -122,7 +122,7 @@ def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:
             "origin": list(slide.origin),
             "background": None if slide.background is None else list(slide.background),
             "images": [asdict(image) for image in slide.images],
-            "notes": list(slide.notes),
+            "notes": [*slide.notes, *slide.remarks],
             "read": "in place" if slide.direct else "after chunking",
         }
 

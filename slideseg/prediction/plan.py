@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from slideseg.slide.base import Slide
 
 MIB = 2**20
+MOST_NOTES = 4
+"""More notes of a file are not printed before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
-            notes=(*notes, *_doubts(slide, info), *tissue.notes),
+            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *tissue.notes),
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)
@@ -297,6 +299,13 @@ def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> 
     if options.said:
         raise ConfigError(explain(f"{option_of(options.said[0])} is of objects, which are not asked for", try_="--objects"))
     return None
+
+
+def _of_file(slide: Slide) -> tuple[str, ...]:
+    """Return what was decided about the slide's file that is out of the ordinary, a few of it where that is much."""
+    notes = slide.notes
+    more = len(notes) - MOST_NOTES
+    return notes if more <= 1 else (*notes[:MOST_NOTES], f"and {more} notes more of this file: try slideseg info")
 
 
 def _doubts(slide: Slide, info: ModelInfo) -> tuple[str, ...]:

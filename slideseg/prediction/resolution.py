@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import MICRONS_ACROSS
 from slideseg.slide.pixel_size.claims import in_words
-from slideseg.slide.resampled import AS_IT_IS, Source, choose_level, resampled_shape
+from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, Source, choose_level, resampled_shape
 from slideseg.words import number
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ UNLIKE = 1.4
 """Objects of so many times the usual size, or of that part of it, are hardly of the usual resolution."""
 NOTHING, MOST_SHRUNK = 8, 32
 """A slide that is shrunk by more than this to a longer side of fewer pixels is refused: its size is not what was said."""
+ENLARGED = 2.5
+"""Pixels so many times as large as the model's, or more, show less than it knows: those of a scan at 10x for one at 40x."""
 FEWEST = 32
 """Pixels a side that are so few that a slide of more was probably not meant to be shrunk to them."""
 
@@ -47,7 +49,7 @@ def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tup
         _check_enlarged(slide, wanted, factors)
         _check_shrunk(slide, wanted, level, factors)
     source = Source(str(slide.path), level, factors, options.selection)
-    return source, (*_unknown(slide, info, level), *_tiny(slide, source))
+    return source, (*_unknown(slide, info, level), *_unusual(slide, info, source, options), *_tiny(slide, source))
 
 
 def working_shape(slide: Slide, source: Source) -> tuple[int, int]:
@@ -89,6 +91,20 @@ def _unknown(slide: Slide, info: ModelInfo, level: int) -> tuple[str, ...]:
     why = f"how large its pixels are is not known ({slide.pixel.source})"
     assumed = f"so level {level} is taken to be at the {number(info.input.mpp)} \u00b5m a pixel of model {info.name}"
     return (f"{why}, {assumed}; where it is not, objects are missed: try --mpp-of-slide",)
+
+
+def _unusual(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[str, ...]:
+    """Return that pixels are not square, or much larger than the model's, by whatever their size is known."""
+    sides = slide.mpp_yx
+    if sides is None or options.mpp_of_slide is not None:
+        return ()
+    said, notes = f"{in_words(sides)} by {slide.pixel.source}", []
+    if max(sides) > (1 + TOLERANCE) * min(sides):
+        notes.append(f"pixels are not square, {said}: try --mpp-of-slide if that is not their size")
+    if options.mpp is None and info.input.mpp is not None and min(source.factors) * ENLARGED <= 1:
+        times = number(1 / min(source.factors))
+        notes.append(f"pixels are {said}, {times} times as large as those of model {info.name}, which may miss what is small")
+    return tuple(notes)
 
 
 def _tiny(slide: Slide, source: Source) -> tuple[str, ...]:

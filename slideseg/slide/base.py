@@ -97,7 +97,12 @@ class Slide(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was decided about this file that its user should know."""
+        """What was decided about this file that its user should know before it is segmented."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else was decided, as it is usual with such files."""
         ...
 
     def read(self, box: Box, level: int = 0, plane: int = 0) -> np.ndarray:

@@ -121,7 +121,9 @@ class Facts:
     images: tuple[Image, ...] = ()
     """All images of the file with their roles; none where it holds this one alone."""
     notes: tuple[str, ...] = ()
-    """What was decided about this file that its user should know, a sentence each."""
+    """What was decided about this file that its user should know before it is segmented, a sentence each."""
+    remarks: tuple[str, ...] = ()
+    """What else was decided, as it is usual with such files, for who asks."""
 
 
 def make_levels(shapes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:

@@ -67,7 +67,7 @@ class OpenSlideSlide(Reader):
         if self._picture is not None:
             super().__init__(_picture_facts(path, properties, self._picture.shape, series or 0))
             return
-        self._indices, levels, notes = self._levels()
+        self._indices, levels, notes, padded = self._levels()
         pixel, more = settle([openslide_claim(properties)])
         super().__init__(
             Facts(
@@ -83,6 +83,7 @@ class OpenSlideSlide(Reader):
                 background=self._background,
                 images=_images(properties, levels[0].shape, 0),
                 notes=(*more, *notes, *_unread(properties)),
+                remarks=padded,
             )
         )
 
@@ -105,23 +106,23 @@ class OpenSlideSlide(Reader):
             raise SlideError(explain(f"{path}: its {names[number - 1]} is damaged", got=error)) from error
         return composite(rgba, self._background)
 
-    def _levels(self) -> tuple[list[int], tuple[Level, ...], list[str]]:
-        """Return OpenSlide's numbers of the levels that show the slide, these levels, and what was decided of the others."""
+    def _levels(self) -> tuple[list[int], tuple[Level, ...], tuple[str, ...], tuple[str, ...]]:
+        """Return OpenSlide's numbers of the levels that show the slide, these levels, which do not, and which are padded."""
         shapes = [(rows, columns) for columns, rows in self._handle.level_dimensions]
-        indices, levels, notes = [0], [Level(shapes[0])], []
+        indices, levels, others, padded = [0], [Level(shapes[0])], [], []
         for index, shape in enumerate(shapes[1:], 1):
             level = level_of(shape, shapes[0], declared=self._declared(index), tile=self._tile(index))
             if level is not None and level.shape != shape and not self._is_same(index, level, indices[-1], levels[-1]):
                 level = None
             if level is None or level.scale <= levels[-1].scale:
-                notes.append(f"level {index} ({shape[0]} x {shape[1]}) is not the same picture as level 0, and not used")
+                others.append(f"level {index} ({shape[0]} x {shape[1]}) is not the same picture as level 0, and not used")
                 continue
             if level.shape != shape:
                 rows, columns = level.shape
-                notes.append(f"level {index} ({shape[0]} x {shape[1]}) is padded: {rows} x {columns} of it are the picture")
+                padded.append(f"level {index} ({shape[0]} x {shape[1]}) is padded: {rows} x {columns} of it are the picture")
             indices.append(index)
             levels.append(level)
-        return indices, tuple(levels), notes
+        return indices, tuple(levels), tuple(others), tuple(padded)
 
     def _is_same(self, index: int, level: Level, above: int, finer: Level) -> bool:
         return same_pixels(
@@ -279,7 +280,7 @@ def _picture_facts(path: str, properties: Mapping[str, str], shape: tuple[int, .
         is_rgb=True,
         direct=True,
         images=images,
-        notes=(f"this is the {images[number].name}, not the slide",),
+        remarks=(f"this is the {images[number].name}, not the slide",),
     )
 
 

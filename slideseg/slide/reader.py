@@ -124,8 +124,13 @@ class Reader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was decided about this file."""
+        """What was decided about this file that its user should know."""
         return self._facts.notes
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else was decided, as it is usual with such files."""
+        return self._facts.remarks
 
     def read(self, box: Box | Sequence[int], level: int = 0, plane: int = 0) -> np.ndarray:
         """Return the pixels (y, x, c) of ``box`` = (y0, x0, y1, x1) in pixels of ``level``; the array is the caller's own.

@@ -198,4 +198,5 @@ def facts_of(slide: Slide) -> Facts:
         background=slide.background,
         images=slide.images,
         notes=slide.notes,
+        remarks=slide.remarks,
     )

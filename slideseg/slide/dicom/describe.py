@@ -69,14 +69,17 @@ def fill_of(file: Instance) -> int:
 
 
 def notes_of(levels: list[series.Image]) -> list[str]:
-    """Return what is to be told of the colours of streams, and of places that were not scanned."""
+    """Return what is to be told of the colours of streams, and of the finest level."""
     said = list(dict.fromkeys(_colours_of(levels)))
-    missing = levels[0].missing
-    if missing:
-        said.append(f"{missing} tiles of level 0 were not scanned: they are background and no tissue")
     if not levels[0].first.original:
         said.append("the image as it was scanned is not among the files: level 0 is a reduced one")
     return said
+
+
+def gaps_of(levels: list[series.Image]) -> tuple[str, ...]:
+    """Return a remark of places that were not scanned, where there are any."""
+    missing = levels[0].missing
+    return (f"{missing} tiles of level 0 were not scanned: they are background and no tissue",) if missing else ()
 
 
 def _colours_of(levels: list[series.Image]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.dicom.describe import channels_of, fill_of, lights_of, listed, notes_of, pixel_of
+from slideseg.slide.dicom.describe import channels_of, fill_of, gaps_of, lights_of, listed, notes_of, pixel_of
 from slideseg.slide.dicom.instance import open_instance
 from slideseg.slide.dicom.painter import Painter
 from slideseg.slide.dicom.parsing import refusing
@@ -66,6 +66,7 @@ class DicomSlide(Reader):
         close_all(self._files)
 
     def _load(self, path: str, types: tuple[str, ...], number: int | None, *, keeps_going: bool) -> None:
+        self._remarks: list[str] = []
         picture, images, notes = self._choose(path, number)
         full = picture[0]
         self._lights = lights_of(full, notes)
@@ -91,6 +92,7 @@ class DicomSlide(Reader):
                 background=(fill_of(full.first),) * channels if gaps else None,
                 images=images,
                 notes=tuple(notes),
+                remarks=(*self._remarks, *gaps_of(self._levels)),
             ),
             types,
         )
@@ -118,7 +120,9 @@ class DicomSlide(Reader):
         else:
             picture = pictures[chosen]
             if len(pictures) > 1:
-                notes.append(f"{len(pictures)} pictures of the glass are in this series, image {chosen} is read (--series)")
+                self._remarks.append(
+                    f"{len(pictures)} pictures of the glass are in this series, image {chosen} is read (--series)"
+                )
         return picture, tuple(replace(image, used=image.number == chosen) for image in images), notes
 
     def _add(self, image: Image, notes: list[str]) -> None:
@@ -130,7 +134,7 @@ class DicomSlide(Reader):
             return
         if level.shape != image.shape:
             used = f"{level.shape[0]} x {level.shape[1]}"
-            notes.append(f"level {number} is {used}; {rows} x {columns} with what fills its last tiles")
+            self._remarks.append(f"level {number} is {used}; {rows} x {columns} with what fills its last tiles")
         if not declared and image.first.spacing:
             notes.append(f"level {number}: its PixelSpacing does not fit the picture, its scale is what its pixels show")
         self._levels.append(image)

@@ -75,7 +75,7 @@ class CziSlide(Reader):
             channels=() if self._rgb else _channels(said, channels),
             background=None if self._parts is None else (white,) * samples,
             images=tuple(_scene(number, scene, number == self._scene) for number, scene in scenes.items()) if shown else (),
-            notes=(f"scene {self._scene} of {len(scenes)}; --series takes another",) if shown else (),
+            remarks=(f"scene {self._scene} of {len(scenes)}; --series takes another",) if shown else (),
         )
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:

@@ -72,7 +72,7 @@ class LifSlide(Reader):
                 direct=True,
                 channels=() if rgb else names,
                 images=images,
-                notes=(f"image {_used(images)} of {len(images)}; --series takes another",) if images else (),
+                remarks=(f"image {_used(images)} of {len(images)}; --series takes another",) if images else (),
             )
         )
 

@@ -70,7 +70,7 @@ class Nd2Slide(Reader):
             direct=not packed or reads_directly(shape, shape),
             channels=() if rgb else _channels(said, channels),
             images=listed if positions > 1 else (),
-            notes=(f"position {position} of {positions}; --series takes another",) if positions > 1 else (),
+            remarks=(f"position {position} of {positions}; --series takes another",) if positions > 1 else (),
         )
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0

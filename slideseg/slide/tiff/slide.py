@@ -100,14 +100,8 @@ class TiffSlide(Reader):
                 origin=origin,
                 background=self._background(facts),
                 images=listed(images, number, self._levels),
-                notes=(
-                    *left_out(images, number, self._levels),
-                    *self._levels[0].colour.notes,
-                    *self._missing(),
-                    *notes,
-                    *doubts,
-                    *more,
-                ),
+                notes=(*self._levels[0].colour.notes, *self._missing(), *notes, *doubts),
+                remarks=(*left_out(images, number, self._levels), *more),
             ),
             types,
         )

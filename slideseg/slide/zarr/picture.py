@@ -80,7 +80,9 @@ class Picture:
     images: tuple[Image, ...] = ()
     """All images of the file."""
     notes: tuple[str, ...] = ()
-    """What was decided."""
+    """What was decided that its user should know."""
+    remarks: tuple[str, ...] = ()
+    """What else was."""
     background: tuple[int, ...] | None = None
     """Of a copy whose last channel says where something was scanned: the pixel that stands where nothing was."""
     alpha: bool = False
@@ -117,15 +119,16 @@ def _of_group(path: str, group: zarr.Group, keys: Keys, series: int | None, *, s
     levels, more = levels_in(tiers, letters, lambda array, box: pixels_of(array, letters, box, middle))
     pixel, origin = pixel_of(multiscale, tiers[0].dataset)
     channels = channels_in(found.ome, size.get("c", 1))
+    remarks = []
     if images and series is None:
         used = next(image.number for image in images if image.used)
-        more.append(f"{len(images)} images in the file, number {used} is taken: slideseg info lists them, --series chooses")
+        remarks.append(f"{len(images)} images in the file, number {used} is taken: slideseg info lists them, --series chooses")
     if multiscale.systems:
-        more.append(f"it is placed in {', '.join(multiscale.systems)} too; lengths are those of its own coordinate system")
+        remarks.append(f"it is placed in {', '.join(multiscale.systems)} too; lengths are those of its own coordinate system")
     alpha = tiers[0].array.dtype.kind == "u" and _has_alpha(channels)
     is_rgb = alpha or _named_rgb(channels)
     told = (*notes, *gaps, *more)
-    return Picture(_layers(levels), letters, pixel, origin, is_rgb, channels, images, told, alpha=alpha)
+    return Picture(_layers(levels), letters, pixel, origin, is_rgb, channels, images, told, tuple(remarks), alpha=alpha)
 
 
 def _of_copy(path: str, array: zarr.Array[Any], chunked: Form) -> Picture:
@@ -239,6 +242,7 @@ def facts_of(path: str, picture: Picture) -> Facts:
         background=_background(picture, dtype, channels),
         images=picture.images,
         notes=picture.notes,
+        remarks=picture.remarks,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from slideseg.errors import ConfigError, ModelError
@@ -13,7 +14,7 @@ from slideseg.machine import usable_cores
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import read_info
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import _doubts, make_plan
+from slideseg.prediction.plan import _doubts, _of_file, make_plan
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.facts import Channel, Image
 from slideseg.testing.models import random_model
@@ -143,6 +144,49 @@ def test_a_model_for_other_channels_is_refused(folder, tmp_path):
     random_model(tmp_path / "grey.safetensors", replace(MODEL, in_channels=1))
     with pytest.raises(ModelError, match=r"got 3 channel\(s\), want 1"):
         plan(folder, model=str(tmp_path / "grey.safetensors"))
+
+
+class Noted(ArraySlide):
+    """A slide of whose file much was decided."""
+
+    notes = tuple(f"level {number} is not used" for number in range(1, 9))
+
+
+def test_of_many_notes_a_few_are_said_and_where_the_others_are():
+    assert _of_file(ArraySlide(np.zeros((9, 9), np.uint8))) == ()
+    assert _of_file(Noted(np.zeros((9, 9), np.uint8))) == (
+        *Noted.notes[:4],
+        "and 4 notes more of this file: try slideseg info",
+    )
+
+
+def test_what_was_decided_of_a_file_is_in_the_plan(tmp_path, folder):
+    np.save(tmp_path / "x.npy", np.zeros((64, 64, 3), np.uint8))
+    other = np.random.default_rng(1).integers(0, 255, (2, 128, 128, 3), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
+        writer.write(other[0], tile=(64, 64), photometric="rgb", metadata=None)
+        writer.write(other[1, ::2, ::2], tile=(64, 64), photometric="rgb", metadata=None)
+
+    assert plan(folder, tmp_path / "x.npy", tissue="none").notes == ()
+    (note,) = plan(folder, tmp_path / "x.tif", tissue="none").notes
+    assert note.startswith("its resolution of 64 x 64 is not used")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wsi/aperio/CMU-1-Small-Region.svs", None),
+        ("wsi/ndpi/test3-DAPI-2-387.ndpi", None),
+        ("reported/c33_dicom_padded/l0.dcm", None),
+        ("reported/c21_33003.svs", "JPEG 2000 streams are YCbCr"),
+        ("reported/c11_dicom_jpeg_named_rgb/level0.dcm", "read as YCbCr"),
+        ("reported/c04_missing_tiles.tif", "2 of its 12 tiles hold no data"),
+        ("reported/c02_aniso_tags.tif", "pixels are not square"),
+    ],
+)
+def test_of_ordinary_slides_nothing_is_said(data, folder, name, told):
+    notes = plan(folder, data / name, model=str(folder / "half.safetensors"), tissue="none").notes
+    assert ([told in note for note in notes] == [True]) if told else notes == ()
 
 
 class Fluorescence(ArraySlide):

@@ -37,9 +37,24 @@ def slide(mpp=None, shape=(100, 200)):
 
 
 def test_a_known_size_needs_no_word(model):
-    source, notes = choose_source(slide((0.25, 0.5)), model, PredictOptions())
-    assert (source.factors, notes) == ((2.0, 1.0), ())
-    assert working_shape(slide((0.25, 0.5)), source) == (50, 200)
+    source, notes = choose_source(slide((0.25, 0.24)), model, PredictOptions())
+    assert (source.factors, notes) == ((2.0, 0.5 / 0.24), ())
+
+
+def test_pixels_that_are_not_square_are_said_unless_they_were_stated(model):
+    source, (note,) = choose_source(slide((0.25, 0.5)), model, PredictOptions())
+    assert note == "pixels are not square, 0.5 x 0.25 \u00b5m by the caller: try --mpp-of-slide if that is not their size"
+    assert (source.factors, working_shape(slide((0.25, 0.5)), source)) == ((2.0, 1.0), (50, 200))
+    assert choose_source(slide((0.25, 0.5)), model, PredictOptions(mpp_of_slide=(0.25, 0.5)))[1] == ()
+
+
+@pytest.mark.parametrize(("mpp", "told"), [(1.0, False), (1.249, False), (2.0, True)])
+def test_pixels_much_larger_than_the_model_s_are_said_unless_they_are_asked_for(model, mpp, told):
+    notes = choose_source(slide(mpp), model, PredictOptions())[1]
+    assert [("2 \u00b5m" in note, "4 times as large as those of model random" in note) for note in notes] == [
+        (True, True)
+    ] * told
+    assert choose_source(slide(mpp), model, PredictOptions(mpp=0.5))[1] == ()
 
 
 @pytest.mark.parametrize("options", [{}, {"level": 0}])

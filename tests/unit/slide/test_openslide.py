@@ -181,7 +181,7 @@ def test_a_padded_level_is_cut_and_lies_where_it_belongs(tmp_path):
     full = texture((1100, 900))
     with levels_of(tmp_path, full, padded(block_mean(full, 2), 256)) as slide:
         assert [(level.shape, level.scale) for level in slide.levels] == [((1100, 900), (1, 1)), ((550, 450), (2, 2))]
-        assert slide.notes == ("level 1 (768 x 512) is padded: 550 x 450 of it are the picture",)
+        assert slide.remarks == ("level 1 (768 x 512) is padded: 550 x 450 of it are the picture",)
         far = slide.read((450, 350, 550, 450), 1)
         assert np.abs(far.astype(int) - block_mean(full[900:, 700:], 2)).mean() < 3
 
@@ -249,7 +249,7 @@ def test_pictures_beside_the_slide_are_listed_and_can_be_opened(data):
         assert slide.background == (0, 0, 0)
     with open_slide(path, series=1) as macro:
         assert (macro.shape, macro.mpp, macro.images[1].used) == ((406, 1188, 3), None, True)
-        assert macro.notes == ("this is the macro, not the slide",)
+        assert macro.remarks == ("this is the macro, not the slide",)
         assert macro.read((0, 0, 406, 1188)).std() > 5
         assert macro.scanned((0, 0, 9, 9)) is None
     with pytest.raises(SlideError, match=r"no such image .got --series 2, want 0 to 1"):

@@ -231,7 +231,7 @@ def test_where_no_tile_is_nothing_was_scanned(tmp_path):
         assert there.sum() == 200 * 260 - 2 * 64 * 64
         assert slide.scanned((0, 64, 64, 200)) is None
         assert slide.background == (255, 255, 255)
-        assert "2 tiles of level 0 were not scanned" in slide.notes[0]
+        assert "2 tiles of level 0 were not scanned" in slide.remarks[0]
     lab = {"RecommendedAbsentPixelCIELabValue": [0, 0x8080, 0x8080]}
     with opened(tmp_path / "y.dcm", SMOOTH, left_out=(0,), tags=lab) as slide:
         assert (whole(slide)[:64, :64] == 0).all()
@@ -376,7 +376,7 @@ def test_two_pictures_of_one_series(tmp_path):
         assert slide.levels[0].shape == (200, 260)
         assert other.levels[0].shape == (100, 260)
         assert [image.role for image in other.images] == ["slide", "slide"]
-        assert "2 pictures of the glass" in slide.notes[0]
+        assert "2 pictures of the glass" in slide.remarks[0]
 
 
 def test_a_slide_is_all_files_of_its_series_and_no_other(tmp_path):

@@ -81,7 +81,7 @@ def test_a_scene_is_an_image(tmp_path):
     with open_slide(path) as slide:
         np.testing.assert_array_equal(slide.read(Box(0, 0, 100, 200)), RGB[:100, :200])
         assert [(image.number, image.used) for image in slide.images] == [(0, True), (1, False)]
-        assert "scene 0 of 2" in slide.notes[0]
+        assert "scene 0 of 2" in slide.remarks[0]
     with open_slide(path, series=1) as slide:
         np.testing.assert_array_equal(slide.read(Box(0, 0, 150, 300)), RGB[100:250, :300])
     with pytest.raises(SlideError, match=r"no such image .got --series 2, want 0, 1"):

@@ -84,7 +84,7 @@ def test_one_of_several_images_is_chosen(tmp_path):
     path = write(tmp_path / "x.lif", [stack(), colours()])
     with open_file(str(path), WHOLE) as slide:
         assert [(image.number, image.name, image.used) for image in slide.images] == [(0, "stack", True), (1, "colours", False)]
-        assert "image 0 of 2" in slide.notes[0]
+        assert "image 0 of 2" in slide.remarks[0]
     with open_slide(path, series=1) as slide:
         assert slide.is_rgb
         np.testing.assert_array_equal(slide.read(Box(0, 0, 30, 60)), RGB)

@@ -62,7 +62,7 @@ def test_names_come_from_the_ome_xml_and_the_order_from_the_group(tmp_path):
     (path / "OME" / "METADATA.ome.xml").write_text("<OME")
     with open_slide(path) as slide:
         assert slide.shape == (200, 300, 3), "nobody says that it is the macro"
-        assert "3 images in the file" in slide.notes[-1]
+        assert "3 images in the file" in slide.remarks[-1]
 
 
 def test_one_series_is_just_an_image(tmp_path):

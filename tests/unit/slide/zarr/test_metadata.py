@@ -102,7 +102,7 @@ def test_other_coordinate_systems_don_t_change_the_size_and_are_told(tmp_path):
     scale = placed("zyx", ["own", "world"], [{"type": "scale", "scale": [1, 1, 1]}], [more])
     with open_slide(image(tmp_path / "x.zarr", [ROOM], scale, version="0.6")) as slide:
         assert slide.mpp == 1
-        assert slide.notes == ("it is placed in world too; lengths are those of its own coordinate system",)
+        assert slide.remarks == ("it is placed in world too; lengths are those of its own coordinate system",)
 
 
 def test_channels_have_their_names_and_colours(tmp_path):

@@ -34,13 +34,13 @@ def test_an_image_lies_where_its_first_plane_does(tmp_path, unit, microns):
 def test_a_position_without_a_length_is_not_used_and_that_is_told(tmp_path, unit):
     with opened(tmp_path / "x.ome.tif", GREY[0], "YX", **SIZES, **planes(1, unit, X=2, Y=3)) as slide:
         assert slide.origin == (0, 0)
-        assert "no length" in slide.notes[0]
+        assert "no length" in slide.remarks[0]
 
 
 def test_a_position_is_of_no_use_where_the_size_of_pixels_is_unknown(tmp_path):
     with opened(tmp_path / "x.ome.tif", GREY[0], "YX", **planes(1, "mm", X=2, Y=3)) as slide:
         assert slide.origin == (0, 0)
-        assert "size of its pixels is not known" in slide.notes[0]
+        assert "size of its pixels is not known" in slide.remarks[0]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_what_an_svs_calls_macro_is_no_slide_however_large(tmp_path, options):
     with open_slide(tmp_path / "x.svs") as slide:
         assert roles(slide) == ["slide", "thumbnail", "macro"]
         assert [level.shape for level in slide.levels] == [(256, 320), (128, 160)]
-        assert "not 1 (thumbnail), 2 (macro)" in slide.notes[0]
+        assert "not 1 (thumbnail), 2 (macro)" in slide.remarks[0]
         np.testing.assert_array_equal(slide.read((0, 0, 256, 320)), BIG)
     with open_slide(tmp_path / "x.svs", series=2) as slide:
         np.testing.assert_array_equal(slide.read((0, 0, 300, 900)), WIDE)
@@ -111,7 +111,7 @@ def test_images_of_an_ome_tiff_are_what_they_are_called(tmp_path, names, used, e
     with open_slide(tmp_path / "x.ome.tif") as slide:
         assert roles(slide) == expected
         np.testing.assert_array_equal(slide.read((0, 0, 256, 320)), BIG)
-        assert ("slides, the first is taken" in str(slide.notes)) is (expected.count("slide") > 1)
+        assert ("slides, the first is taken" in str(slide.remarks)) is (expected.count("slide") > 1)
 
 
 def test_an_image_whose_pixels_are_much_wider_shows_the_slide_from_afar(tmp_path):
