@@ -15,6 +15,8 @@ Every message is one line in the form ``WHAT (got X, want Y; try Z)``; `explain`
 
 from __future__ import annotations
 
+import re
+
 
 class SlidesegError(Exception):
     """Base of every error that slideseg raises on purpose."""
@@ -61,14 +63,51 @@ class RunError(SlidesegError, RuntimeError):
 def explain(what: str, *, got: object = None, want: object = None, try_: str | None = None) -> str:
     """Build the one-line message ``WHAT (got X, want Y; try Z)``.
 
+    What was got may be an exception: of a failed system call its reason is told, and a file that ``what`` names already is
+    not named again.
+
     >>> explain("no such level", got=7, want="0 to 3", try_="slideseg info")
     'no such level (got 7, want 0 to 3; try slideseg info)'
     >>> explain("no such file", try_="another path")
     'no such file (try another path)'
+    >>> explain("a.tif can't be read", got=FileNotFoundError(2, "No such file", "a.tif"))
+    "a.tif can't be read (got No such file)"
     """
+    got = None if got is None else _without_file(got, what)
     facts = [f"{name} {value}" for name, value in (("got", got), ("want", want)) if value is not None]
     parts = [", ".join(facts)] if facts else []
     if try_ is not None:
         parts.append(f"try {try_}")
     detail = f" ({'; '.join(parts)})" if parts else ""
     return " ".join(f"{what}{detail}".split())
+
+
+def naming(name: str, message: str) -> str:
+    """Return a message that says of which file it is, in front if not by itself.
+
+    >>> naming("a.tif", "level 2 is not used"), naming("a.tif", "/data/a.tif is empty (got 0 bytes)")
+    ('a.tif: level 2 is not used', '/data/a.tif is empty (got 0 bytes)')
+    """
+    return message if _names(message, name) else f"{name}: {message}"
+
+
+def _names(message: str, name: str) -> bool:
+    return bool(name) and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", message) is not None
+
+
+_QUOTED = re.compile(r"""(['"])([^'"]+)\1,? ?""")
+"""How libraries name a file in their messages."""
+
+
+def _without_file(value: object, what: str) -> str:
+    """Return in words what was got, without a file in front or in quotes that ``what`` names."""
+    said = value.strerror if isinstance(value, OSError) and value.strerror else str(value)
+    first, colon, rest = said.partition(": ")
+    if colon and _is_file(first) and _names(what, first):
+        said = rest
+    shorter = _QUOTED.sub(lambda found: "" if _is_file(found[2]) and _names(what, found[2]) else found[0], said)
+    return said if shorter == said else shorter.rstrip(" :")
+
+
+def _is_file(name: str) -> bool:
+    return "." in name.strip(".") or "/" in name.strip("/")

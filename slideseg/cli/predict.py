@@ -17,6 +17,7 @@ from slideseg.cli.options import (
     object_options,
     selection_options,
 )
+from slideseg.errors import naming
 
 if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
@@ -86,13 +87,12 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         click.echo(json.dumps(report.to_dict()))
     for slide in report.slides:
         if slide.error is not None:
-            which = "" if len(report.slides) == 1 else f"{slide.input}: "
-            click.echo(f"error: {which}{slide.error}", err=True)
+            click.echo(f"error: {naming(slide.input, slide.error) if len(report.slides) > 1 else slide.error}", err=True)
         elif not as_json:
             shards = slide.shards
             objects = "" if slide.objects is None else f", {slide.objects:,} objects ({slide.across_seams:,} across seams)"
             for note in slide.notes:
-                click.echo(f"warning: {slide.output}: {note}", err=True)
+                click.echo(f"warning: {naming(slide.output, note)}", err=True)
             click.echo(
                 f"{slide.output}: {slide.pixels / 1e6:.1f} Mpx{objects} in {slide.seconds:.1f} s "
                 f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "
@@ -101,15 +101,19 @@ def _print_report(report: Report, *, as_json: bool) -> None:
 
 
 def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
-    from slideseg.prediction.dry_run import dry_run
-    from slideseg.slide.inputs import name_outputs
+    from slideseg.prediction.dry_run import dry_runs
+    from slideseg.prediction.report import PARTIAL_EXIT
 
-    plans = [dry_run(slide, result, options) for slide, result in zip(slides, name_outputs(slides, output), strict=True)]
+    plans, failed = dry_runs(slides, output, options)
     if as_json:
-        click.echo(json.dumps({"status": "ok", "error": None, "plans": [plan.describe() for plan in plans]}))
-        return 0
-    for plan in plans:
+        status = "ok" if not failed else "partial" if plans else "failed"
+        said = {"status": status, "error": next(iter(failed.values()), None)}
+        slides_failed = [{"input": slide, "error": error} for slide, error in failed.items()]
+        click.echo(json.dumps({**said, "plans": [plan.describe() for plan in plans], "failed": slides_failed}))
+    for plan in () if as_json else plans:
         click.echo(f"{plan}\n")
         for note in plan.notes:
-            click.echo(f"warning: {note}", err=True)
-    return 0
+            click.echo(f"warning: {naming(plan.input, note) if len(slides) > 1 else note}", err=True)
+    for slide, error in failed.items():
+        click.echo(f"error: {naming(slide, error)}", err=True)
+    return PARTIAL_EXIT if failed else 0

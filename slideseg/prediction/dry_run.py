@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from slideseg.errors import SlidesegError
 from slideseg.options import take_options
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import make_plan
@@ -13,6 +14,8 @@ from slideseg.prediction.trial import measure_rate
 from slideseg.slide.inputs import name_outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slideseg.prediction.plan import PredictPlan
 
 
@@ -33,6 +36,25 @@ def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = 
     """
     path = os.fspath(slide)
     return dry_run(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
+
+
+def dry_runs(
+    slides: Sequence[str], output: str | os.PathLike[str] | None, options: PredictOptions
+) -> tuple[list[PredictPlan], dict[str, str]]:
+    """Plan the runs of all slides; return the plans, and by slide why there is none of it.
+
+    Raises:
+        SlidesegError: if the only slide, or the options can't be used.
+    """
+    plans, failed = [], {}
+    for slide, result in zip(slides, name_outputs(list(slides), output), strict=True):
+        try:
+            plans.append(dry_run(slide, result, options))
+        except SlidesegError as error:
+            if len(slides) == 1:
+                raise
+            failed[slide] = str(error)
+    return plans, failed
 
 
 def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:

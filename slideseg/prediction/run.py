@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.pyramid import write_pyramid
-from slideseg.errors import RunError, SlidesegError, explain
+from slideseg.errors import RunError, SlidesegError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
 from slideseg.options import take_options
@@ -109,7 +109,7 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     started = time.perf_counter()
     plan = make_plan(slide, output, options)
     for note in plan.notes:
-        log.warning("%s: %s", slide, note)
+        log.warning("%s", naming(slide, note))
     gpus_per_worker = 1 if plan.job.tiling.device == "cuda" else 0
     with executor_for(plan.workers, plan.address, gpus_per_worker) as executor, Lease(output) as lease:
         watch = Watch(plan.input, watcher, lease.check)

@@ -43,23 +43,34 @@ def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
 
 
 def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> list[str]:
-    """Return where each slide's result goes.
+    """Return where each slide's result goes: by its name without the ending, or with it where two slides would share a result.
 
     Raises:
-        ConfigError: if two slides would share a result, or a result would replace its own slide.
+        ConfigError: if two slides would share a result all the same, or a result would replace its own slide.
     """
     if len(slides) == 1 and output is not None:
         outputs = [os.fspath(output)]
     else:
         folder = "" if output is None else f"{os.fspath(output).rstrip('/')}/"
-        outputs = [f"{folder}{name_of(slide)}.zarr" for slide in slides]
+        outputs = [f"{folder}{name}.zarr" for name in _names_of(slides)]
     for name, times in Counter(outputs).items():
         if times > 1:
-            raise ConfigError(explain("slides of the same name would share a result", got=name, try_="one command each"))
+            both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
+            what = f"{times} slides would share the result {name}"
+            raise ConfigError(explain(what, got=both, try_="one command each, with an --output of its own"))
     for slide, result in zip(slides, outputs, strict=True):
         if Path(slide).absolute() == Path(result).absolute():
             raise ConfigError(explain("the result would replace its own slide", got=result, try_="--output"))
     return outputs
+
+
+def _names_of(slides: list[str]) -> list[str]:
+    """Return what the slides' results are called; with the ending of the slide where that tells it from another one."""
+    names = [name_of(slide) for slide in slides]
+    times = Counter(names)
+    return [
+        slide.rstrip("/").rpartition("/")[2] if times[name] > 1 else name for slide, name in zip(slides, names, strict=True)
+    ]
 
 
 def name_of(slide: str) -> str:

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from slideseg import errors
-from slideseg.errors import SlidesegError, explain
+from slideseg.errors import SlideError, SlidesegError, explain, naming
 
 TREE = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, SlidesegError)]
 
@@ -19,3 +19,27 @@ def test_every_error_is_in_the_drawn_tree_and_has_an_exit_status(error):
 def test_a_message_is_one_line():
     assert explain("it broke", got="a\nb\n  c") == "it broke (got a b c)"
     assert explain("it broke") == "it broke"
+
+
+@pytest.mark.parametrize(
+    ("got", "told"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/my slides/a.yaml"), "No such file or directory"),
+        (SlideError("/my slides/a.yaml: cut off (got 3 bytes)"), "cut off (got 3 bytes)"),
+        ("while parsing in \"/my slides/a.yaml\", line 2: ','", "while parsing in line 2: ','"),
+        (ValueError("/other/b.yaml: cut off"), "/other/b.yaml: cut off"),
+        (ValueError("can't open '/other/b.yaml'"), "can't open '/other/b.yaml'"),
+        ("scale: 3", "scale: 3"),
+        (0, "0"),
+    ],
+)
+def test_a_file_is_named_once(got, told):
+    assert explain("/my slides/a.yaml can't be read", got=got) == f"/my slides/a.yaml can't be read (got {told})"
+
+
+def test_a_message_is_named_unless_it_names_the_file_itself():
+    assert naming("in/a.tif", "/data/in/a.tif: cut off") == "/data/in/a.tif: cut off"
+    assert naming("a.tif", "aa.tif is cut off") == "a.tif: aa.tif is cut off"
+    assert naming("a.tif", "a.tiff is cut off") == "a.tif: a.tiff is cut off"
+    assert naming("a", "a.tif is cut off") == "a: a.tif is cut off"
+    assert naming("a.tif", "b.tif and a.tif.") == "b.tif and a.tif."

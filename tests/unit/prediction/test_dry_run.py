@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import slideseg
 from slideseg.cli import cli
-from slideseg.errors import ConfigError
+from slideseg.errors import ConfigError, SlideError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction import dry_run as module
 from slideseg.testing.models import random_model
@@ -64,3 +64,26 @@ def test_the_time_is_that_of_a_worker_s_threads_and_leaves_the_caller_s(folder, 
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_of_many_slides_all_plans_are_printed_and_then_what_can_t_be_planned(folder):
+    (folder / "bad.tif").write_bytes(b"II*\0 no more")
+    (folder / "worse.svs").write_bytes(b"")
+    words = ["predict", "bad.tif", "slide.tif", "worse.svs", "-m", "m.safetensors", "--tissue", "none", "--dry-run"]
+    told = CliRunner().invoke(cli, words, standalone_mode=False)
+    report = json.loads(CliRunner().invoke(cli, [*words, "--json"], standalone_mode=False).stdout)
+
+    assert told.return_value == 1
+    assert told.stdout.startswith("output ")
+    assert "slide.tif, 3000 x 2500 x 3 (yxc), 0.25 \u00b5m a pixel" in told.stdout
+    first, second = told.stderr.splitlines()
+    assert (first.count("bad.tif"), second.count("worse.svs")) == (1, 1)
+    assert (report["status"], len(report["plans"])) == ("partial", 1)
+    assert [one["input"] for one in report["failed"]] == ["bad.tif", "worse.svs"]
+    assert report["error"] == report["failed"][0]["error"]
+
+
+def test_a_single_slide_that_can_t_be_planned_is_an_error_as_in_predict(folder):
+    (folder / "bad.tif").write_bytes(b"II*\0 no more")
+    told = CliRunner().invoke(cli, ["predict", "bad.tif", "-m", "m.safetensors", "--dry-run"], standalone_mode=False)
+    assert isinstance(told.exception, SlideError)

@@ -88,6 +88,11 @@ def test_results_are_named_after_their_slides():
     ]
 
 
+def test_slides_of_one_name_keep_their_endings():
+    assert name_outputs(["f/a.tif", "f/a.svs", "f/b.svs"], None) == ["a.tif.zarr", "a.svs.zarr", "b.zarr"]
+    assert name_outputs(["f/a.ome.tif", "g/a.zarr/"], "out") == ["out/a.ome.tif.zarr", "out/a.zarr.zarr"]
+
+
 def test_a_folder_named_by_dots_has_its_own_name(tmp_path, monkeypatch):
     (tmp_path / "x.zarr" / "labels").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "x.zarr" / "labels")
@@ -96,8 +101,8 @@ def test_a_folder_named_by_dots_has_its_own_name(tmp_path, monkeypatch):
 
 
 def test_results_don_t_replace_each_other_or_their_slide(tmp_path):
-    with pytest.raises(ConfigError, match="would share a result"):
-        name_outputs(["a/x.tif", "b/x.svs"], "out")
+    with pytest.raises(ConfigError, match=r"share the result out/x.tif.zarr \(got a/x.tif and b/x.tif; try one command each"):
+        name_outputs(["a/x.tif", "a/y.tif", "b/x.tif"], "out")
     with pytest.raises(ConfigError, match="would replace its own slide"):
         name_outputs([str(tmp_path / "x.zarr")], tmp_path / "x.zarr")
 
