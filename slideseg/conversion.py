@@ -15,6 +15,7 @@ from slideseg.arrays.plan import ArrayPlan, image_axes, level_shapes
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, missing_shards, write_shard
 from slideseg.errors import ResultError, explain
+from slideseg.options import take_options
 from slideseg.result.commit import describe_image
 from slideseg.result.coordinates import Coordinates
 from slideseg.result.create import read_attributes, write_root
@@ -24,7 +25,7 @@ from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.resampled import Source
 from slideseg.slide.rows.copy import discard_copy, readable
-from slideseg.slide.selection import selection_of
+from slideseg.slide.selection import PartOptions
 from slideseg.slide.window import display_window
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
@@ -53,10 +54,11 @@ def convert(
     stopped. Memory: a few shards a running task; ``workers`` bounds them.
 
     Raises:
+        ConfigError: if ``selected`` says what can't be meant.
         SlideError: if the slide can't be read.
         ResultError: if something else is at ``output``, or it can't be written.
     """
-    path, url, selection = os.fspath(slide), os.fspath(output), selection_of(**selected)
+    path, url, selection = os.fspath(slide), os.fspath(output), take_options(PartOptions, selected).selection
     check_parent(url)
     with closing(open_in_run(path, selection)) as opened, Lease(url):
         try:

@@ -24,8 +24,6 @@ FORMATS_OF = {
     "size": ("png",), "opacity": ("png",), "plane": ("png",),
 }  # fmt: skip
 """Formats that have an option which not all have."""
-FRAMES = ("slide", "bounds")
-"""What coordinates may be counted from."""
 GROUPS = {"segmentation": SEGMENTATION, "objects": OBJECTS}
 """Groups of a result by the word for what is exported."""
 
@@ -65,17 +63,7 @@ def check_options(to: str, options: ExportOptions) -> None:
     for name, formats in FORMATS_OF.items():
         if to not in formats and getattr(options, name) is not None:
             raise ConfigError(explain(f"{name} is an option of {', '.join(formats)}", got=f"--to {to}"))
-    if options.frame not in (None, *FRAMES):
-        raise ConfigError(explain("no such frame", got=options.frame, want=" or ".join(FRAMES)))
-    if options.object_type not in (None, "detection", "annotation"):
-        raise ConfigError(explain("no such type of object", got=options.object_type, want="detection or annotation"))
     if options.simplify is not None and not 0 <= options.simplify < math.inf:
         raise ConfigError(explain("simplify is out of range", got=options.simplify, want="0 pixels or more"))
-    _check_labels(to, options.labels)
-
-
-def _check_labels(to: str, labels: str) -> None:
-    if labels not in ("auto", *GROUPS):
-        raise ConfigError(explain("no such labels", got=labels, want=", ".join(GROUPS)))
-    if to in TABLES and labels == "segmentation":
+    if to in TABLES and options.labels == "segmentation":
         raise ConfigError(explain("only objects have a table", got="--labels segmentation"))

@@ -37,7 +37,7 @@ def choose_precision(options: PredictOptions, device: str) -> Precision:
     if options.precision == "int8":
         raise ConfigError(explain("int8 is not available yet", try_="--precision auto"))
     if options.precision != "auto":
-        return options.precision  # type: ignore[return-value]
+        return options.precision
     return "bf16" if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
 
 

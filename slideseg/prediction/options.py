@@ -32,7 +32,7 @@ class PredictOptions(ObjectOptions):
     """Microns of a pixel of the slide, whatever its file says, (y, x) or ``"X,Y"`` where they differ; None to believe it."""
     series: int | None = None
     """Which image of the file; None for the slide's main one."""
-    channel: tuple[str, ...] = ()
+    channel: str | int | Sequence[str | int] = ()
     """Names or numbers (from 0) of the channels that the model gets; none for all."""
     z: int | None = None
     """Plane along z; None for all."""
@@ -48,15 +48,15 @@ class PredictOptions(ObjectOptions):
     """Tiles a forward pass."""
     memory: str = "auto"
     """RAM budget a worker, such as ``2GiB``."""
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
-    precision: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """``auto``, ``fp32``, ``bf16`` or ``fp16``."""
     objects: bool = False
     """Whether objects and their table are written too."""
     save_probabilities: bool = False
     """Whether class probabilities are written too."""
-    image: str = "overview"
+    image: Literal["none", "overview", "full"] = "overview"
     """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
     overwrite: bool = False
     """Replace a result that is there; else the same run is resumed, and another one refused."""

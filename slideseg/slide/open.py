@@ -46,7 +46,7 @@ def open_slide(  # noqa: PLR0913  # what a user may say of a file
     path: str | os.PathLike[str],
     *,
     series: int | None = None,
-    channel: str | Sequence[str] = (),
+    channel: str | int | Sequence[str | int] = (),
     z: int | None = None,
     t: int | None = None,
     mpp: float | str | Sequence[float] | None = None,

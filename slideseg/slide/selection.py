@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
+from slideseg.options import take_options
 from slideseg.slide.facts import Channel, Facts, PixelSize
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.slide.pixel_size.stated import stated_sides
@@ -56,9 +57,27 @@ WHOLE = Selection()
 """All of a slide's main image, as its file says."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartOptions:
+    """A `Selection` in the words of `open_slide`."""
+
+    series: int | None = None
+    channel: str | int | Sequence[str | int] = ()
+    z: int | None = None
+    t: int | None = None
+    mpp: float | str | Sequence[float] | None = None
+    on_bad_tile: Literal["fail", "background"] = "fail"
+
+    @property
+    def selection(self) -> Selection:
+        """The selection itself."""
+        names = (self.channel,) if isinstance(self.channel, str | int) else self.channel
+        return Selection(self.series, tuple(map(str, names)), self.z, self.t, stated_sides(self.mpp), self.on_bad_tile)
+
+
 def selection_of(
     series: int | None = None,
-    channel: str | Sequence[str] = (),
+    channel: str | int | Sequence[str | int] = (),
     z: int | None = None,
     t: int | None = None,
     mpp: float | str | Sequence[float] | None = None,
@@ -67,10 +86,10 @@ def selection_of(
     """Return what the arguments of `open_slide` say.
 
     Raises:
-        ConfigError: if ``mpp`` is no size of a pixel.
+        ConfigError: if one is of another type, or ``mpp`` no size of a pixel.
     """
-    channels = (channel,) if isinstance(channel, str) else tuple(map(str, channel))
-    return Selection(series, channels, z, t, stated_sides(mpp), on_bad_tile)
+    said = {"series": series, "channel": channel, "z": z, "t": t, "mpp": mpp, "on_bad_tile": on_bad_tile}
+    return take_options(PartOptions, said).selection
 
 
 def select(slide: Slide, selection: Selection) -> Slide:

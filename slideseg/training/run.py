@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -45,14 +45,14 @@ RUNS = "runs"
 class TrainOptions:
     """How to train what a recipe says."""
 
-    workers: int | str = "auto"
+    workers: int | Literal["auto"] = "auto"
     """Worker processes that share every batch; 1 trains in this process, without Ray. ``auto``: one a GPU; without GPUs 1, or
     on a cluster one a node."""
     address: str | None = None
     """A running Ray cluster; the run's folder must then be one that all its nodes share."""
     resume: bool = False
     """Go on from the folder's last checkpoint although recipe or data have changed since, to train longer for example."""
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     settings: tuple[str, ...] = ()
     """Changes to the recipe, each ``key.path=value``."""

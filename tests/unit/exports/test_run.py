@@ -21,8 +21,8 @@ from tests.unit.exports.conftest import SHAPE, left, picture
         ("png", {"size": 0}, "size is out of range"),
         ("png", {"plane": 1}, "plane is out of range"),
         ("png", {"colour": 1}, "unknown option"),
-        ("png", {"labels": "cells"}, "no such labels"),
-        ("geojson", {"object_type": "cell"}, "no such type of object"),
+        ("png", {"labels": "cells"}, "labels can't be like that"),
+        ("geojson", {"object_type": "cell"}, "object_type can't be like that"),
     ],
 )
 def test_wrong_options_are_refused(result, tmp_path, to, options, message):
