@@ -5,6 +5,7 @@
 3. Else a level of whole tiles is padded: its factor is the power of two that leaves less than a tile of padding.
 4. Else the same aspect: its scale is the ratio of the sizes.
 5. Where none of it holds, where both 3 and 4 do, or where nothing but the size speaks for it, pixels are compared.
+6. Where all says that it is a level, it is none if it clearly shows another picture, or lacks what the finer one shows.
 
 A padded level is cut to what shows the slide, and its scale is the factor, not the ratio of the sizes.
 """
@@ -20,7 +21,7 @@ from slideseg.slide.facts import Level
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Read = Callable[[Box], np.ndarray]
     """Pixels (y, x, c) of a box of one level."""
@@ -37,6 +38,15 @@ _ALIKE = 0.6
 """Patches at the same place differ by at most this share of what patches at different places do."""
 _FLAT = 0.04
 """Share of the largest value by which flat pictures may differ."""
+_PROBES = 3
+"""Patches along each side that are looked at where all says that they show the same."""
+_DETAIL, _GRAIN = 0.02, 3
+"""Deviations in a patch, as a share of the largest value, that are more than noise, and over how many pixels a side."""
+_CLEARLY = 0.2
+"""Correlation of detail that different pictures don't reach. Of the same one it is 0.8 and more, of noise alone where a level
+is every fourth pixel of it 0.25."""
+_LOOKS = 32
+"""Places where a level has a gap and the finer one may have none that are looked at, if there is nothing in them."""
 
 
 def level_of(
@@ -101,14 +111,50 @@ def same_pixels(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tu
     Patches spread over both are compared, the finer ones reduced by means. They are the same picture where patches at the same
     place differ clearly less than patches at different places.
     """
-    boxes = [_patch(row, column, shape) for row in range(_SAMPLES) for column in range(_SAMPLES)]
-    factors = (fine_shape[0] / shape[0], fine_shape[1] / shape[1])
-    pairs = [(_values(coarse(box)), _reduced(fine, box, factors, fine_shape)) for box in boxes]
-    small, large = (np.stack(side) for side in zip(*pairs, strict=True))
+    small, large = _patches(coarse, shape, fine, fine_shape, _SAMPLES)
     at_place = float(np.abs(small - large).mean())
-    elsewhere = float(np.mean([np.abs(small - np.roll(large, by, axis=0)).mean() for by in range(1, len(boxes))]))
+    elsewhere = float(np.mean([np.abs(small - np.roll(large, by, axis=0)).mean() for by in range(1, len(small))]))
     flat = _FLAT * float(max(np.abs(small).max(), np.abs(large).max()))
     return at_place <= max(_ALIKE * elsewhere, flat if elsewhere <= 2 * flat else 0)
+
+
+def shows_another(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tuple[int, int]) -> bool:
+    """Tell whether an image of ``shape``, which by all that is said of it is a level, clearly shows another picture.
+
+    What varies inside of a few patches has nothing in common with the finer image's. It has, whichever way the level was made:
+    by means or by leaving pixels out, a pixel or two off, of a grainy picture too.
+    """
+    if min(shape) < 2 * _GRAIN:
+        return False
+    small, large = _patches(coarse, shape, fine, fine_shape, _PROBES)
+    most = float(max(np.abs(small).max(), np.abs(large).max()))
+    a, b = _detail(small), _detail(large)
+    visible = max(a.std(), b.std()) > _DETAIL * most
+    return bool(visible and (a * b).mean() <= _CLEARLY * a.std() * b.std())
+
+
+def lacks(gaps: Iterable[Box], level: Level, finer: Level, shows: Callable[[Box], bool | None]) -> bool:
+    """Tell whether a finer level shows something where a level has ``gaps``: then it is no reduced copy of it.
+
+    ``shows`` tells it of a box of the finer level; None where that is known without a look.
+    """
+    looked = 0
+    for gap in gaps:
+        seen = shows(_under(gap, level, finer))
+        if seen:
+            return True
+        looked += seen is not None
+        if looked == _LOOKS:
+            break
+    return False
+
+
+def _under(box: Box, level: Level, finer: Level) -> Box:
+    """Return the pixels of the finer level that lie whole under a box of a level, without what is padding."""
+    by = [coarse / fine for coarse, fine in zip(level.scale, finer.scale, strict=True)]
+    starts = [math.ceil(start * side) for start, side in zip((box.y0, box.x0), by, strict=True)]
+    ends = [min(most, math.floor(end * side)) for end, side, most in zip((box.y1, box.x1), by, finer.shape, strict=True)]
+    return Box(*starts, *(max(pair) for pair in zip(starts, ends, strict=True)))
 
 
 def _scales(
@@ -189,10 +235,29 @@ def _padded(stored: tuple[int, int], full: tuple[int, int], tile: tuple[int, int
     ]
 
 
-def _patch(row: int, column: int, shape: tuple[int, int]) -> Box:
+def _patches(
+    coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tuple[int, int], many: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values (patch, y, x) of ``many`` times as many patches of an image, and of a finer one reduced to it."""
+    boxes = [_patch(row, column, shape, many) for row in range(many) for column in range(many)]
+    factors = (fine_shape[0] / shape[0], fine_shape[1] / shape[1])
+    pairs = [(_values(coarse(box)), _reduced(fine, box, factors, fine_shape)) for box in boxes]
+    small, large = (np.stack(side) for side in zip(*pairs, strict=True))
+    return small, large
+
+
+def _patch(row: int, column: int, shape: tuple[int, int], many: int) -> Box:
     sides = tuple(min(_PATCH, side) for side in shape)
-    y, x = ((n * (side - patch)) // (_SAMPLES - 1) for n, side, patch in zip((row, column), shape, sides, strict=True))
+    y, x = ((n * (side - patch)) // (many - 1) for n, side, patch in zip((row, column), shape, sides, strict=True))
     return Box(y, x, y + sides[0], x + sides[1])
+
+
+def _detail(patches: np.ndarray) -> np.ndarray:
+    """Return how means over some pixels (patch, y, x) deviate from their patch's."""
+    number, rows, columns = (len(patches), *(side // _GRAIN for side in patches.shape[1:]))
+    cut = patches[:, : rows * _GRAIN, : columns * _GRAIN]
+    means = cut.reshape(number, rows, _GRAIN, columns, _GRAIN).mean(axis=(2, 4))
+    return np.asarray(means - means.mean(axis=(1, 2), keepdims=True))
 
 
 def _values(pixels: np.ndarray) -> np.ndarray:

@@ -85,6 +85,18 @@ class LevelPages:
         parts = [part for part, _ in self._parts(plane)]
         return np.concatenate([_there(part, box) for part in parts], axis=2)
 
+    def gaps(self, plane: int) -> Iterator[tuple[slice, Iterator[Box]]]:
+        """Yield the samples of a plane that are stored together, with the places where tiles of theirs were left out."""
+        end = 0
+        for part, _ in self._parts(plane):
+            start, end = end, end + part.samples
+            if not isinstance(part, CodedPage) or part.stored is None:
+                continue
+            if len(part.stored) > 1:
+                yield from ((slice(start + n, start + n + 1), part.gaps(n)) for n in range(len(part.stored)))
+            else:
+                yield slice(None) if len(self.pages[plane]) == 1 else slice(start, end), part.gaps(0)
+
     def missing(self) -> tuple[int, int]:
         """Return how many tiles or strips were left out, and of how many."""
         stored = [page.stored for page in self._coded() if page.stored is not None]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from slideseg.slide.facts import Level
-from slideseg.slide.levels import level_of, possible_levels, same_pixels
+from slideseg.slide.levels import lacks, level_of, possible_levels, same_pixels, shows_another
+from slideseg.space.box import Box
 
 RNG = np.random.default_rng(3)
 
@@ -91,3 +92,41 @@ def test_flat_pictures_are_the_same_where_their_values_are():
     white, grey = np.full((64, 64, 3), 255, np.uint8), np.full((32, 32, 3), 128, np.uint8)
     assert same(white[:32, :32], white)
     assert not same(grey, white)
+
+
+def another(coarse: np.ndarray, fine: np.ndarray) -> bool:
+    return shows_another(lambda box: coarse[box.slices], coarse.shape[:2], lambda box: fine[box.slices], fine.shape[:2])
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_level_is_another_picture_only_if_it_is_clearly_so(factor):
+    grain = np.random.default_rng(8).normal(0, 12, (600, 700, 1))
+    for _ in range(4):
+        one, other = picture((600, 700)), picture((600, 700))
+        dim = one / 8 + 40
+        for level in (other, other / 8 + 40, 255 - one, np.full_like(one, 200)):
+            assert another(level[::factor, ::factor], one)
+        assert not another(np.roll(one, (2, 2), (0, 1))[::factor, ::factor], one)
+        assert not another((dim + grain)[::factor, ::factor], dim + grain)
+
+
+def test_flat_and_tiny_pictures_are_no_other():
+    glass = np.random.default_rng(8).normal(240, 2, (640, 640, 3))
+    assert not another(glass[:320, :320], glass)
+    assert not another(np.arange(15.0).reshape(5, 3, 1), np.zeros((10, 6, 1)))
+
+
+def test_a_level_with_a_gap_where_the_finer_one_shows_something_lacks_it():
+    asked = []
+
+    def shows(box: Box) -> bool | None:
+        asked.append(box)
+        return {(0, 0): None, (20, 40): False}.get((box.y0, box.x0), True)
+
+    full, half = Level((100, 90)), Level((50, 45), (2.0, 2.0))
+    gaps = [Box(0, 0, 10, 20), Box(10, 20, 20, 40), Box(40, 40, 60, 60)]
+    assert not lacks(gaps[:2], half, full, shows)
+    assert lacks(gaps, half, full, shows)
+    assert asked[2:] == [Box(0, 0, 20, 40), Box(20, 40, 40, 80), Box(80, 80, 100, 90)]
+    assert not lacks([gaps[1]] * 40 + [gaps[2]], half, full, shows)  # there is a limit to looks in vain
+    assert lacks([gaps[0]] * 40 + [gaps[2]], half, full, shows)

@@ -120,6 +120,15 @@ class CodedPage:
         there[...] = np.moveaxis(grid, 0, -1)
         return there
 
+    def gaps(self, sample: int) -> Iterator[Box]:
+        """Yield the places of the tiles of a separate sample that have no data."""
+        if self.stored is None:
+            return
+        height, width = chunk_of(self.page.keyframe)
+        rows, columns = self.page.shaped[2:4]
+        for y, x in np.argwhere(~self.stored[sample]).tolist():
+            yield Box(y * height, x * width, min((y + 1) * height, rows), min((x + 1) * width, columns))
+
     def _grid(self, stored: np.ndarray, box: Box) -> np.ndarray:
         height, width = chunk_of(self.page.keyframe)
         return stored[:, box.y0 // height : -(-box.y1 // height), box.x0 // width : -(-box.x1 // width)]

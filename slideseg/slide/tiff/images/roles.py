@@ -111,7 +111,7 @@ def _with_reduced(images: list[TiffImage]) -> list[TiffImage]:
         behind = list(takewhile(lambda other: other.role != "slide", images[number + 1 :])) if image.role == "slide" else []
         page = image.series.keyframe
         alike = [
-            other.series
+            _as_many(other.series, image.series)
             for other in behind
             if other.role == "thumbnail"
             and other.series.keyframe.is_reduced
@@ -119,6 +119,11 @@ def _with_reduced(images: list[TiffImage]) -> list[TiffImage]:
         ]
         found.append(replace(image, reduced=tuple(alike)))
     return found
+
+
+def _as_many(series: Any, full: Any) -> Any:
+    """Return the first page of a series where tifffile put several of one size together, of a slide of one page."""
+    return _alone(series.keyframe, series.name) if len(series.pages) > 1 and len(full.pages) == 1 else series
 
 
 def _without_thumbnails(images: list[TiffImage]) -> list[TiffImage]:

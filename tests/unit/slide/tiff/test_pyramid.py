@@ -116,3 +116,81 @@ def test_padded_pages_that_show_something_else_are_thumbnails(tmp_path):
     with open_slide(tmp_path / "x.tif") as slide:
         assert [level.scale for level in slide.levels] == [(1, 1), (4, 4)]
         assert [(image.number, image.role) for image in slide.images] == [(0, "slide"), (1, "thumbnail")]
+
+
+def test_a_page_that_shows_another_picture_is_no_level_whatever_is_said_of_it(tmp_path):
+    other = picture(100, 150)
+    write(tmp_path / "x.tif", SLIDE, SLIDE[::2, ::2], other)
+    with tifffile.TiffWriter(tmp_path / "y.ome.tif", ome=True) as writer:
+        writer.write(SLIDE, subifds=2, photometric="rgb", metadata={"axes": "YXS"}, tile=(64, 64))
+        for pixels in (SLIDE[::2, ::2], other):
+            writer.write(pixels, subfiletype=1, photometric="rgb", tile=(64, 64))
+    for name in ("x.tif", "y.ome.tif"):
+        with open_slide(tmp_path / name) as slide:
+            assert [level.scale for level in slide.levels] == [(1, 1), (2, 2)]
+            assert "100 x 150 is not used" in slide.notes[-1]
+
+
+def test_of_a_level_that_is_there_twice_one_is_taken(tmp_path):
+    write(tmp_path / "x.tif", SLIDE, SLIDE[::2, ::2], SLIDE[::2, ::2])
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert [level.scale for level in slide.levels] == [(1, 1), (2, 2)]
+
+
+def without(path, page, tiles):
+    """Take tiles out of a file's table, as if they had never been written."""
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tag = tif.pages[page].tags[name]
+            tag.overwrite([0 if number in tiles else value for number, value in enumerate(tag.value)])
+    return path
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_level_without_a_tile_that_the_finer_one_has_is_not_used(tmp_path, planar):
+    order, options = ((2, 0, 1), {"planarconfig": "separate"}) if planar else ((0, 1, 2), {})
+    pixels = SLIDE.copy()
+    pixels[:128, 256:384] = 255
+    levels = [pixels[::step, ::step] for step in (1, 2, 4)]
+    made = {}
+    for name, page, tiles in (
+        ("level 1 lacks what 0 shows", 1, (7,)),
+        ("level 1 lacks background", 1, (2, *((22, 42) if planar else ()))),
+        ("level 2 lacks what 1 shows", 2, (0,)),
+    ):
+        path = made[name] = tmp_path / f"{len(made)}.tif"
+        with tifffile.TiffWriter(path) as writer:
+            for number, level in enumerate(levels):
+                kind = options | {"subfiletype": int(number > 0), "photometric": "rgb", "metadata": None}
+                writer.write(np.ascontiguousarray(level.transpose(order)), tile=(64, 64), **kind)
+        without(path, page, tiles)
+    found = {}
+    for name, path in made.items():
+        with open_slide(path) as slide:
+            found[name] = [level.downsample for level in slide.levels], [note for note in slide.notes if "lacks" in note]
+    lack = "its resolution of {} is not used: it lacks tiles of what level {} shows"
+    assert found == {
+        "level 1 lacks what 0 shows": ([1, 4], [lack.format("200 x 300", 0)]),
+        "level 1 lacks background": ([1, 2, 4], []),
+        "level 2 lacks what 1 shows": ([1, 2], [lack.format("100 x 150", 1)]),
+    }
+
+
+def test_a_level_may_lack_what_the_finer_one_lacks(tmp_path):
+    path = tmp_path / "x.tif"
+    write(path, SLIDE, SLIDE[::2, ::2])
+    without(without(path, 0, (0, 1, 10, 11)), 1, (0,))
+    with open_slide(path) as slide:
+        assert [level.downsample for level in slide.levels] == [1, 2]
+    without(path, 1, (0, 1))
+    with open_slide(path) as slide:
+        assert [level.downsample for level in slide.levels] == [1]
+
+
+@pytest.mark.parametrize("name", ["wsi/generic/large_image/yb10kx5k.zstd.tiff", "wsi/aperio/tcga-cr-7395-01a-01-ts1.svs"])
+def test_levels_of_real_slides_stay(data, name):
+    if not (data / name).is_file():
+        pytest.skip(f"{name} is not there")
+    with open_slide(data / name) as slide:
+        assert len(slide.levels) == {"tiff": 5, "svs": 2}[name.rsplit(".", 1)[1]]
+        assert not any("not used" in note for note in slide.notes)
