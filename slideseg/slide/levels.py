@@ -5,7 +5,8 @@
 3. Else a level of whole tiles is padded: its factor is the power of two that leaves less than a tile of padding.
 4. Else the same aspect: its scale is the ratio of the sizes.
 5. Where none of it holds, where both 3 and 4 do, or where nothing but the size speaks for it, pixels are compared.
-6. Where all says that it is a level, it is none if it clearly shows another picture, or lacks what the finer one shows.
+6. Where all says that it is a level, it is none if it clearly shows another picture (where a look is cheap: files whose
+   levels are pages or files of their own), or lacks what the finer one shows.
 
 A padded level is cut to what shows the slide, and its scale is the factor, not the ratio of the sizes.
 """
@@ -45,6 +46,8 @@ _DETAIL, _GRAIN = 0.02, 3
 _CLEARLY = 0.2
 """Correlation of detail that different pictures don't reach. Of the same one it is 0.8 and more, of noise alone where a level
 is every fourth pixel of it 0.25."""
+LARGEST_LOOK = 1 << 24
+"""Pixels of such a place, of the finer level, that are read to see whether there is something in it."""
 _LOOKS = 32
 """Places where a level has a gap and the finer one may have none that are looked at, if there is nothing in them."""
 

@@ -21,7 +21,7 @@ from slideseg.slide.dicom.painter import Painter
 from slideseg.slide.dicom.parsing import refusing
 from slideseg.slide.dicom.series import close_all, files_of, open_all, pictures_of
 from slideseg.slide.facts import Facts, Level
-from slideseg.slide.levels import box_at_level_0, level_of, same_pixels
+from slideseg.slide.levels import LARGEST_LOOK, box_at_level_0, lacks, level_of, same_pixels, shows_another
 from slideseg.slide.reader import DTYPES, Reader, reads_directly
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class DicomSlide(Reader):
         full = picture[0]
         self._lights = lights_of(full, notes)
         self._painter = Painter(fill_of(full.first), keeps_going=keeps_going)
+        self._look = Painter(fill_of(full.first), keeps_going=True)
         self._levels, self._fits = [full], [Level(full.shape)]
         for image in picture[1:]:
             self._add(image, notes)
@@ -132,6 +133,9 @@ class DicomSlide(Reader):
         if level is None:
             notes.append(f"{name} ({rows} x {columns}) is not the same picture as level 0: not used")
             return
+        if self._lacks(image, level):
+            notes.append(f"{name} ({rows} x {columns}) lacks frames of what level {number - 1} shows: not used")
+            return
         if level.shape != image.shape:
             used = f"{level.shape[0]} x {level.shape[1]}"
             self._remarks.append(f"level {number} is {used}; {rows} x {columns} with what fills its last tiles")
@@ -150,11 +154,31 @@ class DicomSlide(Reader):
         if level is None:
             return None, False
         declared = scale is not None and all(abs(a - b) <= _NEARLY * b for a, b in zip(scale, level.scale, strict=True))
-        alike = declared or same_pixels(self._first_plane(image), level.shape, self._first_plane(full), full.shape)
+        finer, fit = (self._levels[-1], self._fits[-1]) if declared else (full, self._fits[0])
+        looks = self._first_plane(image), level.shape, self._first_plane(finer), fit.shape
+        alike = not shows_another(*looks) if declared else same_pixels(*looks)
         return level if alike else None, declared
 
     def _first_plane(self, image: Image) -> Callable[[Box], np.ndarray]:
-        return partial(self._painter.pixels, image.tiles_at(0, 0))
+        return partial(self._look.pixels, image.tiles_at(0, 0))
+
+    def _lacks(self, image: Image, level: Level) -> bool:
+        """Tell whether frames were left out of an image that the level above it has, with something in them."""
+        above, fit = self._levels[-1], self._fits[-1]
+        return any(
+            lacks(image.tiles_at(plane, light).gaps(), level, fit, partial(self._shows, above.tiles_at(plane, light)))
+            for plane in range(len(image.planes))
+            for light in range(len(image.lights))
+        )
+
+    def _shows(self, tiles: Tiles, box: Box) -> bool | None:
+        """Tell whether something other than background is in a box; None if no frame is there."""
+        if not any(True for _ in tiles.touching(box)):
+            return None
+        if box.area > LARGEST_LOOK:
+            return True
+        seen = (self._look.pixels(tiles, box) != fill_of(tiles.parts[0])).any(axis=2)
+        return bool((seen & self._look.scanned(tiles, box)).any())
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:
         parts = [self._painter.pixels(tiles, box) for tiles in self._tiles(level, plane)]

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import SlideError, explain
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.slide.dicom.instance import Instance
-    from slideseg.space.box import Box
+
+_MOST_PLACES = 1 << 22
+"""Of a grid whose gaps are looked for."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,28 @@ class Tiles:
     @cached_property
     def missing(self) -> int:
         """How many of those places have no frame, or an empty one."""
+        return max(0, self.places - len(self._filled))
+
+    def gaps(self) -> Iterator[Box]:
+        """Yield the places without a frame; none where frames don't lie on the grid, or it is larger than any slide's."""
+        if not self.missing or not self.apart or self.places > _MOST_PLACES:
+            return
+        codec, (rows, columns) = self.parts[0].codec, self.parts[0].matrix
+        across = -(-columns // codec.columns)
+        for place in np.setdiff1d(np.arange(self.places), self._filled).tolist():
+            y, x = place // across * codec.rows, place % across * codec.columns
+            yield Box(y, x, min(y + codec.rows, rows), min(x + codec.columns, columns))
+
+    @cached_property
+    def _filled(self) -> np.ndarray:
+        """The places that have a frame with something in it, counted row by row."""
         empty = np.zeros(len(self.frame), bool)
         for number, part in enumerate(self.parts):
             mine = self.part == number
             empty[mine] = part.frames is None or part.frames.empty[self.frame[mine]]
         codec = self.parts[0].codec
-        there = np.stack([self.ys[~empty] // codec.rows, self.xs[~empty] // codec.columns])
         columns = -(-self.parts[0].matrix[1] // codec.columns)
-        return max(0, self.places - len(np.unique(there[0] * columns + there[1])))
+        return np.unique(self.ys[~empty] // codec.rows * columns + self.xs[~empty] // codec.columns)
 
     def emptied(self) -> Tiles:
         """Return a plane of this image that has no tiles."""

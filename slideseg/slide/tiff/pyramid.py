@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.slide.facts import Level
-from slideseg.slide.levels import lacks, level_of, possible_levels, same_pixels, shows_another
+from slideseg.slide.levels import LARGEST_LOOK, lacks, level_of, possible_levels, same_pixels, shows_another
 from slideseg.slide.tiff.decoding.samples import Colour, are_alike, colour_of
 from slideseg.slide.tiff.decoding.segments import chunk_of
 from slideseg.slide.tiff.images.series import leading_axes, side_of
@@ -151,7 +151,7 @@ def _shows(opened: Opened, level: TiffLevel, plane: int, samples: slice, box: Bo
     """Tell whether a level has something other than background in a box, in some samples; None if it stores nothing there."""
     if not box.area or not level.pages.holds(box, plane):
         return None
-    if box.area > _MOST_LOOKED:
+    if box.area > LARGEST_LOOK:
         return True
     pixels = level.colour.apply(level.pages.read(opened.files, box, plane, []))
     seen = pixels != np.asarray(level.colour.background, pixels.dtype)

@@ -333,6 +333,30 @@ def test_a_level_that_is_another_picture_is_not_used(tmp_path):
         assert [note.split(" ")[0] for note in slide.notes] == ["b.dcm", "c.dcm"]
 
 
+def test_a_level_is_looked_over_whatever_its_spacing_says(tmp_path):
+    big = pyramid(tmp_path, sizes=ALL[:2], spacings=RIGHT[:2])
+    other = np.ascontiguousarray(np.asarray(Image.fromarray(big).reduce(4))[::-1, ::-1])
+    one = pydicom.dcmread(tmp_path / "0.dcm", stop_before_pixels=True).SeriesInstanceUID
+    write(tmp_path / "2.dcm", Made(other, series=one, spacing=RIGHT[2], kind=REDUCED, number=3))
+    with open_slide(tmp_path / "0.dcm") as slide:
+        assert [level.scale for level in slide.levels] == [(1, 1), (2, 2)]
+        assert "2.dcm (100 x 130) is not the same picture" in slide.notes[0]
+
+
+@pytest.mark.parametrize(("level_0", "level_1", "used"), [((), (3,), 1), ((12, 13, 21, 22), (), 2), ((), (1,), 2)])
+def test_a_level_without_a_frame_that_the_finer_one_has_is_not_used(tmp_path, level_0, level_1, used):
+    big = np.array(Image.fromarray(SMOOTH).resize((520, 400), Image.Resampling.BICUBIC))
+    big[:128, 128:256] = 255  # background under frame 1 of level 1
+    one = series()
+    half = np.asarray(Image.fromarray(big).reduce(2))
+    write(tmp_path / "0.dcm", Made(big, series=one, spacing=RIGHT[0], left_out=level_0))
+    write(tmp_path / "1.dcm", Made(half, series=one, spacing=RIGHT[1], kind=REDUCED, number=2, left_out=level_1))
+    with open_slide(tmp_path / "0.dcm") as slide:
+        assert len(slide.levels) == used
+        lack = "1.dcm (200 x 260) lacks frames of what level 0 shows: not used"
+        assert (lack in slide.notes) == (used == 1)
+
+
 def test_pixels_have_two_sides_rows_first(tmp_path):
     with opened(tmp_path / "x.dcm", SMOOTH, spacing=(0.001, 0.0005)) as slide:
         assert slide.mpp_yx == (1.0, 0.5)
