@@ -18,7 +18,7 @@ from slideseg.errors import ResultError, explain
 from slideseg.options import take_options
 from slideseg.result.commit import describe_image
 from slideseg.result.coordinates import Coordinates
-from slideseg.result.create import read_attributes, write_root
+from slideseg.result.create import read_attributes, write_group, write_root
 from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
@@ -27,6 +27,7 @@ from slideseg.slide.resampled import Source
 from slideseg.slide.rows.copy import discard_copy, readable
 from slideseg.slide.selection import PartOptions
 from slideseg.slide.window import display_window
+from slideseg.slide.zarr.converted import SCANNED, Converted
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import check_parent
@@ -86,14 +87,20 @@ def _convert(slide: Slide, url: str, executor: Executor, selection: Selection) -
     plan = _plan(slide)
     window = None if slide.dtype == np.uint8 else display_window(slide)
     record = ImageRecord((1.0, 1.0), slide.is_rgb and channels_of(slide) == len("rgb"), window)
-    create_array(store, plan, {"slideseg": record.to_json()})
+    create_array(store, plan, {"slideseg": {**record.to_json(), **Converted.of(slide).to_json()}})
+    scanned = None if slide.background is None else _plan_of_map(plan)
+    if scanned is not None:
+        write_group(store, SCANNED, {})
+        create_array(store, scanned)
     missing = missing_shards(store, plan)
     if missing:
         with readable(Source(slide.path, selection=selection), url, executor) as source:
-            run_shards(partial(ShardCopier, source, url, plan), missing, executor, light=True)
+            run_shards(partial(ShardCopier, source, url, plan, scanned), missing, executor, light=True)
     discard_copy(url)
     levels = len(level_shapes(plan.grid.shape_yx))
-    write_pyramid(url, plan, "mean", levels, executor)
+    for pyramid in (plan, scanned):
+        if pyramid is not None:
+            write_pyramid(url, pyramid, "mean", levels, executor)
     name = slide.path.rstrip("/").rpartition("/")[2]
     coordinates = Coordinates.of_slide(slide.pixel, slide.origin)
     write_root(store, {"ome": describe_image(store, name, coordinates, levels, slide.channels)})
@@ -107,11 +114,19 @@ def _plan(slide: Slide) -> ArrayPlan:
     return ArrayPlan("0", axes, shape, shard_side(shape_yx), slide.dtype.name)
 
 
+def _plan_of_map(plan: ArrayPlan) -> ArrayPlan:
+    """Return the map of what was scanned of an image, 255 where it was and 0 where not."""
+    axes = plan.axes.replace("c", "")
+    shape = tuple(size for size, axis in zip(plan.shape, plan.axes, strict=True) if axis != "c")
+    return ArrayPlan(f"{SCANNED}/{plan.path}", axes, shape, plan.side, "uint8")
+
+
 class ShardCopier:
     """Copies shards of a slide, by number."""
 
-    def __init__(self, source: Source, url: str, plan: ArrayPlan) -> None:
-        self._slide, self._store, self._plan = source.open(), open_store(url), plan
+    def __init__(self, source: Source, url: str, plan: ArrayPlan, scanned: ArrayPlan | None = None) -> None:
+        """Copy from ``source`` to the arrays ``plan`` and, where anything may be unscanned, the map ``scanned``."""
+        self._slide, self._store, self._plan, self._scanned = source.open(), open_store(url), plan, scanned
 
     def __call__(self, index: int) -> None:
         """Copy one.
@@ -122,6 +137,10 @@ class ShardCopier:
         """
         shard = self._plan.grid[index]
         pixels = self._slide.read(shard.write_box, 0, shard.plane)
+        if self._scanned is not None:
+            there = self._slide.scanned(shard.write_box, 0, shard.plane)
+            values = np.full(shard.write_box.shape, 255, np.uint8) if there is None else there * np.uint8(255)
+            write_shard(self._store, self._scanned, index, values)  # before the image's shard, which says that both are there
         write_shard(self._store, self._plan, index, np.moveaxis(pixels, -1, 0))
 
     def close(self) -> None:

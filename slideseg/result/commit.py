@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.colors import ome_of
 from slideseg.errors import ResultError, explain
-from slideseg.result.create import write_root
+from slideseg.result.create import write_group, write_root
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION
 from slideseg.result.ngff import (
     image_metadata,
@@ -20,7 +19,7 @@ from slideseg.result.ngff import (
 )
 from slideseg.result.record import read_image_record
 from slideseg.result.table import SHA256, has_table, table_hash
-from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, write_key
+from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,5 +159,4 @@ def _require(store: Store, path: str) -> None:
 
 
 def _write_group(store: Store, path: str, ome: dict[str, Any], more: dict[str, Any] | None = None) -> None:
-    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome, **(more or {})}}
-    write_key(store, f"{path}/zarr.json", json.dumps(group, indent=2).encode())
+    write_group(store, path, {"ome": ome, **(more or {})})

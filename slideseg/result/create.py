@@ -57,8 +57,13 @@ def create_result(url: str, layout: ResultLayout, record: RunRecord, *, overwrit
 
 def write_root(store: Store, attributes: dict[str, Any]) -> None:
     """Write the root group with ``attributes``, in one write."""
+    write_group(store, "", attributes)
+
+
+def write_group(store: Store, path: str, attributes: dict[str, Any]) -> None:
+    """Write the group ``path`` with ``attributes``, in one write."""
     group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    write_key(store, ROOT, json.dumps(group, indent=2).encode())
+    write_key(store, f"{path}/zarr.json".lstrip("/"), json.dumps(group, indent=2).encode())
 
 
 def read_attributes(store: Store) -> dict[str, Any]:

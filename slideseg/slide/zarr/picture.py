@@ -15,6 +15,7 @@ from slideseg.slide.facts import Facts, Level, PixelSize
 from slideseg.slide.reader import MAX_WHOLE, READ_SIDE, SMALL_PLANE, reads_directly
 from slideseg.slide.zarr.bare import letters_by_shape, named_letters
 from slideseg.slide.zarr.chunks import Chunks
+from slideseg.slide.zarr.converted import NOTHING_SAID, Converted, converted_of, map_of
 from slideseg.slide.zarr.form import Form
 from slideseg.slide.zarr.layout import find_picture
 from slideseg.slide.zarr.metadata import channels_in, pixel_of
@@ -59,6 +60,8 @@ class Layer:
     """What reads it, where slideseg wrote it."""
     chunks: Chunks | None = None
     """Which of its chunks are stored, where some may be missing."""
+    scanned: Layer | None = None
+    """Its map of what was scanned, where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Picture:
     """What else was."""
     background: tuple[int, ...] | None = None
     """Of a copy whose last channel says where something was scanned: the pixel that stands where nothing was."""
+    converted: Converted = NOTHING_SAID
+    """What a slide that slideseg converted says of its source."""
     alpha: bool = False
     """Whether the last channel says how opaque red, green and blue are."""
 
@@ -128,7 +133,21 @@ def _of_group(path: str, group: zarr.Group, keys: Keys, series: int | None, *, s
     alpha = tiers[0].array.dtype.kind == "u" and _has_alpha(channels)
     is_rgb = alpha or _named_rgb(channels)
     told = (*notes, *gaps, *more)
-    return Picture(_layers(levels), letters, pixel, origin, is_rgb, channels, images, told, tuple(remarks), alpha=alpha)
+    converted = converted_of(path, tiers[0], letters)
+    layers = _layers(levels) if converted.background is None else _with_maps(path, found.group, levels, letters)
+    return Picture(
+        layers, letters, pixel, origin, is_rgb, channels, images, told, tuple(remarks), converted=converted, alpha=alpha
+    )
+
+
+def _with_maps(path: str, group: zarr.Group, levels: Sequence[tuple[Tier, Level]], letters: Sequence[str]) -> tuple[Layer, ...]:
+    """Return the levels of a converted slide with the maps of what was scanned."""
+    maps = [map_of(path, group, tier, letters) for tier, _ in levels]
+    readers = own_readers(path, maps)
+    return tuple(
+        replace(layer, scanned=Layer(array, layer.level, reader))
+        for layer, array, reader in zip(_layers(levels), maps, readers, strict=True)
+    )
 
 
 def _of_copy(path: str, array: zarr.Array[Any], chunked: Form) -> Picture:
@@ -238,6 +257,7 @@ def facts_of(path: str, picture: Picture) -> Facts:
         is_rgb=is_rgb,
         direct=_direct(first, picture.letters),
         channels=picture.channels[:channels],
+        bounds=picture.converted.bounds,
         origin=picture.origin,
         background=_background(picture, dtype, channels),
         images=picture.images,
@@ -252,7 +272,7 @@ def _background(picture: Picture, dtype: np.dtype, channels: int) -> tuple[int, 
         return (int(np.iinfo(dtype).max),) * channels
     if any(layer.chunks is not None for layer in picture.layers):
         return (_whole(picture.layers[0].array.fill_value),) * channels
-    return picture.background
+    return picture.background or picture.converted.background
 
 
 def _stack(path: str, size: dict[str, int]) -> str:

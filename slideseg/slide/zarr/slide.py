@@ -10,12 +10,16 @@ import zarr
 
 from slideseg.errors import ResultError, SlideError, explain
 from slideseg.slide.reader import DTYPES, LABEL_TYPES, Reader, over
+from slideseg.slide.zarr.converted import HALF
 from slideseg.slide.zarr.layout import ome_of
 from slideseg.slide.zarr.picture import facts_of, picture_of, pixels_of
 from slideseg.slide.zarr.place import FAULTS, open_place, short
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slideseg.arrays.boxes import BoxReader
+    from slideseg.slide.zarr.picture import Layer
     from slideseg.space.box import Box
 
 _TRY = "another copy, or --on-bad-tile background"
@@ -67,9 +71,12 @@ class ZarrSlide(Reader):
         return np.ascontiguousarray(pixels * np.uint8(self._one) if bits else pixels, self.dtype)
 
     def _stored(self, box: Box, level: int, plane: int) -> np.ndarray:
-        """Return what the array has in ``box`` (y, x, c)."""
+        """Return what a level's array has in ``box`` (y, x, c)."""
+        return self._pixels(self._layers[level], self._letters, box, plane)
+
+    def _pixels(self, layer: Layer, letters: Sequence[str], box: Box, plane: int) -> np.ndarray:
         try:
-            return pixels_of(self._layers[level].array, self._letters, box, self._at(plane))
+            return pixels_of(layer.array, letters, box, self._at(plane))
         except FAULTS as fault:
             raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault), try_=_TRY)) from fault
 
@@ -84,12 +91,22 @@ class ZarrSlide(Reader):
         return np.ascontiguousarray(np.moveaxis(pixels.reshape(-1, *box.shape), 0, -1))
 
     def _scanned(self, box: Box, level: int, plane: int) -> np.ndarray | None:
+        if (known := self._layers[level].scanned) is not None:
+            there = self._in_map(known, box, plane)[..., 0] >= HALF
+            return None if there.all() else np.asarray(there)
         if self._says_where:
             return np.asarray(self._stored(box, level, plane)[..., -1] != 0)
         if self._alpha:
             shown = self._opacity(self._stored(box, level, plane), box, level, plane) != 0
             return None if shown.all() else np.asarray(shown)
         return self._in_chunks(box, level, plane)
+
+    def _in_map(self, known: Layer, box: Box, plane: int) -> np.ndarray:
+        """Return what a map of what was scanned has in ``box`` (y, x, 1)."""
+        if known.own is not None:
+            return self._read_own(known.own, box, plane)
+        letters = [letter for letter in self._letters if letter != "c"]
+        return self._pixels(known, letters, box, plane)
 
     def _opacity(self, stored: np.ndarray, box: Box, level: int, plane: int) -> np.ndarray:
         """Return alpha (y, x) of pixels with it; 0 where no chunk is stored, whatever the fill value."""
