@@ -27,6 +27,8 @@ MARGIN = 2
 """Pixels of the small picture around tissue in which blocks count as holding tissue."""
 BORDER, BETWEEN = 0.01, 0.1
 """Shares of the brightest pixels: what is darker than the first is black; hardly anything is darker than the second."""
+SHINING = 0.001
+"""Share of a black border's pixels that may exceed its noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,10 @@ def _brightfield(picture: Picture) -> np.ndarray | None:
 def _inside_a_border(picture: Picture) -> np.ndarray | None:
     """Return where a picture of any kind is not black, if hardly anything is between black and the rest."""
     values = np.where(picture.scanned, picture.pixels.max(axis=2), 0)
-    top = float(np.percentile(values, 99.9))
+    top = float(np.percentile(values, 100 * darkfield.TOP))
     border = opened(values <= BORDER * top, BLOCK // PIXEL)
+    if border.any() and not _is_bare(values[border], picture.least):
+        border = np.zeros_like(border)
     inside = picture.scanned & ~grown(border)
     if not inside.any():
         return None
@@ -123,6 +127,13 @@ def _inside_a_border(picture: Picture) -> np.ndarray | None:
         border = np.zeros_like(border)
     border |= ~picture.scanned
     return ~border if border.any() else None
+
+
+def _is_bare(values: np.ndarray, least: float) -> bool:
+    """Tell whether nothing shines among nearly black pixels: beside something very bright, tissue may be nearly black."""
+    level = float(np.median(values))
+    noise = max(darkfield.spread_below(values, level), least)
+    return bool((values > level + darkfield.SURELY * noise).mean() <= SHINING)
 
 
 def _pixels_of(many: int, scale: float, limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ PIXEL = BLOCK // 32
 """Side of the picture's pixel in pixels of level 0, at least."""
 LONGEST = 3072
 """Pixels of the picture's longer side at most, with three channels, so that its memory has a bound."""
-LEAST = 0.4
+LEAST = 0.55
 """Of 8 bits, less of a difference between means is noise."""
 _PIECE = 2048
 """Side of what is read at once."""

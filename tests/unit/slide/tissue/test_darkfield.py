@@ -56,6 +56,58 @@ def test_dim_nuclei_beside_bright_ones_are_kept():
     assert kept(look(counts(100 + 2500 * faint + NOISE)))[NUCLEI > 0].all()
 
 
+FEW = dots(SHAPE, inside((slice(400, 560), slice(300, 460))))
+EVERYWHERE = dots(SHAPE, np.ones(SHAPE, bool))
+DIRT = (slice(1000, None), slice(1500, None))
+
+
+def with_dirt(values, side, brightness=60000):
+    """A speck beside the tissue, brighter than all else."""
+    values = np.array(values)
+    values[DIRT][:side, :side] = brightness
+    return values
+
+
+@pytest.mark.parametrize("side", [20, 100, 260])
+@pytest.mark.parametrize("amplitude", [20, 60, 2500])
+@pytest.mark.parametrize("nuclei", [NUCLEI, FEW, EVERYWHERE])
+def test_dirt_of_any_brightness_takes_no_nucleus_away(side, amplitude, nuclei):
+    found = look(counts(with_dirt(100 + amplitude * nuclei + NOISE, side)))
+
+    assert found is None or kept(found)[nuclei > 0].all()
+
+
+@pytest.mark.parametrize("scale", [1, 1 / 65535])
+def test_dim_nuclei_on_clean_black_beside_dirt_are_kept(scale):
+    image = with_dirt(60 * NUCLEI, 100)[..., None]
+    found = look(image.astype(np.uint16) if scale == 1 else (image * scale).astype(np.float32))
+
+    assert kept(found)[NUCLEI > 0].all()
+    assert not kept(found)[:768, 1280:].any()
+
+
+def test_much_dimmer_nuclei_than_others_are_kept():
+    faint = np.where(np.arange(SHAPE[1]) > 500, 1 / 200, 1.0) * NUCLEI
+
+    assert kept(look(counts(100 + 12000 * faint + NOISE)))[NUCLEI > 0].all()
+
+
+def test_dirt_in_a_channel_that_shows_tissue_everywhere_does_not_make_it_empty():
+    everywhere = 700 + 200 * ndimage.gaussian_filter(RNG.normal(0, 1, SHAPE), 8) * 16
+
+    assert look(counts(100 + 2500 * NUCLEI + NOISE, with_dirt(everywhere, 100))) is None
+
+
+@pytest.mark.parametrize("texture", [0, 20, 90])
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits"])
+def test_a_scale_bar_does_not_make_a_micrograph_dark(texture, kind):
+    grey = 100 + texture * ndimage.gaussian_filter(RNG.normal(0, 1, SHAPE), 4) + RNG.normal(0, 20, SHAPE)
+    grey[1200:1240, 1300:1600] = 255
+    image = np.clip(grey, 0, 255)[..., None]
+
+    assert look(image.astype(np.uint8) if kind == "8 bits" else (image * 257).astype(np.uint16)) is None
+
+
 def test_faint_noise_in_the_dark_is_no_tissue_but_the_faint_edge_of_tissue_is():
     image = np.full((*SHAPE, 1), 2.0)
     image[..., 0] += 250 * NUCLEI
@@ -139,6 +191,16 @@ def test_a_background_is_dark_even_and_far_below_the_rest(share):
     assert background(dark, dark, share) is None
     assert background(rng.normal(100, 20, (100, 200)), bright * 10, share) is None
     assert background(dark, np.minimum(bright, 112), share) is None
+
+
+@pytest.mark.parametrize("share", [0.95, 0.5, 0.2])
+def test_the_spread_of_a_background_is_that_of_its_noise(share):
+    rng = np.random.default_rng(8)
+    dark, bright = rng.normal(100, 0.5, (100, 200)), rng.uniform(130, 40000, (100, 200))
+    known = background(dark, bright, share)
+
+    assert known.level == pytest.approx(100, abs=0.3)
+    assert known.spread == pytest.approx(0.5, rel=0.3)
 
 
 def test_dark_spots_all_over_tissue_are_no_background():
