@@ -90,15 +90,21 @@ class LabelValues:
         if self.meaning == "mask":
             return raw > 0, 0
         if self.meaning == "instances":
-            if raw.size and raw.max() > np.iinfo(np.int32).max:
-                raise DataError(explain(f"{path}: an instance id is too large", got=raw.max(), want="less than 2^31"))
-            return raw > 0, raw
+            return self._instances(raw, path)
         capped = np.minimum(raw, min(_MANY_VALUES - 1, np.iinfo(raw.dtype).max))
         ids = self._class_of[capped.astype(np.intp)]
         if (wrong := ids < 0).any():
             what, try_ = f"{path}: a label is outside the classes", "`values` to map it, or labels_are: instances or mask"
             raise DataError(explain(what, got=raw[wrong].min(), want=_listed(self._known), try_=try_))
         return ids, 0
+
+    def _instances(self, raw: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
+        if raw.size and raw.max() > np.iinfo(np.int32).max:
+            raise DataError(explain(f"{path}: an instance id is too large", got=raw.max(), want="less than 2^31"))
+        if not self.may_ignore:
+            return raw > 0, raw
+        ignored = np.isin(raw, self._known)
+        return np.where(ignored, IGNORED, raw > 0), np.where(ignored, 0, raw)
 
 
 def _class_ids(values: Mapping[int, ClassId], classes: int) -> dict[int, int]:

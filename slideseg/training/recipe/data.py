@@ -35,7 +35,7 @@ class SourceConfig(Settings):
     """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
     values: dict[int, ClassId] | None = None
     """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
-    stands for ``ignore`` teach nothing."""
+    stands for ``ignore`` teach nothing. With ``instances``: ids that stand for ``ignore``; all others are instances."""
     unannotated: Literal["background", "ignore"] = "background"
     """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
     where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
@@ -53,8 +53,11 @@ class SourceConfig(Settings):
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
-        if self.values is not None and self.labels_are != "classes":
-            msg = "values go with labels_are: classes"
+        if self.values is not None and self.labels_are not in ("classes", "instances"):
+            msg = "values go with labels_are: classes or instances"
+            raise ValueError(msg)
+        if self.labels_are == "instances" and set((self.values or {}).values()) - {"ignore"}:
+            msg = "values of instances stand for ignore, as in {65535: ignore}: all other ids are instances"
             raise ValueError(msg)
         if self.unannotated == "ignore" and self.labels_are is not None:
             msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"

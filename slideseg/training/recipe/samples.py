@@ -106,18 +106,21 @@ class TargetConfig(Settings):
     """Pixels of an instance that are at most this many steps (to one of four neighbours) from what is not it become a class."""
     touching: Annotated[int, Field(ge=0)] = 0
     """Pixels within this many px (along y and x) of two instances or more become a class."""
+    rim: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """An instance's pixels become a class if they lie at most this share as deep inside it as its deepest one: what is left are
+    cores, which keep a distance from each other however small the instances are."""
 
     @model_validator(mode="after")
     def _one_way(self) -> TargetConfig:
-        if self.border and self.touching:
-            msg = "border and touching are two ways to make the same class: set one of them"
+        if (self.border > 0) + (self.touching > 0) + (self.rim > 0) > 1:
+            msg = "border, touching and rim are three ways to make the same class: set one of them"
             raise ValueError(msg)
         return self
 
     @property
     def adds_class(self) -> bool:
         """Whether there is one class more than in the labels."""
-        return bool(self.border or self.touching)
+        return bool(self.border or self.touching or self.rim)
 
 
 class WeightMapConfig(Settings):

@@ -6,6 +6,7 @@ instance ids after the warp, so it is as wide as the recipe says at any magnific
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,7 +28,42 @@ def targets_of(classes_NHW: Tensor, instances_NHW: Tensor, config: TargetConfig,
         return target_NHW.masked_fill(borders(instances_NHW, config.border), border_class)
     if config.touching:
         return target_NHW.masked_fill(contacts(instances_NHW, config.touching), border_class)
+    if config.rim:
+        return target_NHW.masked_fill(rims(instances_NHW, config.rim), border_class)
     return target_NHW
+
+
+def rims(instances_NHW: Tensor, share: float) -> Tensor:
+    """Return the outer part of instances (N, y, x) bool: at most ``share`` as deep as an instance's deepest pixel in sight."""
+    depths_NHW = depths(instances_NHW).float()
+    samples_N11 = torch.arange(len(instances_NHW), device=instances_NHW.device)[:, None, None]
+    _, owner = torch.unique((samples_N11 << 32) + instances_NHW.long(), return_inverse=True)
+    deepest = torch.zeros(int(owner.max()) + 1, device=depths_NHW.device)
+    deepest.scatter_reduce_(0, owner.flatten(), depths_NHW.flatten(), "amax")
+    return (instances_NHW > 0) & (depths_NHW <= share * deepest[owner])
+
+
+def depths(instances_NHW: Tensor) -> Tensor:
+    """Return the steps (N, y, x) int64 that leave an instance, 1 for its outermost pixels; 0 where there is none.
+
+    Every second step may go to a corner, so that equal depths lie on octagons, nearly circles. The window's edge is not an
+    instance's edge: one that fills its window is 1 deep.
+    """
+    reached_NHW = (instances_NHW <= 0) | borders(instances_NHW, 1)
+    depth_NHW = (instances_NHW > 0).long()
+    spreads = itertools.cycle((_spread_to_corners, _spread_one_step))
+    while True:
+        grown_NHW = next(spreads)(reached_NHW)
+        if bool((grown_NHW == reached_NHW).all()):
+            return depth_NHW.masked_fill(~reached_NHW, 1)
+        depth_NHW += ~reached_NHW
+        reached_NHW = grown_NHW
+
+
+def _spread_to_corners(mask_NHW: Tensor) -> Tensor:
+    for axis in (1, 2):
+        mask_NHW = _spread_along(mask_NHW, mask_NHW, axis)
+    return mask_NHW
 
 
 def borders(instances_NHW: Tensor, width: int) -> Tensor:
@@ -47,11 +83,14 @@ def borders(instances_NHW: Tensor, width: int) -> Tensor:
 
 
 def _spread_one_step(mask_NHW: Tensor) -> Tensor:
-    spread_NHW = mask_NHW.clone()
-    for axis in (1, 2):
-        length = mask_NHW.shape[axis] - 1
-        spread_NHW.narrow(axis, 0, length).logical_or_(mask_NHW.narrow(axis, 1, length))
-        spread_NHW.narrow(axis, 1, length).logical_or_(mask_NHW.narrow(axis, 0, length))
+    return _spread_along(_spread_along(mask_NHW, mask_NHW, 1), mask_NHW, 2)
+
+
+def _spread_along(to_NHW: Tensor, from_NHW: Tensor, axis: int) -> Tensor:
+    """Return ``to_NHW`` with what lies beside ``from_NHW`` along an axis."""
+    spread_NHW, length = to_NHW.clone(), from_NHW.shape[axis] - 1
+    spread_NHW.narrow(axis, 0, length).logical_or_(from_NHW.narrow(axis, 1, length))
+    spread_NHW.narrow(axis, 1, length).logical_or_(from_NHW.narrow(axis, 0, length))
     return spread_NHW
 
 

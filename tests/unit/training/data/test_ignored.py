@@ -122,6 +122,15 @@ def test_a_value_can_stand_for_ignore(tmp_path, monkeypatch, held) -> None:
     assert item.may_ignore
 
 
+def test_an_instance_id_can_stand_for_ignore(tmp_path) -> None:
+    raw = patchy() * np.arange(1, SIDE + 1, dtype=np.uint8)[:, None]
+    raw[raw == 8] = 9
+    source = raster(tmp_path, raw) | {"labels_are": "instances", "values": {9: "ignore", 8: "ignore"}}
+    window = opened(source, ("background", "one")).read(Box.of_shape(raw.shape))
+    np.testing.assert_array_equal(window.classes, np.where(raw == 9, IGNORED, raw > 0))
+    np.testing.assert_array_equal(window.instances, np.where(raw == 9, 0, raw))
+
+
 def test_without_such_a_value_nothing_is_looked_for(tmp_path) -> None:
     source = raster(tmp_path, np.eye(SIDE, dtype=np.uint8)) | {"values": {0: 0, 1: 1}}
     data = batches_of(source)
@@ -199,7 +208,7 @@ def test_ignored_pixels_weigh_nothing(tmp_path, more, form) -> None:
     assert patches.pick([2]).ignored_NHW.equal(patches.ignored_NHW[[2]])  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("target", [{"border": 2}, {"touching": 2}])
+@pytest.mark.parametrize("target", [{"border": 2}, {"touching": 2}, {"rim": 0.5}])
 def test_no_border_lies_on_ignored_pixels(tmp_path, target) -> None:
     labels = patchy()
     labels[labels != DONT_KNOW] = np.where(np.indices(labels.shape).sum(0) % 3, 1, 0)[labels != DONT_KNOW]

@@ -13,6 +13,7 @@ from slideseg.training.recipe.data import SamplingConfig, SourceConfig, SplitCon
     [
         {"values": {0: 0}},
         {"labels_are": "mask", "values": {0: 0}},
+        {"labels_are": "instances", "values": {7: 1}},
         {"mpp": 0.5, "object_diameter": 10},
         {"kind": {"column": "kind"}},
         {"mpp": 0},

@@ -33,6 +33,8 @@ def test_a_weight_map_of_nonsense_is_refused(wrong) -> None:
 
 
 def test_the_class_between_instances_is_made_in_one_way() -> None:
-    assert [TargetConfig(**way).adds_class for way in ({}, {"border": 1}, {"touching": 1})] == [False, True, True]
+    ways = ("border", "touching", "rim")
+    assert not TargetConfig().adds_class
+    assert all(TargetConfig.model_validate({way: 0.5 if way == "rim" else 1}).adds_class for way in ways)
     with pytest.raises(ValidationError, match="set one of them"):
         TargetConfig(border=1, touching=1)

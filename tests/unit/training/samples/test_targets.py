@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
 from slideseg.training.recipe.samples import TargetConfig
-from slideseg.training.samples.targets import borders, contacts, targets_of
+from slideseg.training.samples.targets import borders, contacts, depths, rims, targets_of
 
 IDS = st.sampled_from([0, 0, 1, 2, 2**24, 2**24 + 1, 2**31 - 1])
 LABELS = npst.arrays(np.int32, npst.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9), elements=IDS)
@@ -44,6 +44,38 @@ def test_contacts_by_definition(labels, reach):
     for n, y, x in np.ndindex(labels.shape):
         near = ids_around(labels[n], y, x, lambda dy, dx: np.maximum(dy, dx) <= reach)
         assert found[n, y, x] == (len(near - {0}) > 1)
+
+
+@given(LABELS)
+def test_depths_by_definition(labels):
+    """A step goes to one of four neighbours, every second one to one of eight; an instance without an edge is 1 deep."""
+    found = depths(torch.from_numpy(labels)).numpy()
+    for n, y, x in np.ndindex(labels.shape):
+        reached, steps = np.zeros(labels.shape[1:], np.bool_), 0
+        reached[y, x] = True
+        while set(labels[n][reached]) == {labels[n, y, x]} and steps < sum(labels.shape):
+            reached, steps = ndimage.binary_dilation(reached, np.ones((3, 3)) if steps % 2 else None), steps + 1
+        edged = len(set(labels[n].ravel())) > 1
+        assert found[n, y, x] == (0 if labels[n, y, x] == 0 else steps if edged else 1)
+
+
+@given(LABELS, st.sampled_from([0.3, 0.5, 0.9]))
+def test_every_instance_keeps_a_core_and_loses_its_outer_part(labels, share):
+    found, depth = rims(torch.from_numpy(labels), share).numpy(), depths(torch.from_numpy(labels)).numpy()
+    assert not found[labels == 0].any()
+    for n in range(len(labels)):
+        for instance in set(labels[n].ravel()) - {0}:
+            inside = labels[n] == instance
+            assert np.array_equal(found[n] & inside, inside & (depth[n] <= share * depth[n][inside].max()))
+            assert not found[n][inside].all()
+
+
+def test_instances_of_one_id_in_two_samples_are_two():
+    small, large = torch.zeros(1, 9, 9, dtype=torch.int32), torch.zeros(1, 9, 9, dtype=torch.int32)
+    small[:, 4, 4] = large[:, 1:8, 1:8] = 1
+    found = rims(torch.cat([small, large]), 0.5)
+    assert not found[0].any()
+    assert (~found[1] & (large[0] > 0)).sum() == 9
 
 
 def test_plain_classes_stay():
