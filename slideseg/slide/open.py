@@ -185,6 +185,10 @@ def _open_mirax(path: str, _types: tuple[str, ...], selection: Selection) -> Sli
     folder = Path(path).with_suffix("")
     if not folder.is_dir():
         raise SlideError(explain(f"{path} has no pixels itself", got="no folder beside it", want=f"the folder {folder.name}"))
+    with Path(path).open("rb") as file:
+        if file.read(4).startswith(_TIFF):
+            try_ = "an empty file in its place: the pixels are in its folder"
+            raise SlideError(explain(f"{path} begins as a TIFF, and OpenSlide takes it for one", try_=try_))
     return _open_scanned(path, selection)
 
 

@@ -106,7 +106,7 @@ class Codec:
             msg = f"a frame of {head.shape} instead of {shape}"
             raise ValueError(msg)  # before anything is decoded that could be of any size
         pixels = self._samples(data)
-        if pixels.size != math.prod(shape) or pixels.dtype != self.dtype:
+        if pixels.shape[:2] != shape[:2] or pixels.size != math.prod(shape) or pixels.dtype != self.dtype:
             msg = f"a frame of {pixels.shape} {pixels.dtype} instead of {shape} {self.dtype}"
             raise ValueError(msg)
         pixels = pixels.reshape(shape)

@@ -52,6 +52,19 @@ def test_vendors(path, tmp_path, mirax):
     assert vendor_of(str(tmp_path / "missing")) is None
 
 
+@pytest.mark.parametrize("first", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"PK\3\4"])
+def test_what_an_mrxs_is_itself_is_of_no_matter(mirax, first):
+    mirax.write_bytes(first)
+    with open_slide(mirax) as slide:
+        assert slide.shape == (512, 768, 3)
+
+
+def test_an_mrxs_that_begins_as_a_tiff_is_refused_with_a_way_out(mirax):
+    mirax.write_bytes(b"II*\0\x08\0\0\0")
+    with pytest.raises(SlideError, match=r"begins as a TIFF.*an empty file in its place"):
+        open_slide(mirax)
+
+
 def test_level_0_is_the_picture(path):
     with OpenSlideSlide(path) as slide:
         np.testing.assert_array_equal(slide.read((0, 0, 401, 603)), PatternSlide((401, 603)).read((0, 0, 401, 603)))

@@ -8,7 +8,7 @@ from tifffile import COMPRESSION
 from tifffile.tifffile import TIFF
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.tiff.decoding.streams import JPEG, JPEG_2000, is_jpeg
+from slideseg.slide.tiff.decoding.streams import IMAGES, JPEG, is_jpeg
 
 CMYK_AND_OTHERS = {
     4: "a transparency mask",
@@ -24,8 +24,8 @@ CMYK_AND_OTHERS = {
 }
 """Photometric interpretations that are not read, by their names."""
 _OLD_JPEG, _LEICA = 6, 33007
-_STREAMS = JPEG | JPEG_2000 | {22610, 34933, 34934, 50001, 50002, 52546}
-"""Compressions whose streams say themselves how their samples are stored: also JPEG XR, PNG, WebP, JPEG XL."""
+_STREAMS = JPEG | IMAGES
+"""Compressions whose streams say themselves how their samples are stored."""
 _NAMES = {
     2: "CCITT RLE",
     _OLD_JPEG: "old-style JPEG",

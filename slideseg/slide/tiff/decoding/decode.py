@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -18,7 +18,7 @@ import numpy as np
 from tifffile.tifffile import TIFF, jpeg_decode_colorspace
 
 from slideseg.slide.jpeg import ends_too_early
-from slideseg.slide.tiff.decoding.streams import APERIO_YCBCR, JPEG, JPEG_2000, SameHeads, decodes_to_rgb, jpeg_head
+from slideseg.slide.tiff.decoding.streams import APERIO_YCBCR, IMAGES, JPEG, JPEG_2000, SameHeads, decodes_to_rgb, jpeg_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ _SEPARATE = 2
 _BYTES = (5, 8, 32773, 32946, 34926, 50000, 50013)
 """LZW, deflate, PackBits, zstd: their decoders give bytes, which are pixels but for a predictor."""
 _LZMA = 34925
+_WEBP, _LERC = 50001, 34887
 _FAX = (2, 3, 4)
 """CCITT's."""
 _WHOLE_BYTES = (8, 16, 32, 64)
@@ -99,10 +100,10 @@ def decoder_of(page: Any) -> SegmentDecoder:
     if compression in JPEG:
         jpeg = _JpegTiles.of(page)
         return SegmentDecoder(page, jpeg.whole, jpeg.into if jpeg.bits == 8 else None)
+    if compression in IMAGES or (compression == _LERC and keyframe.predictor == 1):
+        pictures = _PictureTiles.of(page)
+        return SegmentDecoder(page, pictures.whole, pictures.into if compression in JPEG_2000 else None)
     _ = page.decode  # built once, here: later it is used by several threads
-    if compression in JPEG_2000:
-        jpeg2000 = _Jpeg2000Tiles(page, are_coloured(page) and keyframe.planarconfig != _SEPARATE)
-        return SegmentDecoder(page, jpeg2000.whole, jpeg2000.into)
     return SegmentDecoder(page, lambda data, index: np.asarray(page.decode(data, index)[0][0]), _into(page))
 
 
@@ -180,18 +181,10 @@ class _JpegTiles:
         return True
 
     def whole(self, data: bytes, index: int) -> np.ndarray:
-        """Return tile or strip ``index``; some writers make those at the edges smaller, or a strip too long."""
-        keyframe, (_, _, rows, columns, samples) = self.page.keyframe, self.page.shaped
+        keyframe, (_, _, rows, columns, _) = self.page.keyframe, self.page.shaped
         height, width = (keyframe.tilelength, keyframe.tilewidth) if keyframe.is_tiled else (keyframe.rowsperstrip, columns)
-        across, down = -(-columns // width), -(-rows // height)
-        y, x = (index % (across * down)) // across * height, index % across * width
-        wanted = (min(height, rows - y), min(width, columns - x), samples)
-        decoded = self._decoded(data, (height if keyframe.is_tiled else wanted[0], width))
-        pixels = decoded.reshape(*decoded.shape[:2], -1)
-        if pixels.shape[0] < wanted[0] or pixels.shape[1] < wanted[1] or pixels.shape[2] != samples:
-            msg = f"it holds {pixels.shape} instead of {wanted}"
-            raise ValueError(msg)
-        return pixels
+        last = rows - index % -(-rows // height) * height
+        return _fitted(self.page, index, self._decoded(data, (height if keyframe.is_tiled else min(height, last), width)))
 
     def _decoded(self, data: bytes, shape: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
         head, spaces = self.heads(data), self.spaces
@@ -211,12 +204,24 @@ class _JpegTiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Jpeg2000Tiles:
-    """JPEG 2000 tiles or strips of one page."""
+class _PictureTiles:
+    """Tiles or strips of one page that are pictures of their own, with rows and columns: JPEG 2000, PNG, WebP and others."""
 
     page: Any
+    decode: Callable[..., np.ndarray]
+    """Makes the pixels of a stream."""
     colours: bool
-    """Whether three components are a picture in colours, each stream in those that it says."""
+    """Whether they are JPEG 2000 with three components that are a picture in colours, each in those that its stream says."""
+
+    @classmethod
+    def of(cls, page: Any) -> _PictureTiles:
+        keyframe = page.keyframe
+        compression = int(keyframe.compression)
+        decode = TIFF.DECOMPRESSORS[compression]
+        if compression == _WEBP and keyframe.samplesperpixel == 4:
+            decode = partial(imagecodecs.webp_decode, hasalpha=True)  # streams without it are opaque
+        is_jpeg2000 = compression in JPEG_2000
+        return cls(page, decode, is_jpeg2000 and are_coloured(page) and keyframe.planarconfig != _SEPARATE)
 
     def into(self, data: bytes, out: np.ndarray) -> bool:
         try:
@@ -227,13 +232,33 @@ class _Jpeg2000Tiles:
         return True
 
     def whole(self, data: bytes, index: int) -> np.ndarray:
-        pixels: np.ndarray = self.page.decode(data, index)[0][0]
+        pixels = _fitted(self.page, index, np.asarray(self.decode(data)))
         self._turn(data, pixels)
         return pixels
 
     def _turn(self, data: bytes, pixels: np.ndarray) -> None:
         if self.colours and leaves_ycbcr(self.page, data):
             pixels[..., :3] = rgb_of(pixels[..., :3])
+
+
+def _fitted(page: Any, index: int, decoded: np.ndarray) -> np.ndarray:
+    """Return the picture (y, x, samples) that was decoded of tile or strip ``index``, if it has its form.
+
+    Some writers make tiles at the edges smaller, or strips too long. What is larger, or has as many pixels in other rows and
+    columns, is another picture.
+    """
+    keyframe, (_, _, rows, columns, samples) = page.keyframe, page.shaped
+    height, width = (keyframe.tilelength, keyframe.tilewidth) if keyframe.is_tiled else (keyframe.rowsperstrip, columns)
+    across, down = -(-columns // width), -(-rows // height)
+    y, x = (index % (across * down)) // across * height, index % across * width
+    wanted = (min(height, rows - y), min(width, columns - x), samples)
+    pixels = decoded.reshape(*decoded.shape[:2], -1)
+    tall, wide, many = pixels.shape
+    fits = wanted[0] <= tall <= (height if keyframe.is_tiled else tall) and wanted[1] <= wide <= width and many == samples
+    if decoded.ndim not in (2, 3) or not fits:
+        msg = f"it holds {pixels.shape} instead of {wanted}"
+        raise ValueError(msg)
+    return pixels
 
 
 def rgb_of(ycbcr: np.ndarray) -> np.ndarray:

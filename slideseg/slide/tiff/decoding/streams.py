@@ -20,6 +20,8 @@ JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 """TIFF compressions whose tiles are JPEG 2000 streams, bare or in a JP2."""
 JPEG_XR = frozenset({22610, 34934})
 """TIFF compressions whose tiles are JPEG XR files."""
+IMAGES = JPEG_2000 | JPEG_XR | {34933, 50001, 50002, 52546}
+"""TIFF compressions whose tiles are pictures of their own, with rows and columns: also PNG, WebP, JPEG XL. Not JPEG."""
 APERIO_YCBCR = 33003
 """Aperio's JPEG 2000 of Y, Cb and Cr."""
 _END = b"\xff\xd9"

@@ -19,7 +19,7 @@ from slideseg.slide.dicom.codec import Codec
 from slideseg.slide.dicom.slide import DicomSlide
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
-from tests.dicom_files import REDUCED, VOLUME, Made, light, series, write
+from tests.dicom_files import REDUCED, STREAMS, VOLUME, Made, light, series, write
 
 RNG = np.random.default_rng(3)
 SMOOTH = np.asarray(
@@ -473,6 +473,17 @@ def test_a_damaged_frame_fails_or_counts_as_background(tmp_path):
         assert (slide.read((0, 64, 64, 128)) == 255).all()
         assert slide.scanned((0, 0, 64, 65)).sum() == 64 * 64
         assert slide.scanned((64, 0, 200, 260)) is None
+
+
+@pytest.mark.parametrize("syntax", ["jpeg", "lossless-jpeg", "jpeg-ls", "jpeg2000", "jpeg-xl", "htj2k"])
+def test_a_frame_of_other_rows_and_columns_is_none(tmp_path, syntax):
+    first = iter([True])
+    turned = lambda tile: np.ascontiguousarray(tile.swapaxes(0, 1) if next(first, False) else tile)  # noqa: E731
+    encode = lambda tile: STREAMS[syntax](turned(tile))  # noqa: E731
+    with opened(tmp_path / "x.dcm", SMOOTH[:64], tile=(32, 64), syntax=syntax, encode=encode) as slide:
+        assert slide.read((32, 0, 64, 260)).shape == (32, 260, 3)
+        with pytest.raises(SlideError, match="a frame of"):
+            slide.read((0, 0, 32, 64))
 
 
 def test_no_frame_is_decoded_that_is_not_touched(tmp_path, monkeypatch):

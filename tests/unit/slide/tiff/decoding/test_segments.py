@@ -89,6 +89,34 @@ def test_pictures_in_tiles_are_what_tifffile_reads(tmp_path, threads, codec, pho
     check(written(tmp_path, pixels, compression=codec, photometric=photometric, tile=(64, 48)), None)
 
 
+PICTURES = {
+    "jpeg": imagecodecs.jpeg8_encode,
+    "jpeg2000": lambda tile: imagecodecs.jpeg2k_encode(tile, codecformat="j2k", reversible=True, level=0),
+    "webp": lambda tile: imagecodecs.webp_encode(tile, lossless=True),
+    "png": imagecodecs.png_encode,
+    "jpegxl": lambda tile: imagecodecs.jpegxl_encode(tile, lossless=True),
+    "jpegxr": lambda tile: imagecodecs.jpegxr_encode(tile, level=1.0),
+    "lerc": imagecodecs.lerc_encode,
+}
+
+
+@pytest.mark.parametrize("codec", PICTURES)
+@pytest.mark.parametrize("form", [(64, 64), (128, 128), (128, 64), (64, 128), (32, 128), (128, 32), (32, 32)])
+def test_a_stream_of_another_form_than_its_tile_is_no_tile(tmp_path, codec, form):
+    pixels = np.ascontiguousarray(SMOOTH[:128, :128]).astype(np.uint8)
+    tiles = [PICTURES[codec](np.ascontiguousarray(pixels[box.slices])) for box in Box(0, 0, 128, 128).split(64, 64)]
+    tiles[1] = PICTURES[codec](np.zeros((*form, 3), np.uint8))
+    options = {"shape": pixels.shape, "dtype": "u1", "tile": (64, 64), "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(tmp_path / "x.tif", iter(tiles), compression=codec, **options)
+    with open_slide(tmp_path / "x.tif") as slide:
+        assert slide.read((64, 0, 128, 128)).shape == (64, 128, 3)
+        if form == (64, 64):
+            assert slide.read((0, 64, 64, 128)).max() <= 2
+        else:
+            with pytest.raises(SlideError, match=r"tile 1 .*it holds"):
+                slide.read((0, 64, 64, 128))
+
+
 def test_planes_that_are_stored_apart(tmp_path, threads):
     pixels = pixels_of("|u1")
     path = written(
