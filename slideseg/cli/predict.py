@@ -18,6 +18,7 @@ from slideseg.cli.options import (
     selection_options,
 )
 from slideseg.errors import naming
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
@@ -94,7 +95,7 @@ def _print_report(report: Report, *, as_json: bool) -> None:
             for note in slide.notes:
                 click.echo(f"warning: {naming(slide.output, note)}", err=True)
             click.echo(
-                f"{slide.output}: {slide.pixels / 1e6:.1f} Mpx{objects} in {slide.seconds:.1f} s "
+                f"{slide.output}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
                 f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "
                 f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
             )

@@ -26,6 +26,8 @@ NOTHING, MOST_SHRUNK = 8, 32
 """A slide that is shrunk by more than this to a longer side of fewer pixels is refused: its size is not what was said."""
 ENLARGED = 2.5
 """Pixels so many times as large as the model's, or more, show less than it knows: those of a scan at 10x for one at 40x."""
+SHRUNK = 10
+"""Of pixels that are so many times smaller than the model's, or more, a slide is hardly of the model's kind."""
 FEWEST = 32
 """Pixels a side that are so few that a slide of more was probably not meant to be shrunk to them."""
 
@@ -49,7 +51,7 @@ def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tup
         _check_enlarged(slide, wanted, factors)
         _check_shrunk(slide, wanted, level, factors)
     source = Source(str(slide.path), level, factors, options.selection)
-    return source, (*_unknown(slide, info, level), *_unusual(slide, info, source, options), *_tiny(slide, source))
+    return source, (*_unknown(slide, info, level), *(_tiny(slide, source) or _unusual(slide, info, options)))
 
 
 def working_shape(slide: Slide, source: Source) -> tuple[int, int]:
@@ -93,17 +95,22 @@ def _unknown(slide: Slide, info: ModelInfo, level: int) -> tuple[str, ...]:
     return (f"{why}, {assumed}; where it is not, objects are missed: try --mpp-of-slide",)
 
 
-def _unusual(slide: Slide, info: ModelInfo, source: Source, options: PredictOptions) -> tuple[str, ...]:
-    """Return that pixels are not square, or much larger than the model's, by whatever their size is known."""
+def _unusual(slide: Slide, info: ModelInfo, options: PredictOptions) -> tuple[str, ...]:
+    """Return that pixels are not square, or of another order than the model's, by whatever their size is known."""
     sides = slide.mpp_yx
     if sides is None or options.mpp_of_slide is not None:
         return ()
     said, notes = f"{in_words(sides)} by {slide.pixel.source}", []
     if max(sides) > (1 + TOLERANCE) * min(sides):
         notes.append(f"pixels are not square, {said}: try --mpp-of-slide if that is not their size")
-    if options.mpp is None and info.input.mpp is not None and min(source.factors) * ENLARGED <= 1:
-        times = number(1 / min(source.factors))
-        notes.append(f"pixels are {said}, {times} times as large as those of model {info.name}, which may miss what is small")
+    if options.mpp is None and options.level is None and info.input.mpp is not None:
+        larger = max(sides) / info.input.mpp
+        if larger >= ENLARGED:
+            notes.append(f"pixels are {said}, {number(larger)} times as large as model {info.name}'s: what is small is missed")
+        if larger <= 1 / SHRUNK:
+            notes.append(
+                f"pixels are {said}, {number(1 / larger)} times smaller than model {info.name}'s: is it made for this?"
+            )
     return tuple(notes)
 
 

@@ -14,7 +14,7 @@ from slideseg.space.box import Box
 if TYPE_CHECKING:
     from slideseg.result.result import Result
 
-MOST_PIXELS = 2**24
+MOST_PIXELS = 2**26
 """Pixels of the level that is read, at most, unless the coarsest has more."""
 IDS = 256
 """Class ids are of 8 bits."""

@@ -48,13 +48,16 @@ def test_pixels_that_are_not_square_are_said_unless_they_were_stated(model):
     assert choose_source(slide((0.25, 0.5)), model, PredictOptions(mpp_of_slide=(0.25, 0.5)))[1] == ()
 
 
-@pytest.mark.parametrize(("mpp", "told"), [(1.0, False), (1.249, False), (2.0, True)])
-def test_pixels_much_larger_than_the_model_s_are_said_unless_they_are_asked_for(model, mpp, told):
-    notes = choose_source(slide(mpp), model, PredictOptions())[1]
-    assert [("2 \u00b5m" in note, "4 times as large as those of model random" in note) for note in notes] == [
-        (True, True)
-    ] * told
-    assert choose_source(slide(mpp), model, PredictOptions(mpp=0.5))[1] == ()
+@pytest.mark.parametrize(
+    ("mpp", "told"),
+    [(1.0, None), (1.249, None), (2.0, "2 \u00b5m by the caller, 4 times as large as"), (0.051, None),
+     (0.04, "0.04 \u00b5m by the caller, 12.5 times smaller than")],
+)  # fmt: skip
+def test_pixels_of_another_order_than_the_model_s_are_said_unless_they_are_asked_for(model, mpp, told):
+    notes = choose_source(slide(mpp, (900, 900)), model, PredictOptions())[1]
+    assert [told in note for note in notes] == ([] if told is None else [True])
+    assert choose_source(slide(mpp, (900, 900)), model, PredictOptions(mpp=0.5))[1] == ()
+    assert choose_source(slide(mpp, (900, 900)), model, PredictOptions(level=0))[1] == ()
 
 
 @pytest.mark.parametrize("options", [{}, {"level": 0}])
