@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> int:
-    """Print what is known of a slide, a result or a model."""
+    """Print what is known of a slide, a result or a model, or which slides a folder holds."""
     from slideseg.slide.selection import selection_of
 
     facts = facts_of(path, selection_of(mpp=mpp_of_slide, **selected))
@@ -50,7 +50,7 @@ def _for_people(path: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
-    """Return the facts of a model (by name or file), a result store or a slide, whichever ``path`` is.
+    """Return the facts of a model (by name or file), a result store, a slide or a folder of slides, whichever ``path`` is.
 
     Those of a result whose objects are damaged have an ``error``, and no ``objects``.
 
@@ -76,7 +76,28 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
         return {"kind": "result", **read_attributes(open_store(path, read_only=True))["slideseg"], **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
         raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
-    return {"kind": "slide", **_slide_facts(path, selection or Selection())}
+    selection = selection or Selection()
+    folder = _folder_facts(path)
+    if folder is None:
+        return {"kind": "slide", **_slide_facts(path, selection)}
+    if selection != Selection():
+        got = f"{path}, a folder of slides"
+        raise ConfigError(explain("what is selected of a slide needs one", got=got, try_=folder["slides"][0]))
+    return {"kind": "folder", **folder}
+
+
+def _folder_facts(path: str) -> dict[str, Any] | None:
+    """Return which slides a folder holds, as a run takes them; None of what is a slide itself, or holds none."""
+    from slideseg.slide.listing.folder import list_folder
+    from slideseg.slide.mosaic import is_mosaic
+    from slideseg.slide.zarr.place import is_zarr
+
+    if "://" in path or not Path(path).is_dir() or is_zarr(path) or is_mosaic(path):
+        return None
+    found = list_folder(path)
+    if not found.slides or [Path(slide) for slide in found.slides] == [Path(path)]:
+        return None
+    return {"path": path, "slides": found.slides, "left_out": [{"name": name, "is": what} for name, what in found.left_out]}
 
 
 def _object_facts(path: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from slideseg.cli.info import info
 from slideseg.instances.run import objects
 from slideseg.testing.slides import PatternSlide, write_pyramid
+from tests.dicom_files import REDUCED, Made, series, write
 from tests.made_results import blobs, make_result
 
 
@@ -64,3 +65,44 @@ def test_info_prints_lists_of_facts_a_line_an_entry(tmp_path):
     first = lines.index("levels      shape 900 x 700, downsample 1, scale 1 x 1")
     assert lines[first + 1] == "            shape 450 x 350, downsample 2, scale 2 x 2"
     assert not any(line.startswith(("bounds", "z_step", "channels")) for line in lines)
+
+
+def write_series(folder):
+    folder.mkdir()
+    pixels = np.random.default_rng(1).integers(0, 255, (100, 130, 3), dtype=np.uint8)
+    one = series()
+    write(folder / "0.dcm", Made(pixels, series=one))
+    write(folder / "1.dcm", Made(pixels[::2, ::2], series=one, spacing=(0.001, 0.001), kind=REDUCED))
+
+
+def test_a_folder_that_one_series_fills_is_that_slide_and_one_with_others_lists_all(tmp_path):
+    folder = tmp_path / "x"
+    write_series(folder)
+    assert json.loads(printed(folder, "--json"))["shape"] == [100, 130, 3]
+
+    write_pyramid(folder / "b.tif", PatternSlide((90, 70)), levels=1, mpp=0.5)
+    write_pyramid(folder / "b_macro.tif", PatternSlide((90, 70)), levels=1, mpp=0.5)
+    told = json.loads(printed(folder, "--json"))
+    assert told == {
+        "kind": "folder",
+        "path": str(folder),
+        "slides": [str(folder / "0.dcm"), str(folder / "b.tif")],
+        "left_out": [{"name": "b_macro.tif", "is": "macro of b.tif"}],
+    }
+    assert printed(folder).splitlines() == [
+        "kind      folder",
+        f"path      {folder}",
+        f"slides    {folder / '0.dcm'}",
+        f"          {folder / 'b.tif'}",
+        "left_out  name b_macro.tif, is macro of b.tif",
+    ]
+
+
+def test_nothing_is_selected_of_a_folder_of_slides(tmp_path):
+    for name in "ab":
+        write_pyramid(tmp_path / f"{name}.tif", PatternSlide((90, 70)), levels=1, mpp=0.5)
+    ran = CliRunner().invoke(info, [str(tmp_path), "--series", "0"])
+    assert "needs one" in str(ran.exception)
+    assert "a.tif" in str(ran.exception)
+    (tmp_path / "empty").mkdir()
+    assert "is a folder, but no slide" in str(CliRunner().invoke(info, [str(tmp_path / "empty")]).exception)
