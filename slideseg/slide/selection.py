@@ -157,7 +157,10 @@ def _channels(slide: Slide, wanted: Sequence[str]) -> tuple[int, ...] | None:
     if not wanted:
         return None
     names = [channel.name.casefold() for channel in slide.channels]
-    return tuple(_channel(slide, name, names) for name in wanted)
+    found = tuple(_channel(slide, name, names) for name in wanted)
+    if len(set(found)) < len(found):
+        raise SlideError(explain(f"{slide.path}: a channel is asked for twice", got=", ".join(wanted), want="each once"))
+    return found
 
 
 def _channel(slide: Slide, wanted: str, names: Sequence[str]) -> int:
@@ -186,11 +189,11 @@ def _narrowed(slide: Slide, planes: np.ndarray | None, channels: tuple[int, ...]
             is_rgb=facts.is_rgb and channels == (0, 1, 2),
         )
     if selection.mpp is not None:
-        own, stated = facts.pixel.yx or (1.0, 1.0), selection.mpp
+        (y, x), stated = facts.origin, selection.mpp
         facts = replace(
             facts,
             pixel=replace(facts.pixel, yx=stated, source=f"--mpp-of-slide{_instead_of(facts.pixel)}"),
-            origin=(facts.origin[0] / own[0] * stated[0], facts.origin[1] / own[1] * stated[1]),
+            origin=(y * stated[0], x * stated[1]) if facts.pixel.yx is None else (y, x),  # in microns, as the file says
         )
     return facts
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 
 from slideseg.errors import ConfigError, SlideError
 from slideseg.slide.array import ArraySlide
@@ -75,6 +77,7 @@ def test_channels_are_those_that_were_asked_for_in_that_order(wanted, channels):
         (Selection(z=9), r"no such plane \(got z 9, want 0 to 2\)"),
         (Selection(channels=("GFP",)), r"no such channel \(got GFP, want 0 to 2, or dapi, cy5, cy5 again\)"),
         (Selection(channels=("3",)), "no such channel"),
+        (Selection(channels=("DAPI", "0")), r"asked for twice \(got DAPI, 0, want each once\)"),
     ],
 )
 def test_what_is_not_there_is_refused(selection, message):
@@ -99,6 +102,30 @@ def test_a_stated_size_of_pixels_wins_and_says_so(tmp_path):
     np.save(tmp_path / "x.npy", IMAGE[0, 0])
     with open_slide(tmp_path / "x.npy", mpp=0.3) as opened:
         assert (opened.mpp_yx, opened.pixel.source) == ((0.3, 0.3), "--mpp-of-slide")
+
+
+@pytest.mark.parametrize("unit", ["micrometer", None])
+def test_a_stated_size_leaves_a_place_in_microns_and_gives_one_in_pixels_its_size(tmp_path, unit):
+    scale = {"type": "scale", "scale": [0.25, 0.5]}
+    axes = [{"name": name, "type": "space"} | ({"unit": unit} if unit else {}) for name in "yx"]
+    moved = {"type": "translation", "translation": [100.0, 200.0]}
+    levels = [{"path": "0", "coordinateTransformations": [scale, moved]}]
+    ome = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
+    zarr.open_group(str(tmp_path / "x.zarr"), mode="w", attributes={"ome": ome}).create_array("0", data=IMAGE[0, 0, ..., 0])
+
+    with open_slide(tmp_path / "x.zarr") as slide:
+        assert slide.origin == ((100.0, 200.0) if unit else (400.0, 400.0))
+    with open_slide(tmp_path / "x.zarr", mpp="2,1") as slide:
+        assert (slide.mpp_yx, slide.origin) == ((1.0, 2.0), (100.0, 200.0) if unit else (400.0, 800.0))
+
+
+def test_a_stated_size_leaves_the_place_on_the_stage_that_an_ome_tiff_says(tmp_path):
+    place = {"PositionX": [500.0], "PositionY": [0.75], "PositionXUnit": ["µm"], "PositionYUnit": ["mm"]}
+    metadata = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": place}
+    tifffile.imwrite(tmp_path / "x.ome.tif", IMAGE[0, 0, ..., 0], ome=True, metadata=metadata)
+    for stated in (None, 0.25, (3.0, 0.1)):
+        with open_slide(tmp_path / "x.ome.tif", mpp=stated) as slide:
+            assert slide.origin == (750.0, 500.0)
 
 
 @pytest.mark.parametrize(
