@@ -19,7 +19,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Image
 from slideseg.slide.zarr.form import Form
 from slideseg.slide.zarr.metadata import read_multiscale
-from slideseg.slide.zarr.place import FAULTS, is_zarr
+from slideseg.slide.zarr.place import FAULTS, is_zarr, zarrs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +173,7 @@ def _children(path: str) -> list[str]:
     if not folder.is_dir():
         return []
     images = list(islice(_images_below(folder), _SHOWN))
-    return images or sorted(str(inner) for inner in folder.iterdir() if is_zarr(str(inner)))
+    return images or zarrs_in(path)
 
 
 def _images_below(folder: Path, depth: int = _DEEPEST) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import zipfile
 import zlib
@@ -41,6 +42,8 @@ FAULTS: tuple[type[Exception], ...] = (
 )
 """What zarr, its codecs and storages raise for what is damaged or missing."""
 _URLS = ("s3://", "gs://", "az://", "http://", "https://")
+_LONGEST = 1 << 20
+"""Bytes of a zarr's metadata that are looked at for what is wrong with it."""
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip begins."""
 
@@ -81,10 +84,37 @@ def open_place(path: str) -> Opened:
     """
     if is_url(path):
         store = open_url(path)
-        return Opened(zarr.open(zarr_store(store), mode="r"), BucketKeys(store))
-    if Path(path).is_file():
+        keys: Keys = BucketKeys(store)
+        opened: Any = zarr_store(store)
+    elif Path(path).is_file():
         return _open_zip(path)
-    return Opened(zarr.open(path, mode="r"), FolderKeys(open_store(path, read_only=True)))
+    else:
+        keys, opened = FolderKeys(open_store(path, read_only=True)), path
+    try:
+        return Opened(zarr.open(opened, mode="r"), keys)
+    except FAULTS:
+        _check_format(path, keys)
+        raise
+
+
+def _check_format(path: str, keys: Keys, root: str = "") -> None:
+    """Refuse a version that is no number, as in WEBKNOSSOS' groups: zarr says that it expects 2 and got 2."""
+    for name in MARKS:
+        try:
+            said = json.loads(keys.tail(root + name, _LONGEST) or b"null")
+        except ValueError:
+            continue
+        version = said.get("zarr_format") if isinstance(said, dict) else None
+        if isinstance(version, str):
+            inner = zarrs_in(path)[:1] if Path(path).is_dir() else []
+            try_ = ", ".join([f'"zarr_format": {version} there', *inner])
+            what = f"{path}: {name} says its zarr_format as a text"
+            raise SlideError(explain(what, got=f'"{version}"', want="a number", try_=try_))
+
+
+def zarrs_in(folder: str) -> list[str]:
+    """Return the paths of the zarrs in a local folder, by name."""
+    return sorted(str(inner) for inner in Path(folder).iterdir() if is_zarr(str(inner)))
 
 
 def _open_zip(path: str) -> Opened:
@@ -95,6 +125,7 @@ def _open_zip(path: str) -> Opened:
         node = zarr.open(store, path=root.rstrip("/"), mode="r")
     except FAULTS:
         store.close()
+        _check_format(path, ZipKeys.of(path), root)
         raise
     # keys are those of the zip: an array's path begins with the folder in it
     return Opened(node, ZipKeys.of(path), store)

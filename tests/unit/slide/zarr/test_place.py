@@ -151,3 +151,22 @@ def test_an_image_in_a_group_of_a_bucket_is_found_by_its_path(slide_folder):
     assert open_slide(f"{slide_folder}/0").shape == (150, 200, 3)
     image(slide_folder.parent / "other.zarr" / "0", [PIXELS], multiscale("cyx", [(1, 2, 2)]))
     assert open_slide(slide_folder.parent / "other.zarr" / "0").mpp == 2
+
+
+def test_a_version_that_is_a_text_is_said_with_what_can_be_opened(slide_folder, zarr_format, data):
+    """WEBKNOSSOS writes its groups so."""
+    name = ".zgroup" if zarr_format == 2 else "zarr.json"
+    file = slide_folder / name
+    file.write_text(file.read_text().replace(f'"zarr_format": {zarr_format}', f'"zarr_format": "{zarr_format}"'))
+    with pytest.raises(
+        SlideError, match=rf'{name} says its zarr_format as a text .got "{zarr_format}", want a number; .*slide.zarr/0'
+    ):
+        open_slide(slide_folder)
+    with open_slide(slide_folder / "0") as slide:
+        assert slide.shape == (150, 200, 3)
+    zipped = shutil.make_archive(str(slide_folder), "zip", slide_folder)
+    with pytest.raises(SlideError, match=rf"slide.zarr.zip: {name} says its zarr_format as a text"):
+        open_slide(zipped)
+    dataset = data / "ngff" / "webknossos" / "simple_zarr_dataset"
+    with pytest.raises(SlideError, match=r".zgroup says its zarr_format as a text .*, .*/simple_zarr_dataset/color"):
+        open_slide(dataset)
