@@ -23,6 +23,7 @@ from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import facts_of
 from slideseg.space.box import Box
+from slideseg.storage.look import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,8 @@ _KEYS = {"tiles", "mpp", "z_step", "overlap"}
 _FIELD = re.compile(r"\{(row|col|z)\}")
 _LEAST = 0.01
 """Share of the places that have tiles at least; fewer are taken for places whose numbers mean something else."""
+_HEADS = 10_000
+"""Tiles whose heads are looked at when a mosaic is opened: about a second."""
 _MOST_PLACES = 10_000_000
 """Places of the grid; more is taken for a pattern that catches the wrong numbers."""
 
@@ -58,14 +61,17 @@ class Mosaic:
 class MosaicSlide(Reader):
     """Tiles on a grid. Where there is none, nothing was scanned: black."""
 
-    def __init__(self, path: str, open_tile: Callable[[str], Slide]) -> None:
-        """Read the YAML at ``path`` and look which tiles there are; ``open_tile`` opens one.
+    def __init__(self, path: str, open_tile: Callable[[str], Slide], sides_of: Callable[[str], tuple[int, int] | None]) -> None:
+        """Read the YAML at ``path`` and look which tiles there are.
+
+        ``open_tile`` opens one; ``sides_of`` tells rows and columns as they are stored, by a file's head, None where it can't.
 
         Raises:
-            SlideError: if the YAML can't be used, there is no tile, or the first one can't be read.
+            SlideError: if the YAML can't be used, there is no tile, the first one can't be read, or another has other sides.
         """
         said = read_mosaic(path)
         tiles = _find(path, said.tiles)
+        _check_alike(list(tiles.values()), tiles[min(tiles)], sides_of)
         tile = open_tile(tiles[min(tiles)])
         one = facts_of(tile)
         tile.close()
@@ -159,6 +165,18 @@ class MosaicSlide(Reader):
             return tile.read(Box.of_shape(self._side))
         finally:
             tile.close()
+
+
+def _check_alike(tiles: list[str], first: str, sides_of: Callable[[str], tuple[int, int] | None]) -> None:
+    """Refuse tiles that are not as large as the ``first``, by their heads; of very many by those of some all over the grid."""
+    wanted = sides_of(first)
+    if wanted is None:
+        return
+    looked = tiles[:: -(-len(tiles) // _HEADS)]
+    for tile, sides in zip(looked, at_once(sides_of, looked), strict=True):
+        if sides != wanted:
+            got = "no such picture" if sides is None else f"{sides[0]} x {sides[1]}"
+            raise SlideError(explain(f"{tile}: a tile unlike the first one", got=got, want=f"{wanted[0]} x {wanted[1]}"))
 
 
 def is_mosaic(path: str) -> bool:

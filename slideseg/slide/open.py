@@ -14,11 +14,11 @@ from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
-from slideseg.slide.picture.slide import PictureSlide
+from slideseg.slide.picture.slide import PictureSlide, sides_of_picture
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.images.multifile import first_of_companion
-from slideseg.slide.tiff.preflight import check_tables, first_tags
+from slideseg.slide.tiff.preflight import check_tables, first_sides, first_tags
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.tolerant import TolerantSlide
 from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
@@ -170,7 +170,19 @@ def _open_file(path: str, head: bytes, types: tuple[str, ...], selection: Select
 
 
 def _open_mosaic(path: str, _types: tuple[str, ...] = DTYPES, _selection: Selection = WHOLE) -> Slide:
-    return MosaicSlide(path, lambda tile: _open(tile, DTYPES, WHOLE))
+    return MosaicSlide(path, lambda tile: _open(tile, DTYPES, WHOLE), _sides_of)
+
+
+def _sides_of(path: str) -> tuple[int, int] | None:
+    """Return rows and columns of a TIFF, a PNG or a JPEG as it is stored, by its head alone; None for all else."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return None
+    if head.startswith(_PICTURES):
+        return sides_of_picture(path)
+    return first_sides(path) if head.startswith(_TIFF) else None
 
 
 def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slide:

@@ -202,6 +202,19 @@ def _check_size(path: str, shape: tuple[int, int], size: int, *, in_rows: bool) 
         raise SlideError(explain(f"{path}: damaged picture, too short for its size", got=got, want=want))
 
 
+def sides_of_picture(path: str) -> tuple[int, int]:
+    """Return rows and columns of a PNG or JPEG as it is stored, by its head alone.
+
+    Raises:
+        SlideError: if the head is damaged.
+    """
+    try:
+        with _picture(path) as picture:
+            return picture.size[1], picture.size[0]
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
+
+
 def _picture(path: str) -> Image.Image:
     """Open a PNG or JPEG without Pillow's own limit on pixels: ours is on bytes."""
     return PngImagePlugin.PngImageFile(path) if _is_png(path) else JpegImagePlugin.JpegImageFile(path)

@@ -41,6 +41,8 @@ _NUMBERS = {
     323: "TileLength",
 }
 """Tags that hold one whole number, by name."""
+_SIDES = (256, 257)
+"""Columns and rows."""
 _WHOLE_TYPES = (1, 3, 4, 16)
 """Types of unsigned whole numbers: 1, 2, 4 and 8 bytes."""
 _TABLES = ((324, 325), (273, 279))
@@ -137,6 +139,17 @@ def first_tags(path: str) -> set[int]:
         SlideError: if the header or the first directory is damaged.
     """
     return set(next(_walk(path)).entries)
+
+
+def first_sides(path: str) -> tuple[int, int]:
+    """Return rows and columns of a TIFF's first image, by its head alone.
+
+    Raises:
+        SlideError: if the header or the first directory is damaged.
+    """
+    page = next(_walk(path))
+    columns, rows = (int(next(iter(page.numbers(tag)), 0)) for tag in _SIDES)
+    return rows, columns
 
 
 def check_directories(path: str) -> int:

@@ -100,13 +100,36 @@ def test_what_describes_no_mosaic_is_refused(tmp_path, text, message):
         open_slide(folder)
 
 
-def test_a_tile_of_another_size_is_refused_where_it_is_read(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
+@pytest.mark.parametrize("what", ["smaller", "larger", "empty", "no head"])
+def test_a_tile_of_another_size_is_refused_when_the_mosaic_is_opened(tmp_path, ending, what):
+    folder, whole = write(tmp_path, f"{{z}}/{{row}}/{{col}}.{ending}")
+    odd = folder / "8" / "61" / f"141.{ending}"
+    with open_slide(folder) as slide:
+        assert slide.shape[1:3] == whole.shape[1:]
+    if what in ("smaller", "larger"):
+        Image.fromarray(np.zeros((30, 30) if what == "smaller" else (41, 50), np.uint8)).save(odd)
+    else:
+        odd.write_bytes(odd.read_bytes()[: 0 if what == "empty" else 10])
+    with pytest.raises(SlideError, match=f"141.{ending}: (a tile unlike the first one|.*damaged)"):
+        open_slide(folder)
+
+
+def test_a_tile_of_other_pixels_is_refused_where_it_is_read(tmp_path):
     folder, _ = write(tmp_path)
-    Image.fromarray(IMAGE[0, :30, :30]).save(folder / "7" / "61" / "141.png")
+    Image.fromarray(np.zeros((*SIDE, 3), np.uint8)).save(folder / "7" / "61" / "141.png")
     with open_slide(folder) as slide:
         slide.read(Box(0, 0, 10, 10))
         with pytest.raises(SlideError, match="a tile unlike the first one"):
             slide.read(Box(0, 0, 100, 150))
+
+
+def test_tiles_of_other_kinds_are_compared_where_they_are_read(tmp_path):
+    for column, rows in enumerate((40, 40, 30)):
+        np.save(tmp_path / f"0_{column}.npy", IMAGE[0, :rows, :50])
+    (tmp_path / "mosaic.yaml").write_text("tiles: '{row}_{col}.npy'")
+    with open_slide(tmp_path) as slide, pytest.raises(SlideError, match="a tile unlike the first one"):
+        slide.read(Box(0, 0, 40, 150))
 
 
 def test_a_real_mosaic_of_an_electron_microscope(data, tmp_path):
