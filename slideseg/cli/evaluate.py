@@ -18,6 +18,7 @@ COLUMNS = {
     "semantic": ("dice", "iou", "pixel_accuracy"),
     "isbi": ("v_rand", "v_info", "rand_error", "warping_error", "pixel_error"),
     "instances": ("f1", "ap", "aji", "pq", "predicted", "truth"),
+    "points": ("recall", "precision", "f1", "points", "found", "matched", "missed", "doubled", "several"),
 }
 """What the table shows of every family; ``--json`` has all."""
 
@@ -26,18 +27,25 @@ COLUMNS = {
 @click.argument("prediction")
 @click.argument("truth")
 @click.option(
-    "--metrics", metavar="LIST", help="Families of metrics, with commas: semantic, isbi, instances.  [default: semantic]"
+    "--metrics",
+    metavar="LIST",
+    help="Families of metrics, with commas: semantic, isbi, instances; or points, if the truth is a CSV.  [default: semantic]",
+)
+@click.option(
+    "--distance", metavar="MICRONS|Npx",
+    help="With points: how far an object's centroid may be from its point, in pixels as 6px.  [default: 3 microns]",
 )  # fmt: skip
 @json_option
 @debug_option
-def evaluate(prediction: str, truth: str, metrics: str | None, as_json: bool) -> None:
+def evaluate(prediction: str, truth: str, metrics: str | None, distance: str | None, as_json: bool) -> None:
     """Compare a segmentation with the truth.
 
     Either side is a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, or a folder of such, matched by name.
+    The truth may also be points, one an object: a CSV file with columns y, x and maybe class, or a folder of such.
     """
     from slideseg.evaluation.run import evaluate as run
 
-    report = run(prediction, truth, metrics)
+    report = run(prediction, truth, metrics, distance)
     if as_json:
         click.echo(json.dumps(report.to_dict()))
         return
@@ -59,7 +67,20 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     if semantic is not None:
         yield from (f"class {c['name']}: Dice {c['dice']:.4f}, IoU {c['iou']:.4f}" for c in semantic["classes"])
         yield f"all pixels pooled: Dice {semantic['dice_pooled']:.4f}, IoU {semantic['iou_pooled']:.4f}"
+    points = found["metrics"].get("points")
+    if points is not None and points["confusion"] is not None:
+        yield from _confusion_lines(points["confusion"])
     yield from report.notes
+
+
+def _confusion_lines(confusion: dict[str, Any]) -> Iterator[str]:
+    """Yield the classes of points against those of their finds, as a table."""
+    rows = [[f"points of {name}", *map(str, (*row, missed))] for name, row, missed in zip(
+        confusion["truth"], confusion["matched"], confusion["missed"], strict=True
+    )]  # fmt: skip
+    yield from aligned_table(
+        [["found as", *confusion["predicted"], "missed"], *rows, ["no point", *map(str, confusion["extra"]), ""]]
+    )
 
 
 def aligned_table(rows: list[list[str]]) -> Iterator[str]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slideseg.evaluation.metrics.instances import InstanceScores
     from slideseg.evaluation.metrics.isbi import IsbiScores
+    from slideseg.evaluation.metrics.points import PointScores
     from slideseg.evaluation.metrics.semantic import SemanticScores, SemanticSummary
 
-FAMILIES = ("semantic", "isbi", "instances")
+FAMILIES = ("semantic", "isbi", "instances", "points")
 """The families of metrics."""
 
 
@@ -26,6 +27,8 @@ class ImageScores:
     """Membranes."""
     instances: InstanceScores | None = None
     """Objects."""
+    points: PointScores | None = None
+    """Points, one an object."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and the families that were asked for."""
@@ -44,6 +47,8 @@ class Evaluation:
     """Membranes: means over images."""
     instances: InstanceScores | None = None
     """Objects: means over images; the numbers of objects are added."""
+    points: PointScores | None = None
+    """Points, one an object: of all images' points and finds together."""
     notes: tuple[str, ...] = ()
     """What was compared with what, where there was a choice."""
     unmatched: tuple[str, ...] = ()

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slideseg.errors import ConfigError, explain
-from slideseg.evaluation.metrics.instances import InstanceScores, instance_scores, instances_of_classes, mean_scores
+from slideseg.evaluation.blocks import Classes, compare_objects, count_values, objects_of
+from slideseg.evaluation.metrics.instances import mean_scores
 from slideseg.evaluation.metrics.isbi import IsbiScores, best_scores, plane_scores
-from slideseg.evaluation.metrics.overlap import OverlapTable, add_up
 from slideseg.evaluation.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
+from slideseg.evaluation.points import compare_points
 from slideseg.evaluation.report import FAMILIES, Evaluation, ImageScores
-from slideseg.evaluation.sources import Grid, Side, Source, aligned, open_side, pair_images
+from slideseg.evaluation.sources import Side, Source, aligned, open_side, pair_images
+from slideseg.points import holds_points
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
@@ -26,18 +28,12 @@ if TYPE_CHECKING:
 
 DEFAULT = ("semantic",)
 """The families of metrics where none is named."""
-BLOCK = 2048
-"""Side of the blocks that are counted at once: that of a shard."""
-LARGEST_COMPONENTS = 64 << 20
-"""Pixels of the largest plane whose objects are made from a class map."""
+POINTS = ("points",)
+"""Those of points, which are the only ones that points have."""
 LARGEST_ISBI = 256 << 20
 """Pixels of the largest plane whose membranes are judged."""
 MOST_PLAIN_CLASSES = 8
 """A plain prediction with more values than this holds instance ids, not classes."""
-BORDERS = frozenset({"border", "boundary"})
-"""Names of the class that parts touching objects."""
-Classes = tuple[tuple[int, str], ...]
-"""Ids and names of classes."""
 Image = tuple[str, Source, Source, int]
 """Name, prediction and truth of an image, and its plane."""
 Images = list[Image]
@@ -57,35 +53,49 @@ class _Reading:
     """Whether every plain truth has one value above 0, or the class ids of a result."""
 
 
-def evaluate(prediction: Source, truth: Source, metrics: Sequence[str] | str | None = None) -> Evaluation:
+def evaluate(
+    prediction: Source,
+    truth: Source,
+    metrics: Sequence[str] | str | None = None,
+    distance: float | str | None = None,
+) -> Evaluation:
     """Compare segmentations with the truth.
 
     Args:
         prediction: a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, a numpy array (y, x) or (z, y, x),
             or a folder of such files, matched with the truth's by name without ending.
         truth: the same; it may hold class ids, instance ids or a mask. A result that was made at a coarser resolution is
-            brought to its slide's level 0 where the truth has that shape.
-        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``, as a list or with commas; None for ``semantic``.
+            brought to its slide's level 0 where the truth has that shape. For the metrics ``points`` a CSV file with columns
+            y, x and maybe class, or a folder of such: pixels of the image that the prediction was made from.
+        metrics: families of metrics: ``semantic``, ``isbi``, ``instances``, as a list or with commas, or ``points`` alone;
+            None for ``semantic``, of points for ``points``.
+        distance: for ``points``, how far an object's centroid may be from its point: microns, or pixels of that image as in
+            "6px"; None for 3 microns.
 
     Returns:
         The scores of every image, and their means; `Evaluation.notes` says what was chosen and how values were read.
 
     Raises:
         ConfigError: if the sides don't fit together, or a metric is unknown or not possible on them.
+        DataError: if points are missing, damaged or outside of their image.
         SlidesegError: if a side is missing, damaged or unfinished.
     """
-    families = _checked(DEFAULT if metrics is None else metrics)
+    points = not isinstance(truth, np.ndarray) and holds_points(truth)
+    default = POINTS if points else DEFAULT
+    families = _checked(default if metrics is None else metrics)
+    if families == set(POINTS):
+        return _noted(compare_points(prediction, truth, distance), metrics, default)
+    _check_no_points(truth if points else None, families, distance)
     pairs, unmatched = pair_images(prediction, truth)
     images = [image for pair in pairs for image in _planes(*pair)]
-    notes = (f"metrics: {', '.join(DEFAULT)}, as none were named (of {', '.join(FAMILIES)})",) if metrics is None else ()
-    report = Evaluation(tuple(ImageScores(image[0]) for image in images), notes=notes, unmatched=unmatched)
+    report = Evaluation(tuple(ImageScores(image[0]) for image in images), unmatched=unmatched)
     if families != {"isbi"}:
         counted = [_counted(image) for image in images]
         counts = [image_counts for _, image_counts in counted]
         reading = _read_values([classes for classes, _ in counted], counts)
         report = _with_semantic(report, counts, reading) if "semantic" in families else report
         report = _with_instances(report, images, reading) if "instances" in families else report
-    return _with_isbi(report, images) if "isbi" in families else report
+    return _noted(_with_isbi(report, images) if "isbi" in families else report, metrics, default)
 
 
 def _checked(metrics: Sequence[str] | str) -> frozenset[str]:
@@ -96,6 +106,26 @@ def _checked(metrics: Sequence[str] | str) -> frozenset[str]:
         got = ", ".join(unknown) or "none"
         raise ConfigError(explain("no such metrics", got=got, want=f"some of {', '.join(FAMILIES)}"))
     return frozenset(names)
+
+
+def _check_no_points(points: Source | None, families: frozenset[str], distance: float | str | None) -> None:
+    """Refuse points among images, and what only points have where there are none.
+
+    Raises:
+        ConfigError: if there are such.
+    """
+    if set(POINTS) <= families or points is not None:
+        what = "points are compared alone" if points is None else f"{points} holds points"
+        raise ConfigError(explain(what, got=f"--metrics {','.join(sorted(families))}", want="--metrics points"))
+    if distance is not None:
+        got = f"--metrics {','.join(sorted(families))}"
+        raise ConfigError(explain("--distance is between points and objects", got=got, want="--metrics points"))
+
+
+def _noted(report: Evaluation, metrics: Sequence[str] | str | None, default: tuple[str, ...]) -> Evaluation:
+    """Return the report with a note of what was compared by default where nothing was asked for."""
+    note = f"metrics: {', '.join(default)}, as none were named (of {', '.join(FAMILIES)})"
+    return report if metrics is not None else replace(report, notes=(note, *report.notes))
 
 
 def _planes(name: str, prediction: Source, truth: Source) -> Images:
@@ -117,25 +147,7 @@ def _counted(image: Image) -> tuple[Classes | None, SemanticCounts]:
     """Return the prediction's classes, where it knows them, and the counted pairs of values."""
     with ExitStack() as stack:
         prediction, truth = _opened(image, stack)
-        return prediction.classes, _counts(prediction, truth)
-
-
-def _counts(prediction: Side, truth: Side) -> SemanticCounts:
-    """Count pairs of values, block by block."""
-    for side in (prediction, truth):
-        if side.labels.dtype.kind == "f":
-            want, try_ = "class ids or instance ids", "--metrics isbi, which takes probabilities of cell as the prediction"
-            raise ConfigError(explain(f"{side.name} holds fractions", got=side.labels.dtype.name, want=want, try_=try_))
-    total = SemanticCounts.empty()
-    for box in Box.of_shape(truth.labels.shape).split(BLOCK, BLOCK):
-        total += SemanticCounts.of(*(_checked_ids(side, side.labels.read(box, 0)) for side in (prediction, truth)))
-    return total
-
-
-def _checked_ids(side: Side, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "i" and values.min() < 0:
-        raise ConfigError(explain(f"{side.name} holds values below 0", got=values.min(), want="class ids or instance ids"))
-    return values
+        return prediction.classes, count_values(prediction, truth)
 
 
 def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _Reading:
@@ -216,45 +228,12 @@ def _with_instances(report: Evaluation, images: Images, reading: _Reading) -> Ev
             prediction = open_side(image[1], stack).only(image[3])
             if prediction.across_seams is not None:
                 seams[prediction.name] = prediction.across_seams
-            predicted, predicted_from = _objects(prediction, reading.classes, is_mask=reading.prediction_is_mask)
-            true, true_from = _objects(truth, reading.classes, is_mask=reading.truth_is_mask)
+            predicted, predicted_from = objects_of(prediction, reading.classes, is_mask=reading.prediction_is_mask)
+            true, true_from = objects_of(truth, reading.classes, is_mask=reading.truth_is_mask)
             moved = aligned(replace(prediction, labels=predicted), truth).labels
-            scores.append(_instance_scores(moved, true))
+            scores.append(compare_objects(moved, true))
             notes.add(f"instances: predicted objects are {predicted_from}, true ones {true_from}")
     found = tuple(replace(image, instances=image_scores) for image, image_scores in zip(report.images, scores, strict=True))
     if seams:
         notes.add(f"seams: {sum(seams.values())} of the predicted objects lie in several shards; slideseg verify looks at such")
     return replace(report, images=found, instances=mean_scores(scores), notes=(*report.notes, *sorted(notes)))
-
-
-def _objects(side: Side, classes: Classes, *, is_mask: bool) -> tuple[Grid, Literal["the result's", "ids", "connected parts"]]:
-    """Return a side's objects, and where they come from."""
-    if side.objects is not None:
-        return side.objects, "the result's"
-    if not (side.classes is not None or is_mask):
-        return side.labels, "ids"
-    border = next((value for value, name in side.classes or classes if name.lower() in BORDERS), None)
-    return _components(side, border), "connected parts"
-
-
-def _components(side: Side, border: int | None) -> Grid:
-    """Return the objects made from a class map; a plane is made once and kept while it is read."""
-    rows, columns = side.labels.shape
-    if rows * columns > LARGEST_COMPONENTS:
-        got, want = f"{rows} x {columns}", f"at most {LARGEST_COMPONENTS >> 20} Mpx a plane"
-        raise ConfigError(explain(f"{side.name} has no objects of its own", got=got, want=want, try_="predict --objects"))
-    made: dict[int, np.ndarray] = {}
-
-    def read(box: Box, plane: int) -> np.ndarray:
-        if plane not in made:
-            made.clear()
-            made[plane] = instances_of_classes(side.labels.read(Box(0, 0, rows, columns), plane), border)
-        return made[plane][box.slices]
-
-    return Grid(side.labels.planes, side.labels.shape, np.dtype(np.int32), read)
-
-
-def _instance_scores(predicted: Grid, true: Grid) -> InstanceScores:
-    """Add up the overlaps block by block."""
-    boxes = Box.of_shape(true.shape).split(BLOCK, BLOCK)
-    return instance_scores(add_up(OverlapTable.of(predicted.read(box, 0), true.read(box, 0)) for box in boxes))

@@ -20,7 +20,7 @@ from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
     from slideseg.slide.base import Slide
@@ -69,6 +69,8 @@ class Side:
     """Rows and columns of level 0 of the slide that a result was made from."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Pixels of `labels` a pixel of that level 0, along y and x."""
+    mpp_yx: tuple[float, float] | None = None
+    """Microns of a pixel of that level 0, or of a plain image, along y and x; None if unknown."""
 
     def only(self, plane: int) -> Side:
         """Return one plane as a single image."""
@@ -81,10 +83,13 @@ class Side:
         return self.classes is not None
 
 
-def pair_images(prediction: Source, truth: Source) -> tuple[list[tuple[str, Source, Source]], tuple[str, ...]]:
+def pair_images(
+    prediction: Source, truth: Source, find: Callable[[Any], dict[str, str]] | None = None
+) -> tuple[list[tuple[str, Source, Source]], tuple[str, ...]]:
     """Return (name, prediction, truth) of every image that both sides have, and the names that only one side has.
 
     A folder that is no zarr stands for the images in it, matched by their names without ending; anything else is one image.
+    ``find`` lists truths that are no images.
 
     Raises:
         ConfigError: if a side is missing, the sides have no image in common, or a folder has two images of one name.
@@ -92,7 +97,7 @@ def pair_images(prediction: Source, truth: Source) -> tuple[list[tuple[str, Sour
     folders = [_is_folder(side) for side in (prediction, truth)]
     if not any(folders):
         return [(_stem(prediction), prediction, truth)], ()
-    predictions, truths = _by_stem(prediction), _by_stem(truth)
+    predictions, truths = _by_stem(prediction), _by_stem(truth) if find is None else find(truth)
     names = sorted(set(predictions) & set(truths))
     if not names:
         want = f"the name of a truth: {_few(truths)}"
@@ -175,7 +180,7 @@ def _stem(source: Source) -> str:
     return "array" if isinstance(source, np.ndarray) else stem(os.fspath(source))
 
 
-def _few(names: dict[str, Source]) -> str:
+def _few(names: Mapping[str, Source]) -> str:
     shown = ", ".join(sorted(names)[:FEW])
     return f"{shown}, ... ({len(names)})" if len(names) > FEW else shown
 
@@ -211,7 +216,8 @@ def _file_side(path: str, stack: ExitStack) -> Side:
     stack.callback(slide.close)
     if channels_of(slide) != 1:
         raise ConfigError(explain(f"{path} is no label image", got=f"{channels_of(slide)} channels", want="1"))
-    return _side(path, Grid(planes_of(slide), slide.levels[0].shape, slide.dtype, lambda box, n: slide.read(box, 0, n)[..., 0]))
+    grid = Grid(planes_of(slide), slide.levels[0].shape, slide.dtype, lambda box, n: slide.read(box, 0, n)[..., 0])
+    return replace(_side(path, grid), mpp_yx=slide.mpp_yx)
 
 
 def _open_file(path: str) -> Slide:
@@ -242,6 +248,7 @@ def _result_side(result: Result) -> Side:
         classes=tuple((known.id, known.name) for known in result.classes),
         full_shape=(rows, columns),
         scale=(1 / tall, 1 / wide),
+        mpp_yx=slide.mpp_yx,
     )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 import slideseg
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, write_shard
-from slideseg.evaluation import run
+from slideseg.evaluation import blocks
 from slideseg.evaluation.metrics.instances import instance_scores
 from slideseg.evaluation.metrics.overlap import OverlapTable
 from slideseg.model.config import UNetConfig
@@ -105,8 +105,8 @@ def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch)
     commit_objects(open_store(store), slideseg.open_result(store).layout)
     truth = ids.repeat(2, 0).repeat(2, 1)
     truth = np.concatenate([truth, np.zeros((1, 400), np.uint32)])
-    monkeypatch.setattr(run, "LARGEST_COMPONENTS", 0)
-    monkeypatch.setattr(run, "BLOCK", 64)
+    monkeypatch.setattr(blocks, "LARGEST_COMPONENTS", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
     report = slideseg.evaluate(store, truth, ["instances"])
     assert report.notes == ("instances: predicted objects are the result's, true ones ids", NO_SEAMS)
     assert report.instances.f1 == 1
@@ -140,7 +140,7 @@ def test_objects_of_whole_slides_are_compared_block_by_block_and_exactly(truth, 
         return OverlapTable(*(getattr(whole(one, other), name) for name in ("predicted", "truth", "pixels")))
 
     whole = OverlapTable.of
-    monkeypatch.setattr(run, "BLOCK", 256)
+    monkeypatch.setattr(blocks, "BLOCK", 256)
     monkeypatch.setattr(OverlapTable, "of", counted)
     report = slideseg.evaluate(tmp_path / "a.zarr", side, ["instances"])
     assert len(seen) == 9
@@ -213,3 +213,63 @@ def test_the_bundled_model_scores_on_real_tiles_what_the_benchmark_says(data, tm
     assert report.semantic.compared == "foreground"
     assert report.instances.truth == sum(tifffile.imread(folder / "labels" / f"{name}.tif").max() for name in names)
     assert len(report.unmatched) == 11
+
+
+def test_the_bundled_model_finds_the_points_of_real_patches(data, tmp_path):
+    """Points and patches are at 0.5 microns a pixel, results at the model's 0.25."""
+    folder = data / "he_points_brca_m2c"
+    if not folder.is_dir():
+        pytest.skip("no he_points_brca_m2c in the real data")
+    name = "TCGA-A7-A0DB-01Z-00-DX1_168501_13501_1000_1000_0.986"
+    (tmp_path / "points").mkdir()
+    (tmp_path / "results").mkdir()
+    shutil.copy(folder / "points" / f"{name}.csv", tmp_path / "points")
+    result = tmp_path / "results" / f"{name}.zarr"
+    slideseg.predict(folder / "images" / f"{name}.jpg", output=result, workers=1, objects=True, mpp_of_slide=0.5, tissue="none")
+    done = run_slideseg("evaluate", tmp_path / "results", tmp_path / "points", "--metrics", "points", "--json")
+    assert done.status == 0, done.err
+    scores = done.report["metrics"]["points"]
+    assert scores["points"] == 315
+    assert scores["matched"] + scores["missed"] == 315
+    assert scores["recall"] > 0.8
+    assert scores["precision"] > 0.7
+    assert done.report["images"] == [{"name": name, "points": scores}]
+    assert done.report["notes"] == ["points: a find is at most 3 µm from its point; finds are the result's"]
+    in_pixels = run_slideseg("evaluate", result, tmp_path / "points" / f"{name}.csv", "--distance", "6px")
+    lines = in_pixels.out.splitlines()
+    assert lines[0].split() == [
+        "image",
+        "recall",
+        "precision",
+        "f1",
+        "points",
+        "found",
+        "matched",
+        "missed",
+        "doubled",
+        "several",
+    ]
+    assert lines[1].split()[4:7] == ["315", str(scores["found"]), str(scores["matched"])]
+    assert [line.split()[:3] for line in lines[3:6]] == [["points", "of", "1"], ["points", "of", "2"], ["points", "of", "3"]]
+    assert lines[6].split()[:2] == ["no", "point"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            (),
+            "does not say how large a pixel is (want to compare places up to 3 µm apart; try --distance 6px, or predict",
+        ),
+        (("--distance", "far"), "no such --distance (got far, want microns above 0 as in 3, or pixels as in 6px)"),
+        (("--metrics", "semantic"), "holds points (got --metrics semantic, want --metrics points)"),
+    ],
+)
+def test_what_points_lack_is_one_line(options, told, run_here, tmp_path):
+    Image.fromarray(np.eye(20, dtype=np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text("x,y\n3,3\n")
+    done = run_here("evaluate", tmp_path / "a.png", tmp_path / "a.csv", *options)
+    assert done.status == 2
+    assert done.err.startswith("error: ")
+    assert told in done.err
+    assert done.err.count("\n") == 1

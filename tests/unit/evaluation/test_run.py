@@ -5,7 +5,7 @@ import pytest
 
 import slideseg
 from slideseg.errors import ConfigError
-from slideseg.evaluation import run
+from slideseg.evaluation import blocks, run
 from slideseg.evaluation.metrics.isbi import IsbiScores
 from tests.unit.evaluation.conftest import shifted
 
@@ -19,7 +19,7 @@ def test_three_classes_against_instance_ids_compare_any_class_with_background(tr
     assert report.semantic.dice == 1
     assert report.semantic.classes == ()
     assert report.notes == (
-        "metrics: semantic, as none were named (of semantic, isbi, instances)",
+        "metrics: semantic, as none were named (of semantic, isbi, instances, points)",
         "semantic: the prediction holds class ids, the truth instance ids or other classes; above 0 is compared with 0",
     )
 
@@ -118,7 +118,7 @@ def test_fractions_that_are_no_probabilities_are_refused(truth: np.ndarray, low:
 
 def test_blocks_give_what_the_whole_gives(truth: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = slideseg.evaluate(shifted(truth), truth, ["semantic", "instances"])
-    monkeypatch.setattr(run, "BLOCK", 16)
+    monkeypatch.setattr(blocks, "BLOCK", 16)
     assert slideseg.evaluate(shifted(truth), truth, ["semantic", "instances"]) == whole
 
 
@@ -168,7 +168,7 @@ def test_unknown_metrics_are_refused(metrics: object, truth: np.ndarray) -> None
 
 
 def test_planes_too_large_for_memory_are_refused(truth: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LARGEST_COMPONENTS", 1000)
+    monkeypatch.setattr(blocks, "LARGEST_COMPONENTS", 1000)
     monkeypatch.setattr(run, "LARGEST_ISBI", 1000)
     with pytest.raises(ConfigError, match="predict --objects"):
         slideseg.evaluate(truth > 0, truth, ["instances"])
