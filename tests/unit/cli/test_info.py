@@ -5,7 +5,7 @@ import json
 import numpy as np
 from click.testing import CliRunner
 
-from slideseg.cli.info import info
+from slideseg.cli import cli
 from slideseg.instances.run import objects
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.dicom_files import REDUCED, Made, series, write
@@ -13,7 +13,7 @@ from tests.made_results import blobs, make_result
 
 
 def printed(path, *options):
-    return CliRunner().invoke(info, [str(path), *options]).output
+    return CliRunner().invoke(cli, ["info", str(path), *options]).output
 
 
 def test_a_result_is_told_in_lines(tmp_path):
@@ -52,7 +52,7 @@ def test_a_result_of_another_version_is_printed_as_it_is(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((300, 300)))
     file = tmp_path / "x.zarr" / "zarr.json"
     file.write_text(file.read_text().replace("slideseg-result/3", "slideseg-result/1"))
-    ran = CliRunner().invoke(info, [str(tmp_path / "x.zarr")], standalone_mode=False)
+    ran = CliRunner().invoke(cli, ["info", str(tmp_path / "x.zarr")], standalone_mode=False)
 
     assert (ran.return_value, "another version" in ran.output) == (1, True)
     assert "kind            result" in ran.output
@@ -60,7 +60,7 @@ def test_a_result_of_another_version_is_printed_as_it_is(tmp_path):
 
 def test_info_prints_lists_of_facts_a_line_an_entry(tmp_path):
     write_pyramid(tmp_path / "x.tif", PatternSlide((900, 700)), levels=3, mpp=0.5)
-    lines = CliRunner().invoke(info, [str(tmp_path / "x.tif")]).output.splitlines()
+    lines = CliRunner().invoke(cli, ["info", str(tmp_path / "x.tif")]).output.splitlines()
     assert "shape       900 x 700 x 3" in lines
     first = lines.index("levels      shape 900 x 700, downsample 1, scale 1 x 1")
     assert lines[first + 1] == "            shape 450 x 350, downsample 2, scale 2 x 2"
@@ -101,8 +101,8 @@ def test_a_folder_that_one_series_fills_is_that_slide_and_one_with_others_lists_
 def test_nothing_is_selected_of_a_folder_of_slides(tmp_path):
     for name in "ab":
         write_pyramid(tmp_path / f"{name}.tif", PatternSlide((90, 70)), levels=1, mpp=0.5)
-    ran = CliRunner().invoke(info, [str(tmp_path), "--series", "0"])
+    ran = CliRunner().invoke(cli, ["info", str(tmp_path), "--series", "0"])
     assert "needs one" in str(ran.exception)
     assert "a.tif" in str(ran.exception)
     (tmp_path / "empty").mkdir()
-    assert "is a folder, but no slide" in str(CliRunner().invoke(info, [str(tmp_path / "empty")]).exception)
+    assert "is a folder, but no slide" in str(CliRunner().invoke(cli, ["info", str(tmp_path / "empty")]).exception)

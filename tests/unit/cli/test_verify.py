@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from slideseg.cli.verify import verify
+from slideseg.cli import cli
 from slideseg.instances.run import objects
 from tests.made_results import blobs, make_result
 
@@ -12,7 +12,7 @@ from tests.made_results import blobs, make_result
 def verified(url, class_map):
     make_result(url, class_map)
     objects(url)
-    done = CliRunner().invoke(verify, [str(url)], standalone_mode=False)
+    done = CliRunner().invoke(cli, ["verify", str(url)], standalone_mode=False)
     assert done.return_value == 0
     return done.output.splitlines()[-1]
 
