@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tomllib
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +18,13 @@ BY_ITSELF = {"pyproject.toml"}
 """What the build adds unasked."""
 
 
+def _settings() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def included() -> set[str]:
     """Return the files and folders at the root that the source distribution takes."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    patterns = _settings()["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert all(pattern.startswith("/") for pattern in patterns), "a name without / would match in every folder"
     return {pattern.removeprefix("/") for pattern in patterns}
 
@@ -41,3 +46,16 @@ def test_everything_in_the_repository_is_included_or_left_out_on_purpose() -> No
         pytest.skip("no repository, as in a source distribution")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     assert {path.partition("/")[0] for path in listed} == included() | BY_ITSELF | LEFT_OUT
+
+
+def test_whom_the_models_data_is_owed_to_comes_with_the_models() -> None:
+    settings, notice = _settings(), "slideseg/model/weights/NOTICE"
+    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]
+    said = files("slideseg.model").joinpath("weights/NOTICE").read_text(encoding="utf-8")
+
+    assert wheel == {"packages": ["slideseg"]}, "the wheel takes all that is in the package"
+    assert notice in settings["project"]["license-files"]
+    assert all(part in said for part in ("TNBC", "Naylor", "CC BY 4.0", "10.5281/zenodo.1175282", "Changes:"))
+    assert all(part in said for part in ("BRCA-M2C", "Copyright (c) 2022, TopoXLab", "THIS SOFTWARE IS PROVIDED"))
+    if (ROOT / ".git").exists() and shutil.which("git") is not None:  # what git ignores, the wheel leaves out
+        assert subprocess.run(["git", "check-ignore", "-q", notice], cwd=ROOT, check=False).returncode == 1

@@ -26,7 +26,7 @@ def list_() -> None:
         info = read_info(path)
         classes = ", ".join(c.name for c in info.classes)
         mpp = "any mpp" if info.input.mpp is None else f"{number(info.input.mpp)} um/px"
-        click.echo(f"{name:12}{info.input.channels} channel(s), {mpp}: {classes}")
+        click.echo(f"{name:12}{info.input.channels} channel(s), {mpp}: {classes}; made for {info.made_for or 'anything'}")
 
 
 @model.command()
@@ -39,10 +39,13 @@ def show(name_or_path: str, as_json: bool) -> None:
     from slideseg.model.info import read_info
 
     path = find_model(name_or_path)
-    facts = json.loads(read_info(path).to_json())
+    info = read_info(path)
+    facts = json.loads(info.to_json())
     if as_json:
         click.echo(json.dumps(facts))
         return
+    if info.made_for is not None:
+        facts["made_for"] = str(info.made_for)
     for name, value in facts.items():
         click.echo(f"{name}: {value}" if not isinstance(value, dict) else f"{name}:")
         for key, entry in value.items() if isinstance(value, dict) else ():

@@ -99,6 +99,8 @@ def _print_report(report: Report, *, as_json: bool) -> None:
                 f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "
                 f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
             )
+    for model in dict.fromkeys(slide.model for slide in report.slides if slide.model and not as_json):
+        click.echo(f"model: {model}")
 
 
 def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:

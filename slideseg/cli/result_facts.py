@@ -40,6 +40,7 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
     yield "slide", slide.path
     yield "size", f"{in_words(slide.shape)}, {mpp_in_words(slide.mpp_yx)} a pixel ({slide.mpp_source})"
     yield "model", f"{record.model.name} (sha256 {record.model.sha256[:SHORT]}...)"
+    yield "made for", None if record.model.made_for is None else str(record.model.made_for)
     yield "class map", _class_map(path, record)
     yield "skipped", f"{100 * record.skipped_pixels / max(1, record.pixels):.0f} %, without tissue or not scanned"
     yield "damaged", f"{len(record.damaged_tiles)} tiles count as not scanned" if record.damaged_tiles else None

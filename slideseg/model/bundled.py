@@ -22,7 +22,7 @@ PICKLES = (".pth", ".pt", ".ckpt")
 
 def bundled_models() -> dict[str, Path]:
     """Return the model files that come with the package, by name."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"), key=lambda path: path.stem)}
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from slideseg.colors import COLOR
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
+from slideseg.model.made_for import MadeFor
 from slideseg.model.objects import ObjectRules
 
 if TYPE_CHECKING:
@@ -76,13 +77,16 @@ class ModelInfo:
     """Data, licence, metrics, seed and slideseg version of its training."""
     objects: ObjectRules = field(default_factory=ObjectRules)
     """How objects are best made of its class maps."""
+    made_for: MadeFor | None = None
+    """What it is made for; None where its file does not say."""
 
     def __post_init__(self) -> None:
         _check_consistency(self)
 
     def to_json(self) -> str:
-        """Return the ``slideseg`` metadata entry of the model file; ``objects`` only where there is something to say."""
+        """Return the ``slideseg`` metadata entry of the model file; what there is nothing to say of is left out."""
         objects = {"objects": _object_entries(self.objects)} if self.objects != ObjectRules() else {}
+        made_for = {"made_for": self.made_for.to_json()} if self.made_for is not None else {}
         return json.dumps(
             {
                 "format": FORMAT,
@@ -98,6 +102,7 @@ class ModelInfo:
                 "tiling": {"stride": self.config.stride, "halo": self.config.halo},
                 "training": self.training,
                 **objects,
+                **made_for,
             },
             sort_keys=True,
         )
@@ -125,6 +130,7 @@ class ModelInfo:
                 ),
                 training=dict(raw.get("training", {})),
                 objects=_objects_of(raw),
+                made_for=MadeFor(**raw["made_for"]) if "made_for" in raw else None,
             )
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ModelError):

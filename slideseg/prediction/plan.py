@@ -16,6 +16,7 @@ from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
 from slideseg.prediction.job import Job, ModelFile, Tiling
 from slideseg.prediction.resolution import choose_source, working_shape
+from slideseg.prediction.suits import described, unlike
 from slideseg.prediction.tissue import Tissue, find_tissue
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
@@ -184,11 +185,11 @@ class PredictPlan:
     def describe(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""
         rows, columns = self.job.grid.shape_yx
-        config = self.model.config
+        config, made_for = self.model.config, self.model.made_for
         return {
             "output": self.output,
             "slide": {**self.slide.to_json(), "axes": self.axes},
-            "model": {"name": self.model.name, "sha256": self.job.model.sha256},
+            "model": {"name": self.model.name, "sha256": self.job.model.sha256, "made_for": made_for and made_for.to_json()},
             "mpp_yx": self.coordinates.mpp_yx,
             "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],
             **asdict(self.settings),
@@ -216,7 +217,7 @@ class PredictPlan:
         own = f"{mpp_in_words(self.slide.mpp_yx)} a pixel ({self.slide.mpp_source})"
         facts |= {
             "slide": f"{self.slide.path}, {size}, {own}",
-            "model": self.model.name,
+            "model": described(self.model),
             "mpp": mpp_in_words(self.coordinates.mpp_yx),
             "memory_per_worker": f"{self.worker_memory / MIB:.0f} MiB",
             "disk": f"{self.disk / MIB:.0f} MiB",
@@ -262,7 +263,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
-            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *tissue.notes),
+            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *unlike(info, tissue.look), *tissue.notes),
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)
@@ -289,7 +290,7 @@ def _sha256(path: Path) -> str:
 
 
 def _model_record(info: ModelInfo, sha256: str) -> ModelRecord:
-    return ModelRecord(info.name, sha256, info.input.mpp, info.classes, info.objects)
+    return ModelRecord(info.name, sha256, info.input.mpp, info.classes, info.objects, info.made_for)
 
 
 def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> ObjectRules | None:

@@ -69,6 +69,8 @@ class SlideReport:
     """How many objects the result has; None where they were not asked for."""
     across_seams: int | None = None
     """How many of them lie in several shards; None where they were not asked for."""
+    model: str = ""
+    """Which model segmented it, and what it is made for."""
     warnings: tuple[str, ...] = ()
     """What was said before the run began: `PredictPlan.notes`."""
     notes: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import PredictPlan, make_plan
 from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
 from slideseg.prediction.resolution import size_hint
+from slideseg.prediction.suits import described
 from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
@@ -282,6 +283,7 @@ def _report(plan: PredictPlan, record: RunRecord, tally: Tally, objects: Objects
         reused_pixels=tally.reused,
         objects=None if objects is None else objects.number,
         across_seams=None if objects is None else objects.across_seams,
+        model=described(plan.model),
         warnings=plan.notes,
         notes=(*_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.tissue.blocks import TissueMap, map_of_mask_slide
-from slideseg.slide.tissue.detect import Found, detect_tissue
+from slideseg.slide.tissue.detect import Found, look_at, look_over
+from slideseg.slide.tissue.look import NOTHING, Look
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
@@ -34,6 +35,8 @@ class Tissue:
     """Pixels of tissue proper in them, at the working resolution: what densities are counted in; None where it is not known."""
     notes: tuple[str, ...] = ()
     """What the user should know."""
+    look: Look = NOTHING
+    """What the slide is sure to look like; nothing is sure where it was not looked at."""
 
 
 def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
@@ -48,16 +51,22 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
         ConfigError: if tissue is looked for in a stack, or the mask does not fit.
         SlideError: if the mask or the slide can't be read.
     """
-    if wanted == "none" or (not wanted and planes_of(slide) > 1):
+    if wanted == "none":
         return Tissue("none")
     if wanted and wanted != "auto":
         return _in_mask(slide, shape_yx, wanted)
     try:
-        found = detect_tissue(slide, shape_yx)
+        if not wanted and planes_of(slide) > 1:
+            return Tissue("none", look=look_at(slide))
+        found, look = look_over(slide, shape_yx)
     except SlideError:
         if wanted:
             raise
         return Tissue("none")  # damage is to fail the shard that it lies in, not the plan of all others
+    return replace(_found(found, wanted), look=look)
+
+
+def _found(found: Found | None, wanted: str) -> Tissue:
     if found is None:
         return Tissue(wanted, notes=(UNSURE,)) if wanted else Tissue("none")
     return _of(found, "auto", found.blocks) if wanted or found.matters else Tissue("none")
@@ -68,8 +77,9 @@ def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str) -> Tissue:
         raise ConfigError(explain("no such mask", got=path, want="auto, none or the path of an image"))
     with closing(open_in_run(path)) as mask:
         blocks = map_of_mask_slide(mask, shape_yx, slide.levels[0].shape)
-    found = detect_tissue(slide, shape_yx) if planes_of(slide) == 1 else None
-    return Tissue(path, blocks) if found is None or not found.matters else _of(found, path, blocks)
+    found, look = look_over(slide, shape_yx) if planes_of(slide) == 1 else (None, look_at(slide))
+    said = Tissue(path, blocks) if found is None or not found.matters else _of(found, path, blocks)
+    return replace(said, look=look)
 
 
 def _of(found: Found, said: str, blocks: TissueMap) -> Tissue:

@@ -1,6 +1,8 @@
 """Level, mpp, tissue, probabilities, flat colours, inexact models: the options of predict, end to end, against a reference."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from PIL import Image
 
 import slideseg
 from slideseg.model.config import UNetConfig
+from slideseg.model.file import read_network, save_model
+from slideseg.model.made_for import MadeFor
 from slideseg.slide.resampled import ResampledSlide
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
@@ -193,3 +197,31 @@ def test_a_file_of_options_states_the_size_of_pixels(tmp_path, said):
     assert stated.report["slides"][0]["notes"] == []
     assert slideseg.open_result(tmp_path / "x.zarr").record.slide.mpp_yx == (0.5, 0.25)
     assert class_map(tmp_path / "x.zarr").shape == (64, 32)
+
+
+def test_what_the_model_is_made_for_is_told_and_kept_and_slides_unlike_it_are_warned_of(model, tmp_path):
+    fluorescence, stained = np.full((300, 300), 10, np.uint8), np.full((300, 300, 3), 240, np.uint8)
+    fluorescence[40:70, 40:200], stained[40:200, 40:200] = 200, (200, 110, 160)
+    Image.fromarray(fluorescence).save(tmp_path / "dark.png")
+    Image.fromarray(stained).save(tmp_path / "stained.png")
+    net, info = read_network(Path(model[0]))
+    save_model(tmp_path / "h.safetensors", net, replace(info, made_for=MadeFor("cells in H&E", "bright", color=True)))
+
+    told = {
+        (name, file.name): predict(tmp_path / name, (file,), tmp_path / f"{name}-{file.name}.zarr").slide
+        for name in ("dark.png", "stained.png")
+        for file in (tmp_path / "h.safetensors", Path(model[0]))
+    }
+    warned = {of: [note for note in slide["notes"] if "looks like" in note] for of, slide in told.items()}
+
+    assert [of for of, notes in warned.items() if notes] == [("dark.png", "h.safetensors")]
+    assert "dark field and grey" in warned["dark.png", "h.safetensors"][0]
+    assert told["dark.png", "h.safetensors"]["model"] == f"{info.name}, made for cells in H&E (bright field, in colour)"
+    record = slideseg.open_result(tmp_path / "dark.png-h.safetensors.zarr").record
+    assert record.model.made_for == MadeFor("cells in H&E", "bright", color=True)
+    again = run_slideseg(
+        "predict", tmp_path / "stained.png", "-m", tmp_path / "h.safetensors", "-o", tmp_path / "b.zarr", "-w", 1
+    )
+    assert [line for line in again.out.splitlines() if "made for" in line] == [
+        f"model: {told['dark.png', 'h.safetensors']['model']}"
+    ]

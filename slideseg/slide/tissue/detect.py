@@ -11,6 +11,7 @@ from slideseg.errors import ConfigError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.tissue import brightfield, darkfield
 from slideseg.slide.tissue.blocks import BLOCK, TissueMap, blocks_of
+from slideseg.slide.tissue.look import Look, look_of
 from slideseg.slide.tissue.picture import PIXEL, grown, opened, take_picture
 
 if TYPE_CHECKING:
@@ -80,15 +81,37 @@ def detect_tissue(slide: Slide, shape_yx: tuple[int, int]) -> Found | None:
         ConfigError: if the slide is a stack.
         SlideError: if its pixels can't be decoded.
     """
+    return look_over(slide, shape_yx)[0]
+
+
+def look_over(slide: Slide, shape_yx: tuple[int, int]) -> tuple[Found | None, Look]:
+    """Return what `detect_tissue` does, and what the slide looks like.
+
+    Raises:
+        ConfigError: if the slide is a stack.
+        SlideError: if its pixels can't be decoded.
+    """
     if planes_of(slide) > 1:
         got = f"{slide.axes} {slide.shape}"
         raise ConfigError(explain("tissue is not looked for in stacks", got=got, try_="--tissue none, or a mask"))
     picture = take_picture(slide)
     kind, mask = _first_sure(picture, rgb=slide.is_rgb)
+    look = look_of(picture, None if mask is None else kind, rgb=slide.is_rgb)
     if mask is None:
-        return None
+        return None, look
     scale = [side * of / whole for side, of, whole in zip(picture.pixel, shape_yx, slide.levels[0].shape, strict=True)]
-    return Found(kind, mask & picture.scanned, picture.scanned, (scale[0], scale[1]), shape_yx)
+    return Found(kind, mask & picture.scanned, picture.scanned, (scale[0], scale[1]), shape_yx), look
+
+
+def look_at(slide: Slide) -> Look:
+    """Return what a slide looks like, of a stack its first plane.
+
+    Raises:
+        SlideError: if its pixels can't be decoded.
+    """
+    picture = take_picture(slide)
+    kind, mask = _first_sure(picture, rgb=slide.is_rgb)
+    return look_of(picture, None if mask is None else kind, rgb=slide.is_rgb)
 
 
 def _first_sure(picture: Picture, *, rgb: bool) -> tuple[Kind, np.ndarray | None]:

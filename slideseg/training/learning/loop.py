@@ -153,7 +153,7 @@ def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) 
     """Return what a model file of an epoch and step says about itself; no times: the same training gives the same bytes."""
     config = data.config
     training = {
-        **{name: value for name, value in config.about.model_dump().items() if value},
+        **{name: value for name, value in config.about.model_dump(exclude={"made_for"}).items() if value},
         "metrics": {name: round(value, 6) for name, value in scores.items() if name.startswith("val_")},
         "epoch": epoch,
         "step": step,
@@ -161,7 +161,7 @@ def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) 
         "slideseg_version": __version__,
     }
     pixels = config.model_input(data.mean, data.std)
-    return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.objects)
+    return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.objects, config.about.made_for)
 
 
 @dataclass(frozen=True, slots=True)

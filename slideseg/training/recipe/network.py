@@ -7,19 +7,24 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from slideseg.colors import COLOR
-from slideseg.model.config import Init  # pydantic reads it
+from slideseg.model.config import Init  # pydantic reads it, and the next
+from slideseg.model.made_for import MadeFor
 from slideseg.training.recipe.settings import Settings
 
 
 class AboutConfig(Settings):
-    """What the model file says about its training."""
+    """What the model file says about its training, and what it is made for."""
 
     data: str = ""
     """What it was trained on."""
     licence: str = ""
     """The data's licence."""
+    attribution: str = ""
+    """Whom the licence asks to be named, and how."""
     note: str = ""
     """Anything else."""
+    made_for: MadeFor | None = None
+    """What the model is made for; ``predict`` warns of slides that look unlike it."""
 
 
 class ClassConfig(Settings):

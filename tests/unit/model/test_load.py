@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from slideseg.model.bundled import bundled_models
 from slideseg.model.load import load_model
 
 
-def test_nuclei_comes_with_the_package_and_runs():
-    assert list(bundled_models()) == ["nuclei"]
-    model = load_model("nuclei")
+def test_two_models_come_with_the_package():
+    assert sorted(bundled_models()) == ["nuclei", "nuclei-fluo"]
+
+
+@pytest.mark.parametrize("name", ["nuclei", "nuclei-fluo"])
+def test_they_run(name):
+    model = load_model(name)
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with torch.no_grad():
         logits = model.module(model.preprocess(image))
@@ -19,14 +24,16 @@ def test_nuclei_comes_with_the_package_and_runs():
     assert bool(torch.isfinite(logits).all())
 
 
-def test_nuclei_says_where_it_comes_from():
-    model = load_model("nuclei")
-    assert (model.info.name, model.mpp, model.info.input.channels) == ("nuclei", 0.25, 3)
+@pytest.mark.parametrize(("name", "light", "color"), [("nuclei", "bright", True), ("nuclei-fluo", "dark", None)])
+def test_they_say_where_they_come_from_and_what_they_are_made_for(name, light, color):
+    model = load_model(name)
+    assert (model.info.name, model.mpp, model.info.input.channels) == (name, 0.25, 3)
+    assert (model.info.made_for.light, model.info.made_for.color) == (light, color)
     assert [c.name for c in model.classes] == ["background", "nucleus", "border"]
     assert {"data", "licence", "metrics", "seed", "slideseg_version", "note"} <= set(model.info.training)
     assert model.info.training["licence"] == "CC0-1.0"
     assert model.info.config.exact
-    assert bundled_models()["nuclei"].stat().st_size <= 16 * 2**20
+    assert bundled_models()[name].stat().st_size <= 16 * 2**20
 
 
 def test_nuclei_finds_dark_blobs_on_a_pale_ground():

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from slideseg.errors import ConfigError
+from slideseg.model.made_for import MadeFor
 from slideseg.training.recipe.reading import load_config, parse_config
 
 CONFIGS = Path(__file__).parents[4] / "configs"
@@ -46,6 +47,17 @@ def test_the_written_form_is_read_as_the_same_recipe(tmp_path: Path) -> None:
     again = load_config(recipe(tmp_path, config.to_yaml()))
     assert again == config
     assert again.to_yaml() == config.to_yaml()
+
+
+def test_what_a_model_is_made_for_is_part_of_the_recipe(tmp_path: Path) -> None:
+    made_for = {"images": "cells in phase contrast", "light": "bright", "color": False}
+    config = parse_config({**SMALL, "about": {"made_for": made_for}}, "test")
+
+    assert config.about.made_for == MadeFor(**made_for)  # type: ignore[arg-type]
+    assert load_config(recipe(tmp_path, config.to_yaml())) == config
+    for wrong in ({"images": ""}, {"images": "x", "light": "green"}, {"images": "x", "stain": "H&E"}, {"light": "dark"}):
+        with pytest.raises(ConfigError, match=r"about\.made_for"):
+            parse_config({**SMALL, "about": {"made_for": wrong}}, "test")
 
 
 def test_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
