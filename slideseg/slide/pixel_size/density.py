@@ -7,10 +7,13 @@ from typing import Any
 from slideseg.slide.facts import PixelSize
 from slideseg.slide.pixel_size.claims import Claim, density_claim, microns, settle
 from slideseg.slide.pixel_size.text import description_of, number_behind
+from slideseg.slide.pixel_size.units import microns_in
 
 _X, _Y, _UNIT = 282, 283, 296
 _UNITS = {1: "", 2: "inch", 3: "cm", 4: "mm", 5: "um"}
 """Units of TIFF's tag; the last two are extensions."""
+_LONGEST = 10
+"""A pixel whose sides are in two units and differ more than so many times was not meant."""
 _GROUND = 33550
 _TURNED = (5, 6, 7, 8)
 """Orientations, of TIFF and Exif, whose rows are columns."""
@@ -22,8 +25,10 @@ def imagej_claim(tif: Any, page: Any) -> Claim | None:
     if not description.startswith(("ImageJ=", "SCIFIO=")):
         return None
     unit, y_unit, z_unit, spacing = (_line(name, description) for name in ("unit", "yunit", "zunit", "spacing"))
-    said = density_claim("ImageJ", _resolution(page, _Y), _resolution(page, _X), unit)
-    if said.yx is not None and y_unit and y_unit != unit:
+    y = _resolution(page, _Y)
+    inside, y_inside = microns_in(unit), microns_in(y_unit or unit)
+    said = density_claim("ImageJ", y if not (y and inside and y_inside) else y * inside / y_inside, _resolution(page, _X), unit)
+    if said.yx is not None and (y_inside is None or (y_inside != inside and max(said.yx) > _LONGEST * min(said.yx))):
         return Claim("ImageJ", doubt=f"counts in {unit} along x, but in {y_unit} along y")
     step = None if spacing is None else microns((spacing.lstrip("-"), z_unit or unit))
     return Claim(said.source, said.yx, step or None, said.doubt)

@@ -72,7 +72,22 @@ def test_imagej_says_no_size_where_it_has_none(tmp_path, unit, resolution, why):
         assert "resolution tags" not in slide.pixel.source  # they are the same
 
 
-def test_a_unit_of_its_own_along_y_is_not_guessed(facts_of_tiff):
+@pytest.mark.parametrize(
+    ("units", "resolution", "yx"),
+    [
+        ("unit=micron\nyunit=nm", (4, 0.004), (0.25, 0.25)),
+        ("unit=mm\nyunit=micron", (4000, 2), (0.5, 0.25)),
+        ("unit=um\nyunit=\\u00B5m", (4, 4), (0.25, 0.25)),
+    ],
+)
+def test_a_unit_of_its_own_along_y_counts_there(facts_of_tiff, units, resolution, yx):
+    pixel, _ = facts_of_tiff(description=f"ImageJ=1.53\n{units}\n", resolution=resolution)
+    assert pixel.yx == pytest.approx(yx)
+    pixel, _ = facts_of_tiff(description=f"ImageJ=1.53\n{units.rpartition('=')[0]}=pixel\n", resolution=resolution)
+    assert pixel.source.startswith("ImageJ: counts in ")
+
+
+def test_a_unit_of_its_own_along_y_that_makes_needles_of_pixels_is_not_believed(facts_of_tiff):
     pixel, _ = facts_of_tiff(description="ImageJ=1.53\nunit=um\nyunit=nm\n", resolution=(4, 4))
     assert pixel.source.startswith("ImageJ: counts in um along x, but in nm along y")
 
