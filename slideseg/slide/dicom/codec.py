@@ -94,8 +94,10 @@ class Codec:
             got = f"{self.photometric or 'nothing'} of {self.samples} samples"
             raise SlideError(explain(f"{path}: unsupported PhotometricInterpretation", got=got, want=want))
 
-    def decode(self, data: bytes) -> np.ndarray:
+    def decode(self, data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         """Return the pixels (rows, columns, samples) of a frame.
+
+        ``out`` is memory in C order for them; it may be used, and is then what is returned.
 
         Raises:
             ValueError: if it is not one of this size, or cut off. The decoders raise errors of their own.
@@ -105,11 +107,11 @@ class Codec:
         if head is not None and head.shape != shape:
             msg = f"a frame of {head.shape} instead of {shape}"
             raise ValueError(msg)  # before anything is decoded that could be of any size
-        pixels = self._samples(data)
+        pixels = self._jpeg(data, head, out) if self.syntax.codec == "jpeg" else self._samples(data)
         if pixels.shape[:2] != shape[:2] or pixels.size != math.prod(shape) or pixels.dtype != self.dtype:
             msg = f"a frame of {pixels.shape} {pixels.dtype} instead of {shape} {self.dtype}"
             raise ValueError(msg)
-        pixels = pixels.reshape(shape)
+        pixels = pixels if pixels.shape == shape else pixels.reshape(shape)
         if self.photometric == "MONOCHROME1":
             return np.asarray((1 << self.stored) - 1 - pixels, self.dtype)
         return pixels if self.syntax.codec == "jpeg" or not self.is_ybr(head) else _to_rgb(pixels)
@@ -152,7 +154,7 @@ class Codec:
         return jpeg2000_head(data) if self.syntax.codec == "jpeg2000" else None
 
     def _samples(self, data: bytes) -> np.ndarray:
-        """Return the samples as stored, but those of JPEGs as red, green and blue."""
+        """Return the samples of what is no JPEG, as stored."""
         codec = self.syntax.codec
         if codec == "native":
             return self._native(data)
@@ -161,8 +163,6 @@ class Codec:
         if codec == "rle":
             planes = np.frombuffer(imagecodecs.dicomrle_decode(data, self.dtype.newbyteorder("<")), self.dtype)
             return np.moveaxis(planes.reshape(self.samples, self.rows, self.columns), 0, -1)
-        if codec == "jpeg":
-            return self._jpeg(data)
         return np.asarray(_DECODERS[codec](data))
 
     def _native(self, data: bytes) -> np.ndarray:
@@ -179,21 +179,23 @@ class Codec:
             return np.moveaxis(pixels.reshape(self.samples, self.rows, self.columns), 0, -1)
         return pixels.reshape(self.rows, self.columns, self.samples)
 
-    def _jpeg(self, data: bytes) -> np.ndarray:
+    def _jpeg(self, data: bytes, head: Stream | None, out: np.ndarray | None) -> np.ndarray:
+        """Return the samples as red, green and blue, or as grey; ``out`` itself where that has their form."""
         # libjpeg fills what is missing of a cut-off stream with grey and says nothing
         if data.rfind(_END_OF_JPEG) < 0:
             msg = "a frame that is cut off"
             raise ValueError(msg)
-        stored, wanted = (None, None) if self.samples == 1 else ("YCBCR" if self.is_ybr(jpeg_head(data)) else "RGB", "RGB")
+        stored, wanted = (None, None) if self.samples == 1 else ("YCBCR" if self.is_ybr(head) else "RGB", "RGB")
 
-        def decode(stream: bytes) -> np.ndarray:
-            return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace=stored, outcolorspace=wanted))
+        def decode(stream: bytes, out: np.ndarray | None = None) -> np.ndarray:
+            return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace=stored, outcolorspace=wanted, out=out))
 
-        pixels = decode(data)
+        target = out if out is None or self.samples > 1 else out[..., 0]
+        pixels = decode(data, target)
         if ends_too_early(data, pixels, decode, bits=_BYTE if pixels.dtype == np.uint8 else _EXTENDED):
             msg = "a frame whose coded pixels end too early"
             raise ValueError(msg)
-        return pixels
+        return pixels if out is None else out
 
 
 def _to_rgb(pixels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.cache import tile_cache
+from slideseg.slide.cache import memory_for, tile_cache
 from slideseg.slide.dicom.parsing import FAULTS
 from slideseg.space.box import Box
 from slideseg.tasks.share import share
@@ -45,9 +45,14 @@ class Painter:
         def paint(piece: tuple[Box, Instance, int]) -> None:
             tile, file, frame = piece
             part = tile.intersect(box)
-            decoded = self._decoded(file, frame, cut=part != tile)
-            if decoded is not None:
-                out[part.relative_to(box).slices] = decoded[part.relative_to(tile).slices]
+            target = out[part.relative_to(box).slices]
+            whole = part == tile and tiles.apart  # of what overlaps, a damaged one leaves the others' pixels as they are
+            memory = memory_for(target, (codec.rows, codec.columns, codec.samples)) if whole else None
+            decoded = self._decoded(file, frame, cut=part != tile, memory=memory)
+            if decoded is None and memory is target:
+                target[...] = self._fill  # what was decoded until the damage
+            elif decoded is not None and decoded is not target:
+                target[...] = decoded[part.relative_to(tile).slices]
 
         if tiles.apart:
             share(paint, _touching(tiles, box))
@@ -91,10 +96,10 @@ class Painter:
         with self._lock:
             return self._states.setdefault(file.path, np.zeros(len(file.frames or ()), np.uint8))
 
-    def _decoded(self, file: Instance, frame: int, *, cut: bool) -> np.ndarray | None:
+    def _decoded(self, file: Instance, frame: int, *, cut: bool, memory: np.ndarray | None = None) -> np.ndarray | None:
         """Return the pixels of a frame; None if it was left out, or is damaged and that is no error.
 
-        One that is ``cut`` by the box is kept for the neighbouring box.
+        They may be in ``memory``. One that is ``cut`` by the box is kept for the neighbouring box.
         """
         frames = file.frames
         assert frames is not None
@@ -102,7 +107,7 @@ class Painter:
             return None
 
         def decode() -> np.ndarray:
-            return file.codec.decode(frames.get(frame))
+            return file.codec.decode(frames.get(frame), memory)
 
         try:
             pixels = tile_cache().get((file.owner, 0, frame), decode) if cut else decode()

@@ -1,4 +1,4 @@
-"""The cache of decoded tiles: bounded, and shared by threads."""
+"""Memory of decoded tiles: a cache that is bounded and shared by threads, and where a tile is decoded to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from slideseg.slide.cache import CACHE_BYTES, TileCache
+from slideseg.slide.cache import CACHE_BYTES, TileCache, memory_for, tile_memory
 
 
 def test_the_cache_is_bounded_and_keeps_what_was_used_last():
@@ -40,3 +40,25 @@ def test_threads_share_a_cache():
         thread.join()
     assert wrong == [0, 0, 0, 0]
     assert cache.bytes == sum(pixels.nbytes for pixels in cache._kept.values()) <= 4000
+
+
+def test_a_tile_is_decoded_in_its_place_or_in_the_memory_of_its_thread():
+    out = np.zeros((64, 96, 3), np.uint16)
+    assert memory_for(out[:32], (32, 96, 3)).base is out
+    first = memory_for(out[:32, :32], (32, 32, 3))
+    assert (first.shape, first.dtype, np.shares_memory(first, out)) == ((32, 32, 3), np.uint16, False)
+    assert np.shares_memory(first, memory_for(out[:32, 32:64], (32, 32, 3)))  # the next one takes it
+    others = []
+    thread = threading.Thread(target=lambda: others.append(memory_for(out[:32, 64:], (32, 32, 3))))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(first, others[0])
+    assert memory_for(np.zeros((8, 8, 1), np.uint8), (4096, 4096, 1)) is None
+
+
+def test_rows_are_not_written_past_the_caches():
+    for side in range(1, 200, 7):
+        memory = tile_memory((side, side, 3), np.dtype(np.uint16))
+        assert memory.ctypes.data % 32 == 16
+        memory[...] = side
+        assert memory_for(memory[:, :-1], (side, side, 3)).ctypes.data % 32 == 16

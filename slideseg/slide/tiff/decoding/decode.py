@@ -1,14 +1,10 @@
 """Decode one tile or strip: tifffile knows how, and the usual codecs write straight into memory that is there already.
 
-Memory of a tile's size that is taken anew for every tile costs up to a third of the decoder's time where large blocks are the
-system's own pages, as they are in a worker (`slideseg.machine.return_freed_memory`).
-
 Each JPEG and JPEG 2000 tile has the colours that its own stream says; the page's tag counts where a stream says nothing.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -43,8 +39,6 @@ _HORIZONTAL = 2
 """The predictor of differences between neighbours."""
 _COMPLEX = 5
 """The sample format of pairs of integers."""
-_MOST_SCRATCH = 4 << 20
-"""Bytes that a thread keeps for the tile that it decodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +127,6 @@ def leaves_ycbcr(page: Any, stream: bytes) -> bool:
     """Tell whether what comes out of the decoder of a coloured JPEG 2000 stream is Y, Cb and Cr."""
     known = int(page.keyframe.compression) == APERIO_YCBCR or tag_of(page) == "YCbCr"
     return known and not decodes_to_rgb(stream)
-
-
-class Scratch(threading.local):
-    """Memory of a thread for the tile that it decodes, which is copied to its place before the next one."""
-
-    def __init__(self) -> None:
-        self._memory = np.empty(0, np.uint8)
-
-    def array(self, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray | None:
-        """Return an array of the thread's memory; None if it is too large to be kept."""
-        size = shape[0] * shape[1] * shape[2] * dtype.itemsize
-        if size > _MOST_SCRATCH:
-            return None
-        if size > self._memory.size:
-            self._memory = np.empty(size, np.uint8)
-        return self._memory[:size].view(dtype).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slideseg.slide.cache import tile_cache
+from slideseg.slide.cache import memory_for, tile_cache, tile_memory
 from slideseg.slide.raw import read_bytes
-from slideseg.slide.tiff.decoding.decode import Scratch, SegmentDecoder
 from slideseg.slide.tiff.decoding.streams import is_whole
 from slideseg.slide.tiff.decoding.strips import BoxReader, LargeStrips, RowsOfStrip, WholeStrip, comes_in_rows
 from slideseg.space.box import Box
@@ -24,6 +23,8 @@ from slideseg.tasks.share import share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from slideseg.slide.tiff.decoding.decode import SegmentDecoder
 
 _FETCHED = 64 << 10
 """Bytes that are read in one call where tiles or strips follow each other in the file."""
@@ -39,7 +40,6 @@ _UNDECODABLE = (
     struct.error,
 )
 """What codecs raise on damaged bytes."""
-_scratch = Scratch()
 
 
 class DamagedTileError(ValueError):
@@ -193,7 +193,7 @@ class CodedPage:
         target = out[part.relative_to(box).slices][..., segment.sample]
         if part == segment.extent:
             height, width = part.shape
-            memory = self._memory(segment, target)
+            memory = memory_for(target, self._form(segment))
             pixels = self._decode(data, segment.index, memory)
             if pixels is not target:
                 target[...] = pixels[:height, :width]
@@ -205,16 +205,9 @@ class CodedPage:
         height, width = chunk_of(self.page.keyframe)
         return height if self.page.keyframe.is_tiled else segment.extent.shape[0], width, int(self.page.shaped[4])
 
-    def _memory(self, segment: Segment, target: np.ndarray) -> np.ndarray | None:
-        """Return memory to decode into: the segment's place itself where it has the form, else the thread's own."""
-        form = self._form(segment)
-        if target.shape == form and target.flags.c_contiguous:
-            return target
-        return _scratch.array(form, target.dtype)
-
     def _kept(self, segment: Segment, data: bytes) -> np.ndarray:
         def decode() -> np.ndarray:
-            return self._decode(data, segment.index, np.empty(self._form(segment), self.dtype))
+            return self._decode(data, segment.index, tile_memory(self._form(segment), self.dtype))
 
         return tile_cache().get((self.owner, int(self.page.offset), segment.index), decode)
 

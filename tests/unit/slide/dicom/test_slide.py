@@ -486,11 +486,39 @@ def test_a_frame_of_other_rows_and_columns_is_none(tmp_path, syntax):
             slide.read((0, 0, 32, 64))
 
 
+@pytest.mark.parametrize("pixels", [SMOOTH, SMOOTH[..., :1]])
+@pytest.mark.parametrize("photometric", ["", "MONOCHROME1"])
+def test_jpeg_frames_are_the_same_wherever_they_are_decoded_to(tmp_path, pixels, photometric):
+    """In their place, where it is one frame; in a thread's memory, which the next frame takes; or kept, where they are cut."""
+    if photometric and pixels.shape[-1] > 1:
+        pytest.skip("of one sample only")
+    with opened(tmp_path / "x.dcm", pixels, syntax="jpeg", photometric=photometric) as slide:
+        whole = slide.read((0, 0, *slide.shape[:2]))
+        expected = 255 - pixels if photometric else pixels
+        assert np.abs(whole.astype(int) - expected).mean() < 3
+        np.testing.assert_array_equal(slide.read((64, 64, 128, 128)), whole[64:128, 64:128])
+        np.testing.assert_array_equal(slide.read((64, 0, 128, 256)), whole[64:128, :256])
+        np.testing.assert_array_equal(slide.read((70, 9, 140, 201)), whole[70:140, 9:201])
+
+
+def test_a_damaged_jpeg_that_was_decoded_in_its_place_leaves_the_background(tmp_path):
+    with opened(tmp_path / "x.dcm", SMOOTH, syntax="jpeg") as slide:
+        frame = slide._files[0].frames.get(0)
+    data = (tmp_path / "x.dcm").read_bytes()
+    half = len(frame) // 2
+    damaged = frame[:half] + b"\xff\xd9" + b"\0" * (len(frame) - half - 2)
+    (tmp_path / "x.dcm").write_bytes(data.replace(frame, damaged))
+    with open_slide(tmp_path / "x.dcm", on_bad_tile="background") as slide:
+        assert (slide.read((0, 0, 64, 64)) == slide.background[0]).all()
+        assert not slide.scanned((0, 0, 64, 64)).any()
+        assert (slide.read((0, 0, 64, 128))[:, :64] == slide.background[0]).all()
+
+
 def test_no_frame_is_decoded_that_is_not_touched(tmp_path, monkeypatch):
     seen = []
     with opened(tmp_path / "x.dcm", SMOOTH, syntax="jpeg-ls") as slide:
         decode = Codec.decode
-        monkeypatch.setattr(Codec, "decode", lambda codec, data: seen.append(1) or decode(codec, data))
+        monkeypatch.setattr(Codec, "decode", lambda codec, *given: seen.append(1) or decode(codec, *given))
         slide.read((63, 64, 65, 128))
     assert len(seen) == 2
 
