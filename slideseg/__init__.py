@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slideseg.exports.run import export
     from slideseg.instances.run import objects
     from slideseg.model.load import load_model
+    from slideseg.outlines.run import outline
     from slideseg.prediction.dry_run import plan
     from slideseg.prediction.in_memory import segment
     from slideseg.prediction.run import predict
@@ -40,6 +41,7 @@ __all__ = [
     "objects",
     "open_result",
     "open_slide",
+    "outline",
     "plan",
     "plot",
     "predict",
@@ -57,6 +59,7 @@ _HOMES = {
     "objects": "slideseg.instances.run",
     "open_result": "slideseg.result.result",
     "open_slide": "slideseg.slide.open",
+    "outline": "slideseg.outlines.run",
     "plan": "slideseg.prediction.dry_run",
     "plot": "slideseg.exports.plot",
     "predict": "slideseg.prediction.run",

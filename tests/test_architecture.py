@@ -19,15 +19,20 @@ FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 ROOMS = (
     *("errors", "words", "version", "options", "colors", "machine", "points"),
     *("space", "tasks", "storage", "model", "arrays", "slide", "result"),
-    *("instances.labelling", "instances", "prediction", "verification", "conversion"),
+    *("instances.labelling", "instances", "prediction", "outlines", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
     *("training.learning", "training.check", "training.preview", "training.ray", "training.run"),
     *("evaluation.metrics", "evaluation", "exports", "viewer", "testing", "demo", "cli"),
 )
 """Lowest first. A room imports from itself and from lower ones."""
-FEATURES = {"instances", "prediction", "verification", "conversion", "training", "evaluation", "exports", "viewer"}
+FEATURES = {"instances", "prediction", "outlines", "verification", "conversion", "training", "evaluation", "exports", "viewer"}
 """They don't know each other ..."""
-ARROWS = {("prediction", "instances"), ("verification", "instances")}
+ARROWS = {
+    ("prediction", "instances"),
+    ("verification", "instances"),
+    ("outlines", "instances"),
+    ("outlines", "prediction"),
+}
 """... but for these."""
 APART = (("slide.tiff.images", "slide.tiff.decoding"),)
 """Parts of a room that don't know each other, either way."""

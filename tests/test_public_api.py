@@ -22,6 +22,7 @@ DOCUMENTED = {
     "objects",
     "open_result",
     "open_slide",
+    "outline",
     "plan",
     "plot",
     "predict",

@@ -18,6 +18,7 @@ from slideseg.cli.export import export
 from slideseg.cli.info import info
 from slideseg.cli.model import model
 from slideseg.cli.objects import objects
+from slideseg.cli.outline import outline
 from slideseg.cli.predict import predict
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify
@@ -34,6 +35,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "export": {"output": None, "features": None, "rows": None},
     "view": {"address": None},
     "objects": {"result": None, "number": None, "notes": []},
+    "outline": {"output": None, "images": []},
     "info": {"kind": None},
     "verify": {"bad": [], "url": None, "complete": False, "arrays": [], "objects": None},
 }
@@ -46,7 +48,7 @@ def cli() -> None:
     """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
 
 
-for _command in (predict, objects, train, evaluate, export, view, convert, info, verify, model, demo):
+for _command in (predict, objects, outline, train, evaluate, export, view, convert, info, verify, model, demo):
     cli.add_command(_command)
 
 

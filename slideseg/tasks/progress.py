@@ -15,9 +15,9 @@ class Progress:
     phase: str
     """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them."""
     done: int
-    """Pixels done, those of an earlier run included; rows of a table that is exported."""
+    """Pixels done, those of an earlier run included; rows of a table that is exported, images that are outlined."""
     total: int
-    """Pixels, or rows, in all."""
+    """Pixels, rows or images in all."""
     kept: int = 0
     """Pixels of `done` that an earlier run had finished."""
 

@@ -1,0 +1,54 @@
+"""``slideseg outline``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from slideseg.cli.options import debug_option, json_option, selection_options
+
+RECIPE = """in a recipe's data.sources:
+  - images: {folder}/images
+    labels: {folder}/labels
+    labels_are: instances
+    values: {{65535: ignore}}
+    mpp: {mpp:g}"""
+"""How what was made is learnt from."""
+
+
+@click.command()
+@click.argument("images")
+@click.option("--points", required=True, help="A CSV with columns y and x, or a folder of such, matched by name.")
+@click.option("-m", "--model", default="nuclei", show_default=True, help="Bundled model, model file, or training run.")
+@click.option("-o", "--output", required=True, help="Folder to write.")
+@click.option("--mpp", type=float, metavar="X", help="Microns per pixel to work at.  [default: the model's]")
+@selection_options
+@click.option("--overwrite", is_flag=True, help="Replace outlines that are there.")
+@json_option
+@debug_option
+def outline(images: str, points: str, output: str, as_json: bool, **options: Any) -> None:
+    """Make outlines to learn from, of points (one an object) and what a model finds in the IMAGES.
+
+    An outline that holds one point is kept, one that holds several is parted, and where a point has none, one is grown. What
+    stays in doubt is ignored in training.
+    """
+    from slideseg.cli.progress import shown
+    from slideseg.outlines.run import outline as run
+
+    with shown() as watcher:
+        report = run(images, points, output, on_progress=watcher, **options)
+    if as_json:
+        click.echo(json.dumps(report.to_dict()))
+        return
+    if report.unmatched:
+        names = ", ".join(report.unmatched[:3])
+        click.echo(f"warning: {len(report.unmatched)} names have no image or no points: {names}", err=True)
+    counts = report.counts
+    click.echo(
+        f"{report.output}: {len(report.images):,} images with {counts.points:,} points in {report.seconds:.1f} s: "
+        f"{counts.kept:,} kept, {counts.parted:,} parted, {counts.grown:,} grown, {counts.ignored:,} ignored; "
+        f"{counts.without_point:,} finds without a point"
+    )
+    click.echo(RECIPE.format(folder=report.output, mpp=report.mpp))

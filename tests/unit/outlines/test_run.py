@@ -1,0 +1,185 @@
+"""What `slideseg.outline` writes and refuses; on small made images with a model of random weights."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import slideseg
+from slideseg.errors import ConfigError, DataError, ModelError, ResultError, SlideError
+from slideseg.model.config import UNetConfig
+from slideseg.outlines import run
+from slideseg.outlines.labels import IGNORED, Counts
+from slideseg.testing.models import random_model
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    random_model(path, UNetConfig(3, 2, 4, 2), mpp=0.25)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two images, and points for one of them."""
+    images, points = tmp_path / "images", tmp_path / "points"
+    images.mkdir()
+    points.mkdir()
+    for name in ("a_0.98", "b"):
+        Image.fromarray(RNG.integers(0, 255, (50, 60, 3), np.uint8)).save(images / f"{name}.png")
+    (points / "a_0.98.csv").write_text("x,y\n3,4\n58,49\n")
+    return images, points
+
+
+def test_a_folder_to_learn_from_is_written(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5)
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == [
+        "images/a_0.98.png", "index.csv", "labels/a_0.98.png", "report.json",
+    ]  # fmt: skip
+    image, labels = (np.asarray(Image.open(out / kind / "a_0.98.png")) for kind in ("images", "labels"))
+    assert (image.shape, image.dtype) == ((100, 120, 3), np.uint8)
+    assert (labels.shape, labels.dtype) == ((100, 120), np.uint16)
+    with (out / "index.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["id"], row["mpp"], row["points"]) == ("a_0.98", "0.25", "2")
+    assert report.counts == Counts(
+        *(int(row[name]) for name in ("points", "kept", "parted", "grown", "ignored", "without_point"))
+    )
+    assert report.unmatched == ("b",)
+    written = json.loads((out / "report.json").read_text())
+    assert written["status"] == "ok"
+    assert {**written, **report.to_dict()} == written
+    assert not list(tmp_path.glob(".*lease"))
+
+
+def test_points_lie_in_the_enlarged_image_where_they_lay(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    original = run.outline_points
+
+    def noted(objects, probability, points, mpp):  # type: ignore[no-untyped-def]
+        seen.append((objects.shape, points.tolist(), mpp))
+        return original(objects, probability, points, mpp)
+
+    monkeypatch.setattr(run, "outline_points", noted)
+    Image.fromarray(RNG.integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "other.csv").write_text("y,x\n0,0\n39,10\n")
+    for name, size in (("half", 0.5), ("same", 0.25), ("twice", 0.125)):
+        slideseg.outline(tmp_path / "a.png", tmp_path / "other.csv", tmp_path / name, model=model, mpp_of_slide=size)
+    assert seen[0] == ((80, 120), [[0.5, 0.5], [78.5, 20.5]], pytest.approx(0.25))
+    assert seen[1] == ((40, 60), [[0, 0], [39, 10]], pytest.approx(0.25))
+    assert seen[2] == ((20, 30), [[-0.25, -0.25], [19.25, 4.75]], pytest.approx(0.25))
+
+
+def test_another_resolution_than_the_models_can_be_worked_at(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    report = slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5, mpp=0.5)
+    assert np.asarray(Image.open(tmp_path / "out" / "labels" / "a_0.98.png")).shape == (50, 60)
+    assert report.mpp == report.images[0].mpp == 0.5
+
+
+def test_outlines_that_are_there_are_replaced_only_if_that_is_wanted(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5)
+    with pytest.raises(ResultError, match=r"the output exists \(got .*; try --overwrite"):
+        slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5)
+    with pytest.raises(ConfigError, match="does not say its microns per pixel"):
+        slideseg.outline(*folders, out, model=model, overwrite=True)
+    assert (out / "index.csv").exists(), "what is refused leaves what is there"
+    (out / "labels" / "old.png").touch()
+    slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5, overwrite=True)
+    assert [path.name for path in (out / "labels").iterdir()] == ["a_0.98.png"]
+
+
+def test_a_run_that_was_killed_can_be_replaced(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (folders[1] / "b.csv").write_text("y,x\n1,1\n")
+    with pytest.raises(KeyboardInterrupt):
+        slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5, on_progress=_stop_at_the_second)
+    assert json.loads((out / "report.json").read_text())["status"] == "running"
+    assert not (out / "index.csv").exists()
+    assert len(slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5, overwrite=True).images) == 2
+
+
+def _stop_at_the_second(state: object) -> None:
+    if getattr(state, "done", 0) == 1:
+        raise KeyboardInterrupt
+
+
+def test_what_is_not_ours_is_never_replaced(folders: tuple[Path, Path], model: Path) -> None:
+    with pytest.raises(ResultError, match="holds no outlines of ours"):
+        slideseg.outline(*folders, folders[0], model=model, mpp_of_slide=0.5, overwrite=True)
+    (folders[0] / "report.json").write_text("[1]")
+    with pytest.raises(ResultError, match="holds no outlines of ours"):
+        slideseg.outline(*folders, folders[0], model=model, mpp_of_slide=0.5, overwrite=True)
+    assert len(list(folders[0].glob("*.png"))) == 2
+    with pytest.raises(ResultError, match="holds no outlines of ours"):
+        slideseg.outline(*folders, folders[1] / "a_0.98.csv", model=model, mpp_of_slide=0.5, overwrite=True)
+
+
+def test_one_channel_of_16_bits_stays_what_it_is(model: Path, tmp_path: Path) -> None:
+    image = RNG.integers(0, 2**16, (40, 60), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack")
+    (tmp_path / "a.csv").write_text("y,x\n20,20\n")
+    slideseg.outline(tmp_path / "a.tif", tmp_path / "a.csv", tmp_path / "out", model=model, mpp_of_slide=0.25)
+    assert (np.asarray(Image.open(tmp_path / "out" / "images" / "a.png")) == image).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (np.zeros((2, 30, 30), np.uint8), r"is a stack \(got 2 planes, want one; try --z or --t\)"),
+        (np.zeros((30, 30), np.float32), "can't be written as a PNG .got 1 channels of float32"),
+    ],
+)
+def test_images_of_other_kinds_are_refused(image: np.ndarray, told: str, model: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack")
+    (tmp_path / "a.csv").write_text("y,x\n20,20\n")
+    with pytest.raises(SlideError, match=told):
+        slideseg.outline(tmp_path / "a.tif", tmp_path / "a.csv", tmp_path / "out", model=model, mpp_of_slide=0.25)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_can_not_be_outlined_is_refused_before_anything_is_written(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, points = folders
+    random_model(tmp_path / "unsaid.safetensors", UNetConfig(3, 2, 4, 2))
+    with pytest.raises(ConfigError, match=r"does not say at which resolution it works \(try --mpp\)"):
+        slideseg.outline(images, points, tmp_path / "out", model=tmp_path / "unsaid.safetensors", mpp_of_slide=0.5)
+    with pytest.raises(ModelError):
+        slideseg.outline(images, points, tmp_path / "out", model=tmp_path / "none.safetensors", mpp_of_slide=0.5)
+    (points / "b.csv").write_text("y,x\n3,99\n")
+    with pytest.raises(DataError, match=r"b\.csv are outside of their image"):
+        slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    (points / "b.csv").unlink()
+    monkeypatch.setattr(run, "MOST_PIXELS", 100)
+    with pytest.raises(SlideError, match=r"is too large for outlines \(got 100 x 120"):
+        slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    (points / "a_0.98.csv").rename(points / "c.csv")
+    with pytest.raises(DataError, match=r"no points have an image's name \(got c, want a_0.98, b\)"):
+        slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert not (tmp_path / "out").exists()
+
+
+def test_outlines_are_no_more_than_ids_that_are_not_ignored(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = run.outline_points
+
+    def many(*evidence):  # type: ignore[no-untyped-def]
+        found = original(*evidence)
+        found.labels[0, 0] = IGNORED
+        return found
+
+    monkeypatch.setattr(run, "outline_points", many)
+    with pytest.raises(DataError, match=r"too many outlines \(got 65535, want less than 65535"):
+        slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5)
