@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +15,9 @@ from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.unet import UNet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("SLIDESEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -61,3 +65,10 @@ def write_result(name: str, result: dict[str, object], busy: dict[str, object]) 
     text = json.dumps({**result, "hardware": busy}, indent=2) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
     print(text, end="")
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"

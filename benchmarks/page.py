@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import RESULTS
+from common import RESULTS, table
+from nuclei_page import nuclei
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEADER = """# Benchmarks
@@ -20,13 +21,6 @@ HEADER = """# Benchmarks
 Each claim has a script in `benchmarks/` that measures it, and a result in `benchmarks/results/`; this page is made from those.
 What is compared was run alternately, on the same machine in the same minutes; `make bench` runs all of it on yours.
 """
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a Markdown table."""
-    head = list(head)
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
 def exactness(result: dict[str, Any]) -> str:
@@ -313,6 +307,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "place": place,
     "hostile": hostile,
     "fuzz": fuzz,
+    "nuclei_quality": nuclei,
 }
 
 

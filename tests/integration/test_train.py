@@ -43,7 +43,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     tifffile.imwrite(folder / "images.tif", images)
     tifffile.imwrite(folder / "masks.tif", masks)
     paths = {"images": folder / "images.tif", "labels": folder / "masks.tif"}
-    return [word for key, path in paths.items() for word in ("-s", f"data.sources.0.{key}={path}")]
+    made_for = ("-s", "about.made_for.images=discs", "-s", "about.made_for.color=false")
+    return [*(word for key, path in paths.items() for word in ("-s", f"data.sources.0.{key}={path}")), *made_for]
 
 
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -110,6 +111,7 @@ def test_predict_takes_the_run_folder_as_model(finished: Path, stack: list[str],
     images = stack[1].partition("=")[2]
     predicted = run_slideseg("predict", images, "-m", finished, "-o", tmp_path / "out.zarr", "--workers", "1")
     assert predicted.status == 0, predicted.err
+    assert "model: tiny, made for discs (grey)" in predicted.out
     found = np.asarray(slideseg.open_result(tmp_path / "out.zarr").segmentation)
     assert found.shape == (6, 96, 128)
     masks = stack[3].partition("=")[2]

@@ -94,6 +94,25 @@ def test_phase_contrast_is_bright_and_grey(grey):
     assert look(np.repeat(image, grey, axis=2)) == Look("bright", color=False)
 
 
+def test_a_tint_is_neither_grey_nor_colour():
+    grey = glass(noise=1.0).mean(axis=2, keepdims=True)
+    grey[PLACE] = tissue(grey[PLACE].shape[:2]).mean(axis=2, keepdims=True)
+
+    assert look(grey * np.array([1.0, 0.98, 0.96])) == Look("bright", color=None)
+
+
+def test_grey_all_over_may_be_either_light():
+    assert look(np.random.default_rng(4).normal(120, 25, (*SHAPE, 1))) == Look(None, color=False)
+
+
+def test_black_around_a_grey_picture_is_not_the_dark():
+    image = np.zeros((3000, 4000, 1))
+    image[1000 : 1000 + SHAPE[0], 1000 : 1000 + SHAPE[1]] = glass(noise=1.0).mean(axis=2, keepdims=True)
+    image[1400:1900, 1400:1900] = tissue((500, 500)).mean(axis=2, keepdims=True)
+
+    assert look(image) == Look("bright", color=False)
+
+
 def test_what_is_found_of_tissue_does_not_depend_on_it():
     found, seen = look_over(ArraySlide(to_bytes(slide())), SHAPE)
 
