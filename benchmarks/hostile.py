@@ -88,7 +88,7 @@ def ends(files: list[Path], read: Program, original: np.ndarray | None) -> Itera
         if outcome.end != "done":
             yield ("refused" if outcome.end in ("refused", "exception") else outcome.end), outcome
         elif original is not None:
-            yield ("right" if np.array_equal(outcome.value, original) else "wrong"), outcome
+            yield _beside(original, outcome.value, read, path), outcome
         elif not outcome.value.size:
             yield "wrong", outcome
         elif read is PROGRAMS["slideseg"]:
@@ -96,6 +96,18 @@ def ends(files: list[Path], read: Program, original: np.ndarray | None) -> Itera
             yield ("right" if others else "not judged"), outcome
         else:
             yield "not judged", outcome
+
+
+def _beside(original: np.ndarray, pixels: np.ndarray, read: Program, path: Path) -> str:
+    """Return whether a copy's pixels are the original's: all, or all but those where slideseg says that nothing was scanned."""
+    if np.array_equal(pixels, original):
+        return "right"
+    if read is PROGRAMS["slideseg"] and pixels.shape == original.shape:
+        with closing(open_slide(str(path))) as slide:
+            scanned = slide.scanned(Box.of_shape(slide.levels[0].shape))
+        if scanned is not None and np.array_equal(pixels[scanned], original[scanned]):
+            return "told"
+    return "wrong"
 
 
 def tally(found: Iterator[tuple[str, Outcome]]) -> dict[str, Any]:

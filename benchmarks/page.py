@@ -238,15 +238,16 @@ def hostile(result: dict[str, Any]) -> str:
         return [(name, *(counts.get(column, 0) for column in columns)) for name, counts in ends.items()]
 
     corpus, cut = result["corpus"], result["cuts"]
-    bad = ("right", "refused", "wrong", "not judged", "hang", "crash", "memory", "kinds_of_error")
-    head = ("", "right", "refused", "silently wrong", "not judged", "hang", "crash", "over 1 GiB", "kinds of error")
+    bad = ("right", "told", "refused", "wrong", "not judged", "hang", "crash", "memory", "kinds_of_error")
+    head = ("", "right", "told", "refused", "silently wrong", "not judged", "hang", "crash", "over 1 GiB", "kinds of error")
     after = ("seeds", "cuts", "refused when opened", "refused when read", "right", "wrong", "crash")
     costs = corpus["whole"]["slideseg"], corpus["faults"]["slideseg"]
     seconds, memory = (max(cost[name] for cost in costs) for name in ("most_seconds", "most_mebibytes"))
     return (
         "## Damaged and lying files\n\n"
         f"{corpus['copies']} copies of one slide with one fault each, against the pixels of the slide; each in a child of 5 s\n"
-        "and 1 GiB. tifffile and OpenSlide as they are, all of level 0. Right is a fault that touches no pixel.\n\n"
+        "and 1 GiB. tifffile and OpenSlide as they are, all of level 0. Right is a fault that touches no pixel; told: tiles\n"
+        "are not stored, `info` and `predict` count them, they are no tissue, and all other pixels are right.\n\n"
         + table(head, rows(corpus["faults"], bad))
         + f"\n{corpus['files']} bad TIFFs of other projects' tests. Right: another program sees the same pixels. An empty\n"
         "picture is wrong; other readings of tifffile and OpenSlide are not judged, there is nothing to hold them against.\n\n"

@@ -39,7 +39,7 @@ class Look:
     cells: dict[tuple[int, int, int, int], int]
     """Checksum of the pixels of each square of `CELL`: by plane, level, row and column."""
     notes: tuple[str, ...]
-    """What the reader says was decided."""
+    """What the reader says was decided, as `info` prints it."""
 
 
 def look(path: str) -> Look:
@@ -66,7 +66,7 @@ def _look(slide: Slide) -> Look:
                     there = scanned is None or scanned[_of_cell(corner, box)].any()
                     cells[plane, number, *corner] = value if there else NOT_SCANNED
     form = (slide.axes, slide.dtype.name, tuple(level.shape for level in slide.levels), slide.shape)
-    return Look(form, cells, tuple(note.replace(slide.path, "") for note in slide.notes))
+    return Look(form, cells, tuple(note.replace(slide.path, "") for note in (*slide.notes, *slide.remarks)))
 
 
 def _boxes(shape: tuple[int, int]) -> Iterator[Box]:
