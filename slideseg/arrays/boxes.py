@@ -11,6 +11,7 @@ import numpy as np
 
 from slideseg.arrays.described import level_paths, ome_of
 from slideseg.arrays.shards import plan_of, read_part
+from slideseg.errors import ResultError, explain
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
 
@@ -72,12 +73,19 @@ class BoxReader:
                 yield (plane * rows + row) * columns + column
 
 
-def levels_of(url: str, group: str, reader: Callable[[Store, ArrayPlan], BoxReader] = BoxReader) -> list[BoxReader]:
+def levels_of(
+    url: str, group: str, reader: Callable[[Store, ArrayPlan], BoxReader] = BoxReader, *, optional: bool = False
+) -> list[BoxReader]:
     """Return the levels of a pyramid of a finished result, the largest first; ``group`` is empty for the image.
 
-    There are none where the result has no such pyramid. ``reader`` makes what reads a level.
+    Only of an ``optional`` pyramid there may be none. ``reader`` makes what reads a level.
+
+    Raises:
+        ResultError: if what tells of them is damaged.
     """
     store = open_store(url, read_only=True)
     paths = level_paths(ome_of(store, group), group)
     inside = [path for path in paths if "/" not in path]  # a result without image shows its class map in its place
+    if not inside and not optional:
+        raise ResultError(explain(f"{group}/zarr.json tells of no image", try_="slideseg verify --repair"))
     return [reader(store, plan_of(store, f"{group}/{path}".lstrip("/"))) for path in inside]

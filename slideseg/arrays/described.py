@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from slideseg.storage.store import Store
 
 
+LONGEST = 255
+"""Characters of a level's path: what is longer no file system takes for a name."""
+
+
 @contextmanager
 def described_by(group: str) -> Iterator[None]:
     """Say of a group's description that it is damaged where what is read of it has another form.
@@ -50,6 +54,6 @@ def level_paths(ome: dict[str, Any], group: str) -> list[str]:
         if "multiscales" not in ome:
             return []
         found = [dataset["path"] for dataset in ome["multiscales"][0]["datasets"]]
-        if not found or not all(isinstance(path, str) and ".." not in path for path in found):
+        if not found or not all(isinstance(path, str) and ".." not in path and len(path) <= LONGEST for path in found):
             raise ValueError(found)
         return found

@@ -67,7 +67,7 @@ class Job:
 
 
 def _labels_of(result: Result, to: str, options: ExportOptions) -> str:
-    there = bool(levels_of(result.url, OBJECTS))
+    there = bool(levels_of(result.url, OBJECTS, optional=True))
     if options.labels == "auto" and to not in TABLES:
         return "objects" if there and to == "geojson" else "segmentation"
     if options.labels == "segmentation":

@@ -89,7 +89,7 @@ class Overlay:
             ConfigError: if a number is out of range.
             ResultError: if the result has no objects.
         """
-        labels = levels_of(result.url, OBJECTS if of_objects else SEGMENTATION)
+        labels = levels_of(result.url, OBJECTS if of_objects else SEGMENTATION, optional=of_objects)
         if not labels:
             raise ResultError(explain(f"{result.url} has no objects", try_="slideseg objects"))
         _check("size", size, 1, MOST_SIDE)
@@ -103,7 +103,7 @@ class Overlay:
         self._plane, self._opacity = plane, opacity
         self._colors = None if of_objects else color_table(result.classes).astype(np.float32)
         self._labels = _Layer(labels, (float(rows), float(columns)))
-        image = levels_of(result.url, "")
+        image = levels_of(result.url, "", optional=True)
         self._image = _Layer(image, _image_extent(result, (rows, columns))) if image else None
 
     @property

@@ -215,7 +215,7 @@ def picture_of(result: Result, cache: ShardCache) -> Picture:
 
 
 def _carried(result: Result, cache: ShardCache, image: ImageRecord | None) -> list[CarriedSource]:
-    levels = levels_of(result.url, "", partial(CachedReader, cache))
+    levels = levels_of(result.url, "", partial(CachedReader, cache), optional=True)
     if not levels:
         return []
     if image is None:

@@ -35,7 +35,7 @@ class Shown:
         """What is shown."""
         self.classes = ClassLayer(result, cache)
         """The class map."""
-        self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS) else None
+        self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS, optional=True) else None
         """The objects, where there are any."""
         objects = result.objects_record
         self.number = 0 if objects is None else objects.number

@@ -29,6 +29,8 @@ DAMAGE = {
     "its slideseg is a number": ("", "slideseg", 1),
     "its slide has two sides": ("", "slideseg.slide.shape", [64, 64]),
     "its name is a list": ("", "ome.multiscales", [{"name": ["x"], "datasets": []}]),
+    "labels that tell of no image": ("labels/segmentation", "ome.multiscales", None),
+    "levels of endless names": ("labels/objects", "ome.multiscales", [{"datasets": [{"path": "a" * 300}]}]),
     "labels without levels": ("labels/segmentation", "ome.multiscales", []),
     "labels without ome": ("labels/segmentation", "ome", None),
     "labels whose ome is a number": ("labels/segmentation", "ome", 3),
