@@ -22,7 +22,7 @@ from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
 from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
 from slideseg.training.data.sampling import check_shares
 from slideseg.training.data.sources import LabelledImage, find_images, is_annotation
-from slideseg.training.data.splits import split
+from slideseg.training.data.splits import split_sources
 from slideseg.training.recipe.data import IGNORED, DataConfig
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class FoundImages:
             SlideError: if a file can't be opened.
         """
         every = find_images(config.sources)
-        return cls(every, *split(every, config.split))
+        return cls(every, *split_sources(every, config.split))
 
     @property
     def used(self) -> list[LabelledImage]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from slideseg.errors import ConfigError, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from slideseg.training.recipe.data import SplitConfig
+    from slideseg.training.recipe.data import SourceConfig, SplitConfig
 
 
 class Splittable(Protocol):
@@ -37,7 +37,55 @@ class Splittable(Protocol):
         ...
 
 
+class OfSource(Splittable, Protocol):
+    """What belongs to a source, which may have a split of its own."""
+
+    @property
+    def source(self) -> SourceConfig:
+        """The entry of the recipe."""
+        ...
+
+
 T = TypeVar("T", bound=Splittable)
+S = TypeVar("S", bound=OfSource)
+
+
+def split_sources(images: Sequence[S], shared: SplitConfig) -> tuple[list[S], list[S]]:
+    """Return the images to train on and those for validation, each in the order given.
+
+    Images of a source with a split of its own go by that one; all others go by the ``shared`` one, together.
+
+    Raises:
+        ConfigError: if either is empty, an image is in both, or one that is listed does not exist.
+    """
+    train: set[str] = set()
+    validation: set[str] = set()
+    for own, some in _by_split(images):
+        if own == "train":
+            train |= {image.name for image in some}
+        elif own == "validation":
+            validation |= {image.name for image in some}
+        else:
+            for part, chosen in zip((train, validation), split(some, own or shared), strict=True):
+                part |= {image.name for image in chosen}
+    return _checked(images, train, validation)
+
+
+def _by_split(images: Sequence[S]) -> Iterator[tuple[SplitConfig | Literal["train", "validation"] | None, list[S]]]:
+    """Yield the images of each source that has a split of its own, and all others together."""
+    groups: dict[int | None, list[S]] = {}
+    for image in images:
+        groups.setdefault(None if image.source.split is None else id(image.source), []).append(image)
+    for some in groups.values():
+        yield some[0].source.split, some
+
+
+def _checked(images: Sequence[T], train: set[str], validation: set[str]) -> tuple[list[T], list[T]]:
+    parts = [i for i in images if i.name in train], [i for i in images if i.name in validation]
+    for part, name in zip(parts, ("training", "validation"), strict=True):
+        if not part:
+            raise ConfigError(explain(f"the split leaves no image for {name}", got=f"{len(images)} images", try_="data.split"))
+    return parts
 
 
 def split(images: Sequence[T], config: SplitConfig) -> tuple[list[T], list[T]]:
@@ -47,16 +95,10 @@ def split(images: Sequence[T], config: SplitConfig) -> tuple[list[T], list[T]]:
         ConfigError: if either is empty, an image is in both, or one that is listed does not exist.
     """
     if config.fraction is not None:
-        chosen = choose_by_fraction([image.name for image in images], config.fraction, config.seed)
-        train, validation = [i for i in images if i.name not in chosen], [i for i in images if i.name in chosen]
-    elif config.column is not None:
-        train, validation = _by_rule(images, config, _by_value(config.column))
-    else:
-        train, validation = _by_rule(images, config, _by_list)
-    for part, name in ((train, "training"), (validation, "validation")):
-        if not part:
-            raise ConfigError(explain(f"the split leaves no image for {name}", got=f"{len(images)} images", try_="data.split"))
-    return train, validation
+        names = [image.name for image in images]
+        validation = choose_by_fraction(names, config.fraction, config.seed)
+        return _checked(images, set(names) - validation, validation)
+    return _checked(images, *_by_rule(images, config, _by_list if config.column is None else _by_value(config.column)))
 
 
 def choose_by_fraction(names: Sequence[str], fraction: float, seed: int) -> set[str]:
@@ -71,7 +113,7 @@ def choose_by_fraction(names: Sequence[str], fraction: float, seed: int) -> set[
     return set(ranked[: round(fraction * len(names))])
 
 
-def _by_rule(images: Sequence[T], config: SplitConfig, pick: Callable[..., set[str]]) -> tuple[list[T], list[T]]:
+def _by_rule(images: Sequence[Splittable], config: SplitConfig, pick: Callable[..., set[str]]) -> tuple[set[str], set[str]]:
     every = {image.name for image in images}
     train = None if config.train is None else pick(images, config.train, "train")
     validation = None if config.validation is None else pick(images, config.validation, "validation")
@@ -79,19 +121,19 @@ def _by_rule(images: Sequence[T], config: SplitConfig, pick: Callable[..., set[s
     validation = every - train if validation is None else validation
     if both := sorted(train & validation):
         raise ConfigError(explain("an image is both in training and in validation", got=both[0], try_="data.split"))
-    return [i for i in images if i.name in train], [i for i in images if i.name in validation]
+    return train, validation
 
 
 def _by_value(column: str) -> Callable[..., set[str]]:
-    def pick(images: Sequence[Splittable], value: str, part: str) -> set[str]:
+    def pick(images: Sequence[Splittable], wanted: str | Sequence[int | str], part: str) -> set[str]:
         for image in images:
             if column not in image.row:
                 raise ConfigError(explain(f"no column {column} for {image.name}", try_="data.sources.index, data.split.column"))
-        found = {image.name for image in images if image.row[column] == value}
-        if not found:
-            got, known = repr(value), sorted({image.row[column] for image in images})[:6]
-            raise ConfigError(explain(f"no image for {part} in column {column}", got=got, want=" or ".join(known)))
-        return found
+        values, known = {wanted} if isinstance(wanted, str) else set(map(str, wanted)), {image.row[column] for image in images}
+        if unknown := sorted(values - known):
+            want = " or ".join(sorted(known)[:6])
+            raise ConfigError(explain(f"no image for {part} in column {column}", got=repr(unknown[0]), want=want))
+        return {image.name for image in images if image.row[column] in values}
 
     return pick
 

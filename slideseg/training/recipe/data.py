@@ -23,6 +23,35 @@ class KindColumn(Settings):
     """Name of the column."""
 
 
+class SplitConfig(Settings):
+    """Which images judge the result: ``fraction`` (and ``seed``), or lists, or ``column`` with the values it holds."""
+
+    fraction: float | None = Field(None, gt=0, lt=1)
+    """Share of the images that is kept for validation."""
+    seed: int = 0
+    """With ``fraction``: another seed keeps other images."""
+    column: str | None = None
+    """Column of the CSV ``index`` that says where an image belongs."""
+    train: str | list[int | str] | None = None
+    """File stems, or planes of a stack (from 0), to train on, or with ``column`` its value(s); all others if left out."""
+    validation: str | list[int | str] | None = None
+    """The same for validation."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        lists = [part for part in (self.train, self.validation) if part is not None]
+        if self.fraction is not None and (lists or self.column is not None):
+            msg = "either fraction, or train and validation"
+            raise ValueError(msg)
+        if self.fraction is None and not lists:
+            msg = "fraction is missing, or train and validation"
+            raise ValueError(msg)
+        if self.column is None and any(isinstance(part, str) for part in lists):
+            msg = "train and validation are lists of images or planes, or with column the column's values"
+            raise ValueError(msg)
+        return self
+
+
 class SourceConfig(Settings):
     """One entry of ``data.sources``: images and their labels."""
 
@@ -46,6 +75,9 @@ class SourceConfig(Settings):
     """A CSV with one row an image: its file stem in the column ``id``."""
     kind: str | KindColumn = "image"
     """What kind of images these are, or the column of the CSV that says so."""
+    split: SplitConfig | Literal["train", "validation"] | None = None
+    """Which of these images judge the result; all are learnt from with ``train``, none with ``validation``. Left out: as
+    ``data.split`` says, of all sources that leave it out."""
     mpp: float | None = Field(None, gt=0)
     """Microns per pixel of images that do not say theirs."""
     object_diameter: float | None = Field(None, gt=0)
@@ -70,36 +102,6 @@ class SourceConfig(Settings):
             raise ValueError(msg)
         if isinstance(self.kind, KindColumn) and self.index is None:
             msg = "kind: {column} goes with index"
-            raise ValueError(msg)
-        return self
-
-
-class SplitConfig(Settings):
-    """The ``split`` part of a recipe: ``fraction`` (and ``seed``), or lists, or ``column`` with the values it holds."""
-
-    fraction: float | None = Field(None, gt=0, lt=1)
-    """Share of the images that is kept for validation."""
-    seed: int = 0
-    """With ``fraction``: another seed keeps other images."""
-    column: str | None = None
-    """Column of the CSV ``index`` that says where an image belongs."""
-    train: str | list[int | str] | None = None
-    """File stems, or planes of a stack (from 0), to train on, or with ``column`` its value; all others if left out."""
-    validation: str | list[int | str] | None = None
-    """The same for validation."""
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        lists = [part for part in (self.train, self.validation) if part is not None]
-        if self.fraction is not None and (lists or self.column is not None):
-            msg = "either fraction, or train and validation"
-            raise ValueError(msg)
-        if self.fraction is None and not lists:
-            msg = "fraction is missing, or train and validation"
-            raise ValueError(msg)
-        wanted = list if self.column is None else str
-        if not all(isinstance(part, wanted) for part in lists):
-            msg = "train and validation are lists of images or planes, or with column the column's values"
             raise ValueError(msg)
         return self
 

@@ -28,8 +28,9 @@ DARKEST = 0.01
 BANK_SIDE = 384
 USUAL_DIAMETER = 13.0
 """Pixels across a nucleus at 0.5 microns per pixel: textures are measured for it, and grow with the nuclei of a picture."""
-STAINED = {"he": 1.0, "he_pink": 1.0, "purple_on_purple": 0.75, "purple_on_white": 0.4}
-"""Kinds of images whose tissue is stained already, and how often they are redyed as they are: the others lack what H&E has."""
+STAINED = {"he": 1.0, "purple_on_purple": 0.75, "purple_on_white": 0.4}
+"""Kinds of images whose tissue is stained already, and how often they are redyed as they are: the others lack what H&E has.
+What begins with ``he``, as ``he_points``, is H&E."""
 UNITS = (0.75, 4.0)
 """Bounds of that growth."""
 
@@ -117,7 +118,7 @@ def paint(
     Fluorescence gives its nuclei (or, as grey images always do, only the outlines, filled by noise) to a made-up tissue; images
     that are stained already are mostly redyed as they are.
     """
-    if rng.random() < STAINED.get(kind, 0):
+    if rng.random() < STAINED.get("he" if kind.startswith("he") else kind, 0):
         image = hollowed(image, labels, noise, rng) if rng.random() < 0.5 else image
         return finish(grained(redye(image, rng), noise, rng), rng), labels
     unit = unit_of(labels, rng)

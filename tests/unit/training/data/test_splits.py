@@ -3,8 +3,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from slideseg.errors import ConfigError
-from slideseg.training.data.splits import choose_by_fraction, split
-from slideseg.training.recipe.data import SplitConfig
+from slideseg.training.data.splits import choose_by_fraction, split, split_sources
+from slideseg.training.recipe.data import SourceConfig, SplitConfig
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,33 @@ def test_a_split_by_column_leaves_out_other_values() -> None:
     images = [Named(name, name, None, {"part": part}) for name, part in zip("abcd", ["t", "v", "test", "t"], strict=True)]
     train, validation = split(images, SplitConfig.model_validate({"column": "part", "train": "t", "validation": "v"}))
     assert (names(train), names(validation)) == (["a", "d"], ["b"])
+
+
+def test_a_column_may_hold_several_values_of_a_part() -> None:
+    images = [Named(name, name, None, {"patient": str(number)}) for number, name in enumerate("abcd")]
+    train, validation = split(images, SplitConfig.model_validate({"column": "patient", "validation": [1, "3"]}))
+    assert (names(train), names(validation)) == (["a", "c"], ["b", "d"])
+    with pytest.raises(ConfigError, match=r"no image for validation in column patient \(got '7', want 0 or 1 or 2 or 3\)"):
+        split(images, SplitConfig.model_validate({"column": "patient", "validation": ["1", "7"]}))
+
+
+@dataclass(frozen=True)
+class OfSource(Named):
+    source: SourceConfig = field(default_factory=lambda: source(None))
+
+
+def source(own) -> SourceConfig:
+    return SourceConfig.model_validate({"images": "x", "split": own})
+
+
+def test_a_source_may_have_a_split_of_its_own() -> None:
+    own, train, validation, shared = (source(part) for part in ({"validation": ["b"]}, "train", "validation", None))
+    sources = [own, own, train, validation, shared, shared]
+    images = [OfSource(name, name, source=one) for name, one in zip("abcdef", sources, strict=True)]
+    parts = split_sources(images, SplitConfig.model_validate({"validation": ["e"]}))
+    assert [names(part) for part in parts] == [["a", "c", "f"], ["b", "d", "e"]]
+    with pytest.raises(ConfigError, match="no image for validation"):
+        split_sources(images[2:3], SplitConfig.model_validate({"validation": ["e"]}))
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,6 @@ def test_unannotated_is_for_polygons() -> None:
         {"fraction": 0.2, "column": "part"},
         {"fraction": 1.0},
         {"train": "t"},
-        {"column": "part", "train": ["t"]},
         {"fraction": 0.2, "shuffle": True},
     ],
 )
