@@ -66,8 +66,8 @@ def split_sources(images: Sequence[S], shared: SplitConfig) -> tuple[list[S], li
         elif own == "validation":
             validation |= {image.name for image in some}
         else:
-            for part, chosen in zip((train, validation), split(some, own or shared), strict=True):
-                part |= {image.name for image in chosen}
+            for part, chosen in zip((train, validation), _chosen(some, own or shared), strict=True):
+                part |= chosen
     return _checked(images, train, validation)
 
 
@@ -94,11 +94,15 @@ def split(images: Sequence[T], config: SplitConfig) -> tuple[list[T], list[T]]:
     Raises:
         ConfigError: if either is empty, an image is in both, or one that is listed does not exist.
     """
+    return _checked(images, *_chosen(images, config))
+
+
+def _chosen(images: Sequence[Splittable], config: SplitConfig) -> tuple[set[str], set[str]]:
     if config.fraction is not None:
         names = [image.name for image in images]
         validation = choose_by_fraction(names, config.fraction, config.seed)
-        return _checked(images, set(names) - validation, validation)
-    return _checked(images, *_by_rule(images, config, _by_list if config.column is None else _by_value(config.column)))
+        return set(names) - validation, validation
+    return _by_rule(images, config, _by_list if config.column is None else _by_value(config.column))
 
 
 def choose_by_fraction(names: Sequence[str], fraction: float, seed: int) -> set[str]:

@@ -87,6 +87,9 @@ def test_a_source_may_have_a_split_of_its_own() -> None:
     images = [OfSource(name, name, source=one) for name, one in zip("abcdef", sources, strict=True)]
     parts = split_sources(images, SplitConfig.model_validate({"validation": ["e"]}))
     assert [names(part) for part in parts] == [["a", "c", "f"], ["b", "d", "e"]]
+    images[5] = OfSource("f", "f", source=source({"train": ["f"], "validation": []}))
+    parts = split_sources(images, SplitConfig.model_validate({"train": [], "validation": ["e"]}))
+    assert [names(part) for part in parts] == [["a", "c", "f"], ["b", "d", "e"]], "a source may have nothing to judge by"
     with pytest.raises(ConfigError, match="no image for validation"):
         split_sources(images[2:3], SplitConfig.model_validate({"validation": ["e"]}))
 
