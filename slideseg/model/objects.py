@@ -71,6 +71,10 @@ class ObjectRules:
             fill_holes=round(self.fill_holes * factor**2),
         )
 
+    def at(self, mpp: float | None, own: float | None) -> ObjectRules:
+        """Return the rules, in pixels of ``own`` microns, in those of ``mpp``; as they are where either is unknown."""
+        return self.scaled(own / mpp) if mpp and own else self
+
     def to_json(self) -> dict[str, Any]:
         """Return the rules as JSON has them."""
         return {**asdict(self), "classes": list(self.classes)}

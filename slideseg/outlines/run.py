@@ -249,8 +249,7 @@ def _outlined(seen: Slide, task: _Task, model: LoadedModel) -> Outlined:
     assert channels is not None  # they were asked for
     foreground = (channels[0] if len(channels) == 1 else 255 - channels[0]) / np.float32(255)
     info = model.info
-    advice = info.objects.scaled(info.input.mpp / task.mpp) if info.input.mpp else info.objects
-    rules = rules_for(info.classes, task.mpp, ObjectOptions(), advice)
+    rules = rules_for(info.classes, task.mpp, ObjectOptions(), info.objects.at(task.mpp, info.input.mpp))
     return outline_points(label_image(found.class_map, rules).astype(np.int32), foreground, task.points, task.mpp)
 
 

@@ -124,7 +124,7 @@ class ModelRecord:
 
     def rules_at(self, mpp: float | None) -> ObjectRules:
         """Return its rules of objects in pixels of ``mpp`` microns, or in its own where either is not known."""
-        return self.objects.scaled(self.mpp / mpp) if mpp and self.mpp else self.objects
+        return self.objects.at(mpp, self.mpp)
 
 
 @dataclass(frozen=True, slots=True)
