@@ -14,7 +14,7 @@ from slideseg.cli.options import debug_option
 def demo(output: str, workers: int) -> None:
     """Make a slide of real tissue, find its nuclei, and draw them."""
     from slideseg.cli.progress import shown
-    from slideseg.demo import run_demo
+    from slideseg.demo.run import run_demo
 
     with shown() as watcher:
         picture = run_demo(output, workers, watcher)

@@ -1,0 +1,1 @@
+"""``slideseg demo``: a slide of real tissue, its nuclei, and a picture of both."""
