@@ -18,6 +18,7 @@ from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, ResampledSlide, choose_level
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
+from slideseg.training.data.instance_classes import read_instance_classes
 from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
 from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
 from slideseg.training.data.sampling import check_shares
@@ -88,7 +89,7 @@ def check_data(config: DataConfig, classes: Sequence[str], channels: int) -> Fou
         channels: channels of the network's input.
 
     Raises:
-        DataError: if files are missing or do not fit together, or polygons are of unknown classes.
+        DataError: if files are missing or do not fit together, or polygons or instances are of unknown classes.
         ConfigError: if the split leaves nothing, an image does not say its microns per pixel, or ``sampling.shares`` don't fit.
         SlideError: if a file can't be opened.
     """
@@ -203,7 +204,8 @@ class _Opener:
             return PolygonLabels(annotations, view, unannotated)
         if source.labels_are is None:
             raise DataError(explain(f"what are the values in {image.label_path}?", want="labels_are"))
-        values = LabelValues(source.labels_are, len(self._classes), source.values)
+        class_of = None if image.classes_path is None else read_instance_classes(image.classes_path, self._classes)
+        values = LabelValues(source.labels_are, len(self._classes), source.values, class_of)
         return RasterLabels(open_labels(image.label_path), image.plane or 0, view, values)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slideseg.slide.base import Slide
+    from slideseg.training.data.instance_classes import InstanceClasses
 
 _BLOCK = 2048
 """Side of the block of a label image that is read at once, in its own pixels, about."""
@@ -65,15 +66,25 @@ class ClassesAndInstances(Reader):
 class LabelValues:
     """Turns the values of a label image into class and instance ids, and refuses those that mean nothing."""
 
-    def __init__(self, meaning: Meaning, classes: int, values: Mapping[int, ClassId] | None = None) -> None:
+    def __init__(
+        self,
+        meaning: Meaning,
+        classes: int,
+        values: Mapping[int, ClassId] | None = None,
+        class_of: InstanceClasses | None = None,
+    ) -> None:
         """Take ``values`` (value to class id) for ``classes``; without it, values are class ids below ``classes``.
+
+        Instances are of the classes that ``class_of`` names, or all of class 1.
 
         Raises:
             DataError: if one of ``values`` stands for a class that is not there.
         """
         self.meaning = meaning
         known = {i: i for i in range(classes)} if values is None else _class_ids(values, classes)
-        self.may_ignore = IGNORED in known.values()
+        self._ignores = IGNORED in known.values()
+        self._instance_classes = class_of
+        self.may_ignore = self._ignores or (class_of is not None and class_of.may_ignore)
         """Whether a value stands for `IGNORED`."""
         self._known = sorted(known)
         self._class_of = np.full(_MANY_VALUES, -1, np.int32)
@@ -83,7 +94,7 @@ class LabelValues:
         """Return class ids (y, x) and instance ids (y, x), or 0 where these are not known.
 
         Raises:
-            DataError: if a value is not one of the classes, negative, or no int32.
+            DataError: if a value is not one of the classes, negative, no int32, or an instance without a class.
         """
         if raw.size and raw.dtype.kind == "i" and raw.min() < 0:
             raise DataError(explain(f"{path}: a negative label", got=raw.min(), want="0 or more"))
@@ -101,10 +112,14 @@ class LabelValues:
     def _instances(self, raw: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
         if raw.size and raw.max() > np.iinfo(np.int32).max:
             raise DataError(explain(f"{path}: an instance id is too large", got=raw.max(), want="less than 2^31"))
-        if not self.may_ignore:
-            return raw > 0, raw
-        ignored = np.isin(raw, self._known)
-        return np.where(ignored, IGNORED, raw > 0), np.where(ignored, 0, raw)
+        ignored = np.isin(raw, self._known) if self._ignores else None
+        class_of = self._instance_classes
+        classes = raw > 0 if class_of is None else class_of.of(raw, ignored, path)
+        if ignored is not None:
+            classes = np.where(ignored, IGNORED, classes)
+        elif class_of is None:
+            return classes, raw
+        return classes, np.where((classes == 0) | (classes == IGNORED), 0, raw)
 
 
 def _class_ids(values: Mapping[int, ClassId], classes: int) -> dict[int, int]:

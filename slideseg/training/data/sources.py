@@ -16,6 +16,7 @@ from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr.place import is_url, is_zarr
 from slideseg.slide.zarr.slide import labels_in
 from slideseg.training.data.annotations import POLYGONS
+from slideseg.training.data.instance_classes import SUFFIX as CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +48,8 @@ class LabelledImage:
     """The part of level 0 that was scanned, where the image's file says so."""
     source: SourceConfig = field(repr=False, compare=False)
     """The entry of the recipe that it comes from."""
+    classes_path: str | None = None
+    """A CSV with the class of each instance."""
     row: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Its row of the CSV; empty without one."""
 
@@ -80,9 +83,11 @@ def fingerprints(sources: Iterable[SourceConfig]) -> dict[str, str]:
     images: set[str] = set()
     labels: set[str] = set()
     for source in sources:
-        for image, label in _pairs(source).values():
+        pairs = _pairs(source)
+        for image, label in pairs.values():
             images.add(image)
             labels.add(label)
+        labels.update(_classes_files(source, pairs).values())
         if source.index is not None:
             labels.add(source.index)
     prints = {path: fingerprint(path) for path in sorted(images)}
@@ -95,7 +100,7 @@ def _fingerprint_of_all(path: str) -> str:
 
 def _images_of(source: SourceConfig) -> list[LabelledImage]:
     pairs = _pairs(source)
-    rows = _rows(source, set(pairs))
+    rows, classes = _rows(source, set(pairs)), _classes_files(source, pairs)
     found = []
     for name, (image_path, label_path) in pairs.items():
         row = rows.get(name, {})
@@ -104,7 +109,8 @@ def _images_of(source: SourceConfig) -> list[LabelledImage]:
             planes, shape, bounds = _planes(slide, label_path, source), slide.levels[0].shape, slide.bounds
         for plane in planes:
             full = name if plane is None else f"{name}[{plane}]"
-            found.append(LabelledImage(full, name, plane, image_path, label_path, kind, shape, bounds, source, row))
+            files = image_path, label_path, kind, shape, bounds, source, classes.get(name)
+            found.append(LabelledImage(full, name, plane, *files, row))
     return found
 
 
@@ -127,6 +133,24 @@ def _check_partners(source: SourceConfig, images: set[str], labels: set[str]) ->
         raise DataError(explain(f"labels in {source.labels} without an image in {source.images}", got=_first_names(lonely)))
 
 
+def _classes_files(source: SourceConfig, pairs: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """Return the files that say the classes of instances, by the image's file stem; none if they are not named."""
+    if source.instance_classes is None:
+        return {}
+    if polygons := [labels for _, labels in pairs.values() if is_annotation(labels)]:
+        raise DataError(explain("polygons say their class themselves", got=polygons[0], try_="instance_classes left out"))
+    files = _files(source.instance_classes, (CLASSES,), "classes of instances", f"{CLASSES} files")
+    if len(pairs) == len(files) == 1 and not _is_folder(source.instance_classes):
+        return dict(zip(pairs, files.values(), strict=True))
+    if lonely := sorted(set(pairs) - set(files)):
+        what = f"images in {source.images} without instance_classes in {source.instance_classes}"
+        raise DataError(explain(what, got=_first_names(lonely)))
+    if _is_folder(source.images) and (lonely := sorted(set(files) - set(pairs))):
+        what = f"instance_classes in {source.instance_classes} without an image in {source.images}"
+        raise DataError(explain(what, got=_first_names(lonely)))
+    return {name: files[name] for name in pairs}
+
+
 def _first_names(names: list[str]) -> str:
     return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} ({len(names)})"
 
@@ -135,7 +159,9 @@ def _is_folder(path: str) -> bool:
     return not is_url(path) and Path(path).is_dir() and not is_zarr(path)
 
 
-def _files(path: str, suffixes: tuple[str, ...]) -> dict[str, str]:
+def _files(
+    path: str, suffixes: tuple[str, ...], what: str = "images", want: str = "TIFF, PNG, JPEG, npy, zarr or slides"
+) -> dict[str, str]:
     """Return the paths by stem: of the files in a folder, sorted by name, or of the one file."""
     if not is_url(path) and not Path(path).exists():
         raise DataError(explain("no such file or folder", got=path, try_="data.sources in the recipe"))
@@ -148,7 +174,7 @@ def _files(path: str, suffixes: tuple[str, ...]) -> dict[str, str]:
             if other != str(file):
                 raise DataError(explain(f"two files of the same stem in {path}", got=f"{Path(other).name}, {file.name}"))
     if not found:
-        raise DataError(explain(f"the folder {path} holds no images", want="TIFF, PNG, JPEG, npy, zarr or slides"))
+        raise DataError(explain(f"the folder {path} holds no {what}", want=want))
     return found
 
 

@@ -65,6 +65,10 @@ class SourceConfig(Settings):
     values: dict[int, ClassId] | None = None
     """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
     stands for ``ignore`` teach nothing. With ``instances``: ids that stand for ``ignore``; all others are instances."""
+    instance_classes: str | None = None
+    """With ``instances``: a CSV with the columns ``label`` and ``class``, or a folder of such matched by file stem. They list
+    the class of every instance by name or id, ``background`` too; ``ignore`` or nothing stands for one that teaches nothing.
+    Left out: all are of class 1."""
     unannotated: Literal["background", "ignore"] = "background"
     """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say
     where it is. Pixels of polygons whose name starts with ``ignore`` teach nothing in either case."""
@@ -90,6 +94,9 @@ class SourceConfig(Settings):
             raise ValueError(msg)
         if self.labels_are == "instances" and set((self.values or {}).values()) - {"ignore"}:
             msg = "values of instances stand for ignore, as in {65535: ignore}: all other ids are instances"
+            raise ValueError(msg)
+        if self.instance_classes is not None and self.labels_are != "instances":
+            msg = "instance_classes go with labels_are: instances"
             raise ValueError(msg)
         if self.unannotated == "ignore" and self.labels_are is not None:
             msg = "unannotated: ignore goes with polygons; label images say it with labels_are: classes, values: {0: ignore}"

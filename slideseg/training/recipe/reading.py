@@ -123,7 +123,7 @@ def _fields_beside(place: tuple[int | str, ...]) -> dict[str, FieldInfo]:
 
 def _from_the_root(source: SourceConfig) -> SourceConfig:
     """Return the source with whole paths: a worker on another node, or tomorrow's command, means the same files."""
-    paths = {name: getattr(source, name) for name in ("images", "labels", "index")}
+    paths = {name: getattr(source, name) for name in ("images", "labels", "instance_classes", "index")}
     return source.model_copy(update={name: absolute(path) for name, path in paths.items() if path is not None})
 
 

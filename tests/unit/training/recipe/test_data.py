@@ -14,6 +14,8 @@ from slideseg.training.recipe.data import SamplingConfig, SourceConfig, SplitCon
         {"values": {0: 0}},
         {"labels_are": "mask", "values": {0: 0}},
         {"labels_are": "instances", "values": {7: 1}},
+        {"instance_classes": "x.csv"},
+        {"labels_are": "classes", "instance_classes": "x.csv"},
         {"mpp": 0.5, "object_diameter": 10},
         {"kind": {"column": "kind"}},
         {"mpp": 0},
@@ -31,6 +33,13 @@ def test_unannotated_is_for_polygons() -> None:
         SourceConfig.model_validate({"images": "x", "labels_are": "mask", "unannotated": "ignore"})
     with pytest.raises(ValidationError):
         SourceConfig.model_validate({"images": "x", "labels_are": "classes", "values": {0: "ignored"}})
+
+
+def test_only_instances_have_a_list_of_classes() -> None:
+    source = SourceConfig.model_validate({"images": "x", "labels_are": "instances", "instance_classes": "x.csv"})
+    assert source.instance_classes == "x.csv"
+    with pytest.raises(ValidationError, match="instance_classes go with labels_are: instances"):
+        SourceConfig.model_validate({"images": "x", "labels_are": "mask", "instance_classes": "x.csv"})
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,10 @@ def test_relative_paths_are_of_the_current_folder(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     source = parse_config(SMALL, "test").data.sources[0]
     assert (source.images, source.index) == (str(tmp_path / "x.tif"), None)
+    said = {"images": "x", "labels": "y", "labels_are": "instances", "instance_classes": "z", "index": "i.csv"}
+    source = parse_config({**SMALL, "data": {"sources": [said]}}, "test").data.sources[0]
+    paths = (source.images, source.labels, source.instance_classes, source.index)
+    assert paths == tuple(str(tmp_path / name) for name in ("x", "y", "z", "i.csv"))
 
 
 def test_changes_reach_every_depth(tmp_path: Path) -> None:
