@@ -75,7 +75,7 @@ def lines_of(report: Evaluation) -> Iterator[str]:
 
 def _confusion_lines(confusion: dict[str, Any]) -> Iterator[str]:
     """Yield the classes of points against those of their finds, as a table."""
-    rows = [[f"points of {name}", *map(str, (*row, missed))] for name, row, missed in zip(
+    rows = [[f"points of {name or 'no class'}", *map(str, (*row, missed))] for name, row, missed in zip(
         confusion["truth"], confusion["matched"], confusion["missed"], strict=True
     )]  # fmt: skip
     yield from aligned_table(

@@ -16,11 +16,14 @@ RECIPE = """in a recipe's data.sources:
     values: {{65535: ignore}}
     mpp: {mpp:g}"""
 """How what was made is learnt from."""
+CLASSES = """
+    instance_classes: {folder}/classes"""
+"""The same of points with classes."""
 
 
 @click.command()
 @click.argument("images")
-@click.option("--points", required=True, help="A CSV with columns y and x, or a folder of such, matched by name.")
+@click.option("--points", required=True, help="A CSV with columns y, x and maybe class, or a folder of such, matched by name.")
 @click.option("-m", "--model", default="nuclei", show_default=True, help="Bundled model, model file, or training run.")
 @click.option("-o", "--output", required=True, help="Folder to write.")
 @click.option("--mpp", type=float, metavar="X", help="Microns per pixel to work at.  [default: the model's]")
@@ -51,4 +54,8 @@ def outline(images: str, points: str, output: str, as_json: bool, **options: Any
         f"{counts.kept:,} kept, {counts.parted:,} parted, {counts.grown:,} grown, {counts.ignored:,} ignored; "
         f"{counts.without_point:,} finds without a point"
     )
-    click.echo(RECIPE.format(folder=report.output, mpp=report.mpp))
+    if report.classes is not None:
+        said = [f"{named or 'no class'} {count:,}" for named, count in sorted(report.classes.items())]
+        click.echo(f"outlines by class: {', '.join(said) or 'none'}")
+    recipe = RECIPE if report.classes is None else RECIPE + CLASSES
+    click.echo(recipe.format(folder=report.output, mpp=report.mpp))

@@ -78,6 +78,8 @@ class Outlined:
 
     labels: NDArray[np.int32]
     """1, 2 .. in each outline, 0 for background, -1 for what is ignored (y, x)."""
+    points: NDArray[np.int64]
+    """Number of each outline's point, from 0; the first is that of outline 1."""
     counts: Counts
 
 
@@ -100,16 +102,21 @@ def outline_points(
     single[0] = False
     usual = float(np.median(areas[single])) if single.any() else USUAL / mpp**2
     small = single & (areas <= LARGEST * usual)
-    sheet = _Sheet(np.where(small, np.cumsum(small), 0).astype(np.int32)[objects], probability, mpp)
+    holder_of = np.zeros(areas.size, np.int64)
+    holder_of[owner] = np.arange(len(owner))
+    labels = np.where(small, np.cumsum(small), 0).astype(np.int32)[objects]
+    sheet = _Sheet(labels, holder_of[small], probability, mpp)
     sheet.ignored |= ((areas > 0) & ~small & (held < 2))[objects] & (objects > 0)
     boxes = ndimage.find_objects(objects)
     several = np.flatnonzero(held[1:] > 1) + 1
-    parted = sum(sheet.part(objects[boxes[one - 1]] == one, boxes[one - 1], places[owner == one]) for one in several)
-    grown = sum(int(sheet.grow(place, usual)) for place in places[owner == 0])
+    parted = sum(
+        sheet.part(objects[boxes[one - 1]] == one, boxes[one - 1], places, np.flatnonzero(owner == one)) for one in several
+    )
+    grown = sum(int(sheet.grow(places[point], int(point), usual)) for point in np.flatnonzero(owner == 0))
     kept = int(small.sum())
     without_point = int((areas[1:] > 0).sum() - (held[1:] > 0).sum())
     counts = Counts(len(places), kept, parted, grown, len(places) - kept - parted - grown, without_point)
-    return Outlined(sheet.finished(), counts)
+    return Outlined(sheet.finished(), np.array(sheet.points, np.int64), counts)
 
 
 def own(objects: NDArray[np.integer], places: NDArray[np.int64], near: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -132,40 +139,45 @@ def own(objects: NDArray[np.integer], places: NDArray[np.int64], near: float) ->
 class _Sheet:
     """Labels and ignored pixels of an image, on which outlines are drawn one after the other."""
 
-    def __init__(self, labels: NDArray[np.int32], probability: NDArray[np.floating], mpp: float) -> None:
+    def __init__(
+        self, labels: NDArray[np.int32], points: NDArray[np.int64], probability: NDArray[np.floating], mpp: float
+    ) -> None:
         self._labels = labels
-        self._last = int(labels.max(initial=0))
+        self.points: list[int] = points.tolist()
+        """Number of each outline's point."""
         self._probability = probability
         self._mpp = mpp
         self.ignored = np.zeros(labels.shape, np.bool_)
 
-    def part(self, mask: NDArray[np.bool_], box: tuple[slice, ...], places: NDArray[np.int64]) -> int:
+    def part(
+        self, mask: NDArray[np.bool_], box: tuple[slice, ...], places: NDArray[np.int64], inside: NDArray[np.int64]
+    ) -> int:
         """Part an object, the ``mask`` of a box, among the points in it; return how many got a part that is large enough."""
         seeds = np.zeros(mask.shape, np.int32)
-        seeds[tuple((places - [side.start for side in box]).T)] = np.arange(1, len(places) + 1)
+        seeds[tuple((places[inside] - [side.start for side in box]).T)] = np.arange(1, len(inside) + 1)
         deep = DEEP / self._mpp
         depth = np.minimum(ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1], deep) / deep
         height = self._probability[box] + DEPTH_SAYS * depth
         parts = watershed(-height, seeds, mask=mask)  # type: ignore[no-untyped-call]
-        return sum(int(self._draw(parts == part, box)) for part in range(1, len(places) + 1))
+        return sum(int(self._draw(parts == part, box, point)) for part, point in enumerate(inside.tolist(), 1))
 
-    def _draw(self, mask: NDArray[np.bool_], box: tuple[slice, ...]) -> bool:
+    def _draw(self, mask: NDArray[np.bool_], box: tuple[slice, ...], point: int) -> bool:
         """Draw an outline, or ignore its pixels where they are too few for one; tell which."""
         enough = bool(mask.sum() >= SMALLEST / self._mpp**2)
         if enough:
-            self._last += 1
-            self._labels[box][mask] = self._last
+            self.points.append(point)
+            self._labels[box][mask] = len(self.points)
         else:
             self.ignored[box] |= mask
         return enough
 
-    def grow(self, place: NDArray[np.int64], usual: float) -> bool:
+    def grow(self, place: NDArray[np.int64], point: int, usual: float) -> bool:
         """Grow an outline around a point, or else ignore a disc around it; tell which."""
         box = _window(place, max(REACH, DISC) / self._mpp, self._labels.shape)
         distance = _distances(box, place)
         found = self._grown(box, distance)
         if SMALLEST / self._mpp**2 <= found.sum() <= LARGEST_GROWN * usual and found[distance == 0].all():
-            self._draw(found, box)
+            self._draw(found, box, point)
             self.ignored[box] |= ndimage.binary_dilation(found, iterations=_steps(RING, self._mpp)) & ~found
             return True
         self.ignored[box] |= distance <= DISC / self._mpp

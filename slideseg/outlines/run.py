@@ -2,6 +2,7 @@
 
 images/NAME.png     the image, at the resolution that the model works at
 labels/NAME.png     instance ids; `IGNORED` for pixels that teach nothing
+classes/NAME.csv    the class of each instance, where the points have a column class: that of its point
 index.csv           an image a row, by name, with its numbers
 report.json         the first thing written, with status "running"; and the last one, with "ok"
 """
@@ -13,8 +14,9 @@ import io
 import json
 import os
 import time
+from collections import Counter
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +68,8 @@ class ImageOutlines:
     mpp: float
     """Microns of a pixel of what was written."""
     counts: Counts
+    classes: Counter[str] | None
+    """Outlines of each class, as the points say it; None where they say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,16 @@ class OutlineReport:
         """What became of all points."""
         return sum((image.counts for image in self.images), Counts())
 
+    @property
+    def classes(self) -> Counter[str] | None:
+        """Outlines of each class; None where the points say nothing."""
+        told = [image.classes for image in self.images if image.classes is not None]
+        return sum(told, Counter()) if told else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
-        rows = [{"name": image.name, "mpp": image.mpp, **asdict(image.counts)} for image in self.images]
-        numbers = {"model": self.model, "mpp": self.mpp, **asdict(self.counts)}
+        rows = [{"name": one.name, "mpp": one.mpp, **asdict(one.counts), "classes": one.classes} for one in self.images]
+        numbers = {"model": self.model, "mpp": self.mpp, **asdict(self.counts), "classes": self.classes}
         last = {"images": rows, "unmatched": list(self.unmatched), "seconds": round(self.seconds, 3)}
         return {"status": "ok", "error": None, "output": self.output, **numbers, **last}
 
@@ -109,15 +119,16 @@ def outline(
 
     Args:
         images: an image, or a folder of images.
-        points: a CSV with columns y, x in pixels of the image, one point an object; or a folder of such, matched by name.
+        points: a CSV with columns y, x in pixels of the image, and maybe class, one point an object; or a folder of such,
+            matched by name.
         output: the folder to write, local or ``s3://``: images and labels at the model's resolution, for a recipe's
-            ``labels_are: instances`` with ``values: {65535: ignore}``.
+            ``labels_are: instances`` with ``values: {65535: ignore}``; with classes, those for its ``instance_classes``.
         on_progress: called with the number of images that are done.
         **options: fields of `OutlineOptions`, such as ``model="nuclei"`` or ``mpp_of_slide=0.5``.
 
     Raises:
         ConfigError: if nobody says a resolution, or options can't be used.
-        DataError: if points are missing, damaged, or outside of their image.
+        DataError: if points are missing, damaged, outside of their image, or some files say classes and others don't.
         SlideError: if an image can't be read, or is of a kind that PNG does not hold.
         ModelError: if the model can't be used or an image does not fit it.
         ResultError: if something else is at ``output``, or another run writes there.
@@ -128,7 +139,7 @@ def outline(
     model = load_model(wanted.model)
     mpp = _resolution(model.info, wanted.mpp)
     pairs, unmatched = _pairs(images, points)
-    tasks = [_task(*pair, mpp, wanted.selection) for pair in pairs]
+    tasks = _with_classes([_task(*pair, mpp, wanted.selection) for pair in pairs], {name: file for name, _, file in pairs})
     with Lease(url) as lease, run_errors(f"{url} can't be written"):
         _make_room(url, overwrite=wanted.overwrite)
         store, watch = open_store(url), Watch(url, on_progress, lease.check)
@@ -204,6 +215,8 @@ class _Task:
     """The image at the resolution to work at."""
     points: np.ndarray
     """Places (points, 2) in its pixels; whole numbers are the middles of pixels."""
+    classes: tuple[str, ...] | None
+    """What each point is; None where its file says nothing."""
     mpp: float
     """Microns of a pixel."""
 
@@ -225,7 +238,24 @@ def _task(name: str, image: str, csv_file: str, mpp: float, selection: Selection
         scale = np.array(slide.levels[level].scale) * factors
         _check(slide, resampled_shape(slide.levels[level].shape, factors), image)
         size = slide.mpp * float(np.sqrt(np.prod(scale)))
-    return _Task(name, Source(image, level, factors, selection), (points.yx + 0.5) / scale - 0.5, size)
+    places = (points.yx + 0.5) / scale - 0.5
+    classes = points.classes if len(places) else ()
+    return _Task(name, Source(image, level, factors, selection), places, classes, size)
+
+
+def _with_classes(tasks: list[_Task], files: dict[str, str]) -> list[_Task]:
+    """Return the tasks, all with classes or none; a file without points may have the column or not.
+
+    Raises:
+        DataError: if some files have classes and others have not: all that these hold would teach nothing.
+    """
+    having = [files[task.name] for task in tasks if task.classes]
+    if not having:
+        return [replace(task, classes=None) for task in tasks]
+    if lacking := [files[task.name] for task in tasks if task.classes is None]:
+        what, got = f"{len(lacking)} of {len(tasks)} files of points have no column class", f"{lacking[0]}, but {having[0]} has"
+        raise DataError(explain(what, got=got, want="all or none", try_="empty cells where classes are not known"))
+    return tasks
 
 
 def _outline_image(store: Store, task: _Task, model: LoadedModel) -> ImageOutlines:
@@ -239,7 +269,12 @@ def _outline_image(store: Store, task: _Task, model: LoadedModel) -> ImageOutlin
         raise DataError(explain(what, got=labels.max(), want=f"less than {IGNORED}", try_="a cut-out"))
     write_key(store, f"images/{task.name}.png", _png(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
     write_key(store, f"labels/{task.name}.png", _png(np.where(labels < 0, IGNORED, labels).astype(np.uint16)))
-    return ImageOutlines(task.name, task.mpp, outlined.counts)
+    if task.classes is None:
+        return ImageOutlines(task.name, task.mpp, outlined.counts, None)
+    classes = [task.classes[point] for point in outlined.points.tolist()]
+    rows = [{"label": label, "class": named} for label, named in enumerate(classes, 1)]
+    write_key(store, f"classes/{task.name}.csv", _csv(["label", "class"], rows))
+    return ImageOutlines(task.name, task.mpp, outlined.counts, Counter(classes))
 
 
 def _outlined(seen: Slide, task: _Task, model: LoadedModel) -> Outlined:
@@ -278,9 +313,13 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _index(images: list[ImageOutlines]) -> bytes:
     """Return the table of images, whose first column is what a recipe's ``index`` looks for."""
-    text = io.StringIO()
     rows = [{"id": image.name, "mpp": image.mpp, **asdict(image.counts)} for image in images]
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    return _csv(list(rows[0]), rows)
+
+
+def _csv(columns: list[str], rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return text.getvalue().encode()

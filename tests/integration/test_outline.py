@@ -1,10 +1,11 @@
 """``slideseg outline`` on a real patch with points, and what it makes as data of a training."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import slideseg
 from tests.integration.conftest import run_slideseg
@@ -82,6 +83,87 @@ def test_what_was_made_is_learnt_from_as_it_is(data, tmp_path):
     shown = run_slideseg("train", tmp_path / "recipe.yaml", "--preview", sheet)
     assert shown.status == 0, shown.err
     assert sheet.exists()
+
+
+KINDS = """
+name: kinds
+data:
+  mpp: 0.25
+  split: {{validation: [c]}}
+  sampling: {{foreground: 1}}
+  sources:
+{source}
+classes: [lymphocyte, tumour, border]
+target: {{rim: 0.5}}
+input: {{channels: 3}}
+network: {{base_channels: 8, depth: 2, form: same}}
+loss: {{cross_entropy: 1, class_weights: [1, 3, 3, 1]}}
+optimiser: {{rate: 0.02}}
+training: {{epochs: 2, samples: 160, batch: 4, patch: 64, precision: fp32}}
+objects: {{grow: 12, min_area: 20}}
+"""
+LOOKS = {"lymphocyte": ((70, 40, 120), 9), "tumour": ((150, 90, 170), 15)}
+"""Colour and radius of made nuclei."""
+
+
+def tissue(folder, names="abc", side=240):
+    """Write images of nuclei of two kinds, 16 each, and their places with names."""
+    rng, (y, x) = np.random.default_rng(5), np.indices((side, side))
+    for kind in ("images", "points"):
+        (folder / kind).mkdir()
+    for name in names:
+        image, rows = np.full((side, side, 3), (240, 215, 235), np.float64), ["y,x,class"]
+        for place in range(16):
+            kind = ("lymphocyte", "tumour")[rng.integers(2)]
+            color, radius = LOOKS[kind]
+            cy, cx = np.array(divmod(place, 4)) * 60 + 30 + rng.integers(-6, 7, 2)
+            image[np.hypot(y - cy, x - cx) < radius] = color
+            rows.append(f"{cy},{cx},{kind}")
+        noisy = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).filter(ImageFilter.GaussianBlur(1)).save(folder / "images" / f"{name}.png")
+        (folder / "points" / f"{name}.csv").write_text("\n".join(rows))
+
+
+def test_kinds_of_objects_are_learnt_from_points_with_classes(tmp_path):
+    """From points to counts by class, as one types it: each object has its core's class, most of it being border."""
+    tissue(tmp_path)
+    images, points, out = (tmp_path / name for name in ("images", "points", "outlines"))
+    done = run_slideseg("outline", images, "--points", points, "-o", out, "--mpp-of-slide", "0.25")
+    assert done.status == 0, done.err
+    _, counted, _, *source = done.out.splitlines()
+    truths = "".join(file.read_text() for file in points.iterdir())
+    assert counted == f"outlines by class: lymphocyte {truths.count('lymph')}, tumour {truths.count('tumour')}"
+    assert source[-1] == f"    instance_classes: {out}/classes"
+    (tmp_path / "recipe.yaml").write_text(KINDS.format(source="\n".join(source)))
+    trained = run_slideseg("train", tmp_path / "recipe.yaml", "-o", tmp_path / "run")
+    assert trained.status == 0, trained.err
+    size = ("--mpp-of-slide", "0.25", "--tissue", "none", "--objects")
+    done = run_slideseg("predict", images / "c.png", "-o", tmp_path / "c.zarr", "-m", tmp_path / "run", *size)
+    assert done.status == 0, done.err
+    result = slideseg.open_result(tmp_path / "c.zarr")
+    said = (points / "c.csv").read_text()
+    expected = {kind: said.count(kind) for kind in LOOKS}
+    assert {entry["class"]: entry["count"] for entry in result.object_counts()} == expected
+    class_map, objects = (np.asarray(array) for array in (result.segmentation, result.objects))
+    assert set(np.unique(class_map)) == {0, 1, 2, 3}
+    for label in np.unique(objects)[1:]:
+        cores, border = (np.count_nonzero((objects == label) & kind) for kind in ((class_map % 3) > 0, class_map == 3))
+        assert 0 < cores < border
+    exported = run_slideseg("export", tmp_path / "c.zarr", "--to", "geojson", "-o", tmp_path / "c.geojson")
+    assert exported.status == 0, exported.err
+    features = json.loads((tmp_path / "c.geojson").read_text())["features"]
+    names = [feature["properties"]["classification"]["name"] for feature in features]
+    assert {kind: names.count(kind) for kind in LOOKS} == expected
+    for tumour, named in (("tumour", "tumour"), ("2", "tumour"), ("", "no class")):
+        (tmp_path / "truth.csv").write_text(said.replace("lymphocyte", "1").replace("tumour", tumour))
+        scored = run_slideseg("evaluate", tmp_path / "c.zarr", tmp_path / "truth.csv", "--metrics", "points")
+        for line in (
+            "found as              lymphocyte  tumour  missed",
+            f"points of lymphocyte {expected['lymphocyte']:11}       0       0",
+            f"points of {named:10}           0 {expected['tumour']:7}       0",
+            "no point                       0       0",
+        ):
+            assert line in scored.out.splitlines(), scored.out
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,19 @@ def test_an_outline_with_one_point_is_kept_as_it_is() -> None:
     assert (found.labels >= 0).all()
 
 
+def test_each_outline_knows_its_point_however_it_was_made() -> None:
+    """Kept ones first, then parted and grown ones; points without an outline are nobody's."""
+    mask = discs([(8, 8), (8, 24), (20, 10), (20, 16)], 4)
+    faint = discs([(25, 32)], 2.5)
+    probability = np.where(mask, 0.95, np.where(faint, 0.3, 0.02)).astype(np.float32)
+    points = [(3, 37), (25, 32), (20, 16), (8, 24), (20, 10), (8, 11)]
+    found = outline_points(ndimage.label(mask)[0], probability, np.array(points) / MPP, MPP)
+    assert (found.counts.kept, found.counts.parted, found.counts.grown, found.counts.ignored) == (2, 2, 1, 1)
+    assert [points[point] for point in found.points] == [(8, 11), (8, 24), (20, 16), (20, 10), (25, 32)]
+    for label, point in enumerate(found.points, 1):
+        assert label_at(found, points[point]) == label
+
+
 def test_a_find_without_a_point_is_ignored() -> None:
     mask = discs([(8, 8), (8, 24)], 4)
     found = outlined(mask, [(8, 8)])
@@ -182,8 +195,11 @@ def test_every_point_is_counted_once_and_outlines_are_as_many_as_said(
     assert counts.points == len(points) == counts.kept + counts.parted + counts.grown + counts.ignored
     assert sorted(set(np.unique(found.labels)) - {-1, 0}) == list(range(1, counts.kept + counts.parted + counts.grown + 1))
     assert counts.without_point <= objects.max(initial=0)
+    # each outline holds its point, moved at most to the nearest pixel of what the model found
+    moved, owner = own(objects, np.clip(np.rint(places), 0, np.array(mask.shape) - 1).astype(int), 4)
+    assert found.labels[tuple(moved[found.points].T)].tolist() == list(range(1, len(found.points) + 1))
+    assert len(set(found.points.tolist())) == len(found.points) == found.labels.max(initial=0).clip(0)
     # nothing that the model found and nobody pointed at is background, nor an outline
-    _, owner = own(objects, np.clip(np.rint(places), 0, np.array(mask.shape) - 1).astype(int), 4)
     lonely = np.isin(objects, np.setdiff1d(np.arange(1, objects.max(initial=0) + 1), owner))
     if not counts.grown:
         assert (found.labels[lonely] == -1).all()

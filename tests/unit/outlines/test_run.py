@@ -13,8 +13,11 @@ import slideseg
 from slideseg.errors import ConfigError, DataError, ModelError, ResultError, SlideError
 from slideseg.model.config import UNetConfig
 from slideseg.outlines import run
-from slideseg.outlines.labels import IGNORED, Counts
+from slideseg.outlines.labels import IGNORED, Counts, Outlined
+from slideseg.space.box import Box
 from slideseg.testing.models import random_model
+from slideseg.training.data.dataset import open_data
+from slideseg.training.recipe.data import DataConfig
 
 RNG = np.random.default_rng(3)
 
@@ -58,6 +61,56 @@ def test_a_folder_to_learn_from_is_written(folders: tuple[Path, Path], model: Pa
     assert written["status"] == "ok"
     assert {**written, **report.to_dict()} == written
     assert not list(tmp_path.glob(".*lease"))
+
+
+def test_the_class_of_a_point_is_that_of_its_outline(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, points = folders
+    (points / "a_0.98.csv").write_text("x,class,y\n3,1,4\n58,,49\n30,2,30\n")
+    (points / "b.csv").write_text("y,x\n")  # no points have no classes
+    monkeypatch.setattr(run, "outline_points", squares_around)
+    report = slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    classes = tmp_path / "out" / "classes"
+    assert (classes / "a_0.98.csv").read_text() == "label,class\n1,2\n2,\n3,1\n"
+    assert (classes / "b.csv").read_text() == "label,class\n"
+    assert report.classes == {"1": 1, "2": 1, "": 1}
+    assert report.to_dict()["classes"] == {"1": 1, "2": 1, "": 1}
+    assert [image["classes"] for image in report.to_dict()["images"]] == [{"1": 1, "2": 1, "": 1}, {}]
+    said = {"images": "images", "labels": "labels", "labels_are": "instances", "values": {IGNORED: "ignore"}}
+    sources = [{**said, "instance_classes": "classes"}]
+    monkeypatch.chdir(tmp_path / "out")
+    data = open_data(
+        DataConfig.model_validate({"sources": sources, "split": {"validation": ["b"]}}), ("background", "one", "two"), 3
+    )
+    window = data.train[0].read(Box(0, 0, 100, 120))
+    for (y, x), class_id in {(4, 3): 1, (49, 58): 255, (30, 30): 2}.items():
+        assert window.classes[2 * y, 2 * x] == class_id
+
+
+def squares_around(objects: np.ndarray, probability: np.ndarray, points: np.ndarray, mpp: float) -> Outlined:
+    """Outline points with squares, the last one first."""
+    labels = np.zeros(objects.shape, np.int32)
+    order = np.arange(len(points))[::-1]
+    for label, (y, x) in enumerate(points[order].astype(int), 1):
+        labels[y - 2 : y + 3, x - 2 : x + 3] = label
+    return Outlined(labels, order, Counts(points=len(points), kept=len(points)))
+
+
+def test_points_without_classes_make_none(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    (folders[1] / "b.csv").write_text("y,x,class\n")
+    report = slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert report.classes is None
+    assert report.to_dict()["classes"] is None
+    assert not (tmp_path / "out" / "classes").exists()
+
+
+def test_classes_are_in_all_files_of_points_or_in_none(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    (folders[1] / "b.csv").write_text("y,x,class\n3,3,1\n")
+    told = r"1 of 2 files of points have no column class \(got .*a_0.98.csv, but .*b.csv has, want all or none; try empty cells"
+    with pytest.raises(DataError, match=told):
+        slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert not (tmp_path / "out").exists()
 
 
 def test_points_lie_in_the_enlarged_image_where_they_lay(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
