@@ -36,6 +36,8 @@ TILE = 512
 """Pixels a side of the TIFF's tiles."""
 GLASS = 243
 """Brightness of bare glass."""
+SEED = 5
+"""Of chance; with this one there are many nuclei in the slide's middle, which the picture shows enlarged."""
 SOFT = 24 / SIDE
 """Width of the edge of a piece."""
 
@@ -102,7 +104,7 @@ def tiles_of(patient: str) -> list[NDArray[np.uint8]]:
 
 def quilt(tiles: Sequence[NDArray[np.uint8]], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Return pixels (y, x, 3) sewn together from square tiles, which are chosen, turned and mirrored by chance."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(SEED)
     plane = np.empty((*shape, 3), np.uint8)
     length = len(tiles[0])
     seams = ((slice(OVERLAP), slice(None)), (slice(None), slice(OVERLAP)))

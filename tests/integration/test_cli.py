@@ -50,7 +50,8 @@ def test_models_are_listed_and_shown_with_their_quality(run_here):
     assert "made_for: nuclei in fluorescence (dark field)" in run_here("model", "show", "nuclei-fluo").out
     shown = run_here("model", "show", "nuclei", "--json").report
 
-    assert shown["training"]["licence"].startswith("CC0")
+    assert shown["training"]["licence"] == "CC BY 4.0, BSD-3-Clause, CC0-1.0"
+    assert "TopoXLab" in shown["training"]["attribution"]
     assert "monuseg_mean_dice" in json.dumps(shown["training"]["metrics"])
     assert run_slideseg("model", "show", "nothing").status == 2
 

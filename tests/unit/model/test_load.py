@@ -24,14 +24,21 @@ def test_they_run(name):
     assert bool(torch.isfinite(logits).all())
 
 
-@pytest.mark.parametrize(("name", "light", "color"), [("nuclei", "bright", True), ("nuclei-fluo", "dark", None)])
-def test_they_say_where_they_come_from_and_what_they_are_made_for(name, light, color):
+@pytest.mark.parametrize(
+    ("name", "light", "color", "licence", "whose"),
+    [
+        ("nuclei", "bright", True, "CC BY 4.0, BSD-3-Clause, CC0-1.0", ("TNBC: P. Naylor", "(c) 2022, TopoXLab", "Changes:")),
+        ("nuclei-fluo", "dark", None, "CC0-1.0", ()),
+    ],
+)
+def test_they_say_where_they_come_from_and_what_they_are_made_for(name, light, color, licence, whose):
     model = load_model(name)
     assert (model.info.name, model.mpp, model.info.input.channels) == (name, 0.25, 3)
     assert (model.info.made_for.light, model.info.made_for.color) == (light, color)
     assert [c.name for c in model.classes] == ["background", "nucleus", "border"]
     assert {"data", "licence", "metrics", "seed", "slideseg_version", "note"} <= set(model.info.training)
-    assert model.info.training["licence"] == "CC0-1.0"
+    assert model.info.training["licence"] == licence
+    assert all(words in model.info.training["attribution"] for words in whose)
     assert model.info.config.exact
     assert bundled_models()[name].stat().st_size <= 16 * 2**20
 

@@ -126,12 +126,12 @@ def test_next_to_nothing_left_is_said(model):
 
 
 @pytest.mark.parametrize(
-    ("across", "guess"), [(22, None), (17, None), (28, None), (11, "0.5 \u00b5m or more"), (44, "0.13 \u00b5m or less")]
+    ("across", "guess"), [(26, None), (20, None), (33, None), (13, "0.49 \u00b5m or more"), (52, "0.12 \u00b5m or less")]
 )
 def test_the_size_of_objects_hints_at_the_size_of_pixels(across, guess):
     notes = size_hint("nuclei", 100, round(100 * np.pi * across**2 / 4), 0.25)
     assert len(notes) == (guess is not None)
-    assert guess is None or f"{across} pixels across, those that model nuclei knows 22: pixels may be of {guess}" in notes[0]
+    assert guess is None or f"{across} pixels across, those that model nuclei knows 26: pixels may be of {guess}" in notes[0]
 
 
 def test_few_objects_and_models_of_others_hint_at_nothing():
