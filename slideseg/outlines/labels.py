@@ -1,8 +1,8 @@
 """From points, one an object, and what a model says of the image to outlines: numbers only.
 
 An outline of the model's that holds one point is kept; one that holds several is parted among them; around a point that has
-none, one is grown. What is left in doubt (finds without a point, points without an outline, pixels that the model is not sure
-of) is ignored, so that a training learns nothing from it.
+none, one is grown. What is left in doubt (finds without a point that the model is sure of, points without an outline) is
+ignored, so that a training learns nothing from it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ RING = 0.75
 """Microns around what was grown that are ignored: nobody knows exactly where it ends."""
 DISC = 3.0
 """Microns around a point without an outline that are ignored: a usual nucleus and its edge."""
-UNSURE, SURE = 0.35, 0.5
-"""Elsewhere, what the model takes for an object with more than the first probability is ignored ..."""
-RIM = 0.5
-"""... but beside an outline, where it is the rim of that one if the model is sure, which is background by its own outline."""
+SURE = 0.75
+"""A find without a point that is so probable on average, may be a nucleus whose point was forgotten, and is ignored; others are
+background, as is all that the model takes for an object without a find or a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Counts:
     ignored: int = 0
     """Those without an outline."""
     without_point: int = 0
-    """The model's outlines without a point, which are ignored."""
+    """The model's outlines without a point."""
 
     def __add__(self, other: Counts) -> Counts:
         """Return the counts of both images."""
@@ -106,7 +105,9 @@ def outline_points(
     holder_of[owner] = np.arange(len(owner))
     labels = np.where(small, np.cumsum(small), 0).astype(np.int32)[objects]
     sheet = _Sheet(labels, holder_of[small], probability, mpp)
-    sheet.ignored |= ((areas > 0) & ~small & (held < 2))[objects] & (objects > 0)
+    means = np.bincount(objects.ravel(), probability.ravel()) / np.maximum(areas, 1)
+    doubtful = np.where(held == 0, means >= SURE, single & ~small)
+    sheet.ignored |= doubtful[objects] & (objects > 0)
     boxes = ndimage.find_objects(objects)
     several = np.flatnonzero(held[1:] > 1) + 1
     parted = sum(
@@ -196,21 +197,12 @@ class _Sheet:
         return filled
 
     def finished(self) -> NDArray[np.int32]:
-        """Return the labels, with -1 for what is ignored and for what the model says without being sure."""
-        outlined = self._labels > 0
-        rim = ndimage.binary_dilation(outlined, _disc(RIM / self._mpp)) & (self._probability > SURE)
-        self.ignored |= (self._probability > UNSURE) & ~rim
-        return np.where(outlined, self._labels, np.where(self.ignored, np.int32(-1), np.int32(0)))
+        """Return the labels, with -1 for what is ignored."""
+        return np.where(self._labels > 0, self._labels, np.where(self.ignored, np.int32(-1), np.int32(0)))
 
 
 def _steps(microns: float, mpp: float) -> int:
     return max(1, round(microns / mpp))
-
-
-def _disc(radius: float) -> NDArray[np.bool_]:
-    side = np.arange(-int(radius), int(radius) + 1)
-    disc: NDArray[np.bool_] = np.hypot(side[:, None], side) <= radius
-    return disc
 
 
 def _window(place: NDArray[np.int64], radius: float, shape: tuple[int, ...]) -> tuple[slice, ...]:
