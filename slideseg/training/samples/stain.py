@@ -9,6 +9,7 @@ both are dyed with drawn colours. Images are float32 (y, x, 3), white is 1; dens
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 HAEMATOXYLIN = (np.array([0.65, 0.70, 0.29]), np.array([0.56, 0.72, 0.41]))
 EOSIN = (np.array([0.07, 0.99, 0.11]), np.array([0.22, 0.80, 0.56]))
 """Optical density of a stain in red, green and blue, as two laboratories measured it; colours are drawn between them."""
+STAINS = np.loadtxt(Path(__file__).with_name("stains.csv"), delimiter=",", skiprows=1)
+"""The same of slides of many laboratories, a row each: haematoxylin and eosin, of length 1."""
 DARKEST = 0.01
 BANK_SIDE = 384
 USUAL_DIAMETER = 13.0
@@ -46,8 +49,10 @@ class Stain:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Stain:
-        """Draw both colours around those of real laboratories."""
-        return cls(_draw_color(HAEMATOXYLIN, rng), _draw_color(EOSIN, rng))
+        """Draw both colours between those of two real slides."""
+        one, other = STAINS[rng.integers(len(STAINS), size=2)]
+        mixed = one + rng.uniform(0, 1) * (other - one)
+        return cls(_varied(mixed[:3], rng), _varied(mixed[3:], rng))
 
     def dye(self, haematoxylin: Floats, eosin: Floats) -> Floats:
         """Return the image of two densities."""
@@ -55,9 +60,8 @@ class Stain:
         return np.exp(-np.maximum(density, 0)).astype(np.float32)
 
 
-def _draw_color(between: tuple[NDArray[np.float64], NDArray[np.float64]], rng: np.random.Generator) -> NDArray[np.float64]:
-    share = rng.uniform(-0.2, 1.2)
-    color = np.maximum(between[0] * (1 - share) + between[1] * share + rng.normal(0, 0.05, 3), 0.02)
+def _varied(color: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    color = np.maximum(color + rng.normal(0, 0.05, 3), 0.02)
     return np.asarray(color / np.linalg.norm(color) * 1.5)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from slideseg.training.samples.stain import (
     STAINED,
+    STAINS,
     UNITS,
     USUAL_DIAMETER,
     Noise,
@@ -110,3 +111,18 @@ def test_stain_follows_beer_and_lambert() -> None:
     assert np.allclose(stain.dye(none, none), 1)
     assert np.allclose(stain.dye(one, one), stain.dye(one, none) * stain.dye(none, one))
     assert np.allclose(density_of(stain.dye(one, none)), stain.haematoxylin.mean(), atol=1e-5)
+
+
+def test_stains_are_colours_of_length_one_and_haematoxylin_takes_more_red_than_eosin():
+    assert STAINS.shape[1] == 6
+    assert np.allclose(np.linalg.norm(STAINS[:, :3], axis=1), 1, atol=0.01)
+    assert np.allclose(np.linalg.norm(STAINS[:, 3:], axis=1), 1, atol=0.01)
+    assert (STAINS[:, 0] > STAINS[:, 3]).all()
+
+
+def test_drawn_stains_are_like_real_ones():
+    drawn = [Stain.draw(np.random.default_rng(seed)) for seed in range(300)]
+    for colors, real in (([one.haematoxylin for one in drawn], STAINS[:, :3]), ([one.eosin for one in drawn], STAINS[:, 3:])):
+        assert np.allclose(np.linalg.norm(colors, axis=1), 1.5)
+        assert np.allclose(np.mean(colors, axis=0) / 1.5, real.mean(axis=0), atol=0.04)
+        assert (np.std(colors, axis=0) > 0.04).all()
