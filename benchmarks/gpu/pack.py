@@ -25,6 +25,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from common import DATA  # noqa: E402
+from nuclei_sets import rows  # noqa: E402
 
 PACKAGES = (
     *("annotated-types", "dask", "donfig", "google-crc32c", "imagecodecs", "locket", "numcodecs", "obstore"),
@@ -82,11 +83,6 @@ def pack_data(folder: Path, nothing: Path, target: Path) -> None:
     shutil.copytree(nothing / "bright", folder / "nothing" / "bright")
     with tarfile.open(target, "w") as tar:
         tar.add(folder, "data")
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def pack_images(source: Path, folder: Path, kept: list[dict[str, str]], truth: str) -> None:
