@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HAEMATOXYLIN = (np.array([0.65, 0.70, 0.29]), np.array([0.56, 0.72, 0.41]))
 EOSIN = (np.array([0.07, 0.99, 0.11]), np.array([0.22, 0.80, 0.56]))
-"""Optical density of a stain in red, green and blue, as two laboratories measured it; colours are drawn between them."""
+"""Optical density of a stain in red, green and blue, as two laboratories measured it: what stains are told apart by."""
 STAINS = np.loadtxt(Path(__file__).with_name("stains.csv"), delimiter=",", skiprows=1)
 """The same of slides of many laboratories, a row each: haematoxylin and eosin, of length 1."""
 DARKEST = 0.01
