@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slideseg.columns import read_rows
 from slideseg.errors import DataError, explain
 
 if TYPE_CHECKING:
@@ -73,27 +73,14 @@ def read_points(path: str | os.PathLike[str]) -> Points:
     Raises:
         DataError: if it is missing, can't be read, or has no such columns.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        header, *rows = list(csv.reader(text.splitlines(), skipinitialspace=True, strict=True)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(explain(f"the points {path} can't be read", got=error, want=f"a CSV with {COLUMNS}")) from error
-    at = {name.strip().lower(): column for column, name in enumerate(header)}
-    if not {"y", "x"} <= set(at):
-        got = f"columns {', '.join(header) or 'none'}"
-        raise DataError(explain(f"the points {path} can't be used", got=got[:100], want=COLUMNS))
-    points = [(line, row) for line, row in enumerate(rows, 2) if row]
-    places = [[_number(_cell(row, at[name]), f"{path}, line {line}", name) for name in "yx"] for line, row in points]
-    classes = tuple(_cell(row, at["class"]) for _, row in points) if "class" in at else None
+    names, rows = read_rows(path, f"the points {path}", {"y", "x"}, COLUMNS)
+    places = [[_number(row.cells[name], f"{path}, line {row.line}", name) for name in "yx"] for row in rows]
+    classes = tuple(row.cells["class"] for row in rows) if "class" in names else None
     return Points(np.array(places, float).reshape(-1, 2), classes)
 
 
 def _is_file(path: Path) -> bool:
     return path.suffix.lower() == SUFFIX and not path.name.startswith(".")
-
-
-def _cell(row: list[str], column: int) -> str:
-    return row[column].strip() if column < len(row) else ""
 
 
 def _number(cell: str, where: str, name: str) -> float:

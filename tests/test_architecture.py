@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 ROOMS = (
-    *("errors", "words", "version", "options", "colors", "machine", "points"),
+    *("errors", "words", "version", "options", "colors", "machine", "columns", "points"),
     *("space", "tasks", "storage", "model", "arrays", "slide", "result"),
     *("instances.labelling", "instances", "prediction", "outlines", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slideseg.columns import read_rows
 from slideseg.errors import DataError, explain
 from slideseg.training.recipe.data import IGNORED
 
@@ -69,33 +68,16 @@ def read_instance_classes(path: str, classes: Sequence[str]) -> InstanceClasses:
     known = {str(number): number for number in range(len(classes))}
     known |= {name.casefold(): number for number, name in enumerate(classes)}
     found = {0: 0}
-    for line, label, named in _rows(path):
+    for row in read_rows(path, path, {"label", "class"}, COLUMNS)[1]:
+        where, label = f"{path}, line {row.line}", row.cells["label"]
         number = _whole(label)
         if number is None or number < 1:
-            raise DataError(explain(f"{path}, line {line} names no instance", got=f"label {label!r:.40}", want="1 or more"))
+            raise DataError(explain(f"{where} names no instance", got=f"label {label!r:.40}", want="1 or more"))
         if number in found:
-            raise DataError(explain(f"{path}, line {line}: a label stands twice", got=number))
-        found[number] = _class_of(named, known, f"{path}, line {line}", classes)
+            raise DataError(explain(f"{where}: a label stands twice", got=number))
+        found[number] = _class_of(row.cells["class"], known, where, classes)
     labels = np.array(sorted(found), np.int64)
     return InstanceClasses(path, labels, np.array([found[label] for label in labels.tolist()], np.int32))
-
-
-def _rows(path: str) -> list[tuple[int, str, str]]:
-    """Return (line, label, class) of all rows that are not empty."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        header, *rows = list(csv.reader(text.splitlines(), skipinitialspace=True, strict=True)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(explain(f"{path} can't be read", got=error, want=f"a CSV with {COLUMNS}")) from error
-    at = {name.strip().casefold(): column for column, name in enumerate(header)}
-    if not {"label", "class"} <= set(at):
-        got = f"columns {', '.join(header) or 'none'}"
-        raise DataError(explain(f"{path} can't say the classes of instances", got=got[:100], want=COLUMNS))
-    return [(line, _cell(row, at["label"]), _cell(row, at["class"])) for line, row in enumerate(rows, 2) if row]
-
-
-def _cell(row: list[str], column: int) -> str:
-    return row[column].strip() if column < len(row) else ""
 
 
 def _class_of(named: str, known: dict[str, int], where: str, classes: Sequence[str]) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slideseg.columns import read_rows
 from slideseg.errors import DataError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint
@@ -222,12 +222,8 @@ def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:
     """Return the rows of the CSV by image, one for every image."""
     if source.index is None:
         return {}
-    try:
-        with Path(source.index).open(newline="", encoding="utf-8-sig") as file:
-            listed = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(explain(f"{source.index} can't be read", got=error, want="a CSV")) from error
-    rows = {_value(source, row, "id"): row for row in listed}
+    listed = read_rows(source.index, source.index, {"id"}, "a column id")[1]
+    rows = {row.cells["id"]: row.cells for row in listed}
     if lost := sorted(set(rows) - stems):
         raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_first_names(lost)))
     if unlisted := sorted(stems - set(rows)):
@@ -236,6 +232,6 @@ def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:
 
 
 def _value(source: SourceConfig, row: dict[str, str], column: str) -> str:
-    if row.get(column) is None:
-        raise DataError(explain(f"{source.index} has no column {column}", got=", ".join(map(str, row))))
-    return row[column]
+    if column.casefold() not in row:
+        raise DataError(explain(f"{source.index} has no column {column}", got=", ".join(row)))
+    return row[column.casefold()]

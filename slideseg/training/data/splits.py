@@ -128,15 +128,17 @@ def _by_rule(images: Sequence[Splittable], config: SplitConfig, pick: Callable[.
     return train, validation
 
 
-def _by_value(column: str) -> Callable[..., set[str]]:
+def _by_value(named: str) -> Callable[..., set[str]]:
+    column = named.casefold()
+
     def pick(images: Sequence[Splittable], wanted: str | Sequence[int | str], part: str) -> set[str]:
         for image in images:
             if column not in image.row:
-                raise ConfigError(explain(f"no column {column} for {image.name}", try_="data.sources.index, data.split.column"))
+                raise ConfigError(explain(f"no column {named} for {image.name}", try_="data.sources.index, data.split.column"))
         values, known = {wanted} if isinstance(wanted, str) else set(map(str, wanted)), {image.row[column] for image in images}
         if unknown := sorted(values - known):
             want = " or ".join(sorted(known)[:6])
-            raise ConfigError(explain(f"no image for {part} in column {column}", got=repr(unknown[0]), want=want))
+            raise ConfigError(explain(f"no image for {part} in column {named}", got=repr(unknown[0]), want=want))
         return {image.name for image in images if image.row[column] in values}
 
     return pick

@@ -376,7 +376,7 @@ def test_an_instance_id_that_is_too_large_is_refused(tmp_path) -> None:
     [
         ("id,part\na,train\n", r"images in .* without a row in .*index.csv \(got b \(1\)\)"),
         ("id,part\na,train\nb,val\nc,val\n", r"index.csv lists images that are not in .*images \(got c \(1\)\)"),
-        ("name,part\na,train\n", r"index.csv has no column id \(got name, part\)"),
+        ("name,part\na,train\n", r"index.csv can't be used \(got columns name, part, want a column id\)"),
         ("id,other\na,1\nb,2\n", "no column part for a"),
         (b"\xff\xfe\x00\n", "index.csv can't be read"),
         (None, "index.csv can't be read"),

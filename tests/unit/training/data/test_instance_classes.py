@@ -69,7 +69,7 @@ def test_names_come_before_ids_and_what_starts_with_ignore(tmp_path: Path) -> No
     [
         (
             "label,kind\n1,stroma\n",
-            r"a.csv can't say the classes of instances \(got columns label, kind, want columns label and",
+            r"a.csv can't be used \(got columns label, kind, want columns label and",
         ),
         ("", r"got columns none"),
         (
