@@ -168,9 +168,18 @@ def _prepared(module: nn.Module, config: TrainConfig, team: Team) -> nn.Module:
 
 
 def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:
+    """Return a running mean of the weights, which in a run's first steps forgets faster.
+
+    As TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``: otherwise the first weights, which have learnt nothing,
+    would still be a third of the mean after ``1 / (1 - decay)`` steps.
+    """
     if decay is None:
         return None
-    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def follow(mean: list[Tensor], now: list[Tensor], steps: Tensor) -> None:
+        seen = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + seen) / (10 + seen)))(mean, now, steps)  # type: ignore[no-untyped-call]
+
     return AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
 
 
