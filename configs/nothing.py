@@ -86,7 +86,7 @@ def dark_fields(folder: Path) -> Iterator[Picture]:
         rng = np.random.default_rng(number)
         image = np.asarray(Image.open(folder / "images" / f"{name}.png").convert("L")).astype(np.float64)
         nuclei = tifffile.imread(folder / "labels" / f"{name}.tif")
-        field, bright = free(nuclei > 0), float(image.max())
+        field, bright = free(nuclei > 0), max(1.0, float(image.max()))
         if field is not None:
             yield empty(f"{number}-field", worn(image[field], factor_between(rng, 0.2, 5), rng))
         yield empty(f"{number}-hidden", worn(image, rng.uniform(*HIDDEN) / bright, rng))
@@ -122,9 +122,8 @@ def worn(image: np.ndarray, factor: float, rng: np.random.Generator, noise: floa
 
 def free(nuclei: np.ndarray) -> tuple[slice, slice] | None:
     """Return the largest square without a nucleus; None if it is small."""
-    reach = ndimage.distance_transform_cdt(np.pad(~ndimage.binary_dilation(nuclei, iterations=AWAY), 1), "chessboard")[
-        1:-1, 1:-1
-    ]
+    empty = np.pad(~ndimage.binary_dilation(nuclei, iterations=AWAY), 1)
+    reach = ndimage.distance_transform_cdt(empty, "chessboard")[1:-1, 1:-1]
     y, x = np.unravel_index(reach.argmax(), reach.shape)
     half = int(reach.max())
     return (slice(y - half + 1, y + half), slice(x - half + 1, x + half)) if 2 * half >= LEAST else None

@@ -1,0 +1,83 @@
+"""Make a trained model one of those that come with the package: small, and described by its recipe, its runs and its figures.
+
+    python configs/bundle.py configs/nuclei.yaml runs/nuclei/best.safetensors --run "started from the model before, 800 steps"
+    python benchmarks/bench_nuclei_quality.py
+    python configs/bundle.py configs/nuclei.yaml slideseg/model/weights/nuclei.safetensors
+
+Convolutions are stored in half precision. Name, smallest object and what the recipe tells about its data replace what the file
+says; each ``--run`` is added to the runs that it tells of; the figures are those of benchmarks/results/nuclei_quality.json,
+which is why it is done again once they are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = ROOT / "slideseg" / "model" / "weights"
+FIGURES = ROOT / "benchmarks" / "results" / "nuclei_quality.json"
+OUTLINES = {
+    "nuclei": {"monuseg": "monuseg", "tnbc_held_out": "tnbc_held_out"},
+    "nuclei-fluo": {"dsb_fluorescence": "bbbc038_fluorescence"},
+}
+"""By model the sets of images whose figures it tells, and what they are called there."""
+POINTS = {"nuclei": {"brca_m2c_test": "brca_m2c_test"}}
+"""The same of sets of points."""
+NOTE = "see docs/models/nuclei.md; none of the images of these metrics was trained on"
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--run", action="append", default=[], help="how it was trained, in a few words; may be said again")
+    wanted = parser.parse_args()
+    bundle(yaml.safe_load(wanted.recipe.read_text(encoding="utf-8")), wanted.model, wanted.run, WEIGHTS)
+
+
+def bundle(recipe: dict[str, Any], model: Path, runs: list[str], folder: Path) -> Path:
+    """Write the model into a folder, under its recipe's name; return the file."""
+    with safe_open(model, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        said = json.loads(file.metadata()["slideseg"])
+    halved = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
+    target = folder / f"{recipe['name']}.safetensors"
+    save_file(halved, target, {"slideseg": json.dumps(described(said, recipe, runs), sort_keys=True)})
+    return target
+
+
+def described(said: dict[str, Any], recipe: dict[str, Any], runs: list[str]) -> dict[str, Any]:
+    """Return what the model says of itself."""
+    name, about = recipe["name"], recipe["about"]
+    training = {key: value for key, value in said["training"].items() if key not in ("epoch", "step")}
+    training |= {key: " ".join(about[key].split()) for key in ("data", "licence", "attribution") if key in about}
+    training |= {"metrics": figures_of(name), "note": NOTE}
+    training["runs"] = [*training.get("runs", []), *({"run": run} for run in runs)]
+    objects = {**said["objects"], **recipe["objects"]}
+    return {**said, "name": name, "objects": objects, "made_for": about["made_for"], "training": training}
+
+
+def figures_of(name: str) -> dict[str, float]:
+    """Return a model's figures, and Otsu's beside, by their names in its description."""
+    measured = json.loads(FIGURES.read_text(encoding="utf-8"))
+    figures = {}
+    for images, called in OUTLINES[name].items():
+        found = measured["outlines"][images]
+        figures |= {f"{called}_mean_{metric}": found["ours"][metric] for metric in ("dice", "aji", "f1")}
+        figures[f"{called}_mean_dice_of_otsu"] = found["otsu"]["dice"]
+    for points, called in POINTS.get(name, {}).items():
+        found = measured["points"][points]["ours"]
+        figures |= {f"{called}_{metric}": found[metric] for metric in ("recall", "precision")}
+    return figures
+
+
+if __name__ == "__main__":
+    main()
