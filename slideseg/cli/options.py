@@ -130,6 +130,10 @@ def object_options(*names: str, prefix: str = "") -> Callable[[Any], Any]:
         "classes": option(
             "--class", "classes", multiple=True, metavar="NAME", help="A class that makes objects; once for each. [all]"
         ),
+        "together": option(
+            "--together/--by-class", default=None,
+            help="Touching pixels of different classes are one object, of the class of most of them. [the model's]",
+        ),
         "border": option(
             "--border", metavar="auto|none|NAME",
             help="Class between touching objects, that they grow into; auto: the one called border. [auto]",

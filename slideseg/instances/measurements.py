@@ -194,10 +194,11 @@ def _rows(job: TableJob, objects: Measures) -> pa.Table:
     in_microns = None if job.mpp_yx is None else forms_of(objects, job.mpp_yx)
     seen = in_microns or in_pixels
     nothing = pa.nulls(objects.id.size, pa.float64())
+    class_id = objects.class_of(job.classes)
     columns: dict[str, Any] = {
         "id": objects.id,
-        "class": objects.class_id.astype(np.uint8),
-        "class_name": [job.names[class_id] for class_id in objects.class_id],
+        "class": class_id.astype(np.uint8),
+        "class_name": [job.names[one] for one in class_id],
         "plane": objects.plane.astype(np.int32),
         "pixels": objects.pixels,
         "area_px": in_pixels.area,

@@ -30,6 +30,8 @@ class ObjectOptions:
 
     classes: tuple[str, ...] = ()
     """Names of the classes that make objects; empty: all but background and border."""
+    together: bool | None = None
+    """Whether touching pixels of different classes are one object too, of the class that most of its pixels have."""
     border: str | None = None
     """Name of the class that objects grow into; ``auto``, as None: the one called border, if there is one; ``none``: none."""
     grow: int | None = None
@@ -70,6 +72,7 @@ def rules_for(
     grow = advice.grow if options.grow is None else options.grow
     return ObjectRules(
         classes=chosen,
+        together=advice.together if options.together is None else options.together,
         border=border if grow else None,
         grow=0 if border is None else grow,
         split=advice.split if options.split is None else math.ceil(options.split / pixel - ROUNDING),
@@ -140,7 +143,7 @@ def first_difference(there: ObjectRules, wanted: ObjectRules, classes: Sequence[
     All three as the user says them, lengths and areas in pixels; None if nothing differs.
     """
     names = {known.id: known.name for known in classes}
-    for rule in ("classes", "grow", "border", "split", "fill_holes", "min_area", "connectivity"):
+    for rule in ("classes", "together", "grow", "border", "split", "fill_holes", "min_area", "connectivity"):
         got, want = getattr(there, rule), getattr(wanted, rule)
         if got != want:
             return option_of(rule), _in_words(rule, got, names), _in_words(rule, want, names)
@@ -151,6 +154,8 @@ def _in_words(rule: str, value: object, names: dict[int, str]) -> str:
     match value:
         case None:
             return "none"
+        case bool():
+            return "yes" if value else "no"
         case tuple():
             return " and ".join(names.get(id_, str(id_)) for id_ in value)
         case int() if rule == "border":

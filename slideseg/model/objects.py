@@ -20,7 +20,8 @@ class ObjectRules:
 
     It is made in this order:
 
-    1. pixels of the same class in `classes` that touch are one object; with `split` it is parted at its necks;
+    1. pixels of the same class in `classes` that touch are one object, with `together` pixels of any of them; with `split` it
+       is parted at its necks;
     2. pixels of the class `border` go to the nearest object, at most `grow` steps away;
     3. holes of at most `fill_holes` pixels that lie in one object are filled;
     4. objects of less than `min_area` pixels are removed.
@@ -33,6 +34,8 @@ class ObjectRules:
 
     classes: tuple[int, ...] = ()
     """Ids of the classes whose pixels make objects; empty leaves open which: all but background and border."""
+    together: bool = False
+    """Whether touching pixels of different classes are one object too: it is of the class that most of its pixels have."""
     border: int | None = None
     """Id of the class that objects grow into; None leaves it open where they grow: the one called border, if there is one."""
     grow: int = 4
@@ -49,7 +52,7 @@ class ObjectRules:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             numbers = value if name == "classes" else () if value is None else (value,)
-            if not all(type(number) is int and number >= 0 for number in numbers):
+            if name != "together" and not all(type(number) is int and number >= 0 for number in numbers):
                 msg = f"{name} must be {'ids' if name == 'classes' else 'a whole number'} from 0 (got {value!r})"
                 raise ValueError(msg)
         if self.connectivity not in (4, 8):

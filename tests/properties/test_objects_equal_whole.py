@@ -33,8 +33,8 @@ def in_raster_order(labels: np.ndarray) -> np.ndarray:
 def whole(class_map: np.ndarray, rules: ObjectRules) -> np.ndarray:
     """Return the objects of a whole image, by scipy and by windows around its pixels."""
     labels, seeds = np.zeros(class_map.shape, np.int64), numbers(class_map.shape)
-    for class_id in rules.classes:
-        mask = class_map == class_id
+    masks = [class_map == class_id for class_id in rules.classes]
+    for mask in [np.logical_or.reduce(masks)] if rules.together else masks:
         found = ndimage.label(mask, structure(rules.connectivity))[0]
         if rules.split:
             found, own = parted(mask, rules)
@@ -151,10 +151,11 @@ masks = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from([0, 0, 1, 1, 2, 3])
 )
 connectivities = st.sampled_from([4, 8])
-plain = st.builds(ObjectRules, st.sampled_from([(1,), (1, 2, 3)]), connectivity=connectivities)
+plain = st.builds(ObjectRules, st.sampled_from([(1,), (1, 2, 3)]), together=st.booleans(), connectivity=connectivities)
 rules_of_all_kinds = st.builds(
     ObjectRules,
     classes=st.sampled_from([(1,), (1, 3)]),
+    together=st.booleans(),
     split=st.sampled_from([0, 0, 1, 2]),
     border=st.sampled_from([None, 2]),
     grow=st.integers(0, 4),
@@ -238,6 +239,7 @@ def test_parting_never_joins_classes():
     labels = label_image(class_map, ObjectRules((1, 3), split=3), 7)
     assert labels.max() == 2
     np.testing.assert_array_equal(labels == 2, class_map == 3)
+    assert label_image(class_map, ObjectRules((1, 3), together=True), 7).max() == 1, "unless they are to be together"
 
 
 def test_ids_have_64_bits_where_32_are_too_few():

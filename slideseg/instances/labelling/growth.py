@@ -28,7 +28,7 @@ class Seeded:
     """The pixels that objects start from, and those that they grow to."""
 
     core: np.ndarray
-    """(y, x) the class, where neighbours of one class are one object; 0 elsewhere."""
+    """(y, x) the class, or 1 for any, where neighbours of one value are one object; 0 elsewhere."""
     grown: Ints
     """Pixels that objects grow to, in no order; pixels are numbered in raster order."""
     seed: Ints
@@ -43,6 +43,8 @@ def seed_objects(class_map: np.ndarray, rules: ObjectRules) -> Seeded:
     Right for pixels that are `halo_of` away from the edge of ``class_map`` (or where that is the image's own).
     """
     inside = of_classes(class_map, rules.classes)
+    if rules.together:
+        inside = (inside > 0).astype(inside.dtype)
     if not rules.split and rules.border is None:
         return Seeded(inside, EMPTY, EMPTY)
     field, core = _Field(inside, rules.connectivity), inside

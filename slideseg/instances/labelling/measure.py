@@ -43,8 +43,8 @@ class Measures:
 
     id: Ints
     """Objects, in order."""
-    class_id: Ints
-    """Class; 0 for a part that only has pixels that the object grew to."""
+    of_class: Ints
+    """(n, k) how many pixels of each class that makes objects; 0 of all for a part that only has pixels that it grew to."""
     plane: Ints
     """Plane of a stack."""
     pixels: Ints
@@ -69,6 +69,11 @@ class Measures:
         hull = self.hull[np.repeat(wanted, self.corners)]
         rows = {field.name: getattr(self, field.name)[wanted] for field in fields(self) if field.name != "hull"}
         return Measures(**rows, hull=hull)
+
+    def class_of(self, classes: tuple[int, ...]) -> Ints:
+        """Return the class that most pixels of each object have; the first of ``classes`` where several have as many."""
+        most: Ints = np.asarray(classes, np.int64)[self.of_class.argmax(axis=1)]
+        return most
 
     def to_bytes(self) -> bytes:
         """Return the measures as bytes."""
@@ -121,12 +126,10 @@ def measure(labels: np.ndarray, pixels: Pixels, place: Place, classes: tuple[int
     row, start = runs.row[used] + place.box.y0, runs.start[used] + place.box.x0
     stop = start + runs.length[used]
     box = _boxes(ids.size, which, row, start, stop)
-    class_id = np.zeros(ids.size, np.int64)
-    np.maximum.at(class_id, which, runs.value[used] & 255)
     hull_of, hull = hulls_of(*points_of_runs(which, row, start, stop)) if ids.size else (which, np.empty((0, 2), np.int64))
     return Measures(
         id=ids,
-        class_id=class_id,
+        of_class=_by_class(ids.size, which, runs.value[used] & 255, stop - start, classes),
         plane=np.full(ids.size, place.plane),
         pixels=_sums(ids.size, which, stop - start),
         box=box,
@@ -143,6 +146,11 @@ def _sums(count: int, which: Ints, values: Ints) -> Ints:
     out = np.zeros(count, np.int64)
     np.add.at(out, which, values)
     return out
+
+
+def _by_class(count: int, which: Ints, class_id: Ints, length: Ints, classes: tuple[int, ...]) -> Ints:
+    pixels = [_sums(count, which, np.where(class_id == one, length, 0)) for one in classes]
+    return np.stack(pixels, axis=-1)
 
 
 def _boxes(count: int, which: Ints, row: Ints, start: Ints, stop: Ints) -> Ints:
@@ -243,7 +251,7 @@ def merged(parts: Measures) -> Measures:
     hull_of, hull = hulls_of(*in_order(np.repeat(back, parts.corners), parts.hull))
     return Measures(
         id=ids,
-        class_id=np.maximum.reduceat(parts.class_id[order], starts),
+        of_class=np.add.reduceat(parts.of_class[order], starts),
         plane=parts.plane[order][starts],
         pixels=np.add.reduceat(parts.pixels[order], starts),
         box=box,

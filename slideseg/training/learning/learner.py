@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from slideseg.training.samples.batches import Patches
     from slideseg.training.team import Team
 
+    Weights = tuple[Tensor, ...] | list[Tensor]
+
 
 _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
@@ -176,7 +178,7 @@ def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
 
-    def follow(mean: list[Tensor], now: list[Tensor], steps: Tensor) -> None:
+    def follow(mean: Weights, now: Weights, steps: Tensor | int) -> None:
         seen = int(steps)
         get_ema_multi_avg_fn(min(decay, (1 + seen) / (10 + seen)))(mean, now, steps)  # type: ignore[no-untyped-call]
 

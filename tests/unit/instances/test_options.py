@@ -48,6 +48,10 @@ def test_what_is_not_asked_for_is_as_the_model_says_at_the_results_resolution():
     assert large.rules_at(0.1) == ObjectRules(grow=256, split=64)
     open_to_all = ObjectRules(classes=(2,), border=1, connectivity=8)
     assert rules_for(CLASSES, 0.5, ObjectOptions(), open_to_all) == open_to_all, "a model may say which classes"
+    as_one = replace(open_to_all, together=True)
+    assert rules_for(CLASSES, 0.5, ObjectOptions(), as_one) == as_one
+    assert rules_for(CLASSES, 0.5, ObjectOptions(together=False), as_one) == open_to_all
+    assert rules_for(CLASSES, 0.5, ObjectOptions(together=True), open_to_all) == as_one
 
 
 def test_rules_are_compared_as_the_user_says_them():
@@ -55,6 +59,7 @@ def test_rules_are_compared_as_the_user_says_them():
     assert first_difference(rules, rules, CLASSES) is None
     assert first_difference(replace(rules, border=None), rules, CLASSES) == ("--border", "none", "border")
     assert first_difference(replace(rules, fill_holes=12), rules, CLASSES) == ("--fill-holes", "12 pixels", "0 pixels")
+    assert first_difference(replace(rules, together=True), rules, CLASSES) == ("--together", "yes", "no")
     assert first_difference(replace(rules, classes=(1, 2)), rules, CLASSES) == ("--class", "nucleus and border", "nucleus")
 
 

@@ -29,8 +29,8 @@ def in_shards(labels: np.ndarray, class_map: np.ndarray, foreground, side: int, 
     return merged(Measures.from_bytes(chained(pieces).to_bytes()))
 
 
-def check(class_map: np.ndarray, side: int) -> None:
-    labels = label_image(class_map, ObjectRules((1, 2), connectivity=8)).astype(np.int64)
+def check(class_map: np.ndarray, side: int, *, together: bool = False) -> None:
+    labels = label_image(class_map, ObjectRules((1, 2), connectivity=8, together=together)).astype(np.int64)
     foreground = np.random.default_rng(0).integers(0, 256, labels.shape).astype(np.uint8)
     got = in_shards(labels, class_map, foreground, side)
     want = regionprops(labels, foreground)
@@ -38,7 +38,8 @@ def check(class_map: np.ndarray, side: int) -> None:
     assert got.id.tolist() == [one.label for one in want]
     assert got.pixels.tolist() == [one.area for one in want]
     assert got.box.tolist() == [list(one.bbox) for one in want]
-    assert got.class_id.tolist() == [class_map[tuple(one.coords[0])] for one in want]
+    counts = [np.bincount(class_map[tuple(one.coords.T)], minlength=3)[1:] for one in want]
+    assert got.class_of((1, 2)).tolist() == [1 + int(count[1] > count[0]) for count in counts]
     np.testing.assert_allclose(got.probability / got.pixels, [one.intensity_mean for one in want])
     np.testing.assert_allclose(forms.centroid - 0.5, np.reshape([one.centroid for one in want], (-1, 2)))
     np.testing.assert_allclose(forms.perimeter, [one.perimeter for one in want])
@@ -58,9 +59,9 @@ def test_measures_are_those_of_regionprops(name, side):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(2, 28))
-def test_measures_of_any_blobs(seed, side, size):
-    check(blobs(size, seed, 2), side)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(2, 28), st.booleans())
+def test_measures_of_any_blobs(seed, side, size, together):
+    check(blobs(size, seed, 2), side, together=together)
 
 
 def test_sums_of_objects_larger_than_64_bits_are_exact():
