@@ -88,7 +88,8 @@ def pair_images(
 ) -> tuple[list[tuple[str, Source, Source]], tuple[str, ...]]:
     """Return (name, prediction, truth) of every image that both sides have, and the names that only one side has.
 
-    A folder that is no zarr stands for the images in it, matched by their names without ending; anything else is one image.
+    A folder that is no zarr stands for the images in it, matched by their names without ending; anything else is one image. One
+    image and the only one of a folder are a pair whatever their names.
     ``find`` lists truths that are no images.
 
     Raises:
@@ -99,9 +100,13 @@ def pair_images(
         return [(_stem(prediction), prediction, truth)], ()
     predictions, truths = _by_stem(prediction), _by_stem(truth) if find is None else find(truth)
     names = sorted(set(predictions) & set(truths))
+    if not (names or all(folders)) and len(predictions) == len(truths) == 1:
+        return [(*pair, truth) for pair, truth in zip(predictions.items(), truths.values(), strict=True)], ()
     if not names:
-        want = f"the name of a truth: {_few(truths)}"
-        raise ConfigError(explain("prediction and truth have no image of one name", got=_few(predictions), want=want))
+        want, try_ = f"the name of a truth: {_few(truths)}", None if all(folders) else "the file itself in place of its folder"
+        raise ConfigError(
+            explain("prediction and truth have no image of one name", got=_few(predictions), want=want, try_=try_)
+        )
     lonely = set(predictions) ^ set(truths) if all(folders) else set()
     return [(name, predictions[name], truths[name]) for name in names], tuple(sorted(lonely))
 

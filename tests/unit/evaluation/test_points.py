@@ -167,6 +167,14 @@ def test_folders_are_matched_by_name_and_counts_are_added(tmp_path: Path) -> Non
     assert report.points.precision == (large.max() + 1) / (large.max() + small.max())
 
 
+def test_one_prediction_and_the_only_file_of_points_are_a_pair(truth: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "points").mkdir()
+    tifffile.imwrite(tmp_path / "found.tif", truth)
+    write(tmp_path / "points" / "other.csv", centres(truth))
+    report = slideseg.evaluate(tmp_path / "found.tif", tmp_path / "points", distance="6px")
+    assert [(image.name, image.points.f1) for image in report.images if image.points] == [("found", 1.0)]
+
+
 @pytest.mark.parametrize(
     ("metrics", "distance", "told"),
     [

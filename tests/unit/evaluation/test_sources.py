@@ -46,6 +46,18 @@ def test_one_image_finds_its_truth_in_a_folder(folders: tuple[Path, Path]) -> No
     assert ([image.name for image in report.images], report.unmatched) == (["a"], ())
 
 
+def test_one_image_and_the_only_one_of_a_folder_are_a_pair_whatever_their_names(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "b.ome.tif").unlink()
+    for sides in ((folders[0] / "b.zarr", folders[1]), (folders[1], folders[0] / "b.zarr")):
+        report = slideseg.evaluate(*sides)
+        assert [image.name for image in report.images] == ["b" if sides[1] == folders[1] else "a"]
+
+
+def test_one_image_whose_truth_has_another_name_is_told_the_way(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(ConfigError, match=r"no image of one name .*truth: a, b; try the file itself in place"):
+        slideseg.evaluate(folders[0] / "alone.png", folders[1])
+
+
 def test_a_side_that_is_missing_is_named(folders: tuple[Path, Path]) -> None:
     with pytest.raises(ConfigError, match=r"no such file or folder \(got .*nowhere\)"):
         slideseg.evaluate(folders[0], folders[1].parent / "nowhere")
