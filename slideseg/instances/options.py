@@ -31,7 +31,8 @@ class ObjectOptions:
     classes: tuple[str, ...] = ()
     """Names of the classes that make objects; empty: all but background and border."""
     together: bool | None = None
-    """Whether touching pixels of different classes are one object too, of the class that most of its pixels have."""
+    """Whether touching pixels of different classes are one object too, of the class that most of its pixels have; nothing
+    changes where one class makes objects."""
     border: str | None = None
     """Name of the class that objects grow into; ``auto``, as None: the one called border, if there is one; ``none``: none."""
     grow: int | None = None
@@ -72,7 +73,7 @@ def rules_for(
     grow = advice.grow if options.grow is None else options.grow
     return ObjectRules(
         classes=chosen,
-        together=advice.together if options.together is None else options.together,
+        together=len(chosen) > 1 and (advice.together if options.together is None else options.together),
         border=border if grow else None,
         grow=0 if border is None else grow,
         split=advice.split if options.split is None else math.ceil(options.split / pixel - ROUNDING),
@@ -122,7 +123,8 @@ def _check_numbers(options: ObjectOptions, mpp: float | None) -> None:
     if mpp is None and any(microns.values()):
         what = "lengths and areas in microns need a slide that names its microns per pixel"
         given = ", ".join(option_of(name) for name, value in microns.items() if value)
-        raise ConfigError(explain(what, got=given, try_="none of them: the model's values are used then, in pixels"))
+        try_ = "to predict again with --mpp-of-slide, or none of them: the model's values are used then, in pixels"
+        raise ConfigError(explain(what, got=given, try_=try_))
     if microns["split"] / (mpp or 1.0) > MOST_SPLIT:
         want = f"{number(MOST_SPLIT * (mpp or 1.0))} microns, {MOST_SPLIT} pixels, at most"
         raise ConfigError(explain("objects' middles can't be so far apart", got=options.split, want=want))

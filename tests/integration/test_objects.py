@@ -43,6 +43,14 @@ def test_the_command_says_that_it_keeps_what_is_there(tmp_path):
     )
 
 
+def test_one_class_of_objects_has_nothing_to_put_together(tmp_path):
+    url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
+    slideseg.objects(url)
+    before = files(url)
+    run_cli("objects", url, "--together")
+    assert files(url) == before
+
+
 def test_a_bad_table_is_told_by_info_and_put_right_by_verify(tmp_path):
     url = write_result(tmp_path / "x.zarr", a_class_map((300, 280)))
     slideseg.objects(url)

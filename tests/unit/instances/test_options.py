@@ -27,7 +27,7 @@ def test_rules_follow_from_names_and_microns():
     assert rules_for(plain, 0.25, ObjectOptions(split=2.5)) == ObjectRules((1,), grow=0, split=10)
     with pytest.raises(ConfigError, match="microns per pixel"):
         rules_for(plain, None, ObjectOptions(min_area=1))
-    with pytest.raises(ConfigError, match=r"microns per pixel \(got --split; try none of them: the model's values are"):
+    with pytest.raises(ConfigError, match=r"\(got --split; try to predict again with --mpp-of-slide, or none"):
         rules_for(plain, None, ObjectOptions(split=1))
     with pytest.raises(ConfigError, match="no class that could make objects"):
         rules_for(CLASSES[:1], 1, ObjectOptions())
@@ -48,10 +48,18 @@ def test_what_is_not_asked_for_is_as_the_model_says_at_the_results_resolution():
     assert large.rules_at(0.1) == ObjectRules(grow=256, split=64)
     open_to_all = ObjectRules(classes=(2,), border=1, connectivity=8)
     assert rules_for(CLASSES, 0.5, ObjectOptions(), open_to_all) == open_to_all, "a model may say which classes"
-    as_one = replace(open_to_all, together=True)
-    assert rules_for(CLASSES, 0.5, ObjectOptions(), as_one) == as_one
-    assert rules_for(CLASSES, 0.5, ObjectOptions(together=False), as_one) == open_to_all
-    assert rules_for(CLASSES, 0.5, ObjectOptions(together=True), open_to_all) == as_one
+
+
+def test_together_is_as_the_model_says_and_means_nothing_for_one_class():
+    apart = ObjectRules(classes=(1, 2), grow=0)
+    as_one = replace(apart, together=True)
+    none = ObjectOptions(border="none")
+    assert rules_for(CLASSES, 0.5, none, as_one) == as_one
+    assert rules_for(CLASSES, 0.5, replace(none, together=False), as_one) == apart
+    assert rules_for(CLASSES, 0.5, replace(none, together=True), apart) == as_one
+    single = ObjectRules((1,), border=2, grow=4)
+    for options in (ObjectOptions(together=True), ObjectOptions(together=False), ObjectOptions()):
+        assert rules_for(CLASSES, 0.5, options, replace(single, together=True)) == single
 
 
 def test_rules_are_compared_as_the_user_says_them():
