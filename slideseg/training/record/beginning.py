@@ -66,6 +66,8 @@ def differing_settings(before: Any, now: Any) -> tuple[Setting, ...]:
 
 
 def _flat(settings: Any, key: str) -> Iterator[tuple[str, object]]:
+    if isinstance(settings, list) and any(isinstance(entry, dict) for entry in settings):
+        settings = dict(enumerate(settings))  # entries go by their numbers, as in --set
     if isinstance(settings, dict) and settings:
         for name, value in settings.items():
             yield from _flat(value, f"{key}.{name}" if key else str(name))

@@ -29,7 +29,8 @@ from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.pictures import picture
 from slideseg.training.record.run_folder import RunFolder
 
-CONFIG = "epochs: 3\noptimiser:\n  name: sgd\n  lr: 0.01\nscales: [1, 2]\n"
+SOURCES = "sources:\n- {images: /a, labels: /a}\n- {images: /b, labels: /b}\n"
+CONFIG = f"epochs: 3\noptimiser:\n  name: sgd\n  lr: 0.01\nscales: [1, 2]\n{SOURCES}"
 FILES = {"/data/x.tif": "aa", "/data/y.tif": "bb"}
 NET = UNetConfig(in_channels=1, out_channels=1, base_channels=2, depth=1)
 INFO = ModelInfo(
@@ -91,7 +92,8 @@ def test_a_folder_is_new_then_resumed_then_complete(folder):
 
 def test_the_same_settings_may_be_written_in_another_order(folder):
     folder.prepare(Beginning(CONFIG, FILES))
-    assert folder.prepare(Beginning("scales: [1, 2]\noptimiser: {lr: 0.01, name: sgd}\nepochs: 3 # three", FILES)) == "resumed"
+    other = f"scales: [1, 2]\n{SOURCES}optimiser: {{lr: 0.01, name: sgd}}\nepochs: 3 # three"
+    assert folder.prepare(Beginning(other, FILES)) == "resumed"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,7 @@ def test_the_same_settings_may_be_written_in_another_order(folder):
         ("[1, 2]", "[2]", r"got scales \[2\], want scales \[1, 2\]; try"),
         ("epochs: 3\n", "", "got epochs nothing, want epochs 3; try"),
         ("epochs: 3", "epochs: 3\nseed: null", "got seed None, want seed nothing; try"),
+        ("labels: /b", "labels: /c", r"\(got sources.1.labels /c, want sources.1.labels /b; try"),
         ("epochs: 3", "epochs: 4\na: 1\nb: 2\nc: 3", "got epochs 4, a 1, b 2 and 1 more, want epochs 3, a nothing"),
     ],
 )
