@@ -6,7 +6,7 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 WHOLE = 1000
 """Numbers from here on are printed without a fraction."""
@@ -19,6 +19,24 @@ def number(value: float) -> str:
     ('0.25', '0.5', '2', '12346', '0.000784')
     """
     return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
+
+
+def many(count: int, what: str, more: str | None = None) -> str:
+    """Return how many there are of what; ``more`` is its plural where that has no s at its end.
+
+    >>> many(1, "shard"), many(2000, "image"), many(0, "copy", "copies")
+    ('1 shard', '2,000 images', '0 copies')
+    """
+    return f"{count:,} {what if count == 1 else more or what + 's'}"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and whether there are more.
+
+    >>> few("abc"), few("abcd")
+    ('a, b, c', 'a, b, c, ...')
+    """
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def in_words(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.options import debug_option, json_option
+from slideseg.words import few, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,8 @@ def evaluate(prediction: str, truth: str, metrics: str | None, distance: str | N
     for line in lines_of(report):
         click.echo(line)
     if report.unmatched:
-        click.echo(f"warning: {len(report.unmatched)} images only on one side: {', '.join(report.unmatched[:3])}", err=True)
+        names = few(report.unmatched)
+        click.echo(f"warning: {many(len(report.unmatched), 'image')} only on one side: {names}", err=True)
 
 
 def lines_of(report: Evaluation) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from slideseg.cli.options import debug_option, json_option, object_options
+from slideseg.words import many
 
 
 @click.command()
@@ -34,7 +35,7 @@ def objects(result: str, as_json: bool, **options: Any) -> None:
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)
     click.echo(
-        f"{report.result}: {report.number:,} objects, {report.across_seams:,} of them across seams of shards, "
+        f"{report.result}: {many(report.number, 'object')}, {report.across_seams:,} of them across seams of shards, "
         f"in {report.seconds:.1f} s "
-        f"({report.computed + report.kept} shards: {report.computed} computed, {report.kept} kept)"
+        f"({many(report.computed + report.kept, 'shard')}: {report.computed:,} computed, {report.kept:,} kept)"
     )

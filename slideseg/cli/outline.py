@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from slideseg.cli.options import debug_option, json_option, selection_options
+from slideseg.words import few, many
 
 RECIPE = """in a recipe's data.sources:
   - images: {folder}/images
@@ -45,17 +46,20 @@ def outline(images: str, points: str, output: str, as_json: bool, **options: Any
     if as_json:
         click.echo(json.dumps(report.to_dict()))
         return
-    if report.unmatched:
-        names = ", ".join(report.unmatched[:3])
-        click.echo(f"warning: {len(report.unmatched)} names have no image or no points: {names}", err=True)
+    for lacks, what, names in (
+        ("without points", many(len(report.without_points), "image"), report.without_points),
+        ("without an image", f"{many(len(report.without_image), 'file')} of points", report.without_image),
+    ):
+        if names:
+            click.echo(f"warning: {lacks}: {what} ({few(names)})", err=True)
     counts = report.counts
     click.echo(
-        f"{report.output}: {len(report.images):,} images with {counts.points:,} points in {report.seconds:.1f} s: "
+        f"{report.output}: {many(len(report.images), 'image')} with {many(counts.points, 'point')} in {report.seconds:.1f} s: "
         f"{counts.kept:,} kept, {counts.parted:,} parted, {counts.grown:,} grown, {counts.ignored:,} ignored; "
-        f"{counts.without_point:,} finds without a point"
+        f"{many(counts.without_point, 'find')} without a point"
     )
     if report.classes is not None:
-        said = [f"{named or 'no class'} {count:,}" for named, count in sorted(report.classes.items())]
+        said = [f"{named or 'no class'}: {count:,}" for named, count in sorted(report.classes.items())]
         click.echo(f"outlines by class: {', '.join(said) or 'none'}")
     recipe = RECIPE if report.classes is None else RECIPE + CLASSES
     click.echo(recipe.format(folder=report.output, mpp=report.mpp))

@@ -18,7 +18,7 @@ from slideseg.cli.options import (
     selection_options,
 )
 from slideseg.errors import naming
-from slideseg.words import number
+from slideseg.words import many, number
 
 if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
@@ -91,12 +91,14 @@ def _print_report(report: Report, *, as_json: bool) -> None:
             click.echo(f"error: {naming(slide.input, slide.error) if len(report.slides) > 1 else slide.error}", err=True)
         elif not as_json:
             shards = slide.shards
-            objects = "" if slide.objects is None else f", {slide.objects:,} objects ({slide.across_seams:,} across seams)"
+            objects = (
+                "" if slide.objects is None else f", {many(slide.objects, 'object')} ({slide.across_seams:,} across seams)"
+            )
             for note in slide.notes:
                 click.echo(f"warning: {naming(slide.output, note)}", err=True)
             click.echo(
                 f"{slide.output}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
-                f"({shards.total} shards: {shards.computed} computed, {shards.kept} kept; "
+                f"({many(shards.total, 'shard')}: {shards.computed:,} computed, {shards.kept:,} kept; "
                 f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
             )
     for model in dict.fromkeys(slide.model for slide in report.slides if slide.model and not as_json):

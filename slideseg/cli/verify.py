@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slideseg.cli.options import debug_option, json_option
+from slideseg.words import many
 
 if TYPE_CHECKING:
     from slideseg.verification import ObjectsCheck
@@ -33,7 +34,7 @@ def verify(result: str, repair: bool, as_json: bool) -> int:
             click.echo(key)
         shards = sum(array.expected for array in report.arrays)
         state = "complete" if report.complete else "unfinished"
-        click.echo(f"{result}: {state}, {shards} shards, {len(report.bad_keys)} missing or damaged")
+        click.echo(f"{result}: {state}, {many(shards, 'shard')}, {len(report.bad_keys)} missing or damaged")
         if report.objects is not None:
             click.echo(_objects_line(report.objects))
     if repair and not report.ok:
@@ -46,12 +47,8 @@ def _objects_line(objects: ObjectsCheck) -> str:
     table = "their table is whole" if objects.table is None else f"their table is bad: {objects.table}"
     if not objects.windows:
         return f"objects: {table}; seams not looked at, as pixels are damaged"
-    windows = f"{_count(objects.windows, 'window')} at seams"
+    windows = f"{many(objects.windows, 'window')} at seams"
     if not objects.compared:
         return f"objects: {table}; nothing compared, as no object is whole in {windows}"
     same = "all the same" if not objects.different else f"{objects.different} not the same"
-    return f"objects: {table}; {_count(objects.compared, 'comparison')} of objects in {windows}, {same}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
+    return f"objects: {table}; {many(objects.compared, 'comparison')} of objects in {windows}, {same}"

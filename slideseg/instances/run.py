@@ -40,7 +40,7 @@ from slideseg.storage.place import absolute
 from slideseg.storage.store import read_key, run_errors, sweep_partial, write_key
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
-from slideseg.words import number
+from slideseg.words import many, number
 
 if TYPE_CHECKING:
     import os
@@ -204,7 +204,7 @@ def _write_table(
 def _check_class_map(store: Store, job: ObjectsJob) -> None:
     missing = missing_shards(store, job.class_map)
     if missing:
-        raise ResultError(explain(f"{len(missing)} shards of the class map are missing", try_="slideseg verify --repair"))
+        raise ResultError(explain(f"{many(len(missing), 'shard')} of the class map missing", try_="slideseg verify --repair"))
 
 
 def _begin(store: Store, job: ObjectsJob) -> None:

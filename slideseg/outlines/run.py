@@ -84,9 +84,16 @@ class OutlineReport:
     """Microns of a pixel, up to 5 % off where an image had about that."""
     images: tuple[ImageOutlines, ...]
     """One an image, by name."""
-    unmatched: tuple[str, ...]
-    """Names of images without points, and of points without an image; they are left out."""
+    without_points: tuple[str, ...]
+    """Names of images that have none; they are left out."""
+    without_image: tuple[str, ...]
+    """Names of files of points that have none; they are left out."""
     seconds: float
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Names that were left out, for either reason."""
+        return tuple(sorted({*self.without_points, *self.without_image}))
 
     @property
     def counts(self) -> Counts:
@@ -103,7 +110,9 @@ class OutlineReport:
         """Return the report as ``--json`` prints it."""
         rows = [{"name": one.name, "mpp": one.mpp, **asdict(one.counts), "classes": one.classes} for one in self.images]
         numbers = {"model": self.model, "mpp": self.mpp, **asdict(self.counts), "classes": self.classes}
-        last = {"images": rows, "unmatched": list(self.unmatched), "seconds": round(self.seconds, 3)}
+        names = ("unmatched", "without_points", "without_image")
+        left_out = {name: list(getattr(self, name)) for name in names}
+        last = {"images": rows, **left_out, "seconds": round(self.seconds, 3)}
         return {"status": "ok", "error": None, "output": self.output, **numbers, **last}
 
 
@@ -138,7 +147,7 @@ def outline(
     wanted = take_options(OutlineOptions, options)
     model = load_model(wanted.model)
     mpp = _resolution(model.info, wanted.mpp)
-    pairs, unmatched = _pairs(images, points)
+    pairs, without_points, without_image = _pairs(images, points)
     tasks = _with_classes([_task(*pair, mpp, wanted.selection) for pair in pairs], {name: file for name, _, file in pairs})
     with Lease(url) as lease, run_errors(f"{url} can't be written"):
         _make_room(url, overwrite=wanted.overwrite)
@@ -150,7 +159,7 @@ def outline(
             watch("outlining", len(done), len(tasks))
             done.append(_outline_image(store, task, model))
         write_key(store, "index.csv", _index(done))
-        report = OutlineReport(url, model.info.name, mpp, tuple(done), unmatched, time.monotonic() - begun)
+        report = OutlineReport(url, model.info.name, mpp, tuple(done), without_points, without_image, time.monotonic() - begun)
         _write_json(store, {**about, **report.to_dict()})
         watch("outlining", len(tasks), len(tasks))
     return report
@@ -165,8 +174,8 @@ def _resolution(info: ModelInfo, mpp: float | None) -> float:
 
 def _pairs(
     images: str | os.PathLike[str], points: str | os.PathLike[str]
-) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
-    """Return name, image and points of all that have both, and the names that have one of them.
+) -> tuple[list[tuple[str, str, str]], tuple[str, ...], tuple[str, ...]]:
+    """Return name, image and points of all that have both, and the names of images without points and of points without image.
 
     Raises:
         DataError: if nothing has both, or two images have one name.
@@ -174,7 +183,7 @@ def _pairs(
     """
     slides, files = find_inputs(images), find_points(points)
     if len(slides) == len(files) == 1:
-        return [(stem(slides[0]), slides[0], next(iter(files.values())))], ()
+        return [(stem(slides[0]), slides[0], next(iter(files.values())))], (), ()
     named = {stem(slide): slide for slide in slides}
     if len(named) < len(slides):
         raise DataError(explain(f"two images of one name in {images}", want="one"))
@@ -182,7 +191,8 @@ def _pairs(
     if not names:
         got, want = (", ".join(sorted(some)[:FEW]) for some in (files, named))
         raise DataError(explain("no points have an image's name", got=got, want=want))
-    return [(name, named[name], files[name]) for name in names], tuple(sorted(set(named) ^ set(files)))
+    pairs = [(name, named[name], files[name]) for name in names]
+    return pairs, tuple(sorted(set(named) - set(files))), tuple(sorted(set(files) - set(named)))
 
 
 def _make_room(url: str, *, overwrite: bool) -> None:

@@ -134,7 +134,7 @@ def test_kinds_of_objects_are_learnt_from_points_with_classes(tmp_path):
     assert done.status == 0, done.err
     _, counted, _, *source = done.out.splitlines()
     truths = "".join(file.read_text() for file in points.iterdir())
-    assert counted == f"outlines by class: lymphocyte {truths.count('lymph')}, tumour {truths.count('tumour')}"
+    assert counted == f"outlines by class: lymphocyte: {truths.count('lymph')}, tumour: {truths.count('tumour')}"
     assert source[-1] == f"    instance_classes: {out}/classes"
     (tmp_path / "recipe.yaml").write_text(KINDS.format(source="\n".join(source)))
     trained = run_slideseg("train", tmp_path / "recipe.yaml", "-o", tmp_path / "run", env=PATIENT)

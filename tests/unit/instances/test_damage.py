@@ -45,7 +45,7 @@ def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
     lost = Path(url, "labels/segmentation/0/c/0/1")
     content = lost.read_bytes()
     lost.unlink()
-    with pytest.raises(ResultError, match="1 shards of the class map are missing"):
+    with pytest.raises(ResultError, match="1 shard of the class map missing"):
         slideseg.objects(url, overwrite=True)
     lost.write_bytes(content[:100])
     with pytest.raises(ResultError, match="labels/segmentation/0/c/0/1 is damaged"):

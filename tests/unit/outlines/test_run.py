@@ -56,7 +56,7 @@ def test_a_folder_to_learn_from_is_written(folders: tuple[Path, Path], model: Pa
     assert report.counts == Counts(
         *(int(row[name]) for name in ("points", "kept", "parted", "grown", "ignored", "without_point"))
     )
-    assert report.unmatched == ("b",)
+    assert (report.unmatched, report.without_points, report.without_image) == (("b",), ("b",), ())
     written = json.loads((out / "report.json").read_text())
     assert written["status"] == "ok"
     assert {**written, **report.to_dict()} == written
