@@ -72,6 +72,9 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     points = found["metrics"].get("points")
     if points is not None and points["confusion"] is not None:
         yield from _confusion_lines(points["confusion"])
+        for name, c in points["classes"].items():
+            shares = f"recall {c['recall']:.4f}, precision {c['precision']:.4f}, F1 {c['f1']:.4f}"
+            yield f"class {name}: {shares} ({many(c['points'], 'point')}, {many(c['found'], 'find')}, {c['matched']:,} both)"
     yield from report.notes
 
 

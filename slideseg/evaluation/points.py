@@ -19,9 +19,10 @@ from slideseg.evaluation.report import Evaluation, ImageScores
 from slideseg.evaluation.sources import Grid, Side, Source, open_side, pair_images
 from slideseg.points import find_points, read_points
 from slideseg.space.box import Box
-from slideseg.words import number
+from slideseg.words import many, number
 
 if TYPE_CHECKING:
+    from slideseg.evaluation.metrics.points import Confusion
     from slideseg.points import Points
 
 USUAL = "3"
@@ -106,7 +107,18 @@ def compare_points(prediction: Source, truth: Source, distance: float | str | No
         images.append(ImageScores(name, points=scores))
         notes.add(f"points: a find is at most {near} from its point; finds are {made_from}")
     total = functools.reduce(operator.add, (image.points for image in images if image.points is not None))
+    notes.update(_unknown_classes(total.confusion))
     return Evaluation(tuple(images), points=total, notes=tuple(sorted(notes)), unmatched=unmatched)
+
+
+def _unknown_classes(confusion: Confusion | None) -> list[str]:
+    """Say which classes of points the model does not have; where it has one class of objects, names of points are their own."""
+    if confusion is None or len(confusion.predicted) < 2 or not confusion.unknown:
+        return []
+    rows = [confusion.truth.index(name) for name in confusion.unknown]
+    counts = [sum(confusion.matched[row]) + confusion.missed[row] for row in rows]
+    said = ", ".join(f"{name} ({many(count, 'point')})" for name, count in zip(confusion.unknown, counts, strict=True))
+    return [f"classes: the model has no class {said}; its classes of objects are {', '.join(confusion.predicted)}"]
 
 
 def _single(side: Side) -> Side:

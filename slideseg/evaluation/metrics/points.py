@@ -30,7 +30,7 @@ class Confusion:
     """Which class was taken for which: the points of every class by the class of the find that they are paired with."""
 
     truth: tuple[str, ...]
-    """Classes of points."""
+    """Classes of points: those of finds first, in their order, so that right pairs are on the diagonal; then others by name."""
     predicted: tuple[str, ...]
     """Classes of finds."""
     matched: tuple[tuple[int, ...], ...]
@@ -42,7 +42,8 @@ class Confusion:
 
     def __add__(self, other: Confusion) -> Confusion:
         """Return the counts of both; classes that only one knows are kept."""
-        truth, predicted = _both(self.truth, other.truth), _both(self.predicted, other.predicted)
+        predicted = _both(self.predicted, other.predicted)
+        truth = _rows({*self.truth, *other.truth}, predicted)
         total = np.zeros((len(truth) + 1, len(predicted) + 1), int)
         for part in (self, other):
             rows = [*(truth.index(name) for name in part.truth), len(truth)]
@@ -50,9 +51,47 @@ class Confusion:
             total[np.ix_(rows, columns)] += part._table()
         return _confusion(truth, predicted, total)
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Classes of points that finds can't have; points of no class are none of them."""
+        return tuple(name for name in self.truth if name and name not in self.predicted)
+
+    def scores(self) -> dict[str, ClassScores]:
+        """Return the scores of each class that both points and finds can have, by name."""
+        table, found = self._table(), {}
+        for column, name in enumerate(self.predicted):
+            if name in self.truth:
+                row = self.truth.index(name)
+                counts = table[row].sum(), table[:, column].sum(), table[row, column]
+                found[name] = ClassScores.of_counts(*map(int, counts))
+        return found
+
     def _table(self) -> NDArray[np.int_]:
         rows = [[*row, missed] for row, missed in zip(self.matched, self.missed, strict=True)]
         return np.array([*rows, [*self.extra, 0]])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """How well the points of one class were found as what they are."""
+
+    recall: float
+    """Share of the points of the class that were found, and as of that class; 1 without any."""
+    precision: float
+    """Share of the finds of the class that are points of that class; 1 without any."""
+    f1: float
+    """Both in one: 2 x matched / (points + found); 1 where there is neither."""
+    points: int
+    """Points of the class."""
+    found: int
+    """Finds of the class."""
+    matched: int
+    """Pairs in which both are of the class."""
+
+    @classmethod
+    def of_counts(cls, points: int, found: int, matched: int) -> ClassScores:
+        """Return the scores that follow from counts."""
+        return cls(*_shares(points, found, matched), points, found, matched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +118,19 @@ class PointScores:
     """Finds whose outline holds several points."""
     confusion: Confusion | None = None
     """Classes; None where points or finds have none."""
+    classes: dict[str, ClassScores] | None = None
+    """Scores of each class by its name; None where points or finds have none."""
 
     @classmethod
     def of_counts(
         cls, points: int, found: int, matched: int, doubled: int, several: int, confusion: Confusion | None = None
     ) -> PointScores:
         """Return the scores that follow from counts."""
-        both = points + found
+        recall, precision, f1 = _shares(points, found, matched)
         return cls(
-            recall=matched / points if points else 1.0,
-            precision=matched / found if found else 1.0,
-            f1=2 * matched / both if both else 1.0,
+            recall=recall,
+            precision=precision,
+            f1=f1,
             points=points,
             found=found,
             matched=matched,
@@ -97,6 +138,7 @@ class PointScores:
             doubled=doubled,
             several=several,
             confusion=confusion,
+            classes=None if confusion is None else confusion.scores(),
         )
 
     def __add__(self, other: PointScores) -> PointScores:
@@ -180,7 +222,7 @@ def count_several(holder: NDArray[np.int64]) -> int:
 
 def confuse(pairs: Pairs, found: Sequence[str], points: Sequence[str], known: Sequence[str]) -> Confusion:
     """Return which class was taken for which, given each find's and each point's; ``known`` are the classes finds can have."""
-    truth, predicted = tuple(sorted(set(points))), tuple(known)
+    truth, predicted = _rows(set(points), known), tuple(known)
     total = np.zeros((len(truth) + 1, len(predicted) + 1), int)
     row = [truth.index(name) for name in points]
     column = [predicted.index(name) for name in found]
@@ -200,6 +242,18 @@ def _near(
         return none, none, np.zeros(0)
     close = KDTree(found).sparse_distance_matrix(KDTree(points), distance, output_type="ndarray")
     return close["i"], close["j"], close["v"]
+
+
+def _shares(points: int, found: int, matched: int) -> tuple[float, float, float]:
+    """Return recall, precision and F1."""
+    both = points + found
+    return matched / points if points else 1.0, matched / found if found else 1.0, 2 * matched / both if both else 1.0
+
+
+def _rows(names: set[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes of points: of several known ones all, since some may have no points; of a single one if it has."""
+    shared = [name for name in known if len(known) > 1 or name in names]
+    return (*shared, *sorted(names.difference(shared)))
 
 
 def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

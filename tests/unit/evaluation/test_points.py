@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 import slideseg
+from slideseg.cli.evaluate import lines_of
 from slideseg.errors import ConfigError, DataError
 from slideseg.evaluation import blocks
 from slideseg.evaluation.points import Distance
@@ -134,10 +135,55 @@ def test_classes_are_compared_by_id_and_by_name(tmp_path: Path) -> None:
     confusion = slideseg.evaluate(tmp_path / "a.zarr", write(tmp_path / "a.csv", centres(labels), said)).points.confusion  # type: ignore[union-attr]
     assert confusion is not None
     assert confusion.truth == ("Round", "long", "other")
+    assert confusion.unknown == ("other",)
     assert confusion.predicted == ("Round", "long")
     assert confusion.matched == ((3, 0), (1, 4), (0, 0))
     assert confusion.missed == (0, 0, 1)
     assert confusion.extra == (0, 0)
+
+
+def kinds(folder: Path, name: str = "a") -> np.ndarray:
+    """Write a result of nine objects, of the classes round, long and never that is not seen; return the middles."""
+    labels = squares((60, 60), step=20, side=8)
+    names = ("background", "round", "long", "never")
+    classes = tuple(ModelClass(number, named, f"#{number:06x}") for number, named in enumerate(names))
+    make_result(folder / f"{name}.zarr", np.where(labels > 4, 2, labels > 0).astype(np.uint8), classes=classes)
+    return centres(labels)
+
+
+def test_right_pairs_are_on_the_diagonal_and_each_class_has_its_scores(tmp_path: Path) -> None:
+    """Objects 1 to 4 are round and 5 to 9 long; the model has round before long."""
+    points = write(tmp_path / "a.csv", kinds(tmp_path)[1:], ["long", *["round"] * 3, *["long"] * 3, "longg"])
+    report = slideseg.evaluate(tmp_path / "a.zarr", points)
+    scores = report.points
+    assert scores is not None
+    assert scores.confusion is not None
+    assert scores.confusion.truth == ("round", "long", "never", "longg")
+    assert scores.confusion.predicted == ("round", "long", "never")
+    assert scores.confusion.matched == ((2, 1, 0), (1, 3, 0), (0, 0, 0), (0, 1, 0))
+    told = report.to_dict()["metrics"]["points"]["classes"]
+    assert list(told) == ["round", "long", "never"]
+    assert told["round"] == {"recall": 2 / 3, "precision": 2 / 4, "f1": 4 / 7, "points": 3, "found": 4, "matched": 2}
+    assert told["long"] == {"recall": 3 / 4, "precision": 3 / 5, "f1": 6 / 9, "points": 4, "found": 5, "matched": 3}
+    assert told["never"] == {"recall": 1, "precision": 1, "f1": 1, "points": 0, "found": 0, "matched": 0}
+    assert "classes: the model has no class longg (1 point); its classes of objects are round, long, never" in report.notes
+    assert "class long: recall 0.7500, precision 0.6000, F1 0.6667 (4 points, 5 finds, 3 both)" in list(lines_of(report))
+
+
+def test_classes_of_several_images_are_in_one_order(tmp_path: Path) -> None:
+    """What the model does not have comes behind, whichever image has it."""
+    (tmp_path / "found").mkdir()
+    (tmp_path / "points").mkdir()
+    for name, said in (("a", "zebra"), ("b", "apple"), ("c", "LONG"), ("d", "")):
+        write(tmp_path / "points" / f"{name}.csv", kinds(tmp_path / "found", name)[8:], [said])
+    report = slideseg.evaluate(tmp_path / "found", tmp_path / "points")
+    assert report.points is not None
+    assert report.points.confusion is not None
+    assert report.points.confusion.truth == ("round", "long", "never", "", "apple", "zebra")
+    assert report.points.confusion.matched == ((0, 0, 0), (0, 1, 0), (0, 0, 0), *[(0, 1, 0)] * 3)
+    assert any(
+        note.startswith("classes: the model has no class apple (1 point), zebra (1 point); its") for note in report.notes
+    )
 
 
 def test_the_points_of_one_class_of_objects_keep_their_names(tmp_path: Path) -> None:
@@ -149,6 +195,7 @@ def test_the_points_of_one_class_of_objects_keep_their_names(tmp_path: Path) -> 
     confusion = slideseg.evaluate(tmp_path / "a.zarr", write(tmp_path / "a.csv", centres(labels), said)).points.confusion  # type: ignore[union-attr]
     assert confusion is not None
     assert (confusion.truth, confusion.predicted, confusion.matched) == (("1", "2", "3"), ("nucleus",), ((3,), (3,), (3,)))
+    assert confusion.scores() == {}
 
 
 def test_folders_are_matched_by_name_and_counts_are_added(tmp_path: Path) -> None:
