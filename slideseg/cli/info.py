@@ -101,26 +101,29 @@ def _folder_facts(path: str) -> dict[str, Any] | None:
 
 
 def _object_facts(path: str) -> dict[str, Any]:
-    """Return how many objects of each class a finished result has, their share of the area, how dense they are; and seams.
+    """Return the areas of a finished result's classes, how many objects of each it has, how dense they are; and seams.
 
-    Where they are damaged, return the ``error``; nothing of an unfinished result.
+    Where the objects are damaged, return the ``error``; nothing of an unfinished result.
     """
+    from slideseg.cli.result_facts import area_facts
     from slideseg.result.create import read_attributes
     from slideseg.result.result import open_result
     from slideseg.storage.store import open_store
 
     if "ome" not in read_attributes(open_store(path, read_only=True)):
         return {}
+    areas: dict[str, Any] = {}
     try:
         result = open_result(path)
+        areas = {"class_areas": area_facts(result)}
         counts, record = result.object_counts(), result.objects_record
     except ResultError as error:
-        return {"error": str(error)}
+        return {**areas, "error": str(error)}
     if record is None:
-        return {}
+        return areas
     of = "tissue that was found" if result.tissue_known else "all that was segmented"
     area = None if result.tissue_mm2 is None else round(result.tissue_mm2, 6)
-    return {"objects": counts, "per_mm2_of": of, "area_mm2": area, "across_seams": record.across_seams}
+    return {**areas, "objects": counts, "per_mm2_of": of, "area_mm2": area, "across_seams": record.across_seams}
 
 
 def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHORT = 12
 """Letters of a hash that tell one model from another."""
+OUTER = " (outer part of the objects)"
+"""What is said of the class that objects grow into: the other classes' areas are those of their cores alone."""
 LEAST_MM2 = 0.001
 """Smaller areas are printed in square microns."""
 
@@ -68,10 +70,7 @@ def _found(path: str, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     from slideseg.result.result import open_result
 
     result = open_result(path)
-    try:
-        yield "classes", _classes(result)
-    except ResultError as error:
-        yield "classes", f"can't be counted: {error}"
+    yield "classes", _classes(result, facts["class_areas"])
     if "objects" in facts:
         counts = facts["objects"]
         total = sum(entry["count"] for entry in counts)
@@ -80,17 +79,29 @@ def _found(path: str, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "rules", None if found is None else _rules(found.rules, result.record)
 
 
-def _classes(result: Result) -> list[str]:
+def area_facts(result: Result) -> dict[str, Any]:
+    """Return the share of each class of the class map, as ``info --json`` has it; of a damaged one the ``error`` alone."""
     from slideseg.result.areas import class_areas
 
-    found = class_areas(result)
-    about = "" if found.exact else "about "
-    pixels, mpp_yx = result.record.pixels, result.mpp_yx
-    said = []
-    for name, share in found.shares.items():
-        area = "" if mpp_yx is None else f", {_area(share * pixels * math.prod(mpp_yx) / 1e6)}"
-        said.append(f"{name}: {about}{number(100 * share)} %{area}")
-    return said
+    try:
+        found = class_areas(result)
+    except ResultError as error:
+        return {"error": str(error)}
+    return {**asdict(found), "all_but_background": found.all_but_background}
+
+
+def _classes(result: Result, found: dict[str, Any]) -> list[str] | str:
+    if "error" in found:
+        return f"can't be counted: {found['error']}"
+    about, mpp_yx = "" if found["exact"] else "about ", result.mpp_yx
+
+    def said(share: float) -> str:
+        area = "" if mpp_yx is None else f", {_area(share * result.record.pixels * math.prod(mpp_yx) / 1e6)}"
+        return f"{about}{number(100 * share)} %{area}"
+
+    outer = found["outer"]
+    shares = [f"{name}: {said(share)}{OUTER if name == outer else ''}" for name, share in found["shares"].items()]
+    return shares if outer is None else [*shares, f"all but background: {said(found['all_but_background'])}"]
 
 
 def _rules(rules: ObjectRules, record: RunRecord) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
-from slideseg.model.objects import MOST_GROWTH, MOST_SPLIT, ObjectRules
+from slideseg.model.objects import BORDER, MOST_GROWTH, MOST_SPLIT, ObjectRules
 from slideseg.words import number
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from slideseg.model.info import ModelClass
 
-BORDER = "border"
-"""Name of the class that objects grow into, unless another is named."""
 ROUNDING = 1e-9
 """What is a whole number of pixels but for rounding is that number."""
 

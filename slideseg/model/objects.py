@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+BORDER = "border"
+"""Name of the class that objects grow into, unless another is named."""
 MOST_GROWTH = 256
 """Pixels that objects grow at most: a chunk's side, since what lies around a shard is read with it."""
 MOST_SPLIT = 64

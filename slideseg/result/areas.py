@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.arrays.boxes import levels_of
+from slideseg.errors import ResultError
+from slideseg.model.objects import BORDER, ObjectRules
 from slideseg.result.layout import SEGMENTATION
 from slideseg.space.box import Box
 
@@ -28,6 +30,14 @@ class Areas:
     """From 0 to 1 by the class's name, background first."""
     exact: bool
     """Whether level 0 was counted; if not, thin and small parts count a little less than they have."""
+    outer: str | None = None
+    """The class that is the outer part of objects, into which they grow; None where there is none. The area of the objects is
+    that of their classes and this one."""
+
+    @property
+    def all_but_background(self) -> float:
+        """The share of all classes together, background apart."""
+        return sum(list(self.shares.values())[1:])
 
 
 def class_areas(result: Result) -> Areas:
@@ -42,4 +52,18 @@ def class_areas(result: Result) -> Areas:
     level, counts = levels[number], np.zeros(IDS, np.int64)
     for plane in range(level.plan.grid.planes):
         counts += np.bincount(level.read(Box.of_shape(level.shape_yx), plane).ravel(), minlength=IDS)
-    return Areas({known.name: float(counts[known.id] / sizes[number]) for known in result.classes}, exact=number == 0)
+    shares = {known.name: float(counts[known.id] / sizes[number]) for known in result.classes}
+    return Areas(shares, exact=number == 0, outer=_outer(result))
+
+
+def _outer(result: Result) -> str | None:
+    """Return the name of the class that objects grow into: as they were made, or the model says, or it is called."""
+    try:
+        record = result.objects_record
+    except ResultError:  # who asks for areas need not hear of damaged objects
+        record = None
+    made = ObjectRules() if record is None else record.rules
+    names = {known.id: known.name for known in result.classes}
+    called = next((id_ for id_, name in names.items() if name == BORDER), None)
+    outer = next((id_ for id_ in (made.border, result.record.model.objects.border, called) if id_ is not None), None)
+    return None if outer is None or outer in made.classes else names.get(outer)

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from slideseg.cli import cli
 from slideseg.instances.run import objects
+from slideseg.testing.records import made_classes
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.dicom_files import REDUCED, Made, series, write
 from tests.made_results import blobs, make_result
@@ -33,7 +34,27 @@ def test_a_result_is_told_in_lines(tmp_path):
     assert under[-2] == "nucleus: 1, 33.33 per mm\u00b2, 1 % of the area"
     assert "classes nucleus; stroma & more" in told["rules"]
     assert not any(sign in line for line in lines for sign in "[{'\"")
-    assert json.loads(printed(tmp_path / "x.zarr", "--json"))["slide"]["mpp"] == 0.49999999999999994
+    told = json.loads(printed(tmp_path / "x.zarr", "--json"))
+    assert told["slide"]["mpp"] == 0.49999999999999994
+    shares = {"background": 0.99, "nucleus": 0.01, "stroma & more": 0.0}
+    assert told["class_areas"] == {"shares": shares, "exact": True, "outer": None, "all_but_background": 0.01}
+
+
+def test_the_area_of_objects_is_told_where_a_class_is_their_outer_part(tmp_path):
+    """Else 3.2 % nucleus would be read as the area of the nuclei."""
+    class_map = np.zeros((100, 100), np.uint8)
+    class_map[10:30, 10:30], class_map[16:24, 16:24] = 2, 1
+    make_result(tmp_path / "x.zarr", class_map, mpp=1.0, classes=made_classes("background", "nucleus", "border"))
+    lines = printed(tmp_path / "x.zarr").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("classes"))
+    assert [line[11:] for line in lines[first : first + 4]] == [
+        "background: 96 %, 0.0096 mm\u00b2",
+        "nucleus: 0.64 %, 64 \u00b5m\u00b2",
+        "border: 3.36 %, 336 \u00b5m\u00b2 (outer part of the objects)",
+        "all but background: 4 %, 400 \u00b5m\u00b2",
+    ]
+    told = json.loads(printed(tmp_path / "x.zarr", "--json"))["class_areas"]
+    assert (told["outer"], told["all_but_background"]) == ("border", 0.04)
 
 
 def test_an_unfinished_result_says_so_and_a_damaged_class_map_what_is_wrong(tmp_path):
@@ -46,6 +67,7 @@ def test_an_unfinished_result_says_so_and_a_damaged_class_map_what_is_wrong(tmp_
     lines = printed(tmp_path / "y.zarr").splitlines()
     assert any(line.startswith("classes    can't be counted: ") for line in lines)
     assert lines[-1].startswith("made by")
+    assert json.loads(printed(tmp_path / "y.zarr", "--json"))["class_areas"]["error"] in printed(tmp_path / "y.zarr")
 
 
 def test_a_result_of_another_version_is_printed_as_it_is(tmp_path):
