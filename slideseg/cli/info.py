@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slideseg.cli.folder_facts import facts_of_folder, outlines_in_words
 from slideseg.cli.options import debug_option, json_option, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.words import lines
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> int:
-    """Print what is known of a slide, a result or a model, or which slides a folder holds."""
+    """Print what is known of a slide, result, model, training run, outlines or a folder of slides."""
     from slideseg.slide.selection import selection_of
 
     facts = facts_of(path, selection_of(mpp=mpp_of_slide, **selected))
@@ -46,11 +47,13 @@ def _for_people(path: str, facts: dict[str, Any]) -> dict[str, Any]:
         from slideseg.storage.place import local_path
 
         facts = result_in_words(local_path(path), facts)
+    if facts["kind"] == "outlines":
+        facts = outlines_in_words(facts)
     return {name: value for name, value in facts.items() if name != "error"}
 
 
 def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
-    """Return the facts of a model (by name or file), a result store, a slide or a folder of slides, whichever ``path`` is.
+    """Return the facts of a model (by name, file or training run), a result store, a slide or a folder, whichever ``path`` is.
 
     Those of a result whose objects are damaged have an ``error``, and no ``objects``.
 
@@ -77,27 +80,13 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     if "://" not in path and not Path(path).exists():
         raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
     selection = selection or Selection()
-    folder = _folder_facts(path)
+    folder = facts_of_folder(path)
     if folder is None:
         return {"kind": "slide", **_slide_facts(path, selection)}
-    if selection != Selection():
+    if folder["kind"] == "folder" and selection != Selection():
         got = f"{path}, a folder of slides"
         raise ConfigError(explain("what is selected of a slide needs one", got=got, try_=folder["slides"][0]))
-    return {"kind": "folder", **folder}
-
-
-def _folder_facts(path: str) -> dict[str, Any] | None:
-    """Return which slides a folder holds, as a run takes them; None of what is a slide itself, or holds none."""
-    from slideseg.slide.listing.folder import list_folder
-    from slideseg.slide.mosaic import is_mosaic
-    from slideseg.slide.zarr.place import is_zarr
-
-    if "://" in path or not Path(path).is_dir() or is_zarr(path) or is_mosaic(path):
-        return None
-    found = list_folder(path)
-    if not found.slides or [Path(slide) for slide in found.slides] == [Path(path)]:
-        return None
-    return {"path": path, "slides": found.slides, "left_out": [{"name": name, "is": what} for name, what in found.left_out]}
+    return folder
 
 
 def _object_facts(path: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ OF_A_RUN = ("best.safetensors", "last.safetensors")
 """What a training run's folder is asked for, the better one first."""
 MICRONS_ACROSS = {"nuclei": 6.4}
 """Microns across what bundled models find: the disc of the objects' mean area, as the models' cards say."""
+DATA_OF_A_RUN, SETTINGS_OF_A_RUN = "data.json", "config.yaml"
+"""What a training writes first into its folder; of an old one there are the settings alone."""
 PICKLES = (".pth", ".pt", ".ckpt")
 
 
@@ -49,8 +51,19 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is that of a training run, which may not have a model yet."""
+    has_more = model_of_run(folder) is not None or (folder / DATA_OF_A_RUN).is_file()
+    return has_more and (folder / SETTINGS_OF_A_RUN).is_file()
+
+
+def model_of_run(folder: Path) -> Path | None:
+    """Return the model file of a training run's folder that is used; None where there is none."""
+    return next((folder / name for name in OF_A_RUN if (folder / name).is_file()), None)
+
+
 def _of_run(folder: Path) -> Path:
-    for name in OF_A_RUN:
-        if (folder / name).is_file():
-            return folder / name
+    model = model_of_run(folder)
+    if model is not None:
+        return model
     raise ModelError(explain(f"no model in {folder}", want=" or ".join(OF_A_RUN), try_="the folder of a finished training run"))

@@ -29,6 +29,7 @@ from slideseg.model.load import load_model
 from slideseg.options import take_options
 from slideseg.outlines.labels import IGNORED, Counts, outline_points
 from slideseg.outlines.options import OutlineOptions
+from slideseg.outlines.report import OURS, REPORT, read_report
 from slideseg.points import find_points, read_points
 from slideseg.prediction.in_memory import segment_slide
 from slideseg.slide.base import channels_of, planes_of
@@ -37,7 +38,7 @@ from slideseg.slide.listing.names import stem
 from slideseg.slide.resampled import Source, choose_level, resampled_shape
 from slideseg.space.box import Box
 from slideseg.storage.lease import Lease
-from slideseg.storage.store import anything_at, delete, open_store, read_key, run_errors, sweep_deleted, write_key
+from slideseg.storage.store import anything_at, delete, open_store, run_errors, sweep_deleted, write_key
 from slideseg.tasks.progress import Watch
 from slideseg.words import number
 
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
     from slideseg.storage.store import Store
     from slideseg.tasks.progress import Watcher
 
-REPORT = "report.json"
-OURS = "outlines of"
-"""What the report says first: a folder with it may be replaced."""
 MOST_PIXELS = 64 << 20
 """Of the largest image, at the model's resolution: all of it is held."""
 FEW = 3
@@ -204,11 +202,7 @@ def _make_room(url: str, *, overwrite: bool) -> None:
     sweep_deleted(url)
     if not anything_at(url):
         return
-    try:
-        there = json.loads(read_key(open_store(url), REPORT) or b"null")
-    except (ValueError, NotADirectoryError):
-        there = None
-    if not isinstance(there, dict) or OURS not in there:
+    if read_report(open_store(url)) is None:
         raise ResultError(explain("the output exists and holds no outlines of ours", got=url, try_="another --output"))
     if not overwrite:
         raise ResultError(explain("the output exists", got=url, try_="--overwrite, or another --output"))

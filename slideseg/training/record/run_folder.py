@@ -31,6 +31,7 @@ from tensorboardX import FileWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
 from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.model.bundled import DATA_OF_A_RUN, SETTINGS_OF_A_RUN
 from slideseg.model.file import model_bytes
 from slideseg.storage.place import check_parent, locate
 from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, sweep_partial, write_key
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 Row = dict[str, float]
 State = Literal["new", "resumed", "complete"]
 
-CONFIG, DATA, METRICS, CURVES, REPORT = "config.yaml", "data.json", "metrics.csv", "curves.png", "report.json"
+CONFIG, DATA = SETTINGS_OF_A_RUN, DATA_OF_A_RUN
+METRICS, CURVES, REPORT = "metrics.csv", "curves.png", "report.json"
 COLUMNS = ("epoch", "step", "seconds", "lr", "train_loss", "val_loss", "val_dice", "val_iou")
 """The first columns of ``metrics.csv``, there or not in a row; others follow in the order in which they come."""
 RGB = 3

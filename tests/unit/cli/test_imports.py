@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from slideseg.instances.run import objects
+from slideseg.model.bundled import bundled_models
 from slideseg.testing.slides import write_pyramid
 from tests.made_results import blobs, make_result
 
@@ -55,6 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("result", "without_objects"):
         make_result(folder / f"{name}.zarr", blobs((256, 256)), image=image)
     objects(folder / "result.zarr")
+    (folder / "run").mkdir()
+    (folder / "run" / "config.yaml").touch()
+    shutil.copy(bundled_models()["nuclei"], folder / "run" / "best.safetensors")
     return folder
 
 
@@ -73,6 +78,7 @@ def test_each_command_imports_what_it_uses(folder: Path) -> None:
         (["model", "show", "nuclei"], set()),
         (["info", "nuclei"], set()),
         (["info", "result.zarr"], {"pyarrow", "pydantic", "zarr"}),
+        (["info", "run"], set()),
         (export("csv"), set()),
         (export("parquet"), set()),
         (export("ome-tiff"), {"tifffile"}),

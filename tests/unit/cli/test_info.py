@@ -3,10 +3,15 @@
 import json
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
+from PIL import Image
 
+import slideseg
 from slideseg.cli import cli
 from slideseg.instances.run import objects
+from slideseg.model.config import UNetConfig
+from slideseg.testing.models import random_model
 from slideseg.testing.records import made_classes
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.dicom_files import REDUCED, Made, series, write
@@ -87,6 +92,59 @@ def test_info_prints_lists_of_facts_a_line_an_entry(tmp_path):
     first = lines.index("levels      shape 900 x 700, downsample 1, scale 1 x 1")
     assert lines[first + 1] == "            shape 450 x 350, downsample 2, scale 2 x 2"
     assert not any(line.startswith(("bounds", "z_step", "channels")) for line in lines)
+
+
+def write_run(folder, *models):
+    """Write what a training leaves that `info` could take for something else."""
+    folder.mkdir()
+    for name in ("config.yaml", "data.json"):
+        (folder / name).write_text("{}")
+    (folder / "report.json").write_text('{"status": "complete", "epochs": 3}')
+    Image.new("RGB", (300, 200)).save(folder / "curves.png")
+    for name in models:
+        random_model(folder / f"{name}.safetensors", UNetConfig(3, 2, 2, 1), mpp=0.25 if name == "best" else 0.5)
+
+
+@pytest.mark.parametrize("models", [("best", "last"), ("last",)])
+def test_a_training_run_is_told_by_the_model_that_is_used_of_it(tmp_path, models):
+    write_run(tmp_path / "run", *models)
+    (told, alone) = (
+        json.loads(printed(path, "--json")) for path in (tmp_path / "run", tmp_path / f"run/{models[0]}.safetensors")
+    )
+    used = {"path": str(tmp_path / "run"), "model": f"{models[0]}.safetensors", "status": "complete"}
+    assert told == {**alone, "training_run": used}
+    line = f"training_run  path {tmp_path / 'run'}, model {models[0]}.safetensors, status complete"
+    assert printed(tmp_path / "run").splitlines()[:2] == ["kind          model", line]
+    shown = CliRunner().invoke(cli, ["model", "show", str(tmp_path / "run"), "--json"])
+    assert {"kind": "model", **json.loads(shown.stdout)} == alone
+
+
+def test_a_training_run_that_is_not_over_says_so(tmp_path):
+    write_run(tmp_path / "run")
+    assert printed(tmp_path / "run").splitlines() == [
+        "kind    training run",
+        f"path    {tmp_path / 'run'}",
+        "status  no epoch is over: there is no model yet",
+    ]
+    (tmp_path / "run" / "data.json").unlink()  # as in runs before there was one
+    random_model(tmp_path / "run" / "last.safetensors", UNetConfig(3, 2, 2, 1))
+    for report in ('{"status": "failed"}', "[", "[]"):
+        (tmp_path / "run" / "report.json").write_text(report)
+        assert "model last.safetensors, status not complete" in printed(tmp_path / "run")
+
+
+def test_outlines_are_told_in_one_line(tmp_path):
+    random_model(tmp_path / "model.safetensors", UNetConfig(3, 2, 2, 1), mpp=0.5)
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text("y,x\n3,4\n9,9\n")
+    where = {"model": tmp_path / "model.safetensors", "mpp_of_slide": 0.5}
+    slideseg.outline(tmp_path / "a.png", tmp_path / "a.csv", tmp_path / "out", **where)
+    line = f"kind  outlines to learn from, as data.sources of a recipe; made by slideseg outline of {tmp_path / 'a.csv'}"
+    assert printed(tmp_path / "out") == f"{line}: 1 image with 2 points\n"
+    told = json.loads(printed(tmp_path / "out", "--json"))
+    assert (told["kind"], told["path"], told["points"], told["status"]) == ("outlines", str(tmp_path / "out"), 2, "ok")
+    (tmp_path / "out" / "report.json").write_text(json.dumps({"outlines of": "x.csv", "status": "running"}))
+    assert printed(tmp_path / "out").endswith(" of x.csv: unfinished\n")
 
 
 def write_series(folder):
