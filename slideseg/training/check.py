@@ -14,6 +14,7 @@ from slideseg.errors import ConfigError, explain
 from slideseg.training.data.dataset import check_data
 from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.samples.batches import steps_of
+from slideseg.words import many
 
 if TYPE_CHECKING:
     from slideseg.training.recipe.schema import TrainConfig
@@ -42,8 +43,18 @@ def check_files(recipe: TrainConfig) -> int:
     Raises:
         SlidesegError: if they do not.
     """
-    found = check_data(recipe.data, recipe.label_classes, recipe.input.channels)
+    found = check_data(recipe.data, recipe.label_classes, recipe.input.channels, recipe.made_class)
     return steps_of(recipe, len(found.train))
+
+
+def tell_of_classes(recipe: TrainConfig) -> None:
+    """Warn where a recipe has classes that its instances can't be of, since nobody says of which they are."""
+    if len(recipe.labelled_classes) == 1:
+        return
+    alike = [one.images for one in recipe.data.sources if one.labels_are == "instances" and one.instance_classes is None]
+    if alike:
+        where = f"the instances of {alike[0]}" + (f" and {many(len(alike) - 1, 'more source')}" if len(alike) > 1 else "")
+        log.warning(explain(f"all of {where} become {recipe.labelled_classes[0]}", try_="instance_classes in data.sources"))
 
 
 def check_course(recipe: TrainConfig, steps: int, done: list[int]) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slideseg.training.data.labels import View
+    from slideseg.training.recipe.data import MadeClass
 
 MEMBER, CORNER = "slideseg", "frame_corner_xy"
 """Where a file of `slideseg.export` says what its coordinates are counted from."""
@@ -136,6 +137,7 @@ def read_annotations(
     classes: Sequence[str],
     bounds: Box | None = None,
     frame: Literal["bounds", "slide"] | None = None,
+    made: MadeClass | None = None,
 ) -> Annotations:
     """Read the polygons of a GeoJSON file; coordinates (x, y) in level-0 pixels.
 
@@ -144,7 +146,7 @@ def read_annotations(
 
     ``classes`` are the names of the recipe's classes, background first; case does not matter. Another name that starts with
     "ignore" stands for `IGNORED`. A feature without a class is of the only one there is besides background. Polygons that cross
-    themselves are repaired. There may be no polygon at all.
+    themselves are repaired. There may be no polygon at all. ``made`` is the class that they can't be of.
 
     Raises:
         DataError: if the file can't be read, holds something else than polygons, or names a class that is not known.
@@ -154,7 +156,7 @@ def read_annotations(
     features, said = _features(path)
     corner = _corner(path, said, bounds, frame)
     for number, feature in enumerate(features, start=1):
-        class_id = _class_of(f"{path}: feature {number}", feature, numbers, classes)
+        class_id = _class_of(f"{path}: feature {number}", feature, numbers, classes, made)
         edges = _edges(f"{path}: feature {number}", feature) + np.tile(corner, 2)
         outlines.append(Outline(class_id, 0 if class_id in (0, IGNORED) else number, edges))
     return Annotations(path, outlines)
@@ -187,12 +189,16 @@ def _features(path: str) -> tuple[list[Any], object]:
     return raw, said
 
 
-def _class_of(where: str, feature: dict[str, Any], numbers: dict[str, int], classes: Sequence[str]) -> int:
+def _class_of(
+    where: str, feature: dict[str, Any], numbers: dict[str, int], classes: Sequence[str], made: MadeClass | None
+) -> int:
     name = _class_name(where, feature)
     if name is None and len(classes) == 2:
         return 1
     folded = str(name).casefold()
     number = numbers.get(folded, IGNORED if folded.startswith("ignore") else None)
+    if name is not None and number is None and made is not None and made.is_meant(name):
+        raise made.refused(where, name)
     if name is None or number is None:
         got, want = "no class" if name is None else name, " or ".join(classes)
         try_ = "one of them" if name is None else "adding it to the recipe's classes, or naming it Ignore*"

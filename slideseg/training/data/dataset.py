@@ -24,7 +24,7 @@ from slideseg.training.data.labels import ClassesAndInstances, LabelValues, Rast
 from slideseg.training.data.sampling import check_shares
 from slideseg.training.data.sources import LabelledImage, find_images, is_annotation
 from slideseg.training.data.splits import split_sources
-from slideseg.training.recipe.data import IGNORED, DataConfig
+from slideseg.training.recipe.data import IGNORED, DataConfig, MadeClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,13 +80,14 @@ class FoundImages:
         return [*self.train, *self.validation]
 
 
-def check_data(config: DataConfig, classes: Sequence[str], channels: int) -> FoundImages:
+def check_data(config: DataConfig, classes: Sequence[str], channels: int, made: MadeClass | None = None) -> FoundImages:
     """See whether the images of a recipe and their labels fit, without decoding any; return what there is.
 
     Args:
         config: the recipe's ``data`` part.
         classes: names of the classes of the labels by id, background first.
         channels: channels of the network's input.
+        made: the class that is made from instances.
 
     Raises:
         DataError: if files are missing or do not fit together, or polygons or instances are of unknown classes.
@@ -94,14 +95,20 @@ def check_data(config: DataConfig, classes: Sequence[str], channels: int) -> Fou
         SlideError: if a file can't be opened.
     """
     found = FoundImages.of(config)
-    opener = _Opener(config.mpp, tuple(classes), channels, found.every)
+    opener = _Opener(config.mpp, tuple(classes), channels, found.every, made)
     for image in found.used:
         opener.check(image)
     check_shares(config.sampling, {image.kind for image in found.train})
     return found
 
 
-def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_map: WeightMap | None = None) -> TrainingData:
+def open_data(
+    config: DataConfig,
+    classes: Sequence[str],
+    channels: int,
+    weight_map: WeightMap | None = None,
+    made: MadeClass | None = None,
+) -> TrainingData:
     """Open all images of a recipe, check that they fit, and hold the small ones in memory.
 
     Args:
@@ -109,6 +116,7 @@ def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_
         classes: names of the classes of the labels by id, background first.
         channels: channels of the network's input; grey images become so many equal channels.
         weight_map: weighs the instances; computed once for an image that is held.
+        made: the class that is made from instances.
 
     Raises:
         DataError: if files are missing or do not fit together, or labels are outside the classes.
@@ -116,7 +124,7 @@ def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_
         SlideError: if a file can't be read.
     """
     found = FoundImages.of(config)
-    opener = _Opener(config.mpp, tuple(classes), channels, found.every)
+    opener = _Opener(config.mpp, tuple(classes), channels, found.every, made)
     budget = HELD_BYTES
     items = {}
     for image in found.used:
@@ -130,9 +138,16 @@ def open_data(config: DataConfig, classes: Sequence[str], channels: int, weight_
 class _Opener:
     """Opens images at the resolution trained at."""
 
-    def __init__(self, mpp: float | None, classes: tuple[str, ...], channels: int, images: list[LabelledImage]) -> None:
+    def __init__(
+        self,
+        mpp: float | None,
+        classes: tuple[str, ...],
+        channels: int,
+        images: list[LabelledImage],
+        made: MadeClass | None,
+    ) -> None:
         """Take all ``images`` there are: where one holds no object, those of its kind say how large objects are."""
-        self._mpp, self._classes, self._channels, self._images = mpp, classes, channels, images
+        self._mpp, self._classes, self._channels, self._images, self._made = mpp, classes, channels, images, made
         self._diameters: dict[str, float | None] = {}
 
     def check(self, image: LabelledImage) -> None:
@@ -200,12 +215,12 @@ class _Opener:
         source = image.source
         if is_annotation(image.label_path):
             unannotated = IGNORED if source.unannotated == "ignore" else 0
-            annotations = read_annotations(image.label_path, self._classes, image.bounds, source.frame)
+            annotations = read_annotations(image.label_path, self._classes, image.bounds, source.frame, self._made)
             return PolygonLabels(annotations, view, unannotated)
         if source.labels_are is None:
             raise DataError(explain(f"what are the values in {image.label_path}?", want="labels_are"))
-        class_of = None if image.classes_path is None else read_instance_classes(image.classes_path, self._classes)
-        values = LabelValues(source.labels_are, len(self._classes), source.values, class_of)
+        class_of = None if image.classes_path is None else read_instance_classes(image.classes_path, self._classes, self._made)
+        values = LabelValues(source.labels_are, len(self._classes), source.values, class_of, self._made)
         return RasterLabels(open_labels(image.label_path), image.plane or 0, view, values)
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from slideseg.training.recipe.data import MadeClass
+
 SUFFIX = ".csv"
 """Ending of the files."""
 COLUMNS = "columns label and class"
@@ -56,11 +58,11 @@ class InstanceClasses:
         return self.class_ids[at]
 
 
-def read_instance_classes(path: str, classes: Sequence[str]) -> InstanceClasses:
+def read_instance_classes(path: str, classes: Sequence[str], made: MadeClass | None = None) -> InstanceClasses:
     """Read the classes of instances; other columns don't count, and all may come in any order.
 
     ``classes`` are the names of the recipe's classes, background first; case does not matter, and their ids mean the same. What
-    is of no class, or of one whose name starts with "ignore", stands for `IGNORED`.
+    is of no class, or of one whose name starts with "ignore", stands for `IGNORED`. ``made`` is what they can't be of.
 
     Raises:
         DataError: if the file can't be read, lists something twice, or names a class that is not known.
@@ -75,18 +77,20 @@ def read_instance_classes(path: str, classes: Sequence[str]) -> InstanceClasses:
             raise DataError(explain(f"{where} names no instance", got=f"label {label!r:.40}", want="1 or more"))
         if number in found:
             raise DataError(explain(f"{where}: a label stands twice", got=number))
-        found[number] = _class_of(row.cells["class"], known, where, classes)
+        found[number] = _class_of(row.cells["class"], known, where, classes, made)
     labels = np.array(sorted(found), np.int64)
     return InstanceClasses(path, labels, np.array([found[label] for label in labels.tolist()], np.int32))
 
 
-def _class_of(named: str, known: dict[str, int], where: str, classes: Sequence[str]) -> int:
+def _class_of(named: str, known: dict[str, int], where: str, classes: Sequence[str], made: MadeClass | None) -> int:
     folded, number = named.casefold(), _whole(named)
     class_id = known.get(folded, known.get(str(number)))
     if class_id is not None:
         return class_id
     if not folded or folded.startswith("ignore"):
         return IGNORED
+    if made is not None and made.is_meant(named if number is None else number):
+        raise made.refused(where, named)
     got, want = f"{named:.40}", " or ".join(classes)
     raise DataError(explain(f"{where} is of an unknown class", got=got, want=f"{want}, their ids, or ignore"))
 

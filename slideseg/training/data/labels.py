@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from slideseg.slide.base import Slide
     from slideseg.training.data.instance_classes import InstanceClasses
+    from slideseg.training.recipe.data import MadeClass
 
 _BLOCK = 2048
 """Side of the block of a label image that is read at once, in its own pixels, about."""
@@ -72,18 +73,19 @@ class LabelValues:
         classes: int,
         values: Mapping[int, ClassId] | None = None,
         class_of: InstanceClasses | None = None,
+        made: MadeClass | None = None,
     ) -> None:
         """Take ``values`` (value to class id) for ``classes``; without it, values are class ids below ``classes``.
 
-        Instances are of the classes that ``class_of`` names, or all of class 1.
+        Instances are of the classes that ``class_of`` names, or all of class 1. ``made`` is the class that no value stands for.
 
         Raises:
             DataError: if one of ``values`` stands for a class that is not there.
         """
         self.meaning = meaning
-        known = {i: i for i in range(classes)} if values is None else _class_ids(values, classes)
+        known = {i: i for i in range(classes)} if values is None else _class_ids(values, classes, made)
         self._ignores = IGNORED in known.values()
-        self._instance_classes = class_of
+        self._instance_classes, self._made = class_of, made
         self.may_ignore = self._ignores or (class_of is not None and class_of.may_ignore)
         """Whether a value stands for `IGNORED`."""
         self._known = sorted(known)
@@ -105,8 +107,11 @@ class LabelValues:
         capped = np.minimum(raw, min(_MANY_VALUES - 1, np.iinfo(raw.dtype).max))
         ids = self._class_of[capped.astype(np.intp)]
         if (wrong := ids < 0).any():
+            least = int(raw[wrong].min())
+            if self._made is not None and self._made.is_meant(least):
+                raise self._made.refused(path, least)
             what, try_ = f"{path}: a label is outside the classes", "`values` to map it, or labels_are: instances or mask"
-            raise DataError(explain(what, got=raw[wrong].min(), want=_listed(self._known), try_=try_))
+            raise DataError(explain(what, got=least, want=_listed(self._known), try_=try_))
         return ids, 0
 
     def _instances(self, raw: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -122,9 +127,11 @@ class LabelValues:
         return classes, np.where((classes == 0) | (classes == IGNORED), 0, raw)
 
 
-def _class_ids(values: Mapping[int, ClassId], classes: int) -> dict[int, int]:
+def _class_ids(values: Mapping[int, ClassId], classes: int, made: MadeClass | None) -> dict[int, int]:
     """Return the class id of every value, `IGNORED` for the word."""
     for class_id in values.values():
+        if made is not None and made.is_meant(class_id):
+            raise made.refused("data.sources.values", class_id)
         if class_id != "ignore" and not 0 <= class_id < classes:
             want = f"0 to {classes - 1}, or ignore"
             raise DataError(explain("data.sources.values: no such class", got=class_id, want=want))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from slideseg.errors import DataError, explain
 from slideseg.training.recipe.settings import Settings
 
 Meaning = Literal["instances", "classes", "mask"]
@@ -14,6 +16,25 @@ ClassId = int | Literal["ignore"]
 """What a value of a label image stands for: a class, or pixels that teach nothing."""
 IGNORED = 255
 """Class id of a pixel that teaches nothing: it is in no loss and no score, and part of no instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeClass:
+    """The last class of a recipe, where its ``target`` makes it of instances: labels can't hold it."""
+
+    id: int
+    name: str
+    by: str
+    """What makes it, as a key of the recipe."""
+
+    def is_meant(self, said: str | int) -> bool:
+        """Tell whether labels mean it by a name or an id."""
+        return said == self.id or str(said).casefold() == self.name.casefold()
+
+    def refused(self, where: str, got: str | int) -> DataError:
+        """Return the error of labels that mean it: somebody took it for a class of objects."""
+        what, try_ = f"{where}: {self.by} makes the last class, {self.name}, the border", "to add a class border to classes"
+        return DataError(explain(what, got=f"{got:.40}" if isinstance(got, str) else got, try_=try_))
 
 
 class KindColumn(Settings):

@@ -118,9 +118,14 @@ class TargetConfig(Settings):
         return self
 
     @property
+    def way(self) -> str | None:
+        """Name of the one that is set; None of plain classes."""
+        return next((name for name in ("border", "touching", "rim") if getattr(self, name)), None)
+
+    @property
     def adds_class(self) -> bool:
         """Whether there is one class more than in the labels."""
-        return bool(self.border or self.touching or self.rim)
+        return self.way is not None
 
 
 class WeightMapConfig(Settings):

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from slideseg import colors
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import ModelClass, ModelInput
-from slideseg.model.objects import ObjectRules
-from slideseg.training.recipe.data import IGNORED, DataConfig
+from slideseg.model.objects import BORDER, ObjectRules
+from slideseg.training.recipe.data import IGNORED, DataConfig, MadeClass
 from slideseg.training.recipe.learning import LossConfig, OptimiserConfig, ScheduleConfig, TrainingConfig
 from slideseg.training.recipe.network import AboutConfig, ClassConfig, InputConfig, NetworkConfig
 from slideseg.training.recipe.samples import AugmentConfig, StainJitter, TargetConfig, WeightMapConfig
@@ -97,6 +97,12 @@ class TrainConfig(Settings):
     def label_classes(self) -> tuple[str, ...]:
         """Names of what labels hold, by class id."""
         return (BACKGROUND.name, *self.labelled_classes)
+
+    @property
+    def made_class(self) -> MadeClass | None:
+        """The class that is made from instances; None where there is none, or where nobody takes it for one of objects."""
+        way, name = self.target.way, self.classes[-1].name
+        return None if way is None or name.lower() == BORDER else MadeClass(len(self.classes), name, f"target.{way}")
 
     @property
     def model_classes(self) -> tuple[ModelClass, ...]:

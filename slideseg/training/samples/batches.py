@@ -103,7 +103,7 @@ class Batches:
         self._margin = reach_of(config)
         self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
         weigh = None if config.weight_map is None else WeightMap(config.weight_map)
-        opened = open_data(config.data, config.label_classes, config.input.channels, weigh)
+        opened = open_data(config.data, config.label_classes, config.input.channels, weigh, config.made_class)
         if weigh is not None and weigh.config.balance:
             weigh.balance = _balance(opened.train)  # also for the validation images
         self.validation: list[Item] = opened.validation

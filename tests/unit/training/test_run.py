@@ -13,6 +13,7 @@ import tifffile
 import slideseg
 from slideseg.errors import ConfigError, ResultInUseError
 from slideseg.storage.lease import Holder
+from slideseg.training.preview import write_preview
 from slideseg.training.record.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -69,6 +70,30 @@ def test_a_run_does_not_go_back_to_fewer_epochs(recipe: Path, tmp_path: Path) ->
     with pytest.raises(ConfigError, match=r"more epochs already \(got training.epochs 1, want at least 3; try another -o\)"):
         trained(recipe, run, "training.epochs=1", resume=True)
     assert trained(recipe, run) == 3
+
+
+INSTANCES = ("data.sources.0.labels_are=instances", "loss={cross_entropy: 1}")
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "become"),
+    [
+        (("classes=[a, b, border]", "target={rim: 0.5}"), "a"),
+        (("classes=[b, a]",), "b"),
+        (("classes=[a, border]", "target={border: 1}"), None),
+        (("classes=[a, b]", "data.sources.0.labels_are=mask"), None),
+    ],
+)
+def test_instances_that_nobody_gives_a_class_are_told_of(
+    recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: tuple[str, ...], become: str | None, preview: bool
+) -> None:
+    if preview:
+        write_preview(recipe, str(tmp_path / "a.png"), (*INSTANCES, *settings))
+    else:
+        trained(recipe, tmp_path / "run", *INSTANCES, *settings, "training.epochs=1")
+    told = f"all of the instances of {tmp_path / 'x.tif'} become {become} (try instance_classes in data.sources)"
+    assert caplog.messages == ([told] if become else [])
 
 
 def test_a_warmup_that_does_not_end_is_told_of(recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

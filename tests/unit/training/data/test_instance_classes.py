@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 
 from slideseg.errors import DataError
 from slideseg.space.box import Box
+from slideseg.training.check import check_files
 from slideseg.training.data import dataset
+from slideseg.training.data.annotations import read_annotations
 from slideseg.training.data.instance_classes import InstanceClasses, read_instance_classes
-from slideseg.training.data.labels import median_diameter
+from slideseg.training.data.labels import LabelValues, median_diameter
 from slideseg.training.data.sampling import Sampler
 from slideseg.training.data.sources import find_images, fingerprints
 from slideseg.training.recipe.data import IGNORED, DataConfig, SamplingConfig
@@ -316,6 +319,40 @@ def test_windows_are_drawn_around_each_class_equally_often(tmp_path: Path) -> No
     shares = np.bincount(middles, minlength=4) / 300
     assert shares[0] == 0
     assert (np.abs(shares[1:] - 1 / 3) < 0.08).all()
+
+
+@pytest.mark.parametrize("said", ["STROMA", "3", "3.0"])
+@pytest.mark.parametrize("way", ["rim: 0.5", "border: 1", "touching: 2"])
+def test_a_class_that_was_taken_for_the_border_is_told_so(tmp_path: Path, way: str, said: str) -> None:
+    """A recipe without a class for the border: its last class is that."""
+    listed = source(tmp_path, squares(), LISTED | {5: said})
+    key, number = way.split(": ")
+    without = recipe(listed, classes=["lymphocyte", "tumour", "stroma"], target={key: float(number)})
+    told = rf"a.csv, line 3: target.{key} makes the last class, stroma, the border \(got {said}; try to add a class border to"
+    for look in (check_files, lambda config: Batches(config, Team.join("cpu"))):
+        with pytest.raises(DataError, match=told):
+            look(without)
+
+
+def test_so_are_polygons_and_class_ids(tmp_path: Path) -> None:
+    told = r"target.rim makes the last class, stroma, the border \(got (3|Stroma); try to add a class border"
+    made = recipe({"images": "x", "labels": "y"}, classes=["lymphocyte", "tumour", "stroma"]).made_class
+    (tmp_path / "a.geojson").write_text(json.dumps([{"properties": {"classification": {"name": "Stroma"}}}]))
+    with pytest.raises(DataError, match=told):
+        read_annotations(str(tmp_path / "a.geojson"), CLASSES[:3], made=made)
+    with pytest.raises(DataError, match=told):
+        LabelValues("classes", 3, made=made)(np.array([[0, 1, 3, 4]]), "a.tif")
+    with pytest.raises(DataError, match=told):
+        LabelValues("classes", 3, {7: 3}, made=made)
+    with pytest.raises(DataError, match=r"outside the classes \(got 4"):
+        LabelValues("classes", 3, made=made)(np.array([[0, 1, 4]]), "a.tif")
+
+
+def test_a_border_that_is_called_so_is_no_class_of_objects(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 3 is of an unknown class \(got border, want background or lymph"):
+        check_files(recipe(source(tmp_path, squares(), LISTED | {5: "border"})))
+    plain = recipe({"images": "x", "labels": "y"}, classes=["lymphocyte", "tumour"], target={"rim": 0})
+    assert plain.made_class is None
 
 
 @pytest.mark.parametrize("named", ["background", "ignore"])
