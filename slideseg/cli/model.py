@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -62,18 +63,21 @@ def show(name_or_path: str, as_json: bool) -> None:
     "--align-corners/--no-align-corners", default=True, show_default=True,
     help="How its bilinear upsampling, if any, was trained; only without can it be tiled exactly.",
 )  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace another file that is there.")
 @debug_option
-def import_(
-    checkpoint: str, output: str | None, name: str | None, classes: tuple[str, ...], mpp: float | None, align_corners: bool
-) -> None:
+def import_(checkpoint: str, output: str | None, classes: tuple[str, ...], overwrite: bool, **options: Any) -> None:
     """Turn a PyTorch checkpoint of the common public U-Net into a model file."""
     from pathlib import Path
 
     from slideseg.model.bundled import INEXACT
     from slideseg.model.importer import import_checkpoint
+    from slideseg.storage.place import check_kept
+    from slideseg.storage.whole_file import check_target
 
-    out = Path(output) if output else Path(checkpoint).with_suffix(".safetensors").name
-    info = import_checkpoint(checkpoint, out, name=name, classes=classes or None, mpp=mpp, align_corners=align_corners)
+    out = output or Path(checkpoint).with_suffix(".safetensors").name
+    check_kept([checkpoint], out, "the checkpoint")
+    check_target(out, overwrite=overwrite)
+    info = import_checkpoint(checkpoint, out, classes=classes or None, **options)
     if not info.config.exact:
         click.echo(f"warning: {INEXACT % info.name}", err=True)
     click.echo(out)

@@ -9,7 +9,6 @@ import importlib
 import os
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ConfigError, explain
@@ -18,10 +17,12 @@ from slideseg.exports.options import ENDINGS, PACKED, ExportOptions, check_optio
 from slideseg.options import take_options
 from slideseg.result.result import open_result
 from slideseg.slide.listing.names import stem
+from slideseg.storage.place import check_kept
 from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from slideseg.tasks.progress import Watcher
 
@@ -97,8 +98,7 @@ def export(
     output = f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else os.fspath(output)
     if output.endswith(".gz") and to not in PACKED:
         raise ConfigError(explain(f"--to {to} is not compressed with gzip", got=output, try_=output.removesuffix(".gz")))
-    if Path(output).absolute() == Path(opened.record.slide.path).absolute():
-        raise ConfigError(explain("the export would replace the slide itself", got=output, try_="another --output"))
+    check_kept([opened.record.slide.path], output, "the slide itself")
     path = check_target(output, overwrite=wanted.overwrite)
     with whole(path) as partial:
         counted = _writer_of(to)(job, partial, path.name)

@@ -25,6 +25,7 @@ from PIL import Image
 from slideseg.errors import ConfigError, DataError, ResultError, SlideError, explain
 from slideseg.instances.labelling.paint import label_image
 from slideseg.instances.options import ObjectOptions, rules_for
+from slideseg.model.bundled import find_model
 from slideseg.model.load import load_model
 from slideseg.options import take_options
 from slideseg.outlines.labels import IGNORED, Counts, outline_points
@@ -38,7 +39,8 @@ from slideseg.slide.listing.names import stem
 from slideseg.slide.resampled import Source, choose_level, resampled_shape
 from slideseg.space.box import Box
 from slideseg.storage.lease import Lease
-from slideseg.storage.store import anything_at, delete, open_store, run_errors, sweep_deleted, write_key
+from slideseg.storage.place import check_kept
+from slideseg.storage.store import anything_at, delete, open_store, read_key, run_errors, sweep_deleted, write_key
 from slideseg.tasks.progress import Watch
 from slideseg.words import number
 
@@ -143,6 +145,7 @@ def outline(
     """
     begun, url = time.monotonic(), os.fspath(output).rstrip("/")
     wanted = take_options(OutlineOptions, options)
+    check_kept([images, points, find_model(wanted.model)], url, "what it is made from")
     model = load_model(wanted.model)
     mpp = _resolution(model.info, wanted.mpp)
     pairs, without_points, without_image = _pairs(images, points)

@@ -23,10 +23,11 @@ from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, Settings
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.guard.slide import open_in_run
+from slideseg.slide.listing.sets import files_of
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
 from slideseg.slide.rows.copy import is_readable
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
-from slideseg.storage.place import absolute, locate
+from slideseg.storage.place import absolute, check_kept, locate
 from slideseg.version import __version__
 from slideseg.words import in_words, lines
 
@@ -235,6 +236,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         ModelError: if the model can't be used, or not on this slide.
         ConfigError: if the options contradict each other, the slide or the machine.
     """
+    check_kept(_read_for(input_path, options), output, "what it is made from")
     model, info = _model(options)
     device = choose_device(options)
     with closing(open_in_run(absolute(input_path), options.selection)) as slide:
@@ -268,6 +270,13 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     _check_copy(made)
     check_disk(made.job.output, made.disk)
     return made
+
+
+def _read_for(input_path: str, options: PredictOptions) -> list[str]:
+    """Return the files of the slide, the tissue mask's and the model's."""
+    slide = [input_path] if "://" in input_path else files_of(input_path)
+    masks = [] if options.tissue in ("", "none", "auto") else [options.tissue]
+    return [*slide, *masks, str(find_model(options.model))]
 
 
 def _check_copy(plan: PredictPlan) -> None:

@@ -14,7 +14,7 @@ from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.listing.sets import COMPANION, files_of
 from slideseg.slide.mosaic import NAME, is_mosaic
 from slideseg.slide.zarr.place import is_zarr
-from slideseg.storage.place import local_path
+from slideseg.storage.place import local_path, ways_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
     """Return where each slide's result goes: by its name without the ending, or with it where two slides would share a result.
 
     Raises:
-        ConfigError: if two slides would share a result all the same, or a result would replace its own slide.
+        ConfigError: if two slides would share a result all the same, or a result would replace one of them.
     """
     if len(slides) == 1 and output is not None:
         outputs = [os.fspath(output)]
@@ -58,9 +58,10 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
             both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
             what = f"{times} slides would share the result {name}"
             raise ConfigError(explain(what, got=both, try_="one command each, with an --output of its own"))
-    for slide, result in zip(slides, outputs, strict=True):
-        if Path(slide).absolute() == Path(result).absolute():
-            raise ConfigError(explain("the result would replace its own slide", got=result, try_="--output"))
+    results = {way for result in outputs for way in ways_up(result)[:1]}
+    for slide in slides:
+        if not results.isdisjoint(ways_up(slide)):
+            raise ConfigError(explain("a result would replace a slide", got=slide, try_="another --output"))
     return outputs
 
 

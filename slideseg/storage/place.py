@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from slideseg.errors import ConfigError, ResultError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,44 @@ def local_path(url: str | os.PathLike[str]) -> str:
     """
     url = os.fspath(url)
     return unquote(urlsplit(url).path) if url.startswith("file://") else url
+
+
+def ways_up(place: str | os.PathLike[str]) -> list[Location]:
+    """Return a place and all folders that it lies in, links and ``..`` followed; none for one that is not supported."""
+    try:
+        here = locate(place)
+    except ConfigError:
+        return []
+    path = PurePosixPath(here.path)
+    return [Location(here.bucket, str(folder)) for folder in (path, *path.parents)]
+
+
+def is_within(place: str | os.PathLike[str], outer: str | os.PathLike[str]) -> bool:
+    """Tell whether ``place`` is ``outer`` or lies in it, whatever they are called."""
+    ways, around = ways_up(place), ways_up(outer)[:1]
+    if not around or around[0] in ways:
+        return bool(around)
+    if around[0].bucket is not None or not os.path.exists(around[0].path):
+        return False
+    paths = [way.path for way in ways if way.bucket is None and os.path.exists(way.path)]
+    return any(os.path.samefile(path, around[0].path) for path in paths)  # one folder under two names: mounts, large letters
+
+
+def check_kept(read: Iterable[str | os.PathLike[str]], output: str | os.PathLike[str], what: str) -> None:
+    """Refuse an output that would replace what is read for it.
+
+    Args:
+        read: the places of all that is read.
+        output: what may be removed, with all that lies in it.
+        what: names in the error what is read.
+
+    Raises:
+        ConfigError: if one of them is ``output`` or lies in it.
+    """
+    for place in read:
+        if is_within(place, output):
+            got = os.fspath(place) if is_within(output, place) else f"{place} in {output}"
+            raise ConfigError(explain(f"the output would replace {what}", got=got, try_="another --output"))
 
 
 def check_parent(url: str) -> None:

@@ -64,8 +64,36 @@ def test_an_imported_checkpoint_segments(picture, tmp_path):
     assert run_slideseg("predict", picture, "-m", tmp_path / "cp.pth", "-o", tmp_path / "x.zarr").status == 2
     imported = run_slideseg("model", "import", tmp_path / "cp.pth", "-o", out, "--class", "background", "--class", "cell")
     assert imported.status == 0, imported.err
+    before = out.read_bytes()
+    again = ["model", "import", tmp_path / "cp.pth", "-o", out]
+    refused = run_slideseg(*again)
+    assert (refused.status, out.read_bytes()) == (2, before)
+    assert "the target exists" in refused.err
+    assert run_slideseg(*again, "--class", "background", "--class", "cell", "--overwrite").status == 0
+    assert out.read_bytes() == before
+    assert run_slideseg("model", "import", out, "-o", out, "--overwrite").status == 2
+    assert out.read_bytes() == before
     assert run_slideseg("predict", picture, "-m", out, "-o", tmp_path / "x.zarr", "-w", 1).status == 0
     assert (class_map(tmp_path / "x.zarr") == whole_class_map(slideseg.load_model(out), pixels_of(picture))).all()
+
+
+@pytest.mark.parametrize("place", ["r.zarr/0", "sub/../r.zarr/0", "link/0", "to_image"])
+def test_a_slide_inside_the_result_that_it_would_replace_is_kept(picture, rgb_model, tmp_path, place):
+    """Also by another name, as a mask of tissue, or as one slide of several."""
+    result, options = tmp_path / "r.zarr", ("-m", rgb_model[0], "-w", 1, "--overwrite")
+    slideseg.predict(picture, result, model=str(rgb_model[0]), workers=1, image="full")
+    (tmp_path / "link").symlink_to(result)
+    (tmp_path / "to_image").symlink_to(result / "0")
+    (tmp_path / "sub").mkdir()
+    before = {path: path.read_bytes() for path in result.rglob("*") if path.is_file()}
+    inside = [(tmp_path / place, "-o", result), (picture, "-o", result, "--tissue", tmp_path / place)]
+    several = [(tmp_path / place, tmp_path / "r.tif", "-o", tmp_path)]
+    (tmp_path / "r.tif").write_bytes(picture.read_bytes())
+    for words in (*inside, *several):
+        done = run_slideseg("predict", *words, *options)
+        assert done.status == 2, words
+        assert "would replace" in done.err
+    assert {path: path.read_bytes() for path in result.rglob("*") if path.is_file()} == before
 
 
 def test_a_python_call_does_what_the_command_does(picture, rgb_model, tmp_path):

@@ -32,6 +32,14 @@ def slide(tmp_path):
     return tmp_path / "slide.npy"
 
 
+def test_what_only_has_the_name_of_a_temporary_copy_stays(slide, tmp_path):
+    mine = tmp_path / "x.zarr.source.zarr" / "notes.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    convert(slide, tmp_path / "x.zarr")
+    assert mine.read_text() == "mine"
+
+
 def test_every_pixel_and_levels_by_mean(slide, tmp_path):
     convert(slide, tmp_path / "x.zarr", workers=2)
     group = zarr.open_group(str(tmp_path / "x.zarr"), mode="r")

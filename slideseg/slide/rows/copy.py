@@ -5,6 +5,7 @@ There is one way through such a slide, from its top to its end, so one worker ma
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from slideseg.slide.resampled import Source
     from slideseg.tasks.base import Executor, Failed
 
+_NO_COPY = (OSError, KeyError, ValueError, TypeError)
+"""What opening something raises that is no copy of a slide."""
 _COLUMNS = 1024
 """Of a chunk; its rows are those that are decoded at once."""
 _CODECS = (Crc32cCodec(),)
@@ -72,8 +75,11 @@ def is_readable(slide: Slide, level: int) -> bool:
 
 
 def discard_copy(beside: str) -> None:
-    """Remove a temporary copy that a run left behind which was killed at its very end."""
-    shutil.rmtree(_place_of_copy(beside), ignore_errors=True)
+    """Remove a temporary copy that a run left behind which was killed at its very end; nothing else that has its name."""
+    copy = _place_of_copy(beside)
+    with contextlib.suppress(*_NO_COPY):
+        _facts_of(zarr.open_array(copy, mode="r"))
+        shutil.rmtree(copy)
 
 
 def _place_of_copy(beside: str) -> str:
@@ -158,7 +164,7 @@ def _existing(store_path: str, facts: dict[str, Any]) -> zarr.Array[Any] | None:
     try:
         found = zarr.open_array(store_path, mode="r+")
         known = _facts_of(found)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except _NO_COPY as error:
         what = f"{store_path} is in the way"
         raise SlideError(explain(what, got="something else than a copy of a slide", try_="another place")) from error
     known.pop("complete", None)

@@ -41,6 +41,23 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return images, points
 
 
+@pytest.mark.parametrize("which", ["images", "points", "model"])
+def test_outlines_don_t_replace_what_they_are_made_of(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, which: str
+) -> None:
+    out = tmp_path / "out"
+    slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5)
+    (out / "model.safetensors").write_bytes(model.read_bytes())
+    (out / "points").mkdir()
+    (out / "points" / "a_0.98.csv").write_text("x,y\n3,4\n")
+    given = {"images": folders[0], "points": folders[1], "model": model} | {
+        which: out / ("model.safetensors" if which == "model" else which)
+    }
+    with pytest.raises(ConfigError, match="would replace what it is made from"):
+        slideseg.outline(given["images"], given["points"], out, model=given["model"], mpp_of_slide=0.5, overwrite=True)
+    assert (out / "images" / "a_0.98.png").exists()
+
+
 def test_a_folder_to_learn_from_is_written(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5)
@@ -167,15 +184,16 @@ def _stop_at_the_second(state: object) -> None:
         raise KeyboardInterrupt
 
 
-def test_what_is_not_ours_is_never_replaced(folders: tuple[Path, Path], model: Path) -> None:
+def test_what_is_not_ours_is_never_replaced(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name, text in (("notes.txt", "mine"), ("report.json", "[1]")):
+        (mine / name).write_text(text)
+        with pytest.raises(ResultError, match="holds no outlines of ours"):
+            slideseg.outline(*folders, mine, model=model, mpp_of_slide=0.5, overwrite=True)
+    assert sorted(path.name for path in mine.iterdir()) == ["notes.txt", "report.json"]
     with pytest.raises(ResultError, match="holds no outlines of ours"):
-        slideseg.outline(*folders, folders[0], model=model, mpp_of_slide=0.5, overwrite=True)
-    (folders[0] / "report.json").write_text("[1]")
-    with pytest.raises(ResultError, match="holds no outlines of ours"):
-        slideseg.outline(*folders, folders[0], model=model, mpp_of_slide=0.5, overwrite=True)
-    assert len(list(folders[0].glob("*.png"))) == 2
-    with pytest.raises(ResultError, match="holds no outlines of ours"):
-        slideseg.outline(*folders, folders[1] / "a_0.98.csv", model=model, mpp_of_slide=0.5, overwrite=True)
+        slideseg.outline(*folders, mine / "notes.txt", model=model, mpp_of_slide=0.5, overwrite=True)
 
 
 def test_one_channel_of_16_bits_stays_what_it_is(model: Path, tmp_path: Path) -> None:

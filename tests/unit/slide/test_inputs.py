@@ -103,8 +103,18 @@ def test_a_folder_named_by_dots_has_its_own_name(tmp_path, monkeypatch):
 def test_results_don_t_replace_each_other_or_their_slide(tmp_path):
     with pytest.raises(ConfigError, match=r"share the result out/x.tif.zarr \(got a/x.tif and b/x.tif; try one command each"):
         name_outputs(["a/x.tif", "a/y.tif", "b/x.tif"], "out")
-    with pytest.raises(ConfigError, match="would replace its own slide"):
+    with pytest.raises(ConfigError, match="a result would replace a slide"):
         name_outputs([str(tmp_path / "x.zarr")], tmp_path / "x.zarr")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for slide in ("x.zarr/0", "y/../x.zarr/image", "link/x.zarr/0"):
+        with pytest.raises(ConfigError, match="a result would replace a slide"):
+            name_outputs([str(tmp_path / slide)], f"{tmp_path}/x.zarr")
+    with pytest.raises(ConfigError, match="a result would replace a slide"):
+        name_outputs(["a.tif", "out/a.zarr/0/b.tif"], "out")
+    with pytest.raises(ConfigError, match="a result would replace a slide"):
+        name_outputs(["s3://bucket/r.zarr/0"], "s3://bucket/r.zarr/")
+    assert name_outputs(["s3://other/r.zarr/0"], "s3://bucket/r.zarr") == ["s3://bucket/r.zarr"]
+    assert name_outputs(["https://host/r.zarr/0"], "r.zarr") == ["r.zarr"]
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "2 gigs", "0", "1e9"])

@@ -1,0 +1,71 @@
+"""Which place lies in which, whatever they are called; what an output must not replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slideseg.errors import ConfigError
+from slideseg.storage.place import check_kept, is_within
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: r.zarr with an array in it, and links to both."""
+    (tmp_path / "r.zarr" / "0").mkdir(parents=True)
+    (tmp_path / "to_r").symlink_to("r.zarr")
+    (tmp_path / "to_array").symlink_to(tmp_path / "r.zarr" / "0")
+    (tmp_path / "r.zarr2").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["r.zarr", "r.zarr/", "r.zarr/0", "r.zarr/0/c/1", "./x/../r.zarr/0", "to_r", "to_r/0", "to_array", "r.zarr/a.tif"],
+)
+@pytest.mark.parametrize("outer", ["r.zarr", "r.zarr/", "r.zarr/0/..", "to_r", "file://{here}/r.zarr"])
+def test_what_lies_in_a_folder_is_found_by_any_name(here: Path, place: str, outer: str) -> None:
+    assert is_within(place, outer.format(here=here))
+    assert is_within(here / place, outer.format(here=here))
+
+
+@pytest.mark.parametrize("place", [".", "..", "r.zarr2", "r.zar", "x/r.zarr", "s3://bucket/r.zarr", "https://host/r.zarr", "/"])
+def test_what_lies_beside_or_around_it_does_not(here: Path, place: str) -> None:
+    assert not is_within(place, "r.zarr")
+
+
+def test_a_folder_that_is_not_there_yet_has_one_name(here: Path) -> None:
+    assert is_within("new.zarr/0", "new.zarr")
+    assert not is_within("r.zarr/0", "new.zarr")
+
+
+def test_one_folder_may_have_two_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mounts have, and any where letters' size does not count; made by telling that the two are the same."""
+    same = Path("samefile")
+    monkeypatch.setattr("os.path.samefile", lambda one, other: {Path(one).name, Path(other).name} == {"r.zarr", "r.zarr2"})
+    assert is_within("r.zarr2/0", "r.zarr")
+    assert not is_within("r.zarr/0", same)
+
+
+@pytest.mark.parametrize(
+    ("place", "outer", "wanted"),
+    [
+        ("s3://b/r.zarr/0", "s3://b/r.zarr", True),
+        ("s3://b/r.zarr", "s3://b/r.zarr/", True),
+        ("s3://b/r.zarr/0", "s3://b", True),
+        ("s3://b/r.zarr2", "s3://b/r.zarr", False),
+        ("s3://c/r.zarr/0", "s3://b/r.zarr", False),
+        ("r.zarr/0", "s3://b", False),
+        ("r.zarr", "https://host", False),
+    ],
+)
+def test_buckets_have_folders_too(place: str, outer: str, wanted: bool) -> None:
+    assert is_within(place, outer) == wanted
+
+
+def test_what_would_be_replaced_is_named(here: Path) -> None:
+    check_kept(["r.zarr2", "https://host/x"], "r.zarr", "the slide")
+    with pytest.raises(ConfigError, match=r"would replace the slide \(got to_r/0 in r.zarr; try another --output\)"):
+        check_kept(["r.zarr2", "to_r/0"], "r.zarr", "the slide")
