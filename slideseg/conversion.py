@@ -21,8 +21,7 @@ from slideseg.result.coordinates import Coordinates
 from slideseg.result.create import read_attributes, write_group, write_root
 from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
-from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.guard.slide import open_in_run
+from slideseg.slide.fingerprint import check_same, fingerprint
 from slideseg.slide.resampled import Source
 from slideseg.slide.rows.copy import discard_copy, readable
 from slideseg.slide.selection import PartOptions
@@ -37,7 +36,6 @@ from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
-    from slideseg.slide.selection import Selection
     from slideseg.tasks.base import Executor
 
 
@@ -56,23 +54,25 @@ def convert(
 
     Raises:
         ConfigError: if ``selected`` says what can't be meant.
-        SlideError: if the slide can't be read.
+        SlideError: if the slide can't be read, or changes meanwhile.
         ResultError: if something else is at ``output``, or it can't be written.
     """
     path, url, selection = os.fspath(slide), os.fspath(output), take_options(PartOptions, selected).selection
     check_parent(url)
-    with closing(open_in_run(path, selection)) as opened, Lease(url):
+    source = Source(path, selection=selection, fingerprint=fingerprint(path))
+    with closing(source.open()) as opened, Lease(url):
         try:
-            _begin(url, path, selection)
-            _convert(opened, url, InProcessExecutor(workers), selection)
+            _begin(url, source)
+            _convert(opened, source, url, InProcessExecutor(workers))
         except storage_errors() as error:
             raise ResultError(explain("the output can't be written", got=reason(error), try_="another place")) from error
 
 
-def _begin(url: str, path: str, selection: Selection) -> None:
+def _begin(url: str, source: Source) -> None:
     """Create the root group, unless the conversion of this very slide has begun before."""
     store = open_store(url)
-    run = {"conversion of": path, "fingerprint": fingerprint(path), "selection": json.loads(json.dumps(asdict(selection)))}
+    selection = json.loads(json.dumps(asdict(source.selection)))
+    run = {"conversion of": source.path, "fingerprint": source.fingerprint, "selection": selection}
     about = {"status": "running", "run": run}
     there = read_attributes(store).get("slideseg")
     if there is None and not anything_at(url):
@@ -81,7 +81,7 @@ def _begin(url: str, path: str, selection: Selection) -> None:
         raise ResultError(explain("the output exists", got=url, try_="another place"))
 
 
-def _convert(slide: Slide, url: str, executor: Executor, selection: Selection) -> None:
+def _convert(slide: Slide, source: Source, url: str, executor: Executor) -> None:
     store = open_store(url)
     sweep_partial(store)
     plan = _plan(slide)
@@ -94,8 +94,8 @@ def _convert(slide: Slide, url: str, executor: Executor, selection: Selection) -
         create_array(store, scanned)
     missing = missing_shards(store, plan)
     if missing:
-        with readable(Source(slide.path, selection=selection), url, executor) as source:
-            run_shards(partial(ShardCopier, source, url, plan, scanned), missing, executor, light=True)
+        with readable(source, url, executor) as now:
+            run_shards(partial(ShardCopier, now, url, plan, scanned), missing, executor, light=True)
     discard_copy(url)
     levels = len(level_shapes(plan.grid.shape_yx))
     for pyramid in (plan, scanned):
@@ -103,6 +103,7 @@ def _convert(slide: Slide, url: str, executor: Executor, selection: Selection) -
             write_pyramid(url, pyramid, "mean", levels, executor)
     name = slide.path.rstrip("/").rpartition("/")[2]
     coordinates = Coordinates.of_slide(slide.pixel, slide.origin)
+    check_same(source.path, str(source.fingerprint))
     write_root(store, {"ome": describe_image(store, name, coordinates, levels, slide.channels)})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
@@ -242,7 +242,8 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     with closing(open_in_run(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
         source, notes = choose_source(slide, info, options)
-        about = SlideRecord.of(slide, fingerprint(slide.path), source.level)
+        source = replace(source, fingerprint=fingerprint(slide.path))
+        about = SlideRecord.of(slide, str(source.fingerprint), source.level)
         shape_yx = working_shape(slide, source)
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
         tissue = find_tissue(slide, shape_yx, options.tissue)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.pyramid import write_pyramid
-from slideseg.errors import RunError, SlidesegError, explain, naming
+from slideseg.errors import RunError, SlideError, SlidesegError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
 from slideseg.options import take_options
@@ -27,14 +27,16 @@ from slideseg.prediction.suits import described
 from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
-from slideseg.result.create import create_result
+from slideseg.result.create import create_result, give_up
 from slideseg.result.overview import write_overview
 from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
 from slideseg.result.table import sum_table
+from slideseg.slide.fingerprint import fingerprint, last_written
 from slideseg.slide.inputs import find_inputs, name_outputs
 from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
+from slideseg.storage.place import absolute
 from slideseg.storage.store import open_store
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
@@ -107,7 +109,7 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     Raises:
         SlidesegError: what went wrong; finished shards stay and the same call goes on from there.
     """
-    started = time.perf_counter()
+    started, written = time.perf_counter(), last_written(absolute(slide))
     plan = make_plan(slide, output, options)
     for note in plan.notes:
         log.warning("%s", naming(slide, note))
@@ -121,7 +123,8 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
             objects = _segment(plan, target, tally, executor, watch, started)
         else:
             objects = None if target is None else write_objects(target, executor, watch)
-    return _report(plan, open_result(output).record, tally, objects, time.perf_counter() - started)
+    touched = _touched(plan.job.source.path, written)
+    return _report(plan, open_result(output).record, tally, objects, time.perf_counter() - started, touched)
 
 
 def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
@@ -163,8 +166,29 @@ def _segment(
             skipped_pixels=plan.skipped_pixels + tally.unscanned,
             damaged_tiles=tuple(sorted(tally.damaged)),
         )
+        _check_unchanged(plan)
         commit(plan.job.output, plan.layout, record)
     return objects
+
+
+def _check_unchanged(plan: PredictPlan) -> None:
+    """See whether the slide is still the one that was planned with; if not, the result may be of both, and is given up.
+
+    Raises:
+        SlideError: if it is another one.
+    """
+    path = plan.job.source.path
+    if fingerprint(path) != plan.slide.fingerprint:
+        give_up(plan.job.output)
+        what = f"{path} has changed while it was segmented, so the result would be of two slides"
+        raise SlideError(explain(what, try_="the same command again, once nobody writes to it: it begins anew"))
+
+
+def _touched(path: str, before: int | None) -> tuple[str, ...]:
+    """Return a note of a slide that somebody has written to since, though it looks the same."""
+    if last_written(path) == before:
+        return ()
+    return ("somebody wrote to the slide's file, or touched it, while it was segmented; size, ends and samples are as before",)
 
 
 def _compute_shards(job: Job, plan: PredictPlan, tally: Tally, executor: Executor, watch: Watch) -> None:
@@ -270,7 +294,9 @@ def _hint(plan: PredictPlan, objects: ObjectsReport | None) -> tuple[str, ...]:
     return size_hint(plan.job.model.name, objects.number, int(pixels.sum()), assumed)
 
 
-def _report(plan: PredictPlan, record: RunRecord, tally: Tally, objects: ObjectsReport | None, seconds: float) -> SlideReport:
+def _report(
+    plan: PredictPlan, record: RunRecord, tally: Tally, objects: ObjectsReport | None, seconds: float, touched: tuple[str, ...]
+) -> SlideReport:
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return SlideReport(
         input=plan.input,
@@ -285,7 +311,7 @@ def _report(plan: PredictPlan, record: RunRecord, tally: Tally, objects: Objects
         across_seams=None if objects is None else objects.across_seams,
         model=described(plan.model),
         warnings=plan.notes,
-        notes=(*_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
+        notes=(*touched, *_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
         worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),

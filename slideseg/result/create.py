@@ -76,6 +76,11 @@ def read_attributes(store: Store) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
+def give_up(url: str) -> None:
+    """Mark a result of which nobody knows what its pixels were made from: the next run removes it and begins anew."""
+    write_root(open_store(url), {"slideseg": {"status": "deleting", "run": None}})
+
+
 def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
     """Find out what is under ``url``; with ``overwrite``, remove a result that is there.
 
@@ -89,8 +94,8 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
     there = read_attributes(store).get("slideseg")
     if not isinstance(there, dict):
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
-    if overwrite or there.get("status") == "deleting":  # by a run with --overwrite that was killed at it
-        write_root(store, {"slideseg": {"status": "deleting", "run": None}})
+    if overwrite or there.get("status") == "deleting":  # by a run that was killed at it, or that gave it up
+        give_up(url)
         delete(url, last=ROOT)
         return "new"
     _check_same_run(url, there.get("run"), record.to_json()["run"])

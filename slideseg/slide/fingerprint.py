@@ -61,6 +61,35 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def check_same(path: str | os.PathLike[str], known: str) -> None:
+    """See whether a slide is still the one that had the fingerprint ``known``.
+
+    Raises:
+        SlideError: if it is another one, or can't be read any more.
+    """
+    if fingerprint(path) != known:
+        what = f"{os.fspath(path)} has changed while it was read"
+        raise SlideError(explain(what, try_="the same command again, once nobody writes to it"))
+
+
+def last_written(path: str | os.PathLike[str]) -> int | None:
+    """Return when any of a slide's files was last written to, in nanoseconds; None for an address, which does not say.
+
+    Raises:
+        SlideError: if it can't be read.
+    """
+    name = os.fspath(path)
+    if "://" in name:
+        return None
+    try:
+        files = files_of(name)
+        if Path(name).is_dir() and files == [name]:
+            files = [os.path.join(name, relative) for relative in _below(name, "")]
+        return max((os.stat(file).st_mtime_ns for file in files), default=None)
+    except OSError as error:
+        raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
+
+
 def content_hash(path: str | os.PathLike[str]) -> str:
     """Return a hex SHA-256 of all bytes of a file.
 

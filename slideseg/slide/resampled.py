@@ -9,6 +9,7 @@ import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.facts import make_levels
+from slideseg.slide.fingerprint import check_same
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import WHOLE, Selection, facts_of
@@ -134,14 +135,22 @@ class Source:
     """Pixels of that level a working pixel, along y and x."""
     selection: Selection = WHOLE
     """Which part of the file is the slide."""
+    fingerprint: str | None = None
+    """What the file must still be whenever it is opened; None where nobody has to know."""
 
     def open(self) -> Slide:
         """Open the slide as one whose level 0 is the working resolution.
 
         Raises:
-            SlideError: if it can't be opened, or has no such level.
+            SlideError: if it can't be opened, is another slide by now, or has no such level.
         """
         slide = open_in_run(self.path, self.selection)
+        if self.fingerprint is not None:
+            try:
+                check_same(self.path, self.fingerprint)  # now that it is open: nothing can come between
+            except SlideError:
+                slide.close()
+                raise
         as_it_is = self.level == 0 and self.factors == AS_IT_IS
         return slide if as_it_is else ResampledSlide(slide, self.level, self.factors)
 

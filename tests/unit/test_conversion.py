@@ -226,3 +226,17 @@ def test_a_map_that_is_missing_is_damage(mirax, tmp_path):
     shutil.rmtree(tmp_path / "x.zarr" / "scanned" / "1")
     with pytest.raises(SlideError, match="got no scanned/1, want a map of"):
         open_slide(tmp_path / "x.zarr")
+
+
+def test_a_slide_that_changes_meanwhile_is_no_image(slide, tmp_path, monkeypatch):
+    copied = conversion.ShardCopier.__call__
+
+    def copy_and_change(self, index):
+        copied(self, index)
+        np.save(slide, IMAGE[::-1])
+
+    monkeypatch.setattr(conversion.ShardCopier, "__call__", copy_and_change)
+    with pytest.raises(SlideError, match="has changed while it was read"):
+        convert(slide, tmp_path / "x.zarr", workers=1)
+    with pytest.raises(SlideError):
+        open_slide(tmp_path / "x.zarr")

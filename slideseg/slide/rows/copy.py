@@ -65,7 +65,7 @@ def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source
         return
     copy = _place_of_copy(beside)
     run_shards(partial(CopyWorker, source.path, copy, source.selection), [0], executor, on_failure=_refuse, light=True)
-    yield replace(source, path=copy, selection=WHOLE)
+    yield replace(source, path=copy, selection=WHOLE, fingerprint=None)
     shutil.rmtree(copy)
 
 
