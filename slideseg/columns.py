@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,9 @@ from slideseg.errors import DataError, explain
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection
+
+MOST_DIGITS = 18
+"""Of a whole number that any computer holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
         want: says in errors what is expected.
 
     Raises:
-        DataError: if it can't be read as CSV, or lacks a column.
+        DataError: if it can't be read as CSV, lacks a column, has one twice, or a row is longer than the first one.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -44,10 +49,42 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(explain(f"{what} can't be read", got=error, want=f"a CSV with {want}")) from error
     names = [name.strip().casefold() for name in header[1]]
+    if twice := [name for name, times in Counter(names).items() if name and times > 1]:
+        raise DataError(explain(f"{what} has two columns of one name", got=twice[0], want="one, in large or small letters"))
     if not set(needed) <= set(names):
         got = f"columns {', '.join(header[1]) or 'none'}"
         raise DataError(explain(f"{what} can't be used", got=got[:100], want=want))
+    for line, cells in rows:
+        if any(cell.strip() for cell in cells[len(names) :]):
+            got, want = f"{len(cells)} cells", f"at most {len(names)}, as many as columns"
+            try_ = "quotes around what holds a comma, points in decimals"
+            raise DataError(explain(f"line {line} of {what} is too long", got=got, want=want, try_=try_))
     return names, [Row(line, _by_name(names, cells)) for line, cells in rows if cells]
+
+
+def whole(cell: str) -> int | None:
+    """Return a whole number from 0 of at most 18 digits, also one that was written as a fraction; None for what is none.
+
+    >>> whole("7"), whole("7.0"), whole("7.5"), whole("1_000"), whole("1e300"), whole("x")
+    (7, 7, None, None, None, None)
+    """
+    digits, _, zeros = cell.strip().partition(".")
+    if not digits.isdecimal() or not digits.isascii() or zeros.strip("0") or len(digits) > MOST_DIGITS:
+        return None
+    return int(digits)
+
+
+def fraction(cell: str) -> float | None:
+    """Return a number; None for what is none, and for what has no end.
+
+    >>> fraction("7.5"), fraction("-1e3"), fraction("1_0"), fraction("nan"), fraction("1e999"), fraction("")
+    (7.5, -1000.0, None, None, None, None)
+    """
+    try:
+        value = math.nan if "_" in cell else float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _by_name(names: list[str], cells: list[str]) -> dict[str, str]:

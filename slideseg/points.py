@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.columns import read_rows
+from slideseg.columns import fraction, read_rows
 from slideseg.errors import DataError, explain
 
 if TYPE_CHECKING:
@@ -58,13 +58,17 @@ def find_points(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the files of points in a folder, or the one that was named, by their names without ending.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are none, or two of one name.
     """
     place = Path(path)
     files = sorted(filter(_is_file, place.iterdir())) if place.is_dir() else [place]
     if not files or not place.exists():
         raise DataError(explain("no points", got=os.fspath(path), want=f"a {SUFFIX} file with {COLUMNS}, or a folder of such"))
-    return {file.stem: str(file) for file in files}
+    found = {file.stem: str(file) for file in files}
+    if len(found) < len(files):
+        both = next(str(file) for file in files if found[file.stem] != str(file))
+        raise DataError(explain("two files of points have one name", got=f"{both} and {found[Path(both).stem]}", want="one"))
+    return found
 
 
 def read_points(path: str | os.PathLike[str]) -> Points:
@@ -84,10 +88,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _number(cell: str, where: str, name: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
+    value = fraction(cell)
+    if value is None:
         raise DataError(explain(f"{where} is no point", got=f"{name} {cell!r:.40}", want="a number"))
     return value

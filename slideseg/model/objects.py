@@ -54,8 +54,9 @@ class ObjectRules:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             numbers = value if name == "classes" else () if value is None else (value,)
-            if name != "together" and not all(type(number) is int and number >= 0 for number in numbers):
-                msg = f"{name} must be {'ids' if name == 'classes' else 'a whole number'} from 0 (got {value!r})"
+            kind, want = (bool, "true or false") if name == "together" else (int, "a whole number from 0")
+            if not all(type(number) is kind and number >= 0 for number in numbers):
+                msg = f"{name} must be {'ids from 0' if name == 'classes' else want} (got {value!r})"
                 raise ValueError(msg)
         if self.connectivity not in (4, 8):
             msg = f"objects are connected by 4 or 8 neighbours (got {self.connectivity})"

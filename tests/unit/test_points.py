@@ -47,6 +47,9 @@ def test_a_file_may_hold_no_points(tmp_path: Path) -> None:
         ("y,x\n1,2\n3,there\n", r"a.csv, line 3 is no point \(got x 'there', want a number"),
         ("y,x\n1\n", r"line 2 is no point \(got x ''"),
         ("y,x\nnan,2\n", r"line 2 is no point \(got y 'nan'"),
+        ("y,x\n1_0,2\n", r"line 2 is no point \(got y '1_0'"),
+        ("y,x\n1,5,2,5\n", r"line 2 of the points .*a.csv is too long \(got 4 cells, want at most 2"),
+        ("y,y,x\n1,2,3\n", r"two columns of one name \(got y"),
     ],
 )
 def test_what_is_no_point_is_told_in_a_line(tmp_path: Path, text: str, told: str) -> None:
@@ -78,6 +81,13 @@ def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
     assert not holds_points(tmp_path)
     assert list(find_points(tmp_path)) == ["b", "slide_0.98"]
     assert list(find_points(tmp_path / "b.CSV")) == ["b"]
+
+
+def test_two_files_of_one_name_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "b.csv", "y,x\n")
+    write(tmp_path / "b.CSV", "y,x\n")
+    with pytest.raises(DataError, match=r"two files of points have one name \(got .*b.CSV and .*b.csv, want one\)"):
+        find_points(tmp_path)
 
 
 def test_no_points_are_an_error(tmp_path: Path) -> None:

@@ -161,6 +161,9 @@ class Pairs:
 
 def pair(found: NDArray[np.float64], points: NDArray[np.float64], distance: float) -> Pairs:
     """Pair centroids (finds, 2) with points (points, 2) at most ``distance`` away, all in one unit."""
+    places = np.concatenate([found, points])
+    if places.size:  # no two are farther apart, and a number that is far larger would drown the differences of others
+        distance = min(distance, float(np.hypot(*np.ptp(places, axis=0))) + 1)
     finds, ends, lengths = _near(found, points, distance)
     point_of = np.full(len(found), NOBODY)
     find_of = np.full(len(points), NOBODY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.columns import read_rows
+from slideseg.columns import read_rows, whole
 from slideseg.errors import DataError, explain
 from slideseg.training.recipe.data import IGNORED
 
@@ -72,7 +72,7 @@ def read_instance_classes(path: str, classes: Sequence[str], made: MadeClass | N
     found = {0: 0}
     for row in read_rows(path, path, {"label", "class"}, COLUMNS)[1]:
         where, label = f"{path}, line {row.line}", row.cells["label"]
-        number = _whole(label)
+        number = whole(label)
         if number is None or number < 1:
             raise DataError(explain(f"{where} names no instance", got=f"label {label!r:.40}", want="1 or more"))
         if number in found:
@@ -83,7 +83,7 @@ def read_instance_classes(path: str, classes: Sequence[str], made: MadeClass | N
 
 
 def _class_of(named: str, known: dict[str, int], where: str, classes: Sequence[str], made: MadeClass | None) -> int:
-    folded, number = named.casefold(), _whole(named)
+    folded, number = named.casefold(), whole(named)
     class_id = known.get(folded, known.get(str(number)))
     if class_id is not None:
         return class_id
@@ -93,16 +93,3 @@ def _class_of(named: str, known: dict[str, int], where: str, classes: Sequence[s
         raise made.refused(where, named)
     got, want = f"{named:.40}", " or ".join(classes)
     raise DataError(explain(f"{where} is of an unknown class", got=got, want=f"{want}, their ids, or ignore"))
-
-
-def _whole(cell: str) -> int | None:
-    """Return a whole number, also one that was written as a fraction; None for what is none.
-
-    >>> _whole("7"), _whole("7.0"), _whole("7.5"), _whole("x")
-    (7, 7, None, None)
-    """
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() else None

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 2048
 """Side of the block of a label image that is read at once, in its own pixels, about."""
-_MANY_VALUES = 1 << 16
-"""Class ids and what stands for them are below this."""
 _REDUCED_FROM = 2048
 """The labels of an image with a longer side than this may be a reduced copy of its size."""
 
@@ -88,9 +86,8 @@ class LabelValues:
         self._instance_classes, self._made = class_of, made
         self.may_ignore = self._ignores or (class_of is not None and class_of.may_ignore)
         """Whether a value stands for `IGNORED`."""
-        self._known = sorted(known)
-        self._class_of = np.full(_MANY_VALUES, -1, np.int32)
-        self._class_of[list(known)] = list(known.values())
+        self._known = np.array(sorted(known), np.int64)
+        self._class_of = np.array([known[value] for value in sorted(known)], np.int32)
 
     def __call__(self, raw: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray | int]:
         """Return class ids (y, x) and instance ids (y, x), or 0 where these are not known.
@@ -104,15 +101,14 @@ class LabelValues:
             return raw > 0, 0
         if self.meaning == "instances":
             return self._instances(raw, path)
-        capped = np.minimum(raw, min(_MANY_VALUES - 1, np.iinfo(raw.dtype).max))
-        ids = self._class_of[capped.astype(np.intp)]
-        if (wrong := ids < 0).any():
+        at = np.minimum(np.searchsorted(self._known, raw), self._known.size - 1)
+        if (wrong := self._known[at] != raw).any():
             least = int(raw[wrong].min())
             if self._made is not None and self._made.is_meant(least):
                 raise self._made.refused(path, least)
             what, try_ = f"{path}: a label is outside the classes", "`values` to map it, or labels_are: instances or mask"
-            raise DataError(explain(what, got=least, want=_listed(self._known), try_=try_))
-        return ids, 0
+            raise DataError(explain(what, got=least, want=_listed(self._known.tolist()), try_=try_))
+        return self._class_of[at], 0
 
     def _instances(self, raw: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
         if raw.size and raw.max() > np.iinfo(np.int32).max:

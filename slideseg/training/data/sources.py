@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,6 +225,9 @@ def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:
         return {}
     listed = read_rows(source.index, source.index, {"id"}, "a column id")[1]
     rows = {row.cells["id"]: row.cells for row in listed}
+    if len(rows) < len(listed):
+        twice = next(name for name, times in Counter(row.cells["id"] for row in listed).items() if times > 1)
+        raise DataError(explain(f"{source.index} lists an image twice", got=twice, want="a row for each"))
     if lost := sorted(set(rows) - stems):
         raise DataError(explain(f"{source.index} lists images that are not in {source.images}", got=_first_names(lost)))
     if unlisted := sorted(stems - set(rows)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from slideseg.training.recipe.settings import Settings
 
 Meaning = Literal["instances", "classes", "mask"]
 """What a label image's values are: instance ids, class ids, or a mask (anything above 0 is class 1)."""
+LabelValue = Annotated[int, Field(ge=0, lt=2**63)]
+"""A value of a label image."""
 ClassId = int | Literal["ignore"]
 """What a value of a label image stands for: a class, or pixels that teach nothing."""
 IGNORED = 255
@@ -83,7 +85,7 @@ class SourceConfig(Settings):
     result of ``predict`` the objects with ``labels_are: instances``, else the class map."""
     labels_are: Meaning | None = None
     """``instances`` (0 is none), ``classes`` (class ids) or ``mask`` (above 0 is class 1); GeoJSON says by itself."""
-    values: dict[int, ClassId] | None = None
+    values: dict[LabelValue, ClassId] | None = Field(None, min_length=1)
     """With ``classes``: what the values in the files stand for, value to class id; others are refused. Pixels whose value
     stands for ``ignore`` teach nothing. With ``instances``: ids that stand for ``ignore``; all others are instances."""
     instance_classes: str | None = None

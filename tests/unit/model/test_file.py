@@ -180,6 +180,7 @@ DESCRIPTION_DAMAGE = {
     "objects of no class": (put("objects", {"classes": [9]}), "model's objects can't be used"),
     "objects of half a pixel": (put("objects", {"grow": 1.5}), "model's objects can't be used"),
     "objects of less than none": (put("objects", {"split": -1}), "model's objects can't be used"),
+    "objects together or not": (put("objects", {"together": "no"}), "model's objects can't be used"),
     "training is no object": (put("training", 5), "description is damaged"),
 }
 

@@ -51,6 +51,13 @@ def test_of_two_choices_the_nearer_one_is_taken() -> None:
     assert pair(found, points, 5.0).find_of.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("distance", [1e3, 1e15, 1e308])
+def test_a_distance_beyond_all_points_is_as_good_as_none(distance: float) -> None:
+    found, points = np.array([[0.0, 0], [0, 3]]), np.array([[0.0, 2], [0, 9]])
+    pairs = pair(found, points, distance)
+    assert pairs.find_of.tolist() == [0, 1], "2 and 6 away, not 9 and 1"
+
+
 def test_the_distance_itself_is_near_enough() -> None:
     assert pair(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), 5.0).find_of.tolist() == [0]
     assert pair(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), 4.99).find_of.tolist() == [NOBODY]

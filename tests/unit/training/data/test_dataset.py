@@ -376,6 +376,9 @@ def test_an_instance_id_that_is_too_large_is_refused(tmp_path) -> None:
     [
         ("id,part\na,train\n", r"images in .* without a row in .*index.csv \(got b \(1\)\)"),
         ("id,part\na,train\nb,val\nc,val\n", r"index.csv lists images that are not in .*images \(got c \(1\)\)"),
+        ("id,part\na,train\nb,val\na,val\n", r"index.csv lists an image twice \(got a, want a row for each\)"),
+        ("id,part,Part\na,train,val\nb,val,val\n", r"two columns of one name \(got part"),
+        ("id,part\na,1,train\nb,val\n", r"line 2 of .*index.csv is too long \(got 3 cells, want at most 2"),
         ("name,part\na,train\n", r"index.csv can't be used \(got columns name, part, want a column id\)"),
         ("id,other\na,1\nb,2\n", "no column part for a"),
         (b"\xff\xfe\x00\n", "index.csv can't be read"),

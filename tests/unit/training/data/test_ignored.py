@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from pydantic import ValidationError
 
 from slideseg.errors import DataError
 from slideseg.model.unet import UNet
@@ -21,7 +22,7 @@ from slideseg.training.data.sampling import BLOCK, LabelledBlocks, Sampler, vali
 from slideseg.training.learning.learner import Learner
 from slideseg.training.learning.validate import validate
 from slideseg.training.preview import GREY, target_picture
-from slideseg.training.recipe.data import IGNORED, SamplingConfig
+from slideseg.training.recipe.data import IGNORED, SamplingConfig, SourceConfig
 from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.pictures import UNKNOWN
 from slideseg.training.samples import batches
@@ -375,3 +376,27 @@ def test_ignored_pixels_are_shown_in_grey() -> None:
     found = target_picture(np.zeros((1, 2, 3), np.uint8), torch.tensor([[1, IGNORED]]), ("#ff0000", "#0000ff"))
     assert found[0].tolist() == [[0, 0, 153], [int(0.6 * part) for part in GREY]]
     assert "#{:02x}{:02x}{:02x}".format(*GREY) == UNKNOWN
+
+
+@pytest.mark.parametrize("meaning", ["classes", "instances"])
+@pytest.mark.parametrize("value", [65535, 65536, 70000, 2**31 - 1, 2**40])
+def test_any_value_may_stand_for_ignore(meaning: str, value: int) -> None:
+    values = LabelValues(meaning, 3, {**({0: 0, 1: 1} if meaning == "classes" else {}), value: "ignore"})
+    raw = np.array([[0, 1, value]], np.int64)
+    if meaning == "instances" and value >= 2**31:
+        with pytest.raises(DataError, match="an instance id is too large"):
+            values(raw, "a.tif")
+        return
+    assert values(raw, "a.tif")[0].tolist() == [[0, 1, IGNORED]]
+
+
+@pytest.mark.parametrize("value", [2, 65534, 65536, 70000, 2**40, 2**63 + 1])
+def test_values_beyond_those_that_are_listed_are_refused_however_large(value: int) -> None:
+    values = LabelValues("classes", 3, {0: 0, 1: 1, 65535: "ignore"})
+    with pytest.raises(DataError, match=rf"a label is outside the classes \(got {value}, want 0, 1, 65535"):
+        values(np.array([[0, value]], np.uint64), "a.tif")
+
+
+def test_a_value_is_no_negative_number() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        SourceConfig.model_validate({"images": "x", "labels": "y", "labels_are": "classes", "values": {0: 0, -1: 1}})

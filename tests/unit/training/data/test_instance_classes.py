@@ -87,12 +87,21 @@ def test_names_come_before_ids_and_what_starts_with_ignore(tmp_path: Path) -> No
         ("label,class\n1.5,stroma\n", r"names no instance \(got label '1.5'"),
         ("label,class\n4,stroma\n4,tumour\n", r"a.csv, line 3: a label stands twice \(got 4\)"),
         ('label,class\n4,"stroma\n', r"a.csv can't be read"),
+        (f"label,class\n{'9' * 23},stroma\n", r"line 2 names no instance \(got label '9999"),
+        ("label,class\n1e300,stroma\n", r"line 2 names no instance \(got label '1e300'"),
+        ("label,class\n1_0,stroma\n", r"line 2 names no instance \(got label '1_0'"),
+        ("label,class,CLASS\n1,stroma,tumour\n", r"a.csv has two columns of one name \(got class"),
     ],
 )
 def test_what_says_no_class_is_refused(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(DataError, match=told) as caught:
         read(tmp_path / "a.csv", text)
     assert "\n" not in str(caught.value)
+
+
+def test_labels_that_fractions_can_t_tell_apart_are_two(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.csv", "label,class\n9007199254740992,stroma\n9007199254740993,tumour\n")
+    assert sorted(found) == [0, 9007199254740992, 9007199254740993]
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
