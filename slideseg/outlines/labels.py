@@ -26,7 +26,7 @@ LARGEST = 4.0
 USUAL = 22.0
 """Square microns of an object, where none that holds one point says how large they are."""
 SMALLEST = 5.0
-"""Square microns of the smallest outline that is parted off or grown: a small lymphocyte has four times as much."""
+"""Square microns of the smallest outline: a small lymphocyte has four times as much. What the model finds below it is none."""
 DEEP, DEPTH_SAYS = 1.5, 0.9
 """Objects are parted where the probability is low and their middles are far: up to so many microns inside, depth has a say, so
 much as a probability from 0 to 1 at most. Deeper, all is as good as the middle."""
@@ -76,9 +76,9 @@ class Outlined:
     """The outlines of one image."""
 
     labels: NDArray[np.int32]
-    """1, 2 .. in each outline, 0 for background, -1 for what is ignored (y, x)."""
+    """In each outline the number of its point, from 1; 0 for background, -1 for what is ignored (y, x)."""
     points: NDArray[np.int64]
-    """Number of each outline's point, from 0; the first is that of outline 1."""
+    """Numbers of the points that have an outline, from 1, in order."""
     counts: Counts
 
 
@@ -93,6 +93,7 @@ def outline_points(
         points: places (points, 2) in pixels; whole numbers are the middles of pixels.
         mpp: microns of a pixel.
     """
+    objects = np.where((np.bincount(objects.ravel()) >= SMALLEST / mpp**2)[objects], objects, 0)
     places = np.clip(np.rint(points), 0, np.array(objects.shape) - 1).astype(np.int64)
     places, owner = own(objects, places, NEAR / mpp)
     areas = np.bincount(objects.ravel())
@@ -117,7 +118,7 @@ def outline_points(
     kept = int(small.sum())
     without_point = int((areas[1:] > 0).sum() - (held[1:] > 0).sum())
     counts = Counts(len(places), kept, parted, grown, len(places) - kept - parted - grown, without_point)
-    return Outlined(sheet.finished(), np.array(sheet.points, np.int64), counts)
+    return Outlined(sheet.finished(), np.array(sorted(sheet.points), np.int64) + 1, counts)
 
 
 def own(objects: NDArray[np.integer], places: NDArray[np.int64], near: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -197,8 +198,12 @@ class _Sheet:
         return filled
 
     def finished(self) -> NDArray[np.int32]:
-        """Return the labels, with -1 for what is ignored."""
-        return np.where(self._labels > 0, self._labels, np.where(self.ignored, np.int32(-1), np.int32(0)))
+        """Return the labels by the numbers of points, with -1 for what is ignored.
+
+        So a label means the same point whatever the model that outlined it.
+        """
+        number = np.array([0, *(point + 1 for point in self.points)], np.int32)
+        return np.where(self._labels > 0, number[self._labels], np.where(self.ignored, np.int32(-1), np.int32(0)))
 
 
 def _steps(microns: float, mpp: float) -> int:

@@ -48,8 +48,7 @@ def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tup
             raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
     elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
         level, factors = choose_level(slide, wanted)
-        _check_enlarged(slide, wanted, factors)
-        _check_shrunk(slide, wanted, level, factors)
+        check_resolution(slide, wanted, level, factors)
     source = Source(str(slide.path), level, factors, options.selection)
     return source, (*_unknown(slide, info, level), *(_tiny(slide, source) or _unusual(slide, info, options)))
 
@@ -57,6 +56,16 @@ def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tup
 def working_shape(slide: Slide, source: Source) -> tuple[int, int]:
     """Return the rows and columns that are segmented."""
     return resampled_shape(slide.levels[source.level].shape, source.factors)
+
+
+def check_resolution(slide: Slide, wanted: float, level: int, factors: tuple[float, float]) -> None:
+    """Refuse ``wanted`` microns per pixel where ``level``, shrunk by ``factors``, has nothing to say of them.
+
+    Raises:
+        ConfigError: if the slide is too coarse for them, or nothing would be left of it.
+    """
+    _check_enlarged(slide, wanted, factors)
+    _check_shrunk(slide, wanted, level, factors)
 
 
 def _check_enlarged(slide: Slide, wanted: float, factors: tuple[float, float]) -> None:

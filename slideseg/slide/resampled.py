@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def choose_level(slide: Slide, mpp: float, assumed: float | None = None) -> tupl
         want = f"to work at {number(mpp)} \u00b5m a pixel"
         try_ = "--mpp-of-slide (in a recipe: mpp of the source), or --level 0"
         raise ConfigError(explain(what, got=slide.pixel.source, want=want, try_=try_))
-    if not mpp > 0:
+    if not 0 < mpp < math.inf:
         raise ConfigError(explain("no such resolution", got=mpp, want="microns per pixel above 0"))
     sizes = [(own[0] * level.scale[0], own[1] * level.scale[1]) for level in slide.levels]
     fine_enough = [index for index, size in enumerate(sizes) if max(size) <= mpp * (1 + TOLERANCE)]

@@ -116,7 +116,7 @@ def check_parent(url: str) -> None:
         ResultError: if the folder that would hold ``url`` is missing or can't be written.
     """
     location = locate(url)
-    if not location.name:
+    if not location.name or not str(url):
         raise ResultError(explain("the output needs a name", got=url, try_=f"{url.rstrip('/')}/result.zarr"))
     if location.bucket is not None:
         return

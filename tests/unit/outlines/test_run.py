@@ -12,7 +12,7 @@ from PIL import Image
 import slideseg
 from slideseg.errors import ConfigError, DataError, ModelError, ResultError, SlideError
 from slideseg.model.config import UNetConfig
-from slideseg.outlines import run
+from slideseg.outlines import run, tasks
 from slideseg.outlines.labels import IGNORED, Counts, Outlined
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
@@ -84,12 +84,12 @@ def test_the_class_of_a_point_is_that_of_its_outline(
     folders: tuple[Path, Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, points = folders
-    (points / "a_0.98.csv").write_text("x,class,y\n3,1,4\n58,,49\n30,2,30\n")
+    (points / "a_0.98.csv").write_text("x,class,y\n3,1,4\n10,1,40\n58,,49\n30,2,30\n")
     (points / "b.csv").write_text("y,x\n")  # no points have no classes
     monkeypatch.setattr(run, "outline_points", squares_around)
     report = slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
     classes = tmp_path / "out" / "classes"
-    assert (classes / "a_0.98.csv").read_text() == "label,class\n1,2\n2,\n3,1\n"
+    assert (classes / "a_0.98.csv").read_text() == "label,class\n1,1\n3,\n4,2\n"
     assert (classes / "b.csv").read_text() == "label,class\n"
     assert report.classes == {"1": 1, "2": 1, "": 1}
     assert report.to_dict()["classes"] == {"1": 1, "2": 1, "": 1}
@@ -106,12 +106,13 @@ def test_the_class_of_a_point_is_that_of_its_outline(
 
 
 def squares_around(objects: np.ndarray, probability: np.ndarray, points: np.ndarray, mpp: float) -> Outlined:
-    """Outline points with squares, the last one first."""
+    """Outline points with squares, but for the second one."""
     labels = np.zeros(objects.shape, np.int32)
-    order = np.arange(len(points))[::-1]
-    for label, (y, x) in enumerate(points[order].astype(int), 1):
-        labels[y - 2 : y + 3, x - 2 : x + 3] = label
-    return Outlined(labels, order, Counts(points=len(points), kept=len(points)))
+    numbers = np.array([number for number in range(1, len(points) + 1) if number != 2], np.int64)
+    for number in numbers:
+        y, x = points[number - 1].astype(int)
+        labels[y - 2 : y + 3, x - 2 : x + 3] = number
+    return Outlined(labels, numbers, Counts(points=len(points), kept=len(numbers), ignored=len(points) - len(numbers)))
 
 
 def test_points_without_classes_make_none(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
@@ -169,14 +170,55 @@ def test_outlines_that_are_there_are_replaced_only_if_that_is_wanted(
     assert [path.name for path in (out / "labels").iterdir()] == ["a_0.98.png"]
 
 
-def test_a_run_that_was_killed_can_be_replaced(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def interrupted(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> Path:
+    """The folder of a call that was interrupted after the first of two images."""
     out = tmp_path / "out"
     (folders[1] / "b.csv").write_text("y,x\n1,1\n")
     with pytest.raises(KeyboardInterrupt):
         slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5, on_progress=_stop_at_the_second)
     assert json.loads((out / "report.json").read_text())["status"] == "running"
     assert not (out / "index.csv").exists()
-    assert len(slideseg.outline(*folders, out, model=model, mpp_of_slide=0.5, overwrite=True).images) == 2
+    return out
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.name != "report.json"}
+
+
+def test_a_run_that_was_interrupted_goes_on(interrupted: Path, folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    kept = interrupted / "labels" / "a_0.98.png"
+    before = kept.stat().st_mtime_ns
+    report = slideseg.outline(*folders, interrupted, model=model, mpp_of_slide=0.5)
+    assert kept.stat().st_mtime_ns == before
+    undisturbed = slideseg.outline(*folders, tmp_path / "other", model=model, mpp_of_slide=0.5)
+    assert report.images == undisturbed.images
+    assert files_of(interrupted) == files_of(tmp_path / "other")
+    with pytest.raises(ResultError, match=r"the output exists \(got"):
+        slideseg.outline(*folders, interrupted, model=model, mpp_of_slide=0.5)
+
+
+@pytest.mark.parametrize("changed", ["points", "image", "settings"])
+def test_a_run_of_something_else_does_not_go_on_with_it(
+    interrupted: Path, folders: tuple[Path, Path], model: Path, changed: str
+) -> None:
+    if changed == "points":
+        (folders[1] / "a_0.98.csv").write_text("x,y\n4,4\n")
+    if changed == "image":
+        Image.fromarray(RNG.integers(0, 255, (50, 60, 3), np.uint8)).save(folders[0] / "a_0.98.png")
+    options = {"mpp_of_slide": 0.25 if changed == "settings" else 0.5, "model": model}
+    with pytest.raises(ResultError, match=r"the output exists, unfinished and made of something else .*try --overwrite"):
+        slideseg.outline(*folders, interrupted, **options)
+    assert len(slideseg.outline(*folders, interrupted, overwrite=True, **options).images) == 2
+
+
+@pytest.mark.parametrize("damage", ["[]", '{"outlines of": "x"}', '{"outlines of": "x", "status": "running", "images": [{}]}'])
+def test_a_report_that_says_nothing_is_no_run_to_go_on_with(
+    interrupted: Path, folders: tuple[Path, Path], model: Path, damage: str
+) -> None:
+    (interrupted / "report.json").write_text(damage)
+    with pytest.raises(ResultError, match="the output exists"):
+        slideseg.outline(*folders, interrupted, model=model, mpp_of_slide=0.5)
 
 
 def _stop_at_the_second(state: object) -> None:
@@ -232,7 +274,7 @@ def test_what_can_not_be_outlined_is_refused_before_anything_is_written(
     with pytest.raises(DataError, match=r"b\.csv are outside of their image"):
         slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
     (points / "b.csv").unlink()
-    monkeypatch.setattr(run, "MOST_PIXELS", 100)
+    monkeypatch.setattr(tasks, "MOST_PIXELS", 100)
     with pytest.raises(SlideError, match=r"is too large for outlines \(got 100 x 120"):
         slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
     (points / "a_0.98.csv").rename(points / "c.csv")
@@ -241,16 +283,78 @@ def test_what_can_not_be_outlined_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_outlines_are_no_more_than_ids_that_are_not_ignored(
+def test_points_are_no_more_than_ids_that_are_not_ignored(
     folders: tuple[Path, Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = run.outline_points
-
-    def many(*evidence):  # type: ignore[no-untyped-def]
-        found = original(*evidence)
-        found.labels[0, 0] = IGNORED
-        return found
-
-    monkeypatch.setattr(run, "outline_points", many)
-    with pytest.raises(DataError, match=r"too many outlines \(got 65535, want less than 65535"):
+    monkeypatch.setattr(tasks, "IGNORED", 2)
+    with pytest.raises(DataError, match=r"more points than a label image has ids \(got 2, want less than 2"):
         slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_are_matched_by_name_though_each_holds_one_file(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    images, points = folders
+    (images / "b.png").unlink()
+    (points / "a_0.98.csv").rename(points / "y.csv")
+    with pytest.raises(DataError, match=r"no points have an image's name \(got y, want a_0.98\)"):
+        slideseg.outline(images, points, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    report = slideseg.outline(images / "a_0.98.png", points / "y.csv", tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert [one.name for one in report.images] == ["a_0.98"], "what was named itself belongs together"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"mpp": float("inf")}, "no such resolution"),
+        ({"mpp": 1e300}, "nothing is left of"),
+        ({"mpp": 1e9}, "nothing is left of"),
+        ({"mpp": 100}, "nothing is left of"),
+        ({"mpp": 1e-9}, "too coarse"),
+        ({"mpp_of_slide": 1e308}, "too coarse"),
+    ],
+)
+def test_a_resolution_that_says_nothing_is_refused(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, options: dict[str, float], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        slideseg.outline(*folders, tmp_path / "out", model=model, **{"mpp_of_slide": 0.5, **options})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("output", ["", "/", "//"])
+def test_an_output_without_a_name_is_refused(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ResultError, match="needs a name"):
+        slideseg.outline(*folders, output, model=model, mpp_of_slide=0.5, overwrite=True)
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_model_that_is_hardly_fit_for_it_is_warned_of(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def finds_much(objects: np.ndarray, probability: np.ndarray, points: np.ndarray, mpp: float) -> Outlined:
+        return Outlined(np.zeros(objects.shape, np.int32), np.empty(0, np.int64), Counts(points=2, ignored=2, without_point=3))
+
+    monkeypatch.setattr(run, "outline_points", finds_much)
+    slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert "finds 3 objects that have no point, more than there are points (2)" in caplog.text
+
+
+def test_images_unlike_what_the_model_is_made_for_are_warned_of(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one line for all of them."""
+    dark = np.full((50, 60, 3), 4, np.uint8)
+    dark[10:30, 10:30] = (0, 0, 200)
+    for name in ("a_0.98", "b"):
+        Image.fromarray(dark).save(folders[0] / f"{name}.png")
+    (folders[1] / "b.csv").write_text("y,x\n1,1\n")
+    slideseg.outline(*folders, tmp_path / "out", model="nuclei", mpp_of_slide=0.5)
+    told = [record.getMessage() for record in caplog.records if "looks like" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("2 of 2 images: the slide looks like")
