@@ -1,8 +1,9 @@
 """Make a trained model one of those that come with the package: small, and described by its recipe, its runs and its figures.
 
-    python configs/bundle.py configs/nuclei.yaml runs/nuclei/best.safetensors --run "started from the model before, 800 steps"
+    weights=slideseg/model/weights/nuclei.safetensors
+    python configs/bundle.py configs/nuclei.yaml runs/nuclei/best.safetensors $weights --run "from the one before, 800 steps"
     python benchmarks/bench_nuclei_quality.py
-    python configs/bundle.py configs/nuclei.yaml slideseg/model/weights/nuclei.safetensors
+    python configs/bundle.py configs/nuclei.yaml $weights $weights
 
 Convolutions are stored in half precision. Name, smallest object and what the recipe tells about its data replace what the file
 says; each ``--run`` is added to the runs that it tells of; the figures are those of benchmarks/results/nuclei_quality.json,
@@ -18,10 +19,9 @@ from typing import Any
 
 import yaml
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 ROOT = Path(__file__).parents[1]
-WEIGHTS = ROOT / "slideseg" / "model" / "weights"
 FIGURES = ROOT / "benchmarks" / "results" / "nuclei_quality.json"
 OUTLINES = {
     "nuclei": {"monuseg": "monuseg", "tnbc_held_out": "tnbc_held_out"},
@@ -38,20 +38,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("model", type=Path)
+    parser.add_argument("target", type=Path)
     parser.add_argument("--run", action="append", default=[], help="how it was trained, in a few words; may be said again")
     wanted = parser.parse_args()
-    bundle(yaml.safe_load(wanted.recipe.read_text(encoding="utf-8")), wanted.model, wanted.run, WEIGHTS)
+    bundle(yaml.safe_load(wanted.recipe.read_text(encoding="utf-8")), wanted.model, wanted.run, wanted.target)
 
 
-def bundle(recipe: dict[str, Any], model: Path, runs: list[str], folder: Path) -> Path:
-    """Write the model into a folder, under its recipe's name; return the file."""
+def bundle(recipe: dict[str, Any], model: Path, runs: list[str], target: Path) -> None:
+    """Write the model ``target``, whole or not at all."""
     with safe_open(model, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         said = json.loads(file.metadata()["slideseg"])
     halved = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
-    target = folder / f"{recipe['name']}.safetensors"
-    save_file(halved, target, {"slideseg": json.dumps(described(said, recipe, runs), sort_keys=True)})
-    return target
+    partial = target.with_suffix(".partial")
+    partial.write_bytes(save(halved, {"slideseg": json.dumps(described(said, recipe, runs), sort_keys=True)}))
+    partial.replace(target)
 
 
 def described(said: dict[str, Any], recipe: dict[str, Any], runs: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ BRCA-M2C and TNBC.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,11 @@ ENDS = (1, 99)
 
 def main() -> None:
     """Run it."""
-    table, *folders = map(Path, sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("table", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
+    wanted = parser.parse_args()
+    table, folders = wanted.table, wanted.folders
     found = (stains_of(np.asarray(Image.open(path).convert("RGB"))) for folder in folders for path in sorted(folder.iterdir()))
     rows = [",".join(f"{value:.3f}" for value in stains.ravel()) for stains in found if stains is not None]
     table.write_text("\n".join(["h_red,h_green,h_blue,e_red,e_green,e_blue", *rows, ""]), encoding="utf-8")

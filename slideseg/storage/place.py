@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -122,5 +123,8 @@ def check_parent(url: str) -> None:
         return
     if not Path(location.parent).is_dir():
         raise ResultError(explain("the folder for the output does not exist", got=location.parent, try_="mkdir -p"))
-    if not os.access(location.parent, os.W_OK | os.X_OK):
-        raise ResultError(explain("the folder for the output can't be written", got=location.parent, try_="another --output"))
+    try:  # what may be is not asked: file systems such as /proc would say yes
+        tempfile.TemporaryFile(dir=location.parent).close()
+    except OSError as error:
+        what, got = "the folder for the output can't be written", f"{location.parent}: {error.strerror}"
+        raise ResultError(explain(what, got=got, try_="another --output")) from error

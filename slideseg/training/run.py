@@ -20,7 +20,7 @@ from slideseg.errors import ResultInUseError, explain
 from slideseg.machine import usable_cores
 from slideseg.options import take_options
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import absolute
+from slideseg.storage.place import absolute, check_parent, locate
 from slideseg.training.check import check_batch, check_course, check_files, tell_of_classes
 from slideseg.training.data.sources import fingerprints
 from slideseg.training.learning.loop import fit
@@ -86,15 +86,16 @@ def train(
     wanted = take_options(TrainOptions, options)
     recipe = load_config(config, wanted.settings)
     url = absolute(os.fspath(output) if output is not None else f"{RUNS}/{recipe.name}")
+    _check_parent(url)
     folder = RunFolder(url)
     beginning = Beginning(recipe.to_yaml(), fingerprints(recipe.data.sources))
     if folder.is_complete(beginning):
         return report_of(folder)
     place = Workplace.of(wanted.workers, wanted.device, wanted.address)
     data = checked(recipe, place, folder)
-    if output is None:
+    if locate(url).bucket is None:
         with contextlib.suppress(OSError):  # the lease says what is wrong, in one line
-            Path(RUNS).mkdir(exist_ok=True)
+            Path(locate(url).parent).mkdir(exist_ok=True)
     with Lease(url) as lease:
         folder = RunFolder(url, lease.claim)
         if folder.compare(beginning, resume=wanted.resume) != "complete":
@@ -107,6 +108,16 @@ def train(
                 fit(data, folder, Team.join(place.device), watch)
             _complete(folder, time.monotonic() - started)
     return report_of(folder)
+
+
+def _check_parent(url: str) -> None:
+    """Refuse a place where nothing can be created; a folder for runs may be missing, and is made once all else is well.
+
+    Raises:
+        ResultError: if nothing can be created there.
+    """
+    place = locate(url)
+    check_parent(url if place.bucket is not None or Path(place.parent).exists() else place.parent)
 
 
 def checked(recipe: TrainConfig, place: Workplace, folder: RunFolder) -> Batches | None:

@@ -108,13 +108,16 @@ def _chosen(images: Sequence[Splittable], config: SplitConfig) -> tuple[set[str]
 def choose_by_fraction(names: Sequence[str], fraction: float, seed: int) -> set[str]:
     """Return the names kept for validation: the nearest whole number to the fraction, by a hash of seed and name.
 
+    Of two names or more there is one at least on either side.
+
     A function of the names and the seed alone: not of their order, and hardly changed by one more name.
 
     >>> len(choose_by_fraction([f"stack[{plane}]" for plane in range(30)], 8 / 30, seed=0))
     8
     """
     ranked = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    return set(ranked[: round(fraction * len(names))])
+    wanted = round(fraction * len(names))
+    return set(ranked[: min(max(wanted, 1), len(names) - 1)])
 
 
 def _by_rule(images: Sequence[Splittable], config: SplitConfig, pick: Callable[..., set[str]]) -> tuple[set[str], set[str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slideseg.errors import ConfigError
-from slideseg.storage.place import check_kept, is_within
+from slideseg.errors import ConfigError, ResultError
+from slideseg.storage.place import check_kept, check_parent, is_within
 
 
 @pytest.fixture
@@ -63,6 +63,19 @@ def test_one_folder_may_have_two_names(here: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_buckets_have_folders_too(place: str, outer: str, wanted: bool) -> None:
     assert is_within(place, outer) == wanted
+
+
+def test_where_nothing_can_be_created_is_told(here: Path) -> None:
+    check_parent("new.zarr")
+    for place, told in {
+        "none/new.zarr": "does not exist",
+        "/proc/new.zarr": r"can't be written \(got /proc: ",
+        "": "needs a name",
+        "/": "needs a name",
+    }.items():
+        with pytest.raises(ResultError, match=told):
+            check_parent(place)
+    assert sorted(path.name for path in here.iterdir()) == ["r.zarr", "r.zarr2", "to_array", "to_r"]
 
 
 def test_what_would_be_replaced_is_named(here: Path) -> None:

@@ -100,7 +100,6 @@ def test_a_source_may_have_a_split_of_its_own() -> None:
         ({"train": [0, 1], "validation": [1]}, r"both in training and in validation \(got stack\[1\]"),
         ({"train": [7]}, r"data.split.train: no such image \(got 7, want stack\[0\] ... stack\[4\]\)"),
         ({"validation": [0, 1, 2, 3, 4]}, "no image for training"),
-        ({"fraction": 0.01}, "no image for validation"),
         ({"train": [], "validation": [1]}, "no image for training"),
         ({"column": "part", "train": "a"}, "no column part"),
     ],
@@ -108,6 +107,19 @@ def test_a_source_may_have_a_split_of_its_own() -> None:
 def test_a_split_that_can_not_be_is_refused(config, message) -> None:
     with pytest.raises(ConfigError, match=message):
         split(stack(5), SplitConfig.model_validate(config))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.99])
+def test_a_few_images_are_parted_so_that_neither_side_is_empty(count: int, fraction: float) -> None:
+    parts = split(stack(count), SplitConfig(fraction=fraction))
+    assert min(map(len, parts)) >= 1
+    assert sum(map(len, parts)) == count
+
+
+def test_a_single_image_can_t_be_parted() -> None:
+    with pytest.raises(ConfigError, match="no image for validation"):
+        split(stack(1), SplitConfig(fraction=0.5))
 
 
 def test_a_value_that_no_row_holds_is_refused() -> None:
