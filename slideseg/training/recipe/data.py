@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from slideseg.errors import DataError, explain
 from slideseg.training.recipe.settings import Settings
 
 Meaning = Literal["instances", "classes", "mask"]
 """What a label image's values are: instance ids, class ids, or a mask (anything above 0 is class 1)."""
-LabelValue = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _held(value: int) -> int:
+    if value >= 2**63:
+        msg = "values of label images are below 2^63"
+        raise ValueError(msg)
+    return value
+
+
+LabelValue = Annotated[int, Field(ge=0), AfterValidator(_held)]
 """A value of a label image."""
 ClassId = int | Literal["ignore"]
 """What a value of a label image stands for: a class, or pixels that teach nothing."""

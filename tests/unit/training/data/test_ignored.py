@@ -397,6 +397,7 @@ def test_values_beyond_those_that_are_listed_are_refused_however_large(value: in
         values(np.array([[0, value]], np.uint64), "a.tif")
 
 
-def test_a_value_is_no_negative_number() -> None:
-    with pytest.raises(ValidationError, match="greater than or equal to 0"):
-        SourceConfig.model_validate({"images": "x", "labels": "y", "labels_are": "classes", "values": {0: 0, -1: 1}})
+@pytest.mark.parametrize(("value", "told"), [(-1, "greater than or equal to 0"), (2**63, "below 2"), (2**70, "below 2")])
+def test_a_value_is_none_that_no_label_image_holds(value: int, told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        SourceConfig.model_validate({"images": "x", "labels": "y", "labels_are": "classes", "values": {0: 0, value: 1}})
