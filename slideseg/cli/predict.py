@@ -23,11 +23,14 @@ from slideseg.words import many, number
 if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.report import Report
+    from slideseg.slide.inputs import Named
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", help="Result store (one input: X.zarr; several: a folder of them); a path or s3://.")
+@click.option(
+    "-o", "--output", help="Result store (of one slide: X.zarr) or folder of them (of several, or a folder); a path or s3://."
+)
 @click.option("-m", "--model", default="nuclei", show_default=True, help="Bundled model, model file, or training run.")
 @click.option("-w", "--workers", type=IntOrAuto(), default="auto", show_default=True, help="Worker processes; 1: no Ray.")
 @click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
@@ -68,17 +71,17 @@ def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json:
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.run import predict as predict_or_raise
     from slideseg.prediction.run import predict_slides
-    from slideseg.slide.inputs import find_inputs
+    from slideseg.slide.inputs import name_results
 
     options["tissue"] = options["tissue"] or ""
-    wanted, slides = take_options(PredictOptions, options), find_inputs(inputs)
+    wanted, named = take_options(PredictOptions, options), name_results(inputs, output)
     if dry_run:
-        return _dry_run(slides, output, wanted, as_json=as_json)
+        return _dry_run(named, wanted, as_json=as_json)
     with shown() as watcher:
         if click.get_current_context().meta[DEBUG]:
-            report = predict_or_raise(slides, output, on_progress=watcher, **options)
+            report = predict_or_raise(inputs, output, on_progress=watcher, **options)
         else:
-            report = predict_slides(slides, output, wanted, watcher)
+            report = predict_slides(named, wanted, watcher)
     _print_report(report, as_json=as_json)
     return report.exit_code
 
@@ -105,11 +108,11 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         click.echo(f"model: {model}")
 
 
-def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, as_json: bool) -> int:
+def _dry_run(named: Named, options: PredictOptions, *, as_json: bool) -> int:
     from slideseg.prediction.dry_run import dry_runs
     from slideseg.prediction.report import PARTIAL_EXIT
 
-    plans, failed = dry_runs(slides, output, options)
+    plans, failed = dry_runs(named, options)
     if as_json:
         status = "ok" if not failed else "partial" if plans else "failed"
         said = {"status": status, "error": next(iter(failed.values()), None)}
@@ -118,7 +121,7 @@ def _dry_run(slides: list[str], output: str | None, options: PredictOptions, *, 
     for plan in () if as_json else plans:
         click.echo(f"{plan}\n")
         for note in plan.notes:
-            click.echo(f"warning: {naming(plan.input, note) if len(slides) > 1 else note}", err=True)
+            click.echo(f"warning: {naming(plan.input, note) if len(named.slides) > 1 else note}", err=True)
     for slide, error in failed.items():
         click.echo(f"error: {naming(slide, error)}", err=True)
     return PARTIAL_EXIT if failed else 0

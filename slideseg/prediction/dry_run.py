@@ -14,9 +14,8 @@ from slideseg.prediction.trial import measure_rate
 from slideseg.slide.inputs import name_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from slideseg.prediction.plan import PredictPlan
+    from slideseg.slide.inputs import Named
 
 
 def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> PredictPlan:
@@ -38,20 +37,18 @@ def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = 
     return dry_run(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
 
 
-def dry_runs(
-    slides: Sequence[str], output: str | os.PathLike[str] | None, options: PredictOptions
-) -> tuple[list[PredictPlan], dict[str, str]]:
+def dry_runs(named: Named, options: PredictOptions) -> tuple[list[PredictPlan], dict[str, str]]:
     """Plan the runs of all slides; return the plans, and by slide why there is none of it.
 
     Raises:
         SlidesegError: if the only slide, or the options can't be used.
     """
     plans, failed = [], {}
-    for slide, result in zip(slides, name_outputs(list(slides), output), strict=True):
+    for slide, result in zip(named.slides, named.results, strict=True):
         try:
             plans.append(dry_run(slide, result, options))
         except SlidesegError as error:
-            if len(slides) == 1:
+            if len(named.slides) == 1:
                 raise
             failed[slide] = str(error)
     return plans, failed

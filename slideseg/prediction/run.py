@@ -33,7 +33,7 @@ from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
 from slideseg.result.table import sum_table
 from slideseg.slide.fingerprint import fingerprint, last_written
-from slideseg.slide.inputs import find_inputs, name_outputs
+from slideseg.slide.inputs import name_results
 from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job
     from slideseg.result.record import BadTile, RunRecord
+    from slideseg.slide.inputs import Named
     from slideseg.tasks.base import Executor, Failed
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def predict(
 
     Args:
         inputs: a slide, a folder of slides, or several of either.
-        output: the result store of a single slide, or the folder of the stores of several; None for ``<stem>.zarr`` here.
+        output: the result store of a single slide, or the folder of the stores of several, of a folder of slides, or where
+            it ends in a slash; None for ``<stem>.zarr`` here.
         on_progress: called with a `Progress` as the run goes on.
         **options: fields of `PredictOptions`, such as ``model="nuclei"`` or ``workers=8``.
 
@@ -76,24 +78,23 @@ def predict(
         SlidesegError: if the options or the inputs can't be used, or the only slide fails.
     """
     wanted = take_options(PredictOptions, options)
-    slides = find_inputs(inputs)
-    if len(slides) == 1:
-        return Report((predict_slide(slides[0], name_outputs(slides, output)[0], wanted, on_progress),))
-    return predict_slides(slides, output, wanted, on_progress)
+    named = name_results(inputs, output)
+    if len(named.slides) > 1:
+        return predict_slides(named, wanted, on_progress)
+    _make_folder(named)
+    return Report((predict_slide(named.slides[0], named.results[0], wanted, on_progress),))
 
 
-def predict_slides(
-    slides: list[str], output: str | os.PathLike[str] | None, options: PredictOptions, watcher: Watcher | None = None
-) -> Report:
-    """Segment slides one after the other; a slide that fails is reported and does not stop the others.
+def predict_slides(named: Named, options: PredictOptions, watcher: Watcher | None = None) -> Report:
+    """Segment slides one after the other; a slide that fails is reported and does not stop the others."""
+    _make_folder(named)
+    pairs = zip(named.slides, named.results, strict=True)
+    return Report(tuple(_or_failure(slide, result, options, watcher) for slide, result in pairs))
 
-    Raises:
-        ConfigError: if two slides would share a result.
-    """
-    outputs = name_outputs(slides, output)
-    if len(slides) > 1 and output is not None and "://" not in str(output):
-        Path(output).mkdir(parents=True, exist_ok=True)
-    return Report(tuple(_or_failure(s, o, options, watcher) for s, o in zip(slides, outputs, strict=True)))
+
+def _make_folder(named: Named) -> None:
+    if named.folder is not None:
+        Path(named.folder).mkdir(parents=True, exist_ok=True)
 
 
 def _or_failure(slide: str, output: str, options: PredictOptions, watcher: Watcher | None) -> SlideReport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,15 @@ from slideseg.storage.place import local_path, ways_up
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
 log = logging.getLogger(__name__)
 
 _NAMES_OTHERS = (".mrxs", ".vms", ".vmu")
 """Endings of files that stand for others, which have no other sign of it."""
 
 
-def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, results: bool = False) -> list[str]:
+def find_inputs(inputs: Inputs, *, results: bool = False) -> list[str]:
     """Return the slides that were named; a folder that is no slide itself stands for the slides in it, by name.
 
     A slide of several files counts once, also where several of them were named. What was left out of a folder is told in a
@@ -42,13 +45,48 @@ def find_inputs(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     return [slide for place in places for slide in _slides_at(place, results=results)]
 
 
-def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> list[str]:
-    """Return where each slide's result goes: by its name without the ending, or with it where two slides would share a result.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Slides and their results."""
+
+    slides: tuple[str, ...]
+    results: tuple[str, ...]
+    """Where the result of each goes."""
+    folder: str | None
+    """The local folder that they go to, which may be missing; None for a single result, and for what needs no folder."""
+
+
+def name_results(inputs: Inputs, output: str | os.PathLike[str] | None) -> Named:
+    """Return the slides that were named, as `find_inputs`, and where their results go, as `name_outputs`.
 
     Raises:
-        ConfigError: if two slides would share a result all the same, or a result would replace one of them.
+        SlideError: if a file is missing or a folder holds no slide.
+        ConfigError: if nothing was named, or the results can't be where they would.
     """
-    if len(slides) == 1 and output is not None:
+    slides = find_inputs(inputs)
+    results = name_outputs(slides, output, several=len(slides) == 1 and _is_folder_of_slides(inputs))
+    folder = None if output is None else os.fspath(output)
+    alone = folder is None or results == [folder] or "://" in results[0]
+    return Named(tuple(slides), tuple(results), None if alone else folder)
+
+
+def _is_folder_of_slides(inputs: Inputs) -> bool:
+    """Tell whether a folder was named that stands for the slides in it, be it a single one."""
+    named = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    folders = [place for place in map(local_path, named) if "://" not in place and Path(place).is_dir()]
+    return any(not is_zarr(place) and not is_mosaic(place) and list_folder(place).slides != [place] for place in folders)
+
+
+def name_outputs(slides: list[str], output: str | os.PathLike[str] | None, *, several: bool = False) -> list[str]:
+    """Return where each slide's result goes: by its name without the ending, or with it where two slides would share a result.
+
+    ``output`` is the folder of the results where there are several slides, or might have been (``several``), or it ends in a
+    slash; but for what has the name of a result, or is one. Else it is the result.
+
+    Raises:
+        ConfigError: if two slides would share a result all the same, a result would replace a slide, or lie in another one.
+    """
+    if len(slides) == 1 and output is not None and not _is_folder(os.fspath(output), several=several):
         outputs = [os.fspath(output)]
     else:
         folder = "" if output is None else f"{os.fspath(output).rstrip('/')}/"
@@ -58,11 +96,25 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None) -> li
             both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
             what = f"{times} slides would share the result {name}"
             raise ConfigError(explain(what, got=both, try_="one command each, with an --output of its own"))
+    _check_apart(outputs[0])
     results = {way for result in outputs for way in ways_up(result)[:1]}
     for slide in slides:
         if not results.isdisjoint(ways_up(slide)):
             raise ConfigError(explain("a result would replace a slide", got=slide, try_="another --output"))
     return outputs
+
+
+def _is_folder(output: str, *, several: bool) -> bool:
+    is_result = output.rstrip("/").lower().endswith(".zarr") or Path(local_path(output), "zarr.json").exists()
+    return not is_result and (several or output.endswith("/"))
+
+
+def _check_apart(result: str) -> None:
+    """Refuse a place in a Zarr store, where a result would be a part of what is there."""
+    inside = [way.path for way in ways_up(result)[1:] if way.bucket is None and Path(way.path, "zarr.json").exists()]
+    if inside:
+        got, want = f"{result} in {inside[-1]}", "a place outside of it"
+        raise ConfigError(explain("the result would lie inside a Zarr store", got=got, want=want, try_="another --output"))
 
 
 def _names_of(slides: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from slideseg.errors import ConfigError, SlideError
 from slideseg.machine import available_memory, parse_size, usable_cores
-from slideseg.slide.inputs import find_inputs, name_of, name_outputs
+from slideseg.slide.inputs import find_inputs, name_of, name_outputs, name_results
 from slideseg.slide.listing.names import stem
 from tests.dicom_files import Made, series, write
 
@@ -86,6 +86,34 @@ def test_results_are_named_after_their_slides():
         "s3://bucket/results/a.zarr",
         "s3://bucket/results/b.zarr",
     ]
+
+
+def test_a_folder_of_slides_has_a_folder_of_results_however_many_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tif").touch()
+
+    def named(inputs, output):
+        found = name_results(inputs, output)
+        return list(found.results), found.folder
+
+    assert named("in", "out") == (["out/a.zarr"], "out")
+    assert named("in/", "out/") == (["out/a.zarr"], "out/")
+    assert named("in", None) == (["a.zarr"], None)
+    assert named("in", "s3://bucket/out") == (["s3://bucket/out/a.zarr"], None)
+    assert named("in/a.tif", "out/") == (["out/a.zarr"], "out/"), "a slash says so too"
+    assert named("in/a.tif", "out") == (["out"], None)
+    assert named("in", "one.zarr") == (["one.zarr"], None), "and the name of a result says otherwise"
+    assert named("in/a.tif", "one.zarr/") == (["one.zarr/"], None)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "zarr.json").touch()
+    assert named("in", "out") == (["out"], None), "a result that is there stays one"
+    (tmp_path / "in" / "b.tif").touch()
+    assert named("in", "new") == (["new/a.zarr", "new/b.zarr"], "new")
+    with pytest.raises(ConfigError, match=r"would lie inside a Zarr store \(got out/a.zarr in .*/out, want"):
+        name_results("in", "out")
+    with pytest.raises(ConfigError, match="would lie inside a Zarr store"):
+        name_results("in/a.tif", "out/x/y.zarr")
 
 
 def test_slides_of_one_name_keep_their_endings():
