@@ -23,17 +23,14 @@ from PIL import Image
 
 from slideseg.errors import ResultError, explain
 from slideseg.outlines.labels import IGNORED
-from slideseg.outlines.report import ImageOutlines
-from slideseg.storage.store import anything_at, delete, open_store, read_key, sweep_deleted, write_key
+from slideseg.outlines.outcome import ImageOutlines
+from slideseg.outlines.report import REPORT, read_report
+from slideseg.storage.store import anything_at, delete, open_store, sweep_deleted, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from slideseg.outlines.labels import Outlined
-
-REPORT = "report.json"
-OURS = "outlines of"
-"""What the report says first: a folder with it may be replaced."""
 
 
 class OutlineFolder:
@@ -79,11 +76,8 @@ class OutlineFolder:
         sweep_deleted(self._url)
         if not anything_at(self._url):
             return []
-        try:
-            there = json.loads(read_key(self._store, REPORT) or b"null")
-        except (ValueError, NotADirectoryError):
-            there = None
-        if not isinstance(there, dict) or OURS not in there:
+        there = read_report(self._store)
+        if there is None:
             what = "the output exists and holds no outlines of ours"
             raise ResultError(explain(what, got=self._url, try_="another --output"))
         if overwrite:

@@ -1,78 +1,28 @@
-"""What became of points, image by image: as `slideseg.outline` returns it and report.json keeps it."""
+"""How a folder of outlines is told from others. Knows no PyTorch."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass, fields
+import json
 from typing import TYPE_CHECKING, Any
 
-from slideseg.outlines.labels import Counts
+from slideseg.storage.store import read_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from slideseg.storage.store import Store
+
+REPORT = "report.json"
+OURS = "outlines of"
+"""What the report says first: a folder with it may be replaced."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageOutlines:
-    """What became of one image's points."""
+def read_report(store: Store) -> dict[str, Any] | None:
+    """Return the report of outlines, finished or not; None where something else is there.
 
-    name: str
-    """Its name without ending."""
-    mpp: float
-    """Microns of a pixel of what was written."""
-    made_of: str
-    """Hash of all that decides what was written: image, points, model and settings."""
-    counts: Counts
-    classes: Counter[str] | None
-    """Outlines of each class, as the points say it; None where they say nothing."""
-
-    def to_row(self) -> dict[str, Any]:
-        """Return it as the report has it."""
-        counts = asdict(self.counts)
-        return {"name": self.name, "mpp": self.mpp, "made_of": self.made_of, **counts, "classes": self.classes}
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> ImageOutlines:
-        """Return what `to_row` gave.
-
-        Raises:
-            KeyError: if something is missing.
-            TypeError: if it is no such row.
-        """
-        counts = Counts(*(int(row[field.name]) for field in fields(Counts)))
-        classes = None if row["classes"] is None else Counter({str(name): int(n) for name, n in row["classes"].items()})
-        return cls(str(row["name"]), float(row["mpp"]), str(row["made_of"]), counts, classes)
-
-
-@dataclass(frozen=True, slots=True)
-class OutlineReport:
-    """What was made."""
-
-    output: str
-    """The folder."""
-    model: str
-    """The model's name."""
-    mpp: float
-    """Microns of a pixel, up to 5 % off where an image had about that."""
-    images: tuple[ImageOutlines, ...]
-    """One an image, by name."""
-    unmatched: tuple[str, ...]
-    """Names of images without points, and of points without an image; they are left out."""
-    seconds: float
-
-    @property
-    def counts(self) -> Counts:
-        """What became of all points."""
-        return sum((image.counts for image in self.images), Counts())
-
-    @property
-    def classes(self) -> Counter[str] | None:
-        """Outlines of each class; None where the points say nothing."""
-        told = [image.classes for image in self.images if image.classes is not None]
-        return sum(told, Counter()) if told else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as ``--json`` prints it."""
-        numbers = {"model": self.model, "mpp": self.mpp, **asdict(self.counts), "classes": self.classes}
-        last = {"images": [one.to_row() for one in self.images], "unmatched": list(self.unmatched)}
-        return {"status": "ok", "error": None, "output": self.output, **numbers, **last, "seconds": round(self.seconds, 3)}
+    Raises:
+        OSError: if the storage fails.
+    """
+    try:
+        report = json.loads(read_key(store, REPORT) or b"null")
+    except (ValueError, NotADirectoryError):
+        return None
+    return report if isinstance(report, dict) and OURS in report else None

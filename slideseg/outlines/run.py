@@ -20,10 +20,11 @@ from slideseg.instances.options import ObjectOptions, rules_for
 from slideseg.model.bundled import find_model
 from slideseg.model.load import load_model
 from slideseg.options import take_options
-from slideseg.outlines.folder import OURS, OutlineFolder
+from slideseg.outlines.folder import OutlineFolder
 from slideseg.outlines.labels import outline_points
 from slideseg.outlines.options import OutlineOptions
-from slideseg.outlines.report import ImageOutlines, OutlineReport
+from slideseg.outlines.outcome import ImageOutlines, OutlineReport
+from slideseg.outlines.report import OURS
 from slideseg.outlines.tasks import Work, find_pairs, make_tasks
 from slideseg.prediction.in_memory import segment_slide
 from slideseg.space.box import Box
@@ -76,7 +77,7 @@ def outline(
     check_kept([images, points, find_model(wanted.model)], url, "what it is made from")
     model = load_model(wanted.model)
     work = Work(model, _resolution(model.info, wanted.mpp), wanted.selection)
-    pairs, unmatched = find_pairs(images, points)
+    pairs, without_points, without_image = find_pairs(images, points)
     tasks = make_tasks(pairs, work)
     url = url.rstrip("/")
     with Lease(url) as lease, run_errors(f"{url} can't be written"):
@@ -90,7 +91,8 @@ def outline(
                 folder.note(list(done.values()))
         images_done = tuple(done[task.made_of] for task in tasks)
         folder.finish(images_done)
-        report = OutlineReport(url, model.info.name, work.mpp, images_done, unmatched, time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        report = OutlineReport(url, model.info.name, work.mpp, images_done, without_points, without_image, seconds)
         folder.report(report.to_dict())
         watch("outlining", len(tasks), len(tasks))
     _warn(report)

@@ -74,8 +74,8 @@ class Task:
 
 def find_pairs(
     images: str | os.PathLike[str], points: str | os.PathLike[str]
-) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
-    """Return name, image and points of all that have both, and the names that have one of them.
+) -> tuple[list[tuple[str, str, str]], tuple[str, ...], tuple[str, ...]]:
+    """Return name, image and points of all that have both, the names without points, and those without an image.
 
     An image and a file of points that were named themselves belong together, whatever they are called.
 
@@ -85,7 +85,7 @@ def find_pairs(
     """
     slides, files = find_inputs(images), find_points(points)
     if not Path(points).is_dir() and len(slides) == 1:
-        return [(stem(slides[0]), slides[0], next(iter(files.values())))], ()
+        return [(stem(slides[0]), slides[0], next(iter(files.values())))], (), ()
     named = {stem(slide): slide for slide in slides}
     if len(named) < len(slides):
         raise DataError(explain(f"two images of one name in {images}", want="one"))
@@ -93,7 +93,11 @@ def find_pairs(
     if not names:
         got, want = (", ".join(sorted(some)[:FEW]) for some in (files, named))
         raise DataError(explain("no points have an image's name", got=got, want=want))
-    return [(name, named[name], files[name]) for name in names], tuple(sorted(set(named) ^ set(files)))
+    return [(name, named[name], files[name]) for name in names], *_left_out(named, files)
+
+
+def _left_out(named: dict[str, str], files: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(sorted(set(named) - set(files))), tuple(sorted(set(files) - set(named)))
 
 
 def make_tasks(pairs: list[tuple[str, str, str]], work: Work) -> list[Task]:

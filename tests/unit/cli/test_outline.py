@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from slideseg.cli import cli
 from slideseg.outlines import run
 from slideseg.outlines.labels import Counts
-from slideseg.outlines.run import ImageOutlines, OutlineReport
+from slideseg.outlines.outcome import ImageOutlines, OutlineReport
 
 if TYPE_CHECKING:
     import pytest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def said(monkeypatch: pytest.MonkeyPatch, images: int, points: int, *left_out: tuple[str, ...]) -> Any:
     """Return what is printed of a report."""
-    made = ImageOutlines("a", 0.25, Counts(points=points, kept=points), Counter({"2": 3, "": 1}))
+    made = ImageOutlines("a", 0.25, "", Counts(points=points, kept=points), Counter({"2": 3, "": 1}))
     report = OutlineReport("out", "nuclei", 0.25, (made,) * images, *left_out, seconds=1.0)
     monkeypatch.setattr(run, "outline", lambda *_, **__: report)
     return CliRunner().invoke(cli, ["outline", "images", "--points", "points", "-o", "out"])
