@@ -51,6 +51,10 @@ def test_one_image_and_the_only_one_of_a_folder_are_a_pair_whatever_their_names(
     for sides in ((folders[0] / "b.zarr", folders[1]), (folders[1], folders[0] / "b.zarr")):
         report = slideseg.evaluate(*sides)
         assert [image.name for image in report.images] == ["b" if sides[1] == folders[1] else "a"]
+    for path in (folders[0] / "a.png", folders[0] / "alone.png"):
+        path.unlink()
+    with pytest.raises(ConfigError, match=r"no image of one name \(got b, want the name of a truth: a\)"):
+        slideseg.evaluate(*folders)  # of two folders the names say what belongs together
 
 
 def test_one_image_whose_truth_has_another_name_is_told_the_way(folders: tuple[Path, Path]) -> None:

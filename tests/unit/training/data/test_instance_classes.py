@@ -14,7 +14,6 @@ from slideseg.errors import DataError
 from slideseg.space.box import Box
 from slideseg.training.check import check_files
 from slideseg.training.data import dataset
-from slideseg.training.data.annotations import read_annotations
 from slideseg.training.data.instance_classes import InstanceClasses, read_instance_classes
 from slideseg.training.data.labels import LabelValues, median_diameter
 from slideseg.training.data.sampling import Sampler
@@ -343,16 +342,24 @@ def test_a_class_that_was_taken_for_the_border_is_told_so(tmp_path: Path, way: s
             look(without)
 
 
-def test_so_are_polygons_and_class_ids(tmp_path: Path) -> None:
-    told = r"target.rim makes the last class, stroma, the border \(got (3|Stroma); try to add a class border"
-    made = recipe({"images": "x", "labels": "y"}, classes=["lymphocyte", "tumour", "stroma"]).made_class
-    (tmp_path / "a.geojson").write_text(json.dumps([{"properties": {"classification": {"name": "Stroma"}}}]))
+@pytest.mark.parametrize("kind", ["polygons", "ids", "values"])
+def test_so_are_polygons_and_class_ids(tmp_path: Path, kind: str) -> None:
+    folders = source(tmp_path, np.minimum(squares(), 3).astype(np.uint8))
+    said = {name: folders[name] for name in ("images", "labels")}
+    if kind == "polygons":
+        for name in "ab":
+            (tmp_path / "labels" / f"{name}.tif").unlink()
+            text = json.dumps([{"properties": {"classification": {"name": "Stroma"}}}])
+            (tmp_path / "labels" / f"{name}.geojson").write_text(text)
+    else:
+        said |= {"labels_are": "classes", **({"values": {0: 0, 1: 1, 2: 2, 3: 3}} if kind == "values" else {})}
+    told = r"target.rim makes the last class, stroma, the border \(got (3|Stroma); try to add a class border to classes"
     with pytest.raises(DataError, match=told):
-        read_annotations(str(tmp_path / "a.geojson"), CLASSES[:3], made=made)
-    with pytest.raises(DataError, match=told):
-        LabelValues("classes", 3, made=made)(np.array([[0, 1, 3, 4]]), "a.tif")
-    with pytest.raises(DataError, match=told):
-        LabelValues("classes", 3, {7: 3}, made=made)
+        Batches(recipe(said, classes=["lymphocyte", "tumour", "stroma"]), Team.join("cpu"))
+
+
+def test_other_unknown_ids_are_told_as_ever() -> None:
+    made = recipe({"images": "x"}, classes=["lymphocyte", "tumour", "stroma"]).made_class
     with pytest.raises(DataError, match=r"outside the classes \(got 4"):
         LabelValues("classes", 3, made=made)(np.array([[0, 1, 4]]), "a.tif")
 
