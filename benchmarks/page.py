@@ -289,6 +289,26 @@ def fuzz(result: dict[str, Any]) -> str:
     )
 
 
+def types(result: dict[str, Any]) -> str:
+    ours, nothing = result["ours"], result["nothing_learnt"]
+    confusion = ours["confusion"]
+    head = ("", *confusion["predicted"], "not found")
+    pairs = zip(confusion["truth"], confusion["matched"], confusion["missed"], strict=True)
+    counts = [(f"points of {name}", *row, missed) for name, row, missed in pairs]
+    metrics = ("recall", "precision", "f1")
+    classes = [(name, *(f"{one[metric]:.3f}" for metric in metrics)) for name, one in ours["classes"].items()]
+    return (
+        "## Kinds of nuclei\n\n"
+        f"`nuclei-types` on BRCA-M2C's {result['images']} test patches, which no model learnt from: a nucleus is found if an\n"
+        f"object's middle lies within 3 microns of its point. Recall {ours['recall']:.3f}, precision {ours['precision']:.3f}\n"
+        f"(Otsu, watershed: {nothing['recall']:.3f}, {nothing['precision']:.3f}). Of those found {ours['right_class']:.1%}\n"
+        f"are of the right class; that all are tumour would be right for {nothing['right_class']:.1%}.\n\n"
+        + table(head, [*counts, ("objects without a point", *confusion["extra"], "")])
+        + "\n"
+        + table(("", "recall", "precision", "F1"), classes)
+    )
+
+
 def load(result: dict[str, Any]) -> str:
     before, after = result["hardware"]["load_average_1min"], result["load_average_after"]
     return f"\nThe load average was {before} before and {after} after.\n"
@@ -309,6 +329,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "hostile": hostile,
     "fuzz": fuzz,
     "nuclei_quality": nuclei,
+    "nuclei_types": types,
 }
 
 

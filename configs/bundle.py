@@ -6,7 +6,7 @@
     python configs/bundle.py configs/nuclei.yaml $weights $weights
 
 Convolutions are stored in half precision. Name, smallest object and what the recipe tells about its data replace what the file
-says; each ``--run`` is added to the runs that it tells of; the figures are those of benchmarks/results/nuclei_quality.json,
+says; each ``--run`` is added to the runs that it tells of; the figures are those of benchmarks/results,
 which is why it is done again once they are measured.
 """
 
@@ -22,15 +22,17 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 ROOT = Path(__file__).parents[1]
-FIGURES = ROOT / "benchmarks" / "results" / "nuclei_quality.json"
-OUTLINES = {
+RESULTS = ROOT / "benchmarks" / "results"
+OUTLINES: dict[str, dict[str, str]] = {
     "nuclei": {"monuseg": "monuseg", "tnbc_held_out": "tnbc_held_out"},
     "nuclei-fluo": {"dsb_fluorescence": "bbbc038_fluorescence"},
 }
 """By model the sets of images whose figures it tells, and what they are called there."""
 POINTS = {"nuclei": {"brca_m2c_test": "brca_m2c_test"}}
 """The same of sets of points."""
-NOTE = "see docs/models/nuclei.md; none of the images of these metrics was trained on"
+TYPES = "nuclei-types"
+"""The model that tells kinds of nuclei apart; its figures are those of bench_nuclei_types.py."""
+NOTE = "see docs/models/{card}.md; none of the images of these metrics was trained on"
 
 
 def main() -> None:
@@ -60,7 +62,7 @@ def described(said: dict[str, Any], recipe: dict[str, Any], runs: list[str]) -> 
     name, about = recipe["name"], recipe["about"]
     training = {key: value for key, value in said["training"].items() if key not in ("epoch", "step")}
     training |= {key: " ".join(about[key].split()) for key in ("data", "licence", "attribution") if key in about}
-    training |= {"metrics": figures_of(name), "note": NOTE}
+    training |= {"metrics": figures_of(name), "note": NOTE.format(card=TYPES if name == TYPES else "nuclei")}
     training["runs"] = [*training.get("runs", []), *({"run": run} for run in runs)]
     objects = {**said["objects"], **recipe["objects"]}
     return {**said, "name": name, "objects": objects, "made_for": about["made_for"], "training": training}
@@ -68,7 +70,9 @@ def described(said: dict[str, Any], recipe: dict[str, Any], runs: list[str]) -> 
 
 def figures_of(name: str) -> dict[str, float]:
     """Return a model's figures, and Otsu's beside, by their names in its description."""
-    measured = json.loads(FIGURES.read_text(encoding="utf-8"))
+    if name == TYPES:
+        return figures_of_types()
+    measured = json.loads((RESULTS / "nuclei_quality.json").read_text(encoding="utf-8"))
     figures = {}
     for images, called in OUTLINES[name].items():
         found = measured["outlines"][images]
@@ -78,6 +82,15 @@ def figures_of(name: str) -> dict[str, float]:
         found = measured["points"][points]["ours"]
         figures |= {f"{called}_{metric}": found[metric] for metric in ("recall", "precision")}
     return figures
+
+
+def figures_of_types() -> dict[str, float]:
+    """Return the same of the model that tells kinds of nuclei apart."""
+    measured = json.loads((RESULTS / "nuclei_types.json").read_text(encoding="utf-8"))
+    ours, nothing = measured["ours"], measured["nothing_learnt"]
+    figures = {f"brca_m2c_test_{metric}": round(ours[metric], 4) for metric in ("recall", "precision", "right_class")}
+    figures["brca_m2c_test_right_class_of_commonest"] = nothing["right_class"]
+    return figures | {f"brca_m2c_test_f1_{name}": round(scores["f1"], 4) for name, scores in ours["classes"].items()}
 
 
 if __name__ == "__main__":

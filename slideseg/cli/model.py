@@ -27,7 +27,7 @@ def list_() -> None:
         info = read_info(path)
         classes = ", ".join(c.name for c in info.classes)
         mpp = "any mpp" if info.input.mpp is None else f"{number(info.input.mpp)} um/px"
-        click.echo(f"{name:12}{info.input.channels} channel(s), {mpp}: {classes}; made for {info.made_for or 'anything'}")
+        click.echo(f"{name:14}{info.input.channels} channel(s), {mpp}: {classes}; made for {info.made_for or 'anything'}")
 
 
 @model.command()

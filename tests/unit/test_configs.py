@@ -139,7 +139,7 @@ def test_a_bundled_model_is_half_as_large_and_described_by_its_recipe(tmp_path: 
     assert load_model(target).info.objects.min_area == 77
 
 
-@pytest.mark.parametrize("name", ["nuclei", "nuclei-fluo"])
+@pytest.mark.parametrize("name", ["nuclei", "nuclei-fluo", "nuclei-types"])
 def test_the_bundled_models_tell_the_figures_that_were_measured(name: str) -> None:
     with safe_open(bundled_models()[name], "pt") as file:
         metrics = json.loads(file.metadata()["slideseg"])["training"]["metrics"]

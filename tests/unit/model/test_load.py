@@ -10,11 +10,11 @@ from slideseg.model.bundled import bundled_models
 from slideseg.model.load import load_model
 
 
-def test_two_models_come_with_the_package():
-    assert sorted(bundled_models()) == ["nuclei", "nuclei-fluo"]
+def test_three_models_come_with_the_package():
+    assert sorted(bundled_models()) == ["nuclei", "nuclei-fluo", "nuclei-types"]
 
 
-@pytest.mark.parametrize("name", ["nuclei", "nuclei-fluo"])
+@pytest.mark.parametrize("name", ["nuclei", "nuclei-fluo", "nuclei-types"])
 def test_they_run(name):
     model = load_model(name)
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -29,13 +29,22 @@ def test_they_run(name):
     [
         ("nuclei", "bright", True, "CC BY 4.0, BSD-3-Clause, CC0-1.0", ("TNBC: P. Naylor", "(c) 2022, TopoXLab", "Changes:")),
         ("nuclei-fluo", "dark", None, "CC0-1.0", ()),
+        (
+            "nuclei-types",
+            "bright",
+            True,
+            "CC BY 4.0, BSD-3-Clause, CC0-1.0",
+            ("TNBC: P. Naylor", "(c) 2022, TopoXLab", "Changes:"),
+        ),
     ],
 )
 def test_they_say_where_they_come_from_and_what_they_are_made_for(name, light, color, licence, whose):
     model = load_model(name)
     assert (model.info.name, model.mpp, model.info.input.channels) == (name, 0.25, 3)
     assert (model.info.made_for.light, model.info.made_for.color) == (light, color)
-    assert [c.name for c in model.classes] == ["background", "nucleus", "border"]
+    kinds = ["lymphocyte", "tumour", "stroma"] if name == "nuclei-types" else ["nucleus"]
+    assert [c.name for c in model.classes] == ["background", *kinds, "border"]
+    assert model.info.objects.together == (name == "nuclei-types")
     assert {"data", "licence", "metrics", "seed", "slideseg_version", "note"} <= set(model.info.training)
     assert model.info.training["licence"] == licence
     assert all(words in model.info.training["attribution"] for words in whose)
