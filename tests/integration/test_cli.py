@@ -46,7 +46,7 @@ def test_convert_writes_a_pyramid_with_the_same_pixels(picture, tmp_path):
 def test_models_are_listed_and_shown_with_their_quality(run_here):
     listed = run_here("model", "list").out.splitlines()
     assert [line.split()[0] for line in listed] == ["nuclei", "nuclei-fluo", "nuclei-types"]
-    assert ["H&E" in line for line in listed] == ["fluorescence" not in line for line in listed] == [True, False]
+    assert ["H&E" in line for line in listed] == ["fluorescence" not in line for line in listed] == [True, False, True]
     assert "made_for: nuclei in fluorescence (dark field)" in run_here("model", "show", "nuclei-fluo").out
     shown = run_here("model", "show", "nuclei", "--json").report
 

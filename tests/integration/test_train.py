@@ -227,7 +227,7 @@ def test_a_command_that_was_stopped_and_killed_gives_the_same_weights_in_the_end
         (("optimiser.name=sdg",), "optimiser.name"),
         (("classes=[cell, wall]",), "bce"),
         (("data.sources.0.images=/no/such.tif",), "/no/such.tif"),
-        (("data.split.fraction=0.999",), "split"),
+        (("data.split={validation: [99]}",), "split"),
         (("network.start=no/such/model",), "no/such/model"),
         (("network.start=nuclei",), "another form"),
         (("nonsense",), "key.path=value"),
