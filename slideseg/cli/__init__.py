@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from slideseg.cli.demo import demo
 from slideseg.cli.evaluate import evaluate
 from slideseg.cli.export import export
 from slideseg.cli.info import info
+from slideseg.cli.json_out import say_json, take_stdout
 from slideseg.cli.model import model
 from slideseg.cli.objects import objects
 from slideseg.cli.outline import outline
@@ -55,6 +55,8 @@ for _command in (predict, objects, outline, train, evaluate, export, view, conve
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit status; every expected failure is one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if "--json" in arguments:
+        take_stdout()
     return_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request to stop is a Ctrl-C
     logging.addLevelName(logging.WARNING, "warning")
@@ -83,7 +85,7 @@ def _run(arguments: list[str]) -> int:
 def _fail(message: str, code: int, arguments: list[str]) -> int:
     click.echo(f"error: {' '.join(message.split())}", err=True)
     if "--json" in arguments:
-        click.echo(json.dumps({"status": "failed", "error": message, **NOTHING.get(arguments[0], {})}))
+        say_json({"status": "failed", "error": message, **NOTHING.get(arguments[0], {})})
     return code
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option
 from slideseg.words import few, many
 
@@ -48,7 +48,7 @@ def evaluate(prediction: str, truth: str, metrics: str | None, distance: str | N
 
     report = run(prediction, truth, metrics, distance)
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        say_json(report.to_dict())
         return
     for line in lines_of(report):
         click.echo(line)

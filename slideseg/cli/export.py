@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option
 
 FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
@@ -49,7 +49,7 @@ def export(result: str, to: str, output: str | None, as_json: bool, **options: A
     with shown() as watcher:
         report = run(result, to, output, on_progress=watcher, **options)
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        say_json(report.to_dict())
         return
     counts = {"features": report.features, "rows": report.rows}
     counted = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.folder_facts import facts_of_folder, outlines_in_words
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.words import lines
@@ -32,7 +33,7 @@ def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **s
     facts = facts_of(path, selection_of(mpp=mpp_of_slide, **selected))
     damage = facts.get("error")
     if as_json:
-        click.echo(json.dumps({**facts, "status": "failed"} if damage else facts, default=str))
+        say_json({**facts, "status": "failed"} if damage else facts, str)
     else:
         for line in lines(_for_people(path, facts)):
             click.echo(line)

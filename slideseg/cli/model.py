@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option
 
 
@@ -43,7 +44,7 @@ def show(name_or_path: str, as_json: bool) -> None:
     info = read_info(path)
     facts = json.loads(info.to_json())
     if as_json:
-        click.echo(json.dumps(facts))
+        say_json(facts)
         return
     if info.made_for is not None:
         facts["made_for"] = str(info.made_for)

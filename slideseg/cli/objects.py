@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option, object_options
 from slideseg.words import many
 
@@ -30,7 +30,7 @@ def objects(result: str, as_json: bool, **options: Any) -> None:
     with shown() as watcher:
         report = run(result, on_progress=watcher, **options)
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        say_json(report.to_dict())
         return
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option, selection_options
 from slideseg.words import few, many
 
@@ -44,7 +44,7 @@ def outline(images: str, points: str, output: str, as_json: bool, **options: Any
     with shown() as watcher:
         report = run(images, points, output, on_progress=watcher, **options)
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        say_json(report.to_dict())
         return
     for lacks, what, names in (
         ("without points", many(len(report.without_points), "image"), report.without_points),

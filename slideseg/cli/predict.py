@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import (
     DEBUG,
     SIZES,
@@ -88,7 +88,7 @@ def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json:
 
 def _print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        say_json(report.to_dict())
     for slide in report.slides:
         if slide.error is not None:
             click.echo(f"error: {naming(slide.input, slide.error) if len(report.slides) > 1 else slide.error}", err=True)
@@ -117,7 +117,7 @@ def _dry_run(named: Named, options: PredictOptions, *, as_json: bool) -> int:
         status = "ok" if not failed else "partial" if plans else "failed"
         said = {"status": status, "error": next(iter(failed.values()), None)}
         slides_failed = [{"input": slide, "error": error} for slide, error in failed.items()]
-        click.echo(json.dumps({**said, "plans": [plan.describe() for plan in plans], "failed": slides_failed}))
+        say_json({**said, "plans": [plan.describe() for plan in plans], "failed": slides_failed})
     for plan in () if as_json else plans:
         click.echo(f"{plan}\n")
         for note in plan.notes:

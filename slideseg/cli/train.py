@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from slideseg.cli.json_out import say, say_json
 from slideseg.cli.options import IntOrAuto, debug_option, json_option
 from slideseg.machine import keep_freed_memory
 
@@ -51,13 +51,13 @@ def _preview(config: str, settings: tuple[str, ...], path: str, *, as_json: bool
     from slideseg.training.preview import write_preview
 
     write_preview(config, path, settings)
-    click.echo(json.dumps({"status": "ok", "error": None, "preview": path}) if as_json else path)
+    say({"status": "ok", "error": None, "preview": path}, path, as_json=as_json)
     return 0
 
 
 def _print_report(report: TrainReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        say_json(report.to_dict())
         return
     scores = ", ".join(f"{name.removeprefix('val_')} {value:.4f}" for name, value in report.metrics.items())
     click.echo(f"{report.model}: epoch {report.best_epoch} of {report.epochs}, {scores}")

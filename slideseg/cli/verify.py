@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option
 from slideseg.words import many
 
@@ -28,7 +28,7 @@ def verify(result: str, repair: bool, as_json: bool) -> int:
     report = run(result)
     if as_json:
         facts = {"status": "ok" if report.ok else "failed", "error": None, "bad": report.bad_keys, **asdict(report)}
-        click.echo(json.dumps(facts))
+        say_json(facts)
     else:
         for key in report.bad_keys:
             click.echo(key)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from slideseg.cli.json_out import say
 from slideseg.cli.options import debug_option, json_option
 
 
@@ -61,11 +60,11 @@ def view(
     with run(result, port=port, host=host, browser=False, at=at) as page:
         if screenshot is not None:
             path = page.screenshot(screenshot, size or SIZE, overwrite=overwrite)
-            click.echo(json.dumps({"status": "ok", "error": None, "screenshot": str(path)}) if as_json else f"Look at {path}")
+            say({"status": "ok", "error": None, "screenshot": str(path)}, f"Look at {path}", as_json=as_json)
             return
         facts = {"status": "ok", "error": None, "address": page.address}
         try:
-            click.echo(json.dumps(facts) if as_json else f"{page.address}\nCtrl-C ends it.")
+            say(facts, f"{page.address}\nCtrl-C ends it.", as_json=as_json)
             if not no_browser and not page.open_browser():
                 click.echo("warning: no browser can be opened here (try the address in one, or --no-browser)", err=True)
             page.wait()
