@@ -9,17 +9,11 @@ they would hide which task killed the worker (``docs/decisions/0003-own-actor-re
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
-import secrets
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
@@ -29,6 +23,7 @@ from slideseg.errors import ClusterError, SlideError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.private_folder import private_folder
 from slideseg.tasks.share import use_threads
 
 if TYPE_CHECKING:
@@ -40,8 +35,6 @@ CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
 OBJECT_STORE_BYTES = 80 * 2**20
 """About the least Ray takes; nothing large is ever put there."""
-LONGEST_TEMP = 103 - len("/slideseg-12345678") - len("/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
-"""Bytes of the name of a folder in which Ray's sockets have names that any system takes."""
 
 QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 """Settings that keep Ray's own messages off the terminal."""
@@ -280,7 +273,7 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
     if ray.is_initialized():  # the caller's own session: use it, leave it
         yield
         return
-    with _own_folder() if address is None else contextlib.nullcontext() as folder:
+    with private_folder() if address is None else contextlib.nullcontext() as folder:
         on_terminate = signal.getsignal(signal.SIGTERM)
         _connect(workers, address, folder)
         if threading.current_thread() is threading.main_thread():
@@ -319,40 +312,3 @@ def check_address(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         raise ClusterError(explain(f"no Ray cluster answers at {address}", got=error, try_="ray status")) from error
-
-
-@functools.cache
-def _token() -> str:
-    """Return this process's secret; one for all its runs, because Ray reads it once a process."""
-    return secrets.token_hex(32)
-
-
-@contextlib.contextmanager
-def _own_folder() -> Iterator[str]:
-    """Make a private folder for Ray's files, with a token that only this user can read, and remove it afterwards."""
-    folder = tempfile.mkdtemp(prefix="slideseg-", dir=_short_parent())
-    settings = {
-        "RAY_AUTH_TOKEN_PATH": f"{folder}/token",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers beside any busy process
-    }
-    fresh = {name: value for name, value in settings.items() if name not in os.environ}
-    if "RAY_AUTH_TOKEN_PATH" in fresh:
-        token = Path(folder, "token")
-        token.touch(mode=0o600)
-        token.write_text(_token())
-    os.environ.update(fresh)
-    try:
-        yield folder
-    finally:
-        for name in fresh:
-            os.environ.pop(name, None)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _short_parent() -> str:
-    """Return where temporary files go; ``/tmp`` where names of Ray's sockets would be too long for the system."""
-    usual = tempfile.gettempdir()
-    if len(os.fsencode(usual)) <= LONGEST_TEMP or not os.access("/tmp", os.W_OK | os.X_OK):
-        return usual
-    return "/tmp"
