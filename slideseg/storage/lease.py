@@ -16,7 +16,16 @@ from unicodedata import category
 
 from slideseg.errors import ResultError, ResultInUseError, RunError, explain
 from slideseg.storage.place import check_parent, locate
-from slideseg.storage.store import delete_key, open_store, read_key, reason, storage_errors, write_key, write_new_key
+from slideseg.storage.store import (
+    delete_key,
+    last_modified,
+    open_store,
+    read_key,
+    reason,
+    storage_errors,
+    write_key,
+    write_new_key,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,11 +65,15 @@ class Holder:
         pid = os.getpid()
         return cls(uuid.uuid4().hex, socket.gethostname(), _machine(), pid, _started(pid) or "", time.time())
 
-    def is_dead(self) -> bool:
-        """Tell whether the run is gone: known at once on its own machine, believed after a while elsewhere."""
-        if self.machine == _machine():
-            return _started(self.pid) != self.started
-        return time.time() - self.renewed > EXPIRE_SECONDS
+    @property
+    def is_here(self) -> bool:
+        """Whether the run is one of this machine's, where it can be seen whether it lives."""
+        return self.machine == _machine()
+
+    @property
+    def lives_here(self) -> bool:
+        """Whether the process is there, on this machine."""
+        return _started(self.pid) == self.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +161,7 @@ class Lease:
         write_new_key(self._store, self._key, self._encoded())
         holder = self._read()
         if holder is not None and holder.nonce != self._holder.nonce:
-            if not holder.is_dead():
+            if not self._is_dead(holder):
                 raise ResultInUseError(self._in_use(holder))
             log.warning("taking over from run %d on %s, which is dead", holder.pid, holder.host)
             write_key(self._store, self._key, self._encoded())
@@ -160,8 +173,38 @@ class Lease:
         if winner is None or winner.nonce != self._holder.nonce:
             raise ResultInUseError(self._in_use(winner or self._holder))
 
+    def _is_dead(self, holder: Holder) -> bool:
+        """Tell whether a run is gone: seen at once on its own machine, believed after a while elsewhere.
+
+        Clocks of two machines may be hours apart, so none is compared with another: the storage's own says how old the lease
+        is, and where only the other machine's would say that it is old, it counts what changes while one watches.
+        """
+        if holder.is_here:
+            return not holder.lives_here
+        if self._age() > EXPIRE_SECONDS:
+            return True
+        return time.time() - holder.renewed > EXPIRE_SECONDS and not self._changes(holder)
+
+    def _age(self) -> float:
+        """Return the seconds since the lease was renewed, by the storage's clock; of one that is gone since, none."""
+        probe = f"{self._key}.{self._holder.nonce}"
+        write_key(self._store, probe, b"")
+        now, then = last_modified(self._store, probe), last_modified(self._store, self._key)
+        delete_key(self._store, probe)
+        return 0.0 if now is None or then is None else max(0.0, now - then)
+
+    def _changes(self, holder: Holder) -> bool:
+        """Watch a lease for as long as it takes to be renewed twice; tell whether it was."""
+        log.warning("watching whether run %d on %s is alive, for %.0f s", holder.pid, holder.host, 2 * RENEW_SECONDS)
+        until = time.monotonic() + 2 * RENEW_SECONDS
+        while time.monotonic() < until:
+            time.sleep(RENEW_SECONDS / 10)
+            if self._read() != holder:
+                return True
+        return False
+
     def _in_use(self, holder: Holder) -> str:
-        who = f"run {holder.pid} on {holder.host}, renewed {max(0.0, time.time() - holder.renewed):.0f} s ago"
+        who = f"run {holder.pid} on {holder.host}, renewed {self._age():.0f} s ago"
         return explain(f"{self._url} is being written by another run", got=who, try_="again when it is done")
 
     def _renew(self) -> None:
@@ -200,9 +243,13 @@ def _read(store: Store, key: str) -> Holder | None:
     """Return who holds a lease; None if nobody does or what is written there makes no sense."""
     raw = read_key(store, key)
     try:
-        return None if raw is None else Holder(**json.loads(raw))
+        said = None if raw is None else Holder(**json.loads(raw))
     except (ValueError, TypeError):
         return None
+    words = () if said is None else (said.nonce, said.host, said.machine, said.started)
+    numbers = () if said is None else (said.pid, said.renewed)
+    is_sound = all(type(word) is str for word in words) and all(type(number) in (int, float) for number in numbers)
+    return said if is_sound else None
 
 
 def _machine() -> str:

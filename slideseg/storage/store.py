@@ -235,6 +235,14 @@ def write_key(store: Store, key: str, data: bytes) -> None:
     _do(store, key, lambda: store.to_write().put(key, data))
 
 
+def last_modified(store: Store, key: str) -> float | None:
+    """Return when ``key`` was last written, in seconds by the storage's own clock; None where there is no such key."""
+    try:
+        return _do(store, key, lambda: store.to_read().head(key)["last_modified"].timestamp())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def write_new_key(store: Store, key: str, data: bytes) -> None:
     """Put ``data`` under ``key`` unless something is there already; read it back to see who won."""
     with contextlib.suppress(AlreadyExistsError, FileExistsError):

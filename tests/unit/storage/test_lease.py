@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -109,6 +110,64 @@ def test_another_machine_s_run_is_believed_dead_after_a_minute(url, file, quick,
     else:
         with pytest.raises(ResultInUseError, match="run 1 on far"), Lease(url):
             pass
+
+
+def far(**said: object) -> Holder:
+    return replace(Holder.here(), **{"host": "far", "machine": "far", "pid": 1, **said})
+
+
+@pytest.mark.parametrize("ahead", [0, 3600, 10**9])
+def test_a_machine_whose_clock_is_ahead_is_believed_dead_too(url, file, quick, ahead):
+    """By the storage's clock, which says when the lease was written."""
+    put(file, far(renewed=time.time() + ahead))
+    with pytest.raises(ResultInUseError, match="run 1 on far"), Lease(url):
+        pass
+    an_hour_ago = time.time() - 3600
+    os.utime(file, (an_hour_ago, an_hour_ago))
+    with Lease(url):
+        assert json.loads(file.read_text())["pid"] == os.getpid()
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_machine_whose_clock_is_behind_is_alive_while_it_renews(url, file, quick):
+    stop = threading.Event()
+
+    def renew():
+        number = 0
+        while not stop.wait(0.005):
+            number += 1
+            new = file.with_suffix(".new")
+            put(new, far(nonce="x", renewed=time.time() - 1000 + number / 1000))
+            new.replace(file)
+
+    put(file, far(nonce="x", renewed=time.time() - 1000))
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        with pytest.raises(ResultInUseError, match="run 1 on far"), Lease(url):
+            pass
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_buckets_have_a_clock_of_their_own(monkeypatch, quick):
+    bucket = MemoryStore()
+    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda *_: bucket)
+    bucket.put(".x.zarr.lease", json.dumps(asdict(far(renewed=time.time() + 3600))).encode())
+    with pytest.raises(ResultInUseError, match="run 1 on far"), Lease("s3://bucket/x.zarr"):
+        pass
+    monkeypatch.setattr(module, "EXPIRE_SECONDS", -1.0)  # so that any age is old
+    with Lease("s3://bucket/x.zarr"):
+        assert json.loads(bytes(bucket.get(".x.zarr.lease").bytes()))["pid"] == os.getpid()
+    assert not list(bucket.list())
+
+
+@pytest.mark.parametrize("damage", [{"renewed": "noon"}, {"pid": "one"}, {"host": 5}, {"started": None}, {"renewed": True}])
+def test_a_lease_of_other_kinds_of_values_holds_nothing(url, file, quick, damage):
+    file.write_text(json.dumps({**asdict(far()), **damage}))
+    with Lease(url):
+        assert json.loads(file.read_text())["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
