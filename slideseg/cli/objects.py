@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option, object_options
+from slideseg.cli.options import cluster_options, debug_option, json_option, object_options
 from slideseg.words import many
 
 
@@ -15,7 +15,7 @@ from slideseg.words import many
 @click.argument("result")
 @object_options()
 @click.option("-w", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes; 1: no Ray.")
-@click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
+@cluster_options
 @click.option("--overwrite", is_flag=True, help="Replace objects made by other rules; without it the same run is resumed.")
 @json_option
 @debug_option

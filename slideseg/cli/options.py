@@ -115,6 +115,15 @@ def config_option() -> Callable[[Any], Any]:
     )
 
 
+def cluster_options(command: Any) -> Any:
+    """Add the options that name a cluster and say how long it is waited for."""
+    wait = click.option(
+        "--wait-for-workers", type=click.FloatRange(min=0), default=600, show_default=True, metavar="SECONDS",
+        help="How long a cluster without room for a worker is waited for.",
+    )  # fmt: skip
+    return click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")(wait(command))
+
+
 SIZES = ("split", "min_area", "fill_holes")
 """Options of what an object is that are in microns."""
 

@@ -11,6 +11,7 @@ from slideseg.cli.options import (
     DEBUG,
     SIZES,
     IntOrAuto,
+    cluster_options,
     config_option,
     debug_option,
     json_option,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("-m", "--model", default="nuclei", show_default=True, help="Bundled model, model file, or training run.")
 @click.option("-w", "--workers", type=IntOrAuto(), default="auto", show_default=True, help="Worker processes; 1: no Ray.")
-@click.option("--address", help="A running Ray cluster: auto, host:port or ray://host:port.")
+@cluster_options
 @click.option("--level", type=int, help="Pyramid level to work at.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns per pixel to work at.")
 @selection_options

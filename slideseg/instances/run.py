@@ -38,6 +38,7 @@ from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute
 from slideseg.storage.store import read_key, run_errors, sweep_partial, write_key
+from slideseg.tasks.base import WAIT_FOR_WORKERS
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
 from slideseg.words import many, number
@@ -61,6 +62,8 @@ class FindOptions(ObjectOptions):
     """Worker processes; 1 runs in this process, without Ray."""
     address: str | None = None
     """A running Ray cluster; None for this machine."""
+    wait_for_workers: float = WAIT_FOR_WORKERS
+    """Seconds that a cluster without room for a worker is waited for."""
     overwrite: bool = False
     """Replace objects that were made by other rules."""
 
@@ -107,7 +110,7 @@ def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = Non
     opened = open_result(result)
     rules = rules_for(opened.classes, opened.mpp, wanted, opened.record.model.rules_at(opened.mpp))
     target = Target(opened.url, opened.layout, opened.record, rules)
-    with executor_for(wanted.workers, wanted.address) as executor, Lease(opened.url) as lease:
+    with executor_for(wanted.workers, wanted.address, wait=wanted.wait_for_workers) as executor, Lease(opened.url) as lease:
         if not wanted.overwrite:
             target = target.settle(asked=bool(wanted.said), try_="--overwrite")
         return write_objects(target, executor, Watch(opened.url, on_progress, lease.check), replace=wanted.overwrite)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from slideseg.instances.options import ObjectOptions
 from slideseg.slide.selection import selection_of
+from slideseg.tasks.base import WAIT_FOR_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ class PredictOptions(ObjectOptions):
     """Worker processes; 1 runs in this process, without Ray. ``auto``: one a GPU, else one a core."""
     address: str | None = None
     """A running Ray cluster; None for this machine."""
+    wait_for_workers: float = WAIT_FOR_WORKERS
+    """Seconds that a cluster without room for a worker is waited for."""
     level: int | None = None
     """Pyramid level to work at."""
     mpp: float | None = None

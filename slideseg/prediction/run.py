@@ -115,7 +115,10 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     for note in plan.notes:
         log.warning("%s", naming(slide, note))
     gpus_per_worker = 1 if plan.job.tiling.device == "cuda" else 0
-    with executor_for(plan.workers, plan.address, gpus_per_worker) as executor, Lease(output) as lease:
+    with (
+        executor_for(plan.workers, plan.address, gpus_per_worker, options.wait_for_workers) as executor,
+        Lease(output) as lease,
+    ):
         watch = Watch(plan.input, watcher, lease.check)
         found = create_result(output, plan.layout, plan.record, overwrite=options.overwrite)
         target = _settled_objects(plan, asked=bool(options.said))

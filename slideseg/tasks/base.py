@@ -24,6 +24,8 @@ IN_FLIGHT = 2
 """Tasks under way in one worker: while one is computed the other is read or written."""
 STRIKES = 3
 """A task is given up after its worker died so often."""
+WAIT_FOR_WORKERS = 600.0
+"""Seconds that a cluster without room is waited for, unless the user says otherwise."""
 _EXPENDABLE = threading.Event()
 
 

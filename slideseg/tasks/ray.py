@@ -9,9 +9,11 @@ they would hide which task killed the worker (``docs/decisions/0003-own-actor-re
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
 import threading
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from slideseg.errors import ClusterError, SlideError, explain
 from slideseg.machine import return_freed_memory, usable_cores
-from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, Worker, be_expendable
+from slideseg.tasks.base import IN_FLIGHT, STRIKES, WAIT_FOR_WORKERS, Done, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.private_folder import private_folder
 from slideseg.tasks.share import use_threads
@@ -29,6 +31,12 @@ from slideseg.tasks.share import use_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
+log = logging.getLogger(__name__)
+
+FIRST_WORD, NEXT_WORD = 10.0, 60.0
+"""Seconds after which it is said that workers are waited for, and said again."""
+KINDS = {"CPU": "cores", "GPU": "GPUs"}
+"""What Ray calls what a worker needs, and what people do."""
 FAILED_STARTS = 3
 """The run is given up when so many actors in a row died before they were ready."""
 CONNECT_SECONDS = 10
@@ -43,7 +51,9 @@ QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 class RayExecutor:
     """Runs tasks on Ray actors."""
 
-    def __init__(self, workers: int, address: str | None = None, gpus_per_worker: int = 0) -> None:
+    def __init__(
+        self, workers: int, address: str | None = None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS
+    ) -> None:
         """Take so many actors.
 
         Args:
@@ -51,8 +61,9 @@ class RayExecutor:
             address: a running cluster (``auto``, ``host:port``, ``ray://...``); None starts Ray on this machine when the
                 first task is there to be run.
             gpus_per_worker: GPUs that Ray reserves for an actor whose work is not light.
+            wait: seconds that the first actor is waited for.
         """
-        self._workers, self._address, self._gpus = workers, address, gpus_per_worker
+        self._workers, self._address, self._gpus, self._wait = workers, address, gpus_per_worker, wait
         self._started = contextlib.ExitStack()
         self._is_connected = False
 
@@ -85,7 +96,8 @@ class RayExecutor:
             yield from IN_PROCESS.run(make_worker, tasks, light=True)
             return
         self._connect()
-        crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, 0 if light else self._gpus, self._threads())
+        needs = _Needs(0 if light else self._gpus, self._threads(), self._wait)
+        crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, needs)
         try:
             yield from crew.work()
         finally:
@@ -147,14 +159,29 @@ class _Member:
     """Tasks in flight by the reference of their answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What an actor is to have."""
+
+    gpus: float
+    threads: int
+    """For small work."""
+    wait: float
+    """Seconds that the first one is waited for."""
+
+    def __str__(self) -> str:
+        """Return what Ray reserves for each."""
+        return "1 core" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+
+
 class _Crew:
     """The actors of one run, and what each has in hand."""
 
-    def __init__(self, make_worker: Any, waiting: deque[int], most: int, gpus: float, threads: int) -> None:
-        """Hire as many actors as there is work for, ``most`` at most, each with so many GPUs and threads for small work."""
+    def __init__(self, make_worker: Any, waiting: deque[int], most: int, needs: _Needs) -> None:
+        """Hire as many actors as there is work for, ``most`` at most."""
         self._make_worker = make_worker
         self._waiting = waiting
-        self._gpus, self._threads = gpus, threads
+        self._needs = needs
         self._strikes: Counter[int] = Counter()
         self._failed_starts = 0
         self._members = [self._hire() for _ in range(min(most, len(waiting)))]
@@ -165,8 +192,28 @@ class _Crew:
             for member in self._members:
                 self._hand_out(member)
             pending = [ref for member in self._members for ref in (*member.tasks, *_some(member.ready))]
-            for ref in ray.wait(pending, num_returns=1)[0]:
-                yield from self._ended(ref)
+            yield from self._ended(self._first_of(pending))
+
+    def _first_of(self, pending: list[Any]) -> Any:
+        """Return the first answer; while no actor is there yet, say now and then what is waited for.
+
+        Raises:
+            ClusterError: if none could be had for too long.
+        """
+        begun, word = time.monotonic(), FIRST_WORD
+        while True:
+            nobody = all(member.ready is not None for member in self._members)
+            left = begun + self._needs.wait - time.monotonic()
+            ended = ray.wait(pending, num_returns=1, timeout=max(0.0, min(word, left)) if nobody else None)[0]
+            if ended:
+                return ended[0]
+            waited = time.monotonic() - begun
+            if waited >= self._needs.wait:
+                what = f"no worker could be had in {waited:.0f} s"
+                try_ = "when the cluster is free, or a longer --wait-for-workers"
+                raise ClusterError(explain(what, got=_room(), want=f"{self._needs} for each", try_=try_))
+            log.warning("waiting for workers for %.0f s: each needs %s; %s", waited, self._needs, _room())
+            word = NEXT_WORD
 
     def dismiss(self) -> None:
         """End all actors."""
@@ -176,12 +223,12 @@ class _Crew:
     def _hire(self) -> _Member:
         actor_class = ray.remote(_Actor).options(
             num_cpus=1,
-            num_gpus=self._gpus,
+            num_gpus=self._needs.gpus,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=IN_FLIGHT + 1,
         )
-        actor: Any = actor_class.remote(self._make_worker, self._threads)
+        actor: Any = actor_class.remote(self._make_worker, self._needs.threads)
         return _Member(actor, actor.ready.remote())
 
     def _hand_out(self, member: _Member) -> None:
@@ -231,6 +278,13 @@ class _Crew:
         with contextlib.suppress(RayError):
             ray.kill(member.actor)
         self._members[self._members.index(member)] = self._hire()
+
+
+def _room() -> str:
+    """Say what the cluster has, and what of it is free."""
+    there, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+    parts = [f"{there.get(name, 0):g} {what}, {free.get(name, 0):g} free" for name, what in KINDS.items() if name in there]
+    return f"the cluster has {' and '.join(parts) or 'no cores'}"
 
 
 def _compute_graph(*arguments: Any, **settings: Any) -> Any:

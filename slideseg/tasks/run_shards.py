@@ -6,20 +6,20 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import RunError, explain
-from slideseg.tasks.base import Done, Executor, Failed, Worker
+from slideseg.tasks.base import WAIT_FOR_WORKERS, Done, Executor, Failed, Worker
 from slideseg.tasks.in_process import InProcessExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0) -> Executor:
-    """Return what runs a run's tasks: this process for one worker, Ray for more or on a cluster."""
+def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS) -> Executor:
+    """Return what runs a run's tasks: this process for one worker, Ray for more or on a cluster, which may be waited for."""
     if workers == 1 and address is None:
         return InProcessExecutor()
     from slideseg.tasks.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
 
-    return RayExecutor(workers, address, gpus_per_worker)
+    return RayExecutor(workers, address, gpus_per_worker, wait)
 
 
 def stop(failed: Failed) -> None:

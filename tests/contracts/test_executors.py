@@ -5,9 +5,11 @@ import socket
 import threading
 
 import pytest
+import ray
 
 from slideseg.arrays.graphs import GraphExecutor
 from slideseg.errors import ClusterError, RunError
+from slideseg.tasks import ray as module
 from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.ray import RayExecutor, check_address, connected
@@ -165,3 +167,33 @@ def test_graphs_run_where_the_executor_does_and_raise_what_a_task_raised(executo
     watched = []
     run_shards(worker, range(12), graphs, watch=watched.append, light=True)
     assert watched == [10 * task for task in range(12)]
+
+
+@ray.remote(num_cpus=1)
+class Hog:
+    """Takes a core."""
+
+    def there(self) -> None:
+        """Answer once it is."""
+
+
+@pytest.mark.ray
+def test_a_cluster_whose_cores_are_taken_is_waited_for_aloud(ray_executor, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "FIRST_WORD", 0.3)
+    monkeypatch.setattr(module, "NEXT_WORD", 0.3)
+    hogs = [Hog.remote() for _ in range(2)]
+    ray.get([hog.there.remote() for hog in hogs])
+    worker = functools.partial(ScriptedWorker, str(tmp_path))
+    with pytest.raises(
+        ClusterError, match=r"no worker could be had in 1 s \(got the cluster has 2 cores, 0 free, want 1 core"
+    ) as told:
+        list(RayExecutor(2, "auto", wait=1).run(worker, range(3)))
+    assert "--wait-for-workers" in str(told.value)
+    said = [record.getMessage() for record in caplog.records]
+    assert 2 <= len(said) <= 4
+    assert all("waiting for workers" in line and "each needs 1 core; the cluster has 2 cores, 0 free" in line for line in said)
+    threading.Timer(1.0, lambda: [ray.kill(hog) for hog in hogs]).start()
+    assert len(list(RayExecutor(2, "auto", wait=60).run(worker, range(3)))) == 3, "as soon as there is room it goes on"
+    caplog.clear()
+    assert len(list(RayExecutor(2, "auto", wait=60).run(worker, range(3)))) == 3
+    assert not caplog.records
