@@ -43,18 +43,24 @@ def end_processes(folder: str) -> None:
 
 
 def processes_of(folder: str) -> list[int]:
-    """Return the numbers of other processes of this user whose command line names a path in ``folder``."""
-    named = os.fsencode(os.path.join(folder, ""))
+    """Return the numbers of this user's other processes that name a path in ``folder`` or have a file open there.
+
+    Some of Ray's give themselves another command line, but all write logs.
+    """
+    inside = os.path.join(folder, "")
     numbers = [int(entry.name) for entry in PROCESSES.glob("[0-9]*")]
-    return [number for number in numbers if number != os.getpid() and named in _command_of(number)]
+    return [number for number in numbers if number != os.getpid() and _uses(PROCESSES / str(number), inside)]
 
 
-def _command_of(number: int) -> bytes:
-    place = PROCESSES / str(number)
+def _uses(process: Path, inside: str) -> bool:
     try:
-        return (place / "cmdline").read_bytes() if place.stat().st_uid == os.geteuid() else b""
-    except OSError:  # it has ended
-        return b""
+        if process.stat().st_uid != os.geteuid():
+            return False
+        if os.fsencode(inside) in (process / "cmdline").read_bytes():
+            return True
+        return any(os.readlink(file).startswith(inside) for file in (process / "fd").iterdir())
+    except OSError:  # it has ended, or the file was closed
+        return False
 
 
 def _send(number: int, how: signal.Signals) -> None:

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 import time
 
 import numpy as np
@@ -36,9 +37,9 @@ def shards_in(out):
     return len([p for p in out.glob("labels/segmentation/0/c/*/*/*") if "#" not in p.name])
 
 
-def started(words, out, shards):
+def started(words, out, shards, env=None):
     """Start a command and return its process as soon as so many shards are there."""
-    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     while shards_in(out) < shards:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.005)
@@ -67,6 +68,23 @@ def test_a_killed_command_goes_on_where_it_was(workers, stack, grey_model, undis
     assert again.status == 0, again.err
     assert again.slide["shards"] == {"total": SHARDS, "computed": SHARDS - kept, "kept": kept}
     assert array_bytes(out) == undisturbed
+
+
+@pytest.mark.ray
+def test_nothing_of_ray_outlives_a_killed_command(stack, grey_model, tmp_path):
+    """No process, no socket, no folder; Ray's own would stay for a minute, its folder for ever."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="k") as short:
+        before = time.monotonic()
+        environment = {**os.environ, "TMPDIR": short}
+        process = started(arguments(stack, grey_model, tmp_path / "x.zarr", 2), tmp_path / "x.zarr", 3, environment)
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert any("raylet" in child.name() for child in below)
+        process.kill()
+        process.communicate()
+        assert psutil.wait_procs(below, timeout=30)[1] == []
+        while os.listdir(short) and time.monotonic() < before + 120:
+            time.sleep(0.1)
+        assert os.listdir(short) == []
 
 
 def test_ctrl_c_stops_cleanly_and_a_third_call_has_nothing_to_do(stack, grey_model, undisturbed, tmp_path):
