@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 ROOMS = (
-    *("errors", "words", "version", "options", "colors", "machine", "columns", "points"),
+    *("errors", "words", "version", "options", "colors", "machine", "columns", "yaml_file", "points"),
     *("space", "tasks", "storage", "model", "arrays", "slide", "result"),
     *("instances.labelling", "instances", "prediction", "outlines", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
@@ -54,6 +54,7 @@ HOMES = {
     "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),
     "pydantic": ("training.recipe", "result.record"),
+    "yaml": ("yaml_file", "training.recipe", "training.record"),
     "matplotlib": ("training.record.curves", "exports.plot"),
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("training.data.annotations", "instances.labelling.hull", "exports"),

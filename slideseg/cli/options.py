@@ -86,13 +86,9 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
     """
     if path is None:
         return
-    import yaml
+    from slideseg.yaml_file import read_yaml
 
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(explain(f"the configuration {path} can't be read", got=error)) from error
+    values = read_yaml(path, f"the configuration {path}") or {}
     if not isinstance(values, dict):
         raise ConfigError(explain(f"the configuration {path} can't be read", got=type(values).__name__, want="name: value"))
     values = {str(name).replace("-", "_"): value for name, value in values.items()}

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
-from slideseg.errors import SlideError, explain
+from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import facts_of
 from slideseg.space.box import Box
 from slideseg.storage.look import at_once
+from slideseg.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,10 +191,10 @@ def read_mosaic(path: str) -> Mosaic:
         SlideError: if it can't be read, or says something else.
     """
     try:
-        said = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        got, try_ = " ".join(str(error).split()), "quotes around what has braces"
-        raise SlideError(explain(f"{path}: no YAML that can be read", got=got, try_=try_)) from error
+        said = read_yaml(path, "it")
+    except ConfigError as error:
+        try_ = "quotes around what has braces"
+        raise SlideError(explain(f"{path}: no YAML that can be read", got=error, try_=try_)) from error
     want = "tiles, and mpp, z_step and overlap where they are known"
     if not isinstance(said, dict) or not set(said) <= _KEYS or not isinstance(said.get("tiles"), str):
         got = ", ".join(map(str, said)) if isinstance(said, dict) else type(said).__name__

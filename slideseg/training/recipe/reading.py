@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import re
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
 from slideseg.errors import ConfigError, explain
@@ -20,6 +18,7 @@ from slideseg.model.bundled import bundled_models
 from slideseg.storage.place import absolute
 from slideseg.training.recipe.schema import TrainConfig
 from slideseg.training.recipe.settings import fields_of, part_in
+from slideseg.yaml_file import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -30,38 +29,13 @@ if TYPE_CHECKING:
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses a key that stands twice in the same place, of which YAML would keep the last.
-
-    It looks before ``<<`` is resolved, which may repeat keys.
-    """
-
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[tuple[str, str], int] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                line, identity = key.start_mark.line + 1, (key.tag, key.value)
-                if identity in lines:
-                    what = f"the recipe {key.start_mark.name}: the key {key.value} stands twice"
-                    raise ConfigError(explain(what, got=f"lines {lines[identity]} and {line}", try_="putting both together"))
-                lines[identity] = line
-        return node
-
-
 def load_config(path: str | os.PathLike[str], overrides: tuple[str, ...] = ()) -> TrainConfig:
     """Read a recipe; ``overrides`` are of the form ``key.path=value``, the value written as in YAML.
 
     Raises:
         ConfigError: if it can't be read, a key is unknown or stands twice, or a value can't be used.
     """
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            values = _Loader(file).get_single_data()
-    except FileNotFoundError as error:
-        raise ConfigError(explain("no such recipe", got=path, want="a YAML file")) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(explain(f"the recipe {path} can't be read", got=error)) from error
+    values = read_yaml(path, f"the recipe {os.fspath(path)}")
     if not isinstance(values, dict):
         raise ConfigError(explain(f"the recipe {path} can't be read", got=type(values).__name__, want="key: value"))
     for override in overrides:
@@ -137,10 +111,7 @@ def _set(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(explain("the setting can't be read", got=override, want="key.path=value"))
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(explain("the setting's value can't be read", got=override, want="YAML")) from error
+    value = parse_yaml(text, f"the setting {override}")
     here: Any = values
     *parents, last = path.split(".")
     for part in parents:

@@ -142,7 +142,7 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, complaint: str, tmp_path
     [
         ("training.epochs", "can't be read .got training.epochs, want key.path=value"),
         ("=3", "can't be read .got =3, want key.path=value"),
-        ("name=[", "value can't be read .got name=., want YAML"),
+        ("name=[", "the setting name=. can't be read .got while parsing"),
         ("data.sources.1.mpp=1", "an entry that is not in the list .got data.sources.1.mpp=1, want 0 to 0 in place of 1"),
         ("classes.first=x", "an entry that is not in the list .got classes.first=x, want 0 to 0 in place of first"),
         ("name.first=x", "does not fit the recipe, where 'small' has no keys .got name.first=x"),
