@@ -43,6 +43,8 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
         DataError: if it can't be read as CSV, lacks a column, has one twice, or a row is longer than the first one.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise DataError(explain(f"{what} can't be read", got="something that is no file", want=f"a CSV with {want}"))
         text = Path(path).read_text(encoding="utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
         header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]

@@ -163,6 +163,8 @@ def _slides_at(path: str, *, results: bool) -> list[str]:
         return [path]
     if not Path(path).exists():
         raise SlideError(explain("no such file", got=path))
+    if not Path(path).is_dir() and not Path(path).is_file():
+        raise SlideError(explain(f"{path} is no file", got="a pipe, a socket or a device", want="a slide"))
     if not Path(path).is_dir() or is_zarr(path) or is_mosaic(path):
         return [path]
     found = list_folder(path, results=results)

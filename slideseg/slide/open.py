@@ -130,6 +130,8 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     try:
         if place.is_dir():
             return _open_folder(name, types, selection)
+        if place.exists() and not place.is_file():  # which would be waited for
+            raise SlideError(explain(f"{name} is no file", got="a pipe, a socket or a device", want="a slide"))
         with place.open("rb") as file:
             head = file.read(HEAD)
     except FileNotFoundError as error:

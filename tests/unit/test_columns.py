@@ -1,5 +1,6 @@
 """Small tables as people bring them: columns by their names, one line where they can't be used."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ def test_a_file_may_have_no_rows(tmp_path: Path) -> None:
 def test_what_is_no_such_table_is_told_in_a_line(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(DataError, match=told):
         read_rows(write(tmp_path / "a.csv", text), "the list", {"name"}, "a column name")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="got something that is no file"):
+        read_rows(tmp_path / "a.csv", "the list", {"name"}, "a column name")
 
 
 def test_missing_files_and_other_encodings_are_told(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def files_of(path: str) -> list[str]:
     place = Path(path)
     if place.is_dir():
         return _tiles_of(place / NAME) if is_mosaic(path) else _series_of_folder(place) or [path]
+    if not place.is_file():  # a pipe would be waited for
+        return [path]
     name = place.name.lower()
     look = next((look for endings, look in _BY_ENDING.items() if name.endswith(endings)), None)
     others = look(place) if look is not None else _series_of_file(place) if is_dicom(place) else []

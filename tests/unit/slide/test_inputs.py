@@ -1,5 +1,6 @@
 """From what was typed to slides and stores."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from slideseg.errors import ConfigError, SlideError
 from slideseg.machine import available_memory, parse_size, usable_cores
 from slideseg.slide.inputs import find_inputs, name_of, name_outputs, name_results
 from slideseg.slide.listing.names import stem
+from slideseg.slide.listing.sets import files_of
+from slideseg.slide.open import open_labels, open_slide
 from tests.dicom_files import Made, series, write
 
 
@@ -68,6 +71,14 @@ def test_a_slide_is_called_by_its_folder_its_companion_or_its_file(tmp_path, dat
     folder = data / "wsi" / "ome" / "multifile"
     if folder.is_dir():
         assert name_outputs(find_inputs(folder), None) == ["multifile.zarr"]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")
+    for look in (find_inputs, open_slide, open_labels):
+        with pytest.raises(SlideError, match=r"a.tif is no file \(got a pipe"):
+            look(str(tmp_path / "a.tif"))
+    assert files_of(str(tmp_path / "a.tif")) == [str(tmp_path / "a.tif")]
 
 
 def test_missing_and_empty_are_told(tmp_path):
