@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.array import NpySlide
+from slideseg.slide.array import ArraySlide, NpySlide
 from slideseg.slide.dicom.detect import HEAD, holds_dicom, looks_like_dicom
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
-from slideseg.slide.picture.slide import PictureSlide, sides_of_picture
+from slideseg.slide.picture.slide import PictureSlide, indices_of, sides_of_picture
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.images.multifile import first_of_companion
-from slideseg.slide.tiff.preflight import check_tables, first_sides, first_tags
+from slideseg.slide.tiff.preflight import check_tables, first_sides, first_tags, is_jpeg_inside
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.tolerant import TolerantSlide
 from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     """Opens a path, for pixels of some types, as far as it is selected."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_JPEG = b"\xff\xd8\xff"
+_PICTURES = (b"\x89PNG\r\n\x1a\n", _JPEG)
 _NPY = (b"\x93NUMPY",)
 _MIRAX = ".mrxs"
 _NDPI_TAG = 65420
@@ -117,9 +118,27 @@ def open_labels(path: str | os.PathLike[str]) -> Slide:
     """Open a label image: whole numbers of any size, from the same kinds of files as `open_slide`.
 
     Raises:
-        SlideError: if it is missing, damaged, no image, or its pixels are no whole numbers.
+        SlideError: if it is missing, damaged, no image, its pixels are no whole numbers, or it is a JPEG, which changes them.
     """
-    return _open(os.fspath(path), LABEL_TYPES, WHOLE)
+    labels = _open(os.fspath(path), LABEL_TYPES, WHOLE)
+    if _is_jpeg(labels.path):
+        labels.close()
+        want, try_ = "labels whose values were kept", "a PNG or TIFF made anew from what was drawn"
+        raise SlideError(explain(f"{labels.path} is a JPEG, which changes values at every edge", want=want, try_=try_))
+    indices = indices_of(labels.path) if isinstance(labels, PictureSlide) else None
+    if indices is None:
+        return labels
+    labels.close()
+    return ArraySlide(indices, path=labels.path)
+
+
+def _is_jpeg(path: str) -> bool:
+    """Tell whether a file is a JPEG, or a TIFF with JPEG inside."""
+    if is_url(path) or not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as file:
+        head = file.read(HEAD)
+    return head.startswith(_JPEG) or (head.startswith(_TIFF) and is_jpeg_inside(path))
 
 
 def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:

@@ -48,6 +48,21 @@ _MODES = {
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "I;16": "I;16"}
 
 
+def indices_of(path: str) -> np.ndarray | None:
+    """Return the numbers (y, x) that a picture stores where it has a palette of colours; None where it has none.
+
+    Programs for annotations store classes so: the palette is for people.
+
+    Raises:
+        SlideError: if it is damaged.
+    """
+    try:
+        with _picture(path) as picture:
+            return np.asarray(picture) if picture.mode == "P" and not _is_grey(picture) else None
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
+
+
 class PictureSlide(Reader):
     """A PNG or JPEG. There is only one way through it, so it should be copied before several workers read it."""
 

@@ -41,6 +41,8 @@ _NUMBERS = {
     323: "TileLength",
 }
 """Tags that hold one whole number, by name."""
+_COMPRESSION, _JPEGS = 259, (6, 7, 34892)
+"""A tag, and its values that stand for JPEG: old, new, and that of DNG."""
 _SIDES = (256, 257)
 """Columns and rows."""
 _WHOLE_TYPES = (1, 3, 4, 16)
@@ -150,6 +152,15 @@ def first_sides(path: str) -> tuple[int, int]:
     page = next(_walk(path))
     columns, rows = (int(next(iter(page.numbers(tag)), 0)) for tag in _SIDES)
     return rows, columns
+
+
+def is_jpeg_inside(path: str) -> bool:
+    """Tell whether a TIFF's first image is stored as JPEG, which does not keep values, by its head alone.
+
+    Raises:
+        SlideError: if the header or the first directory is damaged.
+    """
+    return int(next(iter(next(_walk(path)).numbers(_COMPRESSION)), 0)) in _JPEGS
 
 
 def check_directories(path: str) -> int:
