@@ -73,7 +73,7 @@ def check_same(path: str | os.PathLike[str], known: str) -> None:
 
 
 def last_written(path: str | os.PathLike[str]) -> int | None:
-    """Return when any of a slide's files was last written to, in nanoseconds; None for an address, which does not say.
+    """Return when any of a slide's files was last written to, in nanoseconds; None for an address, and for a zarr's thousands.
 
     Raises:
         SlideError: if it can't be read.
@@ -83,9 +83,7 @@ def last_written(path: str | os.PathLike[str]) -> int | None:
         return None
     try:
         files = files_of(name)
-        if Path(name).is_dir() and files == [name]:
-            files = [os.path.join(name, relative) for relative in _below(name, "")]
-        return max((os.stat(file).st_mtime_ns for file in files), default=None)
+        return None if Path(name).is_dir() and files == [name] else max(os.stat(file).st_mtime_ns for file in files)
     except OSError as error:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import slideseg
 from slideseg.model.config import UNetConfig
@@ -93,3 +94,20 @@ def test_a_slide_that_was_only_touched_is_a_note(tmp_path: Path, model: Path) ->
     assert any("touched it" in note for note in report.slides[0].notes)
     again = slideseg.predict(slide, out, model=str(model), workers=1)
     assert not any("touched it" in note for note in again.slides[0].notes)
+
+
+def test_a_zarr_that_changes_is_an_error_too(tmp_path: Path, model: Path) -> None:
+    """Its files may be thousands, so the run looks once at its end."""
+    slide, out = tmp_path / "s.zarr", tmp_path / "r.zarr"
+    pixels = np.random.default_rng(1).integers(0, 255, SHAPE, np.uint8)
+    array = zarr.create_array(str(slide), shape=SHAPE, chunks=(256, 256, 3), dtype="uint8")
+    array[:] = pixels
+    options = {"model": str(model), "workers": 1, "image": "none"}
+
+    def change() -> None:
+        array[:256, :256] = 255 - pixels[:256, :256]
+
+    with pytest.raises(slideseg.SlidesegError, match=r"s.zarr has changed while it was segmented.*it begins anew"):
+        slideseg.predict(slide, out, on_progress=once_begun(change), **options)
+    report = slideseg.predict(slide, out, **options)
+    assert (report.slides[0].shards.kept, report.slides[0].notes) == (0, ())
