@@ -129,7 +129,7 @@ def test_a_machine_whose_clock_is_ahead_is_believed_dead_too(url, file, quick, a
     assert list(file.parent.iterdir()) == []
 
 
-def test_a_machine_whose_clock_is_behind_is_alive_while_it_renews(url, file, quick):
+def test_a_machine_whose_clock_is_behind_is_alive_while_it_renews(url, file, quick, caplog):
     stop = threading.Event()
 
     def renew():
@@ -149,6 +149,8 @@ def test_a_machine_whose_clock_is_behind_is_alive_while_it_renews(url, file, qui
     finally:
         stop.set()
         thread.join()
+    assert "watching whether run 1 on far is alive" in caplog.text
+    assert "taking over" not in caplog.text, "nothing was written over its lease"
 
 
 def test_buckets_have_a_clock_of_their_own(monkeypatch, quick):
