@@ -21,7 +21,7 @@ class ImageOutlines:
     mpp: float
     """Microns of a pixel of what was written."""
     made_of: str
-    """Hash of all that decides what was written: image, points, model and settings."""
+    """Hash of all that decides what was written: name, image, points, model and settings."""
     counts: Counts
     classes: Counter[str] | None
     """Outlines of each class, as the points say it; None where they say nothing."""

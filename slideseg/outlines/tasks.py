@@ -67,7 +67,7 @@ class Task:
     mpp: float
     """Microns of a pixel."""
     made_of: str
-    """Hash of all that decides its outlines."""
+    """Hash of all that decides its outlines, and of its name: two images may be equal."""
     notes: tuple[str, ...]
     """What its user should know."""
 
@@ -133,7 +133,7 @@ def _task(name: str, image: str, csv_file: str, work: Work) -> Task:
         notes = unlike(work.model.info, look_at(slide))
     places = (points.yx + 0.5) / scale - 0.5
     classes = points.classes if len(places) else ()
-    decides = [source.fingerprint, content_hash(csv_file), work.model.sha256, work.mpp, asdict(work.selection)]
+    decides = [name, source.fingerprint, content_hash(csv_file), work.model.sha256, work.mpp, asdict(work.selection)]
     made_of = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
     return Task(name, replace(source, level=level, factors=factors), places, classes, size, made_of, notes)
 

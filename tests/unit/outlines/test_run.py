@@ -198,6 +198,15 @@ def test_a_run_that_was_interrupted_goes_on(interrupted: Path, folders: tuple[Pa
         slideseg.outline(*folders, interrupted, model=model, mpp_of_slide=0.5)
 
 
+def test_images_that_are_equal_have_outlines_of_their_own(folders: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    images, points = folders
+    (images / "b.png").write_bytes((images / "a_0.98.png").read_bytes())
+    (points / "b.csv").write_bytes((points / "a_0.98.csv").read_bytes())
+    report = slideseg.outline(*folders, tmp_path / "out", model=model, mpp_of_slide=0.5)
+    assert [one.name for one in report.images] == ["a_0.98", "b"]
+    assert sorted(path.name for path in (tmp_path / "out" / "labels").iterdir()) == ["a_0.98.png", "b.png"]
+
+
 @pytest.mark.parametrize("changed", ["points", "image", "settings"])
 def test_a_run_of_something_else_does_not_go_on_with_it(
     interrupted: Path, folders: tuple[Path, Path], model: Path, changed: str
