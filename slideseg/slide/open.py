@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import SlideError, explain
-from slideseg.slide.array import ArraySlide, NpySlide
+from slideseg.slide.array import NpySlide
 from slideseg.slide.dicom.detect import HEAD, holds_dicom, looks_like_dicom
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
-from slideseg.slide.picture.slide import PictureSlide, indices_of, sides_of_picture
+from slideseg.slide.picture.slide import IndexedPicture, PictureSlide, sides_of_picture
 from slideseg.slide.reader import DTYPES, LABEL_TYPES
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.images.multifile import first_of_companion
@@ -125,11 +125,7 @@ def open_labels(path: str | os.PathLike[str]) -> Slide:
         labels.close()
         want, try_ = "labels whose values were kept", "a PNG or TIFF made anew from what was drawn"
         raise SlideError(explain(f"{labels.path} is a JPEG, which changes values at every edge", want=want, try_=try_))
-    indices = indices_of(labels.path) if isinstance(labels, PictureSlide) else None
-    if indices is None:
-        return labels
-    labels.close()
-    return ArraySlide(indices, path=labels.path)
+    return IndexedPicture(labels) if isinstance(labels, PictureSlide) and labels.has_colour_table else labels
 
 
 def _is_jpeg(path: str) -> bool:

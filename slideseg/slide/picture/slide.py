@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from slideseg.slide.picture.whole import PNG, check_sums, check_whole
 from slideseg.slide.pixel_size.density import is_turned, pixel_of_picture
 from slideseg.slide.reader import MAX_WHOLE, Reader, over
 from slideseg.slide.rows.stream import RowReader
+from slideseg.slide.selection import facts_of
 
 if TYPE_CHECKING:
     from slideseg.slide.rows.stream import RowStream
@@ -48,21 +50,6 @@ _MODES = {
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "I;16": "I;16"}
 
 
-def indices_of(path: str) -> np.ndarray | None:
-    """Return the numbers (y, x) that a picture stores where it has a palette of colours; None where it has none.
-
-    Programs for annotations store classes so: the palette is for people.
-
-    Raises:
-        SlideError: if it is damaged.
-    """
-    try:
-        with _picture(path) as picture:
-            return np.asarray(picture) if picture.mode == "P" and not _is_grey(picture) else None
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise SlideError(explain(f"{path}: damaged picture", got=error)) from error
-
-
 class PictureSlide(Reader):
     """A PNG or JPEG. There is only one way through it, so it should be copied before several workers read it."""
 
@@ -82,6 +69,7 @@ class PictureSlide(Reader):
                 self._alpha = mode in ("LA", "PA", "RGBA") or "transparency" in picture.info
                 self._key = picture.info.get("transparency") if mode.startswith("I;16") or self._deep else None
                 self._palette = mode in ("P", "PA")
+                self.has_colour_table = mode == "P" and not _is_grey(picture)
                 grey = (self._palette and _is_grey(picture)) or (self._deep and _is_grey_and_alpha(path))
                 pixel = pixel_of_picture(picture.info.get("dpi"), turned=is_turned(orientation))
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
@@ -186,6 +174,37 @@ class PictureSlide(Reader):
         if (*pixels.shape[:2], min(pixels.shape[2], self.shape[-1])) != self.shape:
             raise SlideError(explain(f"{self.path}: damaged picture", got=f"shape {pixels.shape}", want=self.shape))
         return pixels
+
+
+class IndexedPicture(Reader):
+    """A picture as the numbers behind its palette of colours, which is for people: so annotation programs store classes."""
+
+    def __init__(self, picture: PictureSlide) -> None:
+        """See ``picture``, which has a table of colours, by its numbers; nothing is decoded yet."""
+        facts = replace(facts_of(picture), shape=(*picture.shape[:2], 1), is_rgb=False, background=None)
+        super().__init__(facts, (picture.dtype.name,))
+        self._lock = threading.Lock()
+        self._stored: np.ndarray | None = None
+
+    def close(self) -> None:
+        """Forget the numbers."""
+        self._stored = None
+
+    def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
+        with self._lock:
+            if self._stored is None:
+                self._stored = self._decode()
+            stored = self._stored
+        return stored[box.slices][..., None].copy()
+
+    def _decode(self) -> np.ndarray:
+        if _is_png(self.path):
+            check_sums(self.path)
+        try:
+            with _picture(self.path) as picture:
+                return np.asarray(ImageOps.exif_transpose(picture))
+        except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError) as error:
+            raise SlideError(explain(f"{self.path}: damaged picture", got=error)) from error
 
 
 def _check_coded(picture: Image.Image, path: str) -> None:
