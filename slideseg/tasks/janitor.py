@@ -58,9 +58,16 @@ def _uses(process: Path, inside: str) -> bool:
             return False
         if os.fsencode(inside) in (process / "cmdline").read_bytes():
             return True
-        return any(os.readlink(file).startswith(inside) for file in (process / "fd").iterdir())
-    except OSError:  # it has ended, or the file was closed
+        return any(_target_of(file).startswith(inside) for file in (process / "fd").iterdir())
+    except OSError:  # it has ended
         return False
+
+
+def _target_of(file: Path) -> str:
+    try:
+        return os.readlink(file)
+    except OSError:  # it was closed
+        return ""
 
 
 def _send(number: int, how: signal.Signals) -> None:

@@ -3,7 +3,7 @@
 slideseg-x1y2z3/     0700
 token            0600, what Ray's processes know each other by
 lock             held by the driver as long as it lives
-ray/             Ray's own, which it makes writable for everybody
+r/               Ray's own, which it makes writable for everybody
 """
 
 from __future__ import annotations
