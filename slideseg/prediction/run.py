@@ -170,6 +170,7 @@ def _segment(
             skipped_pixels=plan.skipped_pixels + tally.unscanned,
             damaged_tiles=tuple(sorted(tally.damaged)),
         )
+        watch.check()  # the result is no longer this run's to give up where another one has taken over
         _check_unchanged(plan)
         commit(plan.job.output, plan.layout, record)
     return objects
@@ -189,10 +190,13 @@ def _check_unchanged(plan: PredictPlan) -> None:
 
 
 def _touched(path: str, before: int | None) -> tuple[str, ...]:
-    """Return a note of a slide that somebody has written to since, though it looks the same."""
-    if last_written(path) == before:
-        return ()
-    return ("somebody wrote to the slide's file, or touched it, while it was segmented; size, ends and samples are as before",)
+    """Return a note of a slide that somebody has written to since, though it looks the same; none where it is gone."""
+    try:
+        same = last_written(path) == before
+    except SlideError:
+        same = True
+    what = "somebody wrote to the slide's file, or touched it, while it was segmented; size, ends and samples are as before"
+    return () if same else (what,)
 
 
 def _compute_shards(job: Job, plan: PredictPlan, tally: Tally, executor: Executor, watch: Watch) -> None:
