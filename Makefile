@@ -6,7 +6,7 @@ PIP    := $(PYTHON) -m pip --disable-pip-version-check
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format docs docs-cli bench bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-train_step clean
+.PHONY: help demo test test-slow chaos lint format docs docs-cli bench bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-train_step clean
 
 help:  ## list the targets
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,6 +19,10 @@ test: $(VENV)/.installed-test  ## install with the test extra and run the whole 
 
 test-slow: $(VENV)/.installed-test  ## run the tests that take minutes each
 	$(PYTHON) -m pytest -m slow
+
+chaos: $(VENV)/.installed-test  ## break what can break, for up to an hour; figures go to benchmarks/results/reliability.jsonl
+	rm -f benchmarks/results/reliability.jsonl
+	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest tests/reliability --timeout 3600
 
 lint: $(VENV)/.installed-dev  ## check style, formatting and types
 	ruff check .
