@@ -25,7 +25,7 @@ from slideseg.slide.fingerprint import check_same, fingerprint
 from slideseg.slide.resampled import Source
 from slideseg.slide.rows.copy import discard_copy, readable
 from slideseg.slide.selection import PartOptions
-from slideseg.slide.window import display_window
+from slideseg.slide.values.window import display_window
 from slideseg.slide.zarr.converted import SCANNED, Converted
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease

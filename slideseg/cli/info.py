@@ -118,8 +118,11 @@ def _object_facts(path: str) -> dict[str, Any]:
 
 def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:
     from slideseg.slide.guard.slide import open_in_run
+    from slideseg.slide.values.doubt import doubt_of_values
+    from slideseg.slide.values.measured import look_at_values
 
     with closing(open_in_run(path, selection, all_axes=True)) as slide:
+        doubt = doubt_of_values(slide.dtype, look_at_values(slide))
         return {
             "path": slide.path,
             "axes": slide.axes,
@@ -136,7 +139,7 @@ def _slide_facts(path: str, selection: Selection) -> dict[str, Any]:
             "origin": list(slide.origin),
             "background": None if slide.background is None else list(slide.background),
             "images": [asdict(image) for image in slide.images],
-            "notes": [*slide.notes, *slide.remarks],
+            "notes": [*slide.notes, *slide.remarks, *([] if doubt is None else [str(doubt)])],
             "read": "in place" if slide.direct else "after chunking",
         }
 

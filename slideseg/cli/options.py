@@ -60,6 +60,28 @@ class Sides(click.ParamType[tuple[float, float]]):
         return sides
 
 
+class Limits(click.ParamType[str | tuple[float, float]]):
+    """The values of black and white: ``LOW,HIGH``, in a file also ``[low, high]``, or ``auto``."""
+
+    name = "LOW,HIGH|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | tuple[float, float]:
+        """Return both numbers, or ``auto``."""
+        from slideseg.slide.values.stated import stated_range
+
+        try:
+            limits = stated_range(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        assert limits is not None  # click converts no None
+        return limits
+
+
+range_option = click.option(
+    "--range", type=Limits(), help="Values of black and white; auto: percentiles of the whole slide. [the pixel type's]"
+)
+
+
 def selection_options(command: Any) -> Any:
     """Add the options that say what of a slide's file is meant."""
     options = (

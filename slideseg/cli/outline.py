@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option, selection_options
+from slideseg.cli.options import debug_option, json_option, range_option, selection_options
 from slideseg.words import few, many
 
 RECIPE = """in a recipe's data.sources:
@@ -29,6 +29,7 @@ CLASSES = """
 @click.option("-o", "--output", required=True, help="Folder to write.")
 @click.option("--mpp", type=float, metavar="X", help="Microns per pixel to work at.  [default: the model's]")
 @selection_options
+@range_option
 @click.option("--overwrite", is_flag=True, help="Replace outlines that are there.")
 @json_option
 @debug_option

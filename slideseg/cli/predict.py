@@ -16,6 +16,7 @@ from slideseg.cli.options import (
     debug_option,
     json_option,
     object_options,
+    range_option,
     selection_options,
 )
 from slideseg.errors import naming
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--level", type=int, help="Pyramid level to work at.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns per pixel to work at.")
 @selection_options
+@range_option
 @click.option("--tissue", metavar="auto|none|PATH", help="Parts to segment: found tissue, all, or a mask. [by the picture]")
 @click.option("--tile", type=IntOrAuto(), default="auto", show_default=True, help="Pixels a side of the network's input.")
 @click.option("--batch", type=IntOrAuto(), default="auto", show_default=True, help="Tiles a forward pass.")

@@ -11,20 +11,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import save
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.fold import WholeImage, fold
-from slideseg.model.info import FULL_SCALE, ModelInfo, open_model_file, read_info
+from slideseg.model.info import ModelInfo, open_model_file, read_info
 from slideseg.model.unet import without_weights
+from slideseg.model.values import FULL_SCALE, on_unit_scale
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from slideseg.model.info import ModelClass
     from slideseg.model.unet import UNet
+    from slideseg.model.values import Range
 
 
 class LoadedModel:
@@ -60,11 +62,15 @@ class LoadedModel:
         """Pixels around an aligned core that can change it, rounded up to the stride."""
         return self.info.config.halo
 
-    def preprocess(self, image: np.ndarray) -> Tensor:
+    def preprocess(self, image: np.ndarray, range: Range | None = None) -> Tensor:
         """Turn an image (y, x, c) or (y, x) into the network's input (1, C, y, x), float32, channels-last.
 
         Pixel by pixel: the same pixel gives the same number in any tile. What is no number is black, infinity is white. A grey
         image is red, green and blue alike to a model that wants three channels, as in training.
+
+        Args:
+            image: the image.
+            range: the values of black and white; None for those of its type, as `slideseg.model.values.FULL_SCALE` has them.
 
         Raises:
             ModelError: if the dtype or the number of channels does not fit.
@@ -76,12 +82,8 @@ class LoadedModel:
             raise ModelError(explain("the image does not fit the model", got=image.shape, want=f"(y, x, {want.channels})"))
         if image.dtype.name not in FULL_SCALE:
             raise ModelError(explain("the image's dtype is not supported", got=image.dtype, want=", ".join(FULL_SCALE)))
-        whole = np.broadcast_to(image, (*image.shape[:2], want.channels))
-        x_HWC = torch.from_numpy(np.array(whole, dtype=np.float32, order="C"))
-        if image.dtype.kind == "f":
-            # one pixel that is no number would make everything within the network's reach no number
-            x_HWC.nan_to_num_(nan=0.0, posinf=1.0, neginf=0.0)
-        x_HWC.div_(FULL_SCALE[image.dtype.name]).sub_(torch.tensor(want.mean)).div_(torch.tensor(want.std))
+        x_HWC = torch.from_numpy(on_unit_scale(image, range)).expand(-1, -1, want.channels).contiguous()
+        x_HWC.sub_(torch.tensor(want.mean)).div_(torch.tensor(want.std))
         return x_HWC.permute(2, 0, 1)[None]
 
 

@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "slideseg-model/1"
-FULL_SCALE = {
-    **{name: float(np.iinfo(name).max) for name in ("uint8", "uint16", "uint32", "int8", "int16", "int32")},
-    **dict.fromkeys(("float16", "float32", "float64"), 1.0),
-}
-"""The value of white by dtype: images are divided by it before normalisation. Other dtypes are refused."""
+LARGEST_STD = 0.5
+"""Of values between 0 and 1 none has a larger deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,17 @@ class ModelInput:
         [True, False, True]
         """
         return channels == self.channels or (channels == 1 and self.channels == 3)
+
+    @property
+    def white(self) -> float | None:
+        """What is white to it, where it is 1 to the pixels' type; None if it learnt from floats beyond 0 and 1.
+
+        Its mean and deviation tell: it is less than 1 if all images that it learnt from were dark, as 12 bits in 16 are.
+        """
+        brightest = max((mean + 3 * std for mean, std in zip(self.mean, self.std, strict=True)), default=1.0)
+        plain = set(self.mean) == {0.0} and set(self.std) == {1.0}
+        beyond = not plain and (max(self.std) > LARGEST_STD or min(self.mean) < 0 or max(self.mean) > 1)
+        return None if beyond else min(1.0, brightest)
 
 
 @dataclass(frozen=True, slots=True)

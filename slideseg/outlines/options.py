@@ -31,6 +31,8 @@ class OutlineOptions:
     """Plane along z; None for all."""
     t: int | None = None
     """Time point; None for all."""
+    range: str | Sequence[float] | None = None
+    """Values of black and white, ``"LOW,HIGH"`` or both numbers; ``auto``: each image's percentiles; None: its type's."""
     on_bad_tile: Literal["fail", "background"] = "fail"
     """Whether a damaged tile is an error, or counts as background."""
     overwrite: bool = False

@@ -76,7 +76,7 @@ def outline(
     wanted = take_options(OutlineOptions, options)
     check_kept([images, points, find_model(wanted.model)], url, "what it is made from")
     model = load_model(wanted.model)
-    work = Work(model, _resolution(model.info, wanted.mpp), wanted.selection)
+    work = Work(model, _resolution(model.info, wanted.mpp), wanted.selection, wanted.range)
     pairs, without_points, without_image = find_pairs(images, points)
     tasks = make_tasks(pairs, work)
     url = url.rstrip("/")
@@ -131,7 +131,7 @@ def _outline_image(folder: OutlineFolder, task: Task, model: LoadedModel) -> Ima
 
 def _outlined(seen: Slide, task: Task, model: LoadedModel) -> Outlined:
     """Return the outlines of an image in which the model finds objects as in `slideseg.predict`."""
-    found = segment_slide(seen, model, probabilities=True)
+    found = segment_slide(seen, model, limits=task.range, probabilities=True)
     channels = found.probabilities
     assert channels is not None  # they were asked for
     foreground = (channels[0] if len(channels) == 1 else 255 - channels[0]) / np.float32(255)

@@ -18,6 +18,7 @@ from slideseg.outlines.labels import IGNORED
 from slideseg.points import find_points, read_points
 from slideseg.prediction.resolution import check_resolution
 from slideseg.prediction.suits import unlike
+from slideseg.prediction.values import choose_range
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint
 from slideseg.slide.inputs import find_inputs
@@ -28,8 +29,10 @@ from slideseg.words import number
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from slideseg.model.file import LoadedModel
+    from slideseg.model.values import Range
     from slideseg.slide.base import Slide
     from slideseg.slide.selection import Selection
 
@@ -50,6 +53,8 @@ class Work:
     """Microns per pixel to work at."""
     selection: Selection
     """What of each image's file is meant."""
+    range: str | Sequence[float] | None = None
+    """Values of black and white, as its user says them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,8 @@ class Task:
     """What each point is; None where its file says nothing."""
     mpp: float
     """Microns of a pixel."""
+    range: Range | None
+    """Values of black and white to the model; None for those of the pixels' type."""
     made_of: str
     """Hash of all that decides its outlines, and of its name: two images may be equal."""
     notes: tuple[str, ...]
@@ -130,12 +137,14 @@ def _task(name: str, image: str, csv_file: str, work: Work) -> Task:
         scale = np.array(slide.levels[level].scale) * factors
         _check(slide, resampled_shape(slide.levels[level].shape, factors), image)
         size = slide.mpp * float(np.sqrt(np.prod(scale)))
-        notes = unlike(work.model.info, look_at(slide))
+        limits, doubts = choose_range(slide, level, work.model.info, work.range)
+        notes = (*doubts, *unlike(work.model.info, look_at(slide, None if limits is None else limits[1])))
     places = (points.yx + 0.5) / scale - 0.5
     classes = points.classes if len(places) else ()
     decides = [name, source.fingerprint, content_hash(csv_file), work.model.sha256, work.mpp, asdict(work.selection)]
+    decides += [] if limits is None else list(limits)
     made_of = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
-    return Task(name, replace(source, level=level, factors=factors), places, classes, size, made_of, notes)
+    return Task(name, replace(source, level=level, factors=factors), places, classes, size, limits, made_of, notes)
 
 
 def _with_classes(tasks: list[Task], files: dict[str, str]) -> list[Task]:

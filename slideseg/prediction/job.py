@@ -11,6 +11,7 @@ from slideseg.model.file import load_model_file
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
+    from slideseg.model.values import Range
     from slideseg.slide.resampled import Source
     from slideseg.slide.tissue.blocks import TissueMap
     from slideseg.space.grid import ShardGrid
@@ -32,6 +33,8 @@ class Tiling:
     """Number format of the network."""
     probabilities: bool = False
     """Whether class probabilities are wanted too."""
+    range: Range | None = None
+    """The values of black and white to the network; None for those of the pixels' type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class PredictOptions(ObjectOptions):
     """Plane along z; None for all."""
     t: int | None = None
     """Time point; None for all."""
+    range: str | Sequence[float] | None = None
+    """Values of black and white, ``"LOW,HIGH"`` or both numbers; ``auto``: percentiles of the slide; None: the pixel type's."""
     on_bad_tile: Literal["fail", "background"] = "fail"
     """Whether a damaged tile fails the slide, or counts as a place without tissue."""
     tissue: str = ""

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import option_of, rules_for
 from slideseg.model.bundled import bundled_models, find_model
-from slideseg.model.info import FULL_SCALE, ModelInfo, read_info
+from slideseg.model.info import ModelInfo, read_info
+from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
 from slideseg.prediction.job import Job, ModelFile, Tiling
 from slideseg.prediction.resolution import choose_source, working_shape
 from slideseg.prediction.suits import described, unlike
 from slideseg.prediction.tissue import Tissue, find_tissue
+from slideseg.prediction.values import choose_range
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.base import channels_of, planes_of
@@ -29,7 +31,7 @@ from slideseg.slide.rows.copy import is_readable
 from slideseg.space.grid import ShardGrid, shard_side, tiles_of
 from slideseg.storage.place import absolute, check_kept, locate
 from slideseg.version import __version__
-from slideseg.words import in_words, lines
+from slideseg.words import in_words, lines, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +139,7 @@ class PredictPlan:
             tissue=None if tissue is None else tissue.digest(),
             probabilities=tiling.probabilities,
             image=self.image,
+            range=tiling.range,
         )
 
     @property
@@ -156,6 +159,7 @@ class PredictPlan:
             objects=self.objects,
             save_probabilities=tiling.probabilities,
             image=self.image,
+            range=tiling.range,
         )
 
     @property
@@ -223,6 +227,7 @@ class PredictPlan:
             "memory_per_worker": f"{self.worker_memory / MIB:.0f} MiB",
             "disk": f"{self.disk / MIB:.0f} MiB",
             "seconds": None if self.seconds is None else f"about {self.seconds} s",
+            "range": None if self.job.tiling.range is None else " to ".join(map(number, self.job.tiling.range)),
         }
         shown = {name.replace("_", " "): value for name, value in facts.items() if name not in ("mpp_yx", "notes")}
         return "\n".join(lines(shown))
@@ -246,10 +251,11 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         about = SlideRecord.of(slide, str(source.fingerprint), source.level)
         shape_yx = working_shape(slide, source)
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
-        tissue = find_tissue(slide, shape_yx, options.tissue)
+        limits, doubts = choose_range(slide, source.level, info, options.range)
+        tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
         workers = choose_workers(options, device, len(grid))
         core, batch, memory = fit_tile(slide, info, grid, options, workers)
-        tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities)
+        tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities, limits)
         gaps = slide.background is not None
         made = PredictPlan(
             input=input_path,
@@ -266,7 +272,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=memory,
             disk=disk_needed(slide, grid, info, options),
-            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *unlike(info, tissue.look), *tissue.notes),
+            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *doubts, *unlike(info, tissue.look), *tissue.notes),
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)

@@ -107,7 +107,7 @@ class Segmenter:
         return self._forward(tiles[:half]) + self._forward(tiles[half:])
 
     def _logits(self, tiles: list[np.ndarray]) -> torch.Tensor:
-        x_NCHW = torch.cat([self._model.preprocess(tile) for tile in tiles])
+        x_NCHW = torch.cat([self._model.preprocess(tile, self._tiling.range) for tile in tiles])
         x_NCHW = x_NCHW.to(device=self._tiling.device, dtype=self._dtype, memory_format=torch.channels_last)
         if self._exact:
             return self._net.forward_valid(x_NCHW)

@@ -39,13 +39,14 @@ class Tissue:
     """What the slide is sure to look like; nothing is sure where it was not looked at."""
 
 
-def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
+def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str, white: float | None = None) -> Tissue:
     """Decide which parts of a slide, whose working image has ``shape_yx`` = (rows, columns), are segmented.
 
     Args:
         slide: the slide.
         shape_yx: rows and columns of the working image.
         wanted: ``none``, ``auto``, a mask's path, or empty: ``auto`` where a good share of the picture is empty, else ``none``.
+        white: the value of white; None for that of the pixels' type.
 
     Raises:
         ConfigError: if tissue is looked for in a stack, or the mask does not fit.
@@ -54,11 +55,11 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str) -> Tissue:
     if wanted == "none":
         return Tissue("none")
     if wanted and wanted != "auto":
-        return _in_mask(slide, shape_yx, wanted)
+        return _in_mask(slide, shape_yx, wanted, white)
     try:
         if not wanted and planes_of(slide) > 1:
-            return Tissue("none", look=look_at(slide))
-        found, look = look_over(slide, shape_yx)
+            return Tissue("none", look=look_at(slide, white))
+        found, look = look_over(slide, shape_yx, white)
     except SlideError:
         if wanted:
             raise
@@ -72,12 +73,13 @@ def _found(found: Found | None, wanted: str) -> Tissue:
     return _of(found, "auto", found.blocks) if wanted or found.matters else Tissue("none")
 
 
-def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str) -> Tissue:
+def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str, white: float | None) -> Tissue:
     if "://" not in path and not Path(path).exists():
         raise ConfigError(explain("no such mask", got=path, want="auto, none or the path of an image"))
     with closing(open_in_run(path)) as mask:
         blocks = map_of_mask_slide(mask, shape_yx, slide.levels[0].shape)
-    found, look = look_over(slide, shape_yx) if planes_of(slide) == 1 else (None, look_at(slide))
+    one = planes_of(slide) == 1
+    found, look = look_over(slide, shape_yx, white) if one else (None, look_at(slide, white))
     said = Tissue(path, blocks) if found is None or not found.matters else _of(found, path, blocks)
     return replace(said, look=look)
 

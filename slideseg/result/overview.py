@@ -15,7 +15,7 @@ from slideseg.arrays.shards import create_array, missing_shards, write_shard
 from slideseg.result.record import ImageRecord
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.resampled import block_mean
-from slideseg.slide.window import display_window, to_uint8
+from slideseg.slide.values.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import shard_side
 from slideseg.storage.store import open_store
@@ -25,7 +25,7 @@ from slideseg.tasks.run_shards import run_shards
 if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.slide.base import Slide
-    from slideseg.slide.window import Window
+    from slideseg.slide.values.window import Window
     from slideseg.tasks.base import Executor
 
 LONG_SIDE = 8192

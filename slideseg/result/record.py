@@ -143,6 +143,8 @@ class SettingsRecord:
     objects: ObjectRules | None
     save_probabilities: bool
     image: str
+    range: tuple[float, float] | None = None
+    """Values of black and white; None for those of the pixels' type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class RunIdentity:
     """Whether they are kept."""
     image: str
     """How much of the slide is carried."""
+    range: tuple[float, float] | None = None
+    """Values of black and white to the network; None for those of the pixels' type."""
     format: str = FORMAT
     """Version of the result's form."""
 

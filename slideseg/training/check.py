@@ -44,7 +44,14 @@ def check_files(recipe: TrainConfig) -> int:
         SlidesegError: if they do not.
     """
     found = check_data(recipe.data, recipe.label_classes, recipe.input.channels, recipe.made_class)
+    tell(found.notes)
     return steps_of(recipe, len(found.train))
+
+
+def tell(notes: tuple[str, ...]) -> None:
+    """Warn of what was seen of the images."""
+    for note in notes:
+        log.warning("%s", note)
 
 
 def tell_of_classes(recipe: TrainConfig) -> None:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from slideseg.colors import BACKGROUND, PALETTE, UNKNOWN, rgb_of
 from slideseg.errors import ConfigError, explain
-from slideseg.training.check import tell_of_classes
+from slideseg.training.check import tell, tell_of_classes
 from slideseg.training.recipe.data import IGNORED
 from slideseg.training.recipe.reading import load_config
 from slideseg.training.samples.batches import Batches
@@ -56,7 +56,9 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
         raise ConfigError(explain("no such folder for the preview", got=target.parent, try_="another --preview"))
     recipe = load_config(config, settings)
     tell_of_classes(recipe)
-    stages = Batches(recipe, Team.join("cpu")).stages(PREVIEWED)
+    data = Batches(recipe, Team.join("cpu"))
+    tell(data.notes)
+    stages = data.stages(PREVIEWED)
     patches, colors = stages.patches, [named.color for named in recipe.model_classes]
     sheet = preview_sheet(stages.read, stages.augmented, patches.shown_NHW, patches.weights_NHW, colors)
     try:

@@ -18,7 +18,7 @@ from slideseg.result.ngff import omero_metadata
 from slideseg.result.record import read_image_record
 from slideseg.slide.fingerprint import fingerprint
 from slideseg.slide.guard.slide import open_in_run
-from slideseg.slide.window import display_window, to_uint8
+from slideseg.slide.values.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
 from slideseg.viewer.shard_cache import CachedReader
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from slideseg.result.result import Result
     from slideseg.slide.base import Slide
     from slideseg.slide.facts import Channel
-    from slideseg.slide.window import Window
+    from slideseg.slide.values.window import Window
     from slideseg.viewer.shard_cache import ShardCache
 
 MOST_SIDE = 8 * TILE

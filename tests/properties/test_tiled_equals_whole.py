@@ -39,12 +39,12 @@ def picture(shape_yx, channels, seed, *, flat=False):
     return image
 
 
-def whole(model, image):
+def whole(model, image, limits=None):
     """Return class ids and probabilities of the reference."""
     margin = -(-model.halo // model.stride) * model.stride
     padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), "reflect")
     with torch.inference_mode():
-        logits = model.module(model.preprocess(padded))[
+        logits = model.module(model.preprocess(padded, limits))[
             0, :, margin : margin + image.shape[0], margin : margin + image.shape[1]
         ]
     if len(logits) == 1:
@@ -53,8 +53,8 @@ def whole(model, image):
     return logits.argmax(0).numpy().astype(np.uint8), torch.softmax(logits, 0).numpy()
 
 
-def tiling_of(model, core, batch=1):
-    return Tiling(core * model.stride, batch, probabilities=True)
+def tiling_of(model, core, batch=1, limits=None):
+    return Tiling(core * model.stride, batch, probabilities=True, range=limits)
 
 
 def tiled(model, image, tiling, origin=0):
@@ -101,6 +101,26 @@ def test_probabilities_are_the_same_bytes_for_any_tile(model, shape_yx, cores):
     results = [tiled(model, image, tiling_of(model, core))[1] for core in cores]
 
     np.testing.assert_array_equal(*results)
+
+
+@settings(max_examples=10)
+@given(
+    dtype=st.sampled_from(["uint8", "int16", "uint16", "uint32", "float16", "float64"]),
+    limits=st.tuples(st.integers(-50, 100), st.integers(101, 400)),
+    core=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_tiles_equal_the_whole_image_with_any_range(model, dtype, limits, core, seed):
+    image = picture((61, 118), model.info.input.channels, seed, flat=True).astype(dtype)
+    if image.dtype.kind == "f":
+        image[7, 9], image[40, 100] = np.nan, np.inf
+    ids, probabilities = whole(model, image, limits)
+
+    got_ids, got_probabilities = tiled(model, image, tiling_of(model, core, limits=limits))
+
+    np.testing.assert_array_equal(got_ids, ids)
+    np.testing.assert_array_equal(segment(image, model, range=limits), ids)
+    assert np.abs(got_probabilities - 255 * probabilities).max() <= 0.5 + 255e-5
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

@@ -84,8 +84,8 @@ def detect_tissue(slide: Slide, shape_yx: tuple[int, int]) -> Found | None:
     return look_over(slide, shape_yx)[0]
 
 
-def look_over(slide: Slide, shape_yx: tuple[int, int]) -> tuple[Found | None, Look]:
-    """Return what `detect_tissue` does, and what the slide looks like.
+def look_over(slide: Slide, shape_yx: tuple[int, int], white: float | None = None) -> tuple[Found | None, Look]:
+    """Return what `detect_tissue` does, and what the slide looks like; ``white`` as in `take_picture`.
 
     Raises:
         ConfigError: if the slide is a stack.
@@ -94,7 +94,7 @@ def look_over(slide: Slide, shape_yx: tuple[int, int]) -> tuple[Found | None, Lo
     if planes_of(slide) > 1:
         got = f"{slide.axes} {slide.shape}"
         raise ConfigError(explain("tissue is not looked for in stacks", got=got, try_="--tissue none, or a mask"))
-    picture = take_picture(slide)
+    picture = take_picture(slide, white)
     kind, mask = _first_sure(picture, rgb=slide.is_rgb)
     look = look_of(picture, None if mask is None else kind, rgb=slide.is_rgb)
     if mask is None:
@@ -103,13 +103,13 @@ def look_over(slide: Slide, shape_yx: tuple[int, int]) -> tuple[Found | None, Lo
     return Found(kind, mask & picture.scanned, picture.scanned, (scale[0], scale[1]), shape_yx), look
 
 
-def look_at(slide: Slide) -> Look:
-    """Return what a slide looks like, of a stack its first plane.
+def look_at(slide: Slide, white: float | None = None) -> Look:
+    """Return what a slide looks like, of a stack its first plane; ``white`` as in `take_picture`.
 
     Raises:
         SlideError: if its pixels can't be decoded.
     """
-    picture = take_picture(slide)
+    picture = take_picture(slide, white)
     kind, mask = _first_sure(picture, rgb=slide.is_rgb)
     return look_of(picture, None if mask is None else kind, rgb=slide.is_rgb)
 
@@ -128,7 +128,8 @@ def _first_sure(picture: Picture, *, rgb: bool) -> tuple[Kind, np.ndarray | None
 
 
 def _brightfield(picture: Picture) -> np.ndarray | None:
-    light = brightfield.lighten(picture.pixels * np.float32(255 / max(picture.white, 1e-9)), picture.scanned)
+    bright = np.minimum(picture.pixels * np.float32(255 / max(picture.white, 1e-9)), np.float32(255))
+    light = brightfield.lighten(bright, picture.scanned)
     if light is None:
         return None
     mask = brightfield.tissue_in(light)

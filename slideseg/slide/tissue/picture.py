@@ -38,17 +38,18 @@ class Picture:
     scanned: np.ndarray
     """(y, x), whether anything was scanned there."""
     white: float
-    """The largest value that a pixel can have; for floating point, the largest there is."""
+    """The largest value that a pixel can have, unless its user says another; for floating point, the largest there is."""
     least: float
     """What is less of a difference is noise: of rounding and of a JPEG, where pixels have 8 bits."""
     pixel: tuple[float, float]
     """Pixels of level 0 a pixel of the picture, along y and x."""
 
 
-def take_picture(slide: Slide) -> Picture:
+def take_picture(slide: Slide, white: float | None = None) -> Picture:
     """Shrink a slide of one plane by a whole number, to pixels of `PIXEL` a side and at most `LONGEST` of them.
 
     Reads the coarsest level that is large enough, piece by piece; which piece comes first is of no matter.
+    ``white`` is the value of white; None for the largest that a pixel can have.
     """
     height, width = slide.levels[0].shape
     longest = LONGEST / np.sqrt(max(1.0, channels_of(slide) / 3))
@@ -70,7 +71,8 @@ def take_picture(slide: Slide) -> Picture:
         read, there = _read(slide, source, number, there)
         pixels[box.slices] = block_mean(read, shrink)
         scanned[box.slices] = True if there is None else block_mean(there[..., None].astype(np.float32), shrink)[..., 0] > 0
-    white = float(np.iinfo(slide.dtype).max) if slide.dtype.kind == "u" else float(pixels.max())
+    if white is None:
+        white = float(np.iinfo(slide.dtype).max) if slide.dtype.kind == "u" else float(pixels.max())
     least = LEAST if slide.dtype == np.uint8 else 0.0
     return Picture(pixels, scanned, white, least, (shrink * level.scale[0], shrink * level.scale[1]))
 

@@ -7,7 +7,7 @@ outside the classes, a file that is cut off) is found by whoever opens the data,
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,8 @@ from slideseg.errors import DataError, explain
 from slideseg.slide.base import channels_of
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, ResampledSlide, choose_level
+from slideseg.slide.values.doubt import doubt_of_values
+from slideseg.slide.values.measured import measure_values
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
 from slideseg.training.data.instance_classes import read_instance_classes
@@ -25,11 +27,15 @@ from slideseg.training.data.sampling import check_shares
 from slideseg.training.data.sources import LabelledImage, find_images, is_annotation
 from slideseg.training.data.splits import split_sources
 from slideseg.training.recipe.data import IGNORED, DataConfig, MadeClass
+from slideseg.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slideseg.model.values import Range
     from slideseg.slide.base import Slide
+    from slideseg.slide.values.doubt import Doubt
+    from slideseg.slide.values.measured import Values
     from slideseg.training.data.weight_map import WeightMap
 
 HELD_BYTES = 2 << 30
@@ -44,6 +50,8 @@ class TrainingData:
     """To learn from."""
     validation: list[Item]
     """To judge by."""
+    notes: tuple[str, ...] = ()
+    """What their user should know."""
 
     def close(self) -> None:
         """Close all files."""
@@ -61,6 +69,8 @@ class FoundImages:
     """To learn from."""
     validation: list[LabelledImage]
     """To judge by."""
+    notes: tuple[str, ...] = ()
+    """What their user should know."""
 
     @classmethod
     def of(cls, config: DataConfig) -> FoundImages:
@@ -99,7 +109,7 @@ def check_data(config: DataConfig, classes: Sequence[str], channels: int, made: 
     for image in found.used:
         opener.check(image)
     check_shares(config.sampling, {image.kind for image in found.train})
-    return found
+    return replace(found, notes=opener.notes)
 
 
 def open_data(
@@ -132,7 +142,8 @@ def open_data(
         if item.area <= HELD_PIXELS and item.held_bytes <= budget:
             budget -= item.held_bytes
             item.hold()
-    return TrainingData([items[image.name] for image in found.train], [items[image.name] for image in found.validation])
+    train, validation = ([items[image.name] for image in part] for part in (found.train, found.validation))
+    return TrainingData(train, validation, opener.notes)
 
 
 class _Opener:
@@ -149,6 +160,16 @@ class _Opener:
         """Take all ``images`` there are: where one holds no object, those of its kind say how large objects are."""
         self._mpp, self._classes, self._channels, self._images, self._made = mpp, classes, channels, images, made
         self._diameters: dict[str, float | None] = {}
+        self._values: dict[str, Values | None] = {}
+        self._doubts: dict[str, list[Doubt]] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of the images that were checked or opened, a sentence for each source."""
+        how = "range: [{}]", "range: auto in data.sources"
+        return tuple(
+            f"{many(len(doubts), 'image')} of {source}: {doubts[0].in_words(*how)}" for source, doubts in self._doubts.items()
+        )
 
     def check(self, image: LabelledImage) -> None:
         """See whether an image and its labels fit the recipe and each other, as far as their files' heads tell."""
@@ -156,8 +177,10 @@ class _Opener:
             self._check_channels(slide)
             if self._goes_by_objects(slide, image):
                 _check_measurable(image)
+                level = 0
             else:
-                self._level(slide, image)
+                level, _ = self._level(slide, image)
+            self._range(slide, level, image)
             full = slide.levels[0].shape
             self._labels(image, View(full, full, (1.0, 1.0))).close()
 
@@ -170,9 +193,24 @@ class _Opener:
             resampled = ResampledSlide(slide, level, factors)
             view = _view(slide, level, factors, resampled.levels[0].shape)
             labels = self._labels(image, view)
+            limits = self._range(slide, level, image)
             closed_on_failure.pop_all()
-        pair = OpenPair(resampled, image.plane or 0, labels)
+        pair = OpenPair(resampled, image.plane or 0, labels, limits)
         return Item(image.name, image.kind, pair, self._channels, weight_map)
+
+    def _range(self, slide: Slide, level: int, image: LabelledImage) -> Range | None:
+        """Return an image's values of black and white; note it where they may be other ones than those it is taken to have."""
+        said, path = image.source.range, image.image_path
+        if said != "auto" and slide.dtype.itemsize == 1:
+            return said
+        if path not in self._values:
+            self._values[path] = measure_values(slide, level)
+        seen = self._values[path]
+        if said == "auto":
+            return None if seen is None else seen.limits
+        if doubt := doubt_of_values(slide.dtype, seen, said):
+            self._doubts.setdefault(image.source.images, []).append(doubt)
+        return said
 
     def _check_channels(self, slide: Slide) -> None:
         if (got := channels_of(slide)) not in {1, self._channels}:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.model.info import FULL_SCALE
+from slideseg.model.values import on_unit_scale
 from slideseg.slide.base import channels_of
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box
@@ -16,6 +16,7 @@ from slideseg.space.mirror_index import mirror_index
 from slideseg.training.data.labels import instances_in
 
 if TYPE_CHECKING:
+    from slideseg.model.values import Range
     from slideseg.slide.base import Slide
     from slideseg.training.data.labels import ClassesAndInstances
     from slideseg.training.data.weight_map import WeightMap
@@ -77,6 +78,8 @@ class OpenPair:
     """Plane of the stack; 0 of a single image."""
     labels: ClassesAndInstances
     """Its labels."""
+    range: Range | None = None
+    """The image's values of black and white; None for those of its type."""
 
     def close(self) -> None:
         """Close the files."""
@@ -150,9 +153,7 @@ class Item:
             image, labels = crop(self._held.image, box), self._held_labels(self._held, box)
         else:
             image, labels = read_mirrored(self._pair.image, box, 0, self._pair.plane), self._read_labels(box)
-        scaled = image.astype(np.float32) / np.float32(FULL_SCALE[image.dtype.name])
-        if image.dtype.kind == "f":
-            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)  # as `LoadedModel.preprocess`
+        scaled = on_unit_scale(image, self._pair.range)  # as `LoadedModel.preprocess`
         if scaled.shape[-1] != self._channels:
             scaled = np.repeat(scaled, self._channels, axis=-1)
         return Window(scaled, labels.classes, labels.instances, labels.weights, self.name, self.kind, box)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from slideseg.errors import DataError, explain
 from slideseg.training.recipe.settings import Settings
@@ -21,6 +21,15 @@ def _held(value: int) -> int:
     return value
 
 
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if not limits[0] < limits[1]:
+        msg = "range is the value of black, and a higher one of white"
+        raise ValueError(msg)
+    return limits
+
+
+BlackAndWhite = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_rising)]
+"""The values of black and of white."""
 LabelValue = Annotated[int, Field(ge=0), AfterValidator(_held)]
 """A value of a label image."""
 ClassId = int | Literal["ignore"]
@@ -116,6 +125,9 @@ class SourceConfig(Settings):
     ``data.split`` says, of all sources that leave it out."""
     mpp: float | None = Field(None, gt=0)
     """Microns per pixel of images that do not say theirs."""
+    range: BlackAndWhite | Literal["auto"] | None = None
+    """Values of black and white, such as ``[0, 4095]`` of 12 bits in 16; ``auto``: percentiles of each image. Left
+    out: those of the pixels' type (in 16 bits 65535 is white, in floats 1). ``predict --range`` says it of slides."""
     object_diameter: float | None = Field(None, gt=0)
     """Images without microns per pixel are resampled so that their median instance is so many pixels across."""
 

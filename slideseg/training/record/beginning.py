@@ -61,6 +61,7 @@ class Differences:
 def differing_settings(before: Any, now: Any) -> tuple[Setting, ...]:
     """Return what differs between settings as they are read from YAML."""
     was, is_ = dict(_flat(before, "")), dict(_flat(now, ""))
+    is_ = {key: value for key, value in is_.items() if value is not None or key in was}  # else it came with a later version
     both = [Setting(key, is_.get(key, "nothing"), was.get(key, "nothing")) for key in dict.fromkeys([*is_, *was])]
     return tuple(found for found in both if (found.key in was) != (found.key in is_) or found.got != found.want)
 

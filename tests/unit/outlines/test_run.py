@@ -367,3 +367,21 @@ def test_images_unlike_what_the_model_is_made_for_are_warned_of(
     told = [record.getMessage() for record in caplog.records if "looks like" in record.getMessage()]
     assert len(told) == 1
     assert told[0].startswith("2 of 2 images: the slide looks like")
+
+
+def test_images_of_12_bits_are_outlined_by_their_range_and_noted_without(
+    folders: tuple[Path, Path], model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    grey = RNG.integers(0, 255, (50, 60), np.uint8)
+    found = {}
+    for name, pixels, said in (("8", grey, None), ("12", grey.astype(np.uint16) << 4, "0,4080")):
+        Image.fromarray(pixels).save(folders[0] / "a_0.98.png")
+        slideseg.outline(*folders, tmp_path / name, model=model, mpp_of_slide=0.5, range=said)
+        found[name] = np.array(Image.open(tmp_path / name / "labels" / "a_0.98.png"))
+    assert (found["12"] == found["8"]).all()
+    assert "nearly all values" not in caplog.text
+
+    with pytest.raises(ResultError):
+        slideseg.outline(*folders, tmp_path / "12", model=model, mpp_of_slide=0.5, range="0,4095")
+    slideseg.outline(*folders, tmp_path / "note", model=model, mpp_of_slide=0.5)
+    assert "nearly all values" in caplog.text

@@ -91,7 +91,15 @@ def test_what_decides_the_bytes_is_the_run(folder):
 
     for same in ({"workers": 2}, {"tile": 400}, {"batch": 2}, {"memory": "700MiB"}):
         assert plan(folder, **{"tissue": "none", "workers": 1, **same}).identity == base.identity
-    for other in ({"level": 1}, {"mpp": 0.4}, {"save_probabilities": True}, {"image": "none"}, {"tissue": "auto"}):
+    for other in (
+        {"level": 1},
+        {"mpp": 0.4},
+        {"range": "auto"},
+        {"range": (0, 200)},
+        {"save_probabilities": True},
+        {"image": "none"},
+        {"tissue": "auto"},
+    ):
         assert plan(folder, **{"tissue": "none", "workers": 1, **other}).identity != base.identity
     assert plan(folder, tissue="none", model=str(folder / "half.safetensors"), level=0).identity != base.identity
 

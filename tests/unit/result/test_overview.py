@@ -12,7 +12,7 @@ from slideseg.slide.array import ArraySlide
 from slideseg.slide.facts import Facts, Level, make_levels
 from slideseg.slide.reader import Reader
 from slideseg.slide.resampled import block_mean
-from slideseg.slide.window import display_window, to_uint8
+from slideseg.slide.values.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 from slideseg.testing.records import made_coordinates

@@ -490,3 +490,34 @@ def test_items_close_their_files(tmp_path, monkeypatch) -> None:
     data.close()
     with pytest.raises(SlideError):
         data.train[0].read(Box(0, 0, 4, 4))
+
+
+def test_a_source_has_values_of_black_and_white(tmp_path):
+    source, images, _ = pair(tmp_path)
+    wanted = open_data(config(source), THREE, 1).train[0].read(Box(0, 0, 20, 30)).image
+    deep = {name: image.astype(np.uint16) << 4 for name, image in images.items()}
+    folder(tmp_path, deep, {})
+
+    for limits in ([0, 4080], [0.0, 4080.0]):
+        opened = open_data(config({**source, "range": limits}), THREE, 1)
+        np.testing.assert_array_equal(opened.train[0].read(Box(0, 0, 20, 30)).image, wanted)
+        assert opened.notes == ()
+    measured = open_data(config({**source, "range": "auto"}), THREE, 1).train[0].read(Box(0, 0, 20, 30)).image
+    assert (measured.min(), measured.max()) == (0, 1)
+
+
+def test_images_that_fill_little_of_their_type_are_noted_also_where_only_heads_are_looked_at(tmp_path):
+    source, images, _ = pair(tmp_path)
+    assert open_data(config(source), THREE, 1).notes == ()
+    folder(tmp_path, {name: image.astype(np.uint16) << 4 for name, image in images.items()}, {})
+
+    (note,) = open_data(config(source), THREE, 1).notes
+    assert note.startswith(f"2 images of {source['images']}: nearly all values are ")
+    assert note.endswith("where black is 0 and white 65535: try range: [0,4095] or range: auto in data.sources")
+    assert check_data(config(source), THREE, 1).notes == (note,)
+
+
+@pytest.mark.parametrize("limits", [[1, 1], [2, 1], [0], [0, ".inf"], "automatic", [0, 1, 2]])
+def test_a_source_s_range_is_two_rising_numbers_or_auto(limits):
+    with pytest.raises(ValueError, match="range"):
+        config({"images": "a", "labels": "b", "labels_are": "mask", "range": limits})

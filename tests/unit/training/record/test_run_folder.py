@@ -96,6 +96,12 @@ def test_the_same_settings_may_be_written_in_another_order(folder):
     assert folder.prepare(Beginning(other, FILES)) == "resumed"
 
 
+def test_a_setting_of_a_later_version_that_nobody_used_is_none(folder):
+    folder.prepare(Beginning(CONFIG, FILES))
+
+    assert folder.prepare(Beginning(f"{CONFIG}\nseed: null", FILES)) == "resumed"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -103,7 +109,7 @@ def test_the_same_settings_may_be_written_in_another_order(folder):
         ("lr: 0.01", "lr: 0.1", "got optimiser.lr 0.1, want optimiser.lr 0.01; try"),
         ("[1, 2]", "[2]", r"got scales \[2\], want scales \[1, 2\]; try"),
         ("epochs: 3\n", "", "got epochs nothing, want epochs 3; try"),
-        ("epochs: 3", "epochs: 3\nseed: null", "got seed None, want seed nothing; try"),
+        ("epochs: 3", "epochs: 3\nseed: 0", "got seed 0, want seed nothing; try"),
         ("labels: /b", "labels: /c", r"\(got sources.1.labels /c, want sources.1.labels /b; try"),
         ("epochs: 3", "epochs: 4\na: 1\nb: 2\nc: 3", "got epochs 4, a 1, b 2 and 1 more, want epochs 3, a nothing"),
     ],

@@ -28,9 +28,8 @@ def display_window(slide: Slide) -> Window:
     """Measure the values of black and white of every channel on a small part of the whole slide; never on a tile."""
     level = len(slide.levels) - 1
     whole = Box.of_shape(slide.levels[level].shape)
-    planes = planes_of(slide)
-    chosen = sorted({planes * n // min(planes, SAMPLE_PLANES) for n in range(min(planes, SAMPLE_PLANES))})
-    values = [slide.read(box, level, plane).reshape(-1, channels_of(slide)) for plane in chosen for box in _samples(whole)]
+    planes, boxes = chosen_planes(slide), boxes_over(whole, SAMPLE_BOXES, SAMPLE_SIDE)
+    values = [slide.read(box, level, plane).reshape(-1, channels_of(slide)) for plane in planes for box in boxes]
     sample = np.concatenate(values).astype(np.float64)
     return tuple(_window(channel[np.isfinite(channel)]) for channel in sample.T)
 
@@ -43,15 +42,21 @@ def to_uint8(image: np.ndarray, window: Window) -> np.ndarray:
     return shown.astype(np.uint8)
 
 
-def _samples(whole: Box) -> list[Box]:
-    """Return boxes spread evenly over ``whole``, all of it where it is small."""
-    height, width = (min(SAMPLE_SIDE, -(-side // SAMPLE_BOXES)) for side in whole.shape)
-    rows, columns = (_spread(side, part) for side, part in zip(whole.shape, (height, width), strict=True))
+def chosen_planes(slide: Slide) -> list[int]:
+    """Return the planes that a slide is judged by, evenly spread: all of a few."""
+    planes = planes_of(slide)
+    return sorted({planes * n // min(planes, SAMPLE_PLANES) for n in range(min(planes, SAMPLE_PLANES))})
+
+
+def boxes_over(whole: Box, along: int, side: int) -> list[Box]:
+    """Return boxes of ``side`` spread evenly over ``whole``, ``along`` of them along each axis; all of it where it is small."""
+    height, width = (min(side, -(-length // along)) for length in whole.shape)
+    rows, columns = (_spread(length, part, along) for length, part in zip(whole.shape, (height, width), strict=True))
     return [Box(y, x, y + height, x + width) for y in rows for x in columns]
 
 
-def _spread(length: int, part: int) -> list[int]:
-    return sorted({(length - part) * n // (SAMPLE_BOXES - 1) for n in range(SAMPLE_BOXES)})
+def _spread(length: int, part: int, number: int) -> list[int]:
+    return sorted({(length - part) * n // (number - 1) for n in range(number)})
 
 
 def _window(values: np.ndarray) -> tuple[float, float]:

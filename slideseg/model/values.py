@@ -1,0 +1,40 @@
+"""Which values of an image are black and which are white, and the image on the scale where black is 0 and white is 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Range = tuple[float, float]
+"""The values of black and of white."""
+FULL_SCALE = {
+    **{name: float(np.iinfo(name).max) for name in ("uint8", "uint16", "uint32", "int8", "int16", "int32")},
+    **dict.fromkeys(("float16", "float32", "float64"), 1.0),
+}
+"""The value of white by dtype, where nobody says another; black is 0. Other dtypes are refused."""
+
+
+def on_unit_scale(image: np.ndarray, limits: Range | None = None) -> np.ndarray:
+    """Return an image of one of the types of `FULL_SCALE` as float32, black at 0 and white at 1; an array of its own.
+
+    Pixel by pixel: a value gives the same number in any part of the image. What is no number is black, infinity is white.
+
+    Args:
+        image: of any shape.
+        limits: the values of black and white: what is below or above is black or white too. None for the type's own, with
+            floats left as they are.
+    """
+    if limits is None:
+        scaled = np.array(image, np.float32, order="C")
+        if image.dtype.kind == "f":
+            # one pixel that is no number would make everything within a network's reach no number
+            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        scaled /= np.float32(FULL_SCALE[image.dtype.name])
+        return scaled
+    low, high = limits
+    # wide enough for each value of the type, so that those that lie close together far from 0 stay apart
+    wide = np.array(image, np.result_type(image.dtype, np.float32), order="C")
+    with np.errstate(over="ignore"):  # to infinity, which is black or white as well
+        wide -= low
+        wide /= high - low
+    np.nan_to_num(np.clip(wide, 0, 1, out=wide), copy=False, nan=0.0)
+    return wide.astype(np.float32, copy=False)
