@@ -3,12 +3,23 @@
 # Ends Ray and removes its files when it is told to end.
 set -euo pipefail
 
-folder=$(mktemp -d /tmp/ray-XXXXXX) # of this job alone, on the node; short, because socket names end at 107 bytes
+# Jobs that were killed outright left their folders: nobody holds the lock any more.
+for left in /tmp/seg-??????; do
+  if [[ -O $left && ! -L $left && -e $left/locked ]] && flock --nonblock "$left" rm -rf "$left/ray"; then
+    rm -rf "$left"
+  fi
+done
+
+# Of this job alone, on the node. Short, because names of sockets end at 107 bytes; and Ray opens its own folder to everybody.
+folder=$(mktemp -d /tmp/seg-XXXXXX)
 trap 'rm -rf "$folder"' EXIT
+exec 9<"$folder" # for as long as this script or its Ray lives
+flock 9
+touch "$folder/locked"
 
 options=(
   --block
-  --temp-dir="$folder"
+  --temp-dir="$folder/ray"
   --num-cpus="$SLURM_CPUS_PER_TASK" # Ray would count the whole machine
   --num-gpus="${SLURM_GPUS_ON_NODE:-0}"
   --object-store-memory=100000000 # pixels never travel through Ray
@@ -24,7 +35,14 @@ fi
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 RAY_USAGE_STATS_ENABLED=0
 ray start "$@" "${options[@]}" &
 ray=$!
-trap 'kill "$ray" 2>/dev/null || true' TERM INT
+told=
+trap 'told=yes; kill "$ray" 2>/dev/null || true' TERM INT
 # A trapped signal ends `wait` early, so wait until Ray is really gone.
 until wait "$ray" && status=0 || status=$?; ! kill -0 "$ray" 2>/dev/null; do :; done
+
+# With --no-kill a job goes on when it loses a node. If that was the first one, nobody is left to notice: give the job back.
+head=${1#--address=} # host:port on all other nodes
+if [[ -z $told && $1 == --address=* ]] && ! (exec 3<>"/dev/tcp/${head%:*}/${head##*:}") 2>/dev/null; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
 exit "$status"

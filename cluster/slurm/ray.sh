@@ -2,29 +2,27 @@
 # Sourced by the batch scripts. It offers two functions:
 #   start_ray      start Ray on all nodes of the job; sets ray_address and ray_workers
 #   run COMMAND    run the command; when the job's time is nearly up, stop it and put the job back into the queue
-# What is started here is ended here, by process number: other jobs of the same user on the same node keep their Ray.
+# What is started here is ended here, by number: other jobs of the same user on the same node keep their Ray.
 set -euo pipefail
 
 # The environment that `make demo` or `make test` made in the checkout. Put `module load` or another environment here.
 # shellcheck source=/dev/null
 source "$SLURM_SUBMIT_DIR/.venv/bin/activate"
 
+node_workers=${SLURM_GPUS_ON_NODE:-$SLURM_CPUS_PER_TASK} # one a GPU, or else one a core
 steps=() # srun's process numbers, the head's first
 driver=
 requeue=
 
 start_ray() {
-  # Only who can read this file can use the cluster. The submit folder must be shared by the nodes, as for the results.
-  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$SLURM_SUBMIT_DIR/.ray-token-$SLURM_JOB_ID"
-  (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH")
-
+  make_token
   # Two jobs on a node must not meet: ports of their own, below those that the system hands out.
   export RAY_PORT=$((10000 + SLURM_JOB_ID % 2000 * 10))
   local ip
-  ip=$(hostname -I | cut -d' ' -f1) # on nodes with several networks: choose the one that all nodes share
+  ip=$(own_address)
   ray_address=$ip:$RAY_PORT
   # shellcheck disable=SC2034 # for the batch scripts
-  ray_workers=$((SLURM_JOB_NUM_NODES * ${SLURM_GPUS_ON_NODE:-$SLURM_CPUS_PER_TASK}))
+  ray_workers=$((SLURM_JOB_NUM_NODES * node_workers))
 
   # The batch script runs on the first node, which becomes the head, and works too.
   start_nodes 1 --nodelist="$SLURMD_NODENAME" -- --head --port="$RAY_PORT" --node-ip-address="$ip" --include-dashboard=false
@@ -35,12 +33,32 @@ start_ray() {
   if ((SLURM_JOB_NUM_NODES > 1)); then
     start_nodes $((SLURM_JOB_NUM_NODES - 1)) --exclude="$SLURMD_NODENAME" -- --address="$ray_address"
   fi
-  timeout 300 python - "$ray_address" "$SLURM_JOB_NUM_NODES" <<'END' || { echo "error: not all nodes joined Ray" >&2; exit 1; }
+  timeout 300 python - "$ray_address" "$SLURM_JOB_NUM_NODES" <<'PYTHON' || { echo "error: not all nodes joined Ray" >&2; exit 1; }
 import sys, time, ray
 ray.init(sys.argv[1], logging_level="ERROR", log_to_driver=False)
 while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
     time.sleep(1)
-END
+PYTHON
+}
+
+# Only who can read this file can use the cluster. The submit folder must be shared by the nodes, as for the results.
+make_token() {
+  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$SLURM_SUBMIT_DIR/.ray-token-$SLURM_JOB_ID"
+  rm -f "$RAY_AUTH_TOKEN_PATH" # of this job's earlier life, or somebody else's who would like to read ours
+  (umask 077 && set -o noclobber && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH")
+}
+
+# The address by which the other nodes reach this one. Alone, it need not be reached: then nothing listens on a network.
+own_address() {
+  ((SLURM_JOB_NUM_NODES > 1)) || { echo 127.0.0.1; return; }
+  local last
+  last=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | tail -n 1)
+  # Opening a socket of this kind sends nothing, but chooses the network.
+  scontrol --oneliner show node "$last" | python -c '
+import re, socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+    one.connect((re.search(r"NodeAddr=(\S+)", sys.stdin.read())[1], 9))
+    print(one.getsockname()[0])'
 }
 
 # start_nodes COUNT SRUN_OPTION -- RAY_OPTION...
@@ -48,14 +66,27 @@ start_nodes() {
   local count=$1 where=$2
   shift 3
   # srun has not taken --cpus-per-task from sbatch since Slurm 22.05.
-  srun --nodes="$count" --ntasks="$count" "$where" --cpus-per-task="$SLURM_CPUS_PER_TASK" \
+  srun --no-kill --nodes="$count" --ntasks="$count" "$where" --cpus-per-task="$SLURM_CPUS_PER_TASK" \
     bash "$SLURM_SUBMIT_DIR/cluster/slurm/ray-node.sh" "$@" >&2 &
   steps+=($!)
 }
 
 run() {
-  # A run that was cut off holds its result for a minute, in the eyes of another machine: let that pass.
-  [[ -z ${SLURM_RESTART_COUNT:-} ]] || sleep 60
+  local status=0 started=$SECONDS
+  attempt "$@" || status=$?
+  # Status 3: the result belongs to another run. After a restart that is the job's first life, for up to a minute.
+  while ((status == 3 && ${SLURM_RESTART_COUNT:-0} > 0 && SECONDS - started < 120)) && [[ -z $requeue ]]; do
+    sleep 10
+    status=0
+    attempt "$@" || status=$?
+  done
+  if [[ $requeue && $status -ne 0 ]]; then
+    scontrol requeue "$SLURM_JOB_ID" # the same command then goes on from where it was
+  fi
+  return "$status"
+}
+
+attempt() {
   # In the background, because bash runs a trap only when the foreground command has ended.
   "$@" &
   driver=$!
@@ -63,9 +94,6 @@ run() {
   # A trapped signal ends `wait` early, so wait until the command is really gone.
   until { wait "$driver" && status=0 || status=$?; } && ! kill -0 "$driver" 2>/dev/null; do :; done
   driver=
-  if [[ $requeue && $status -ne 0 ]]; then
-    scontrol requeue "$SLURM_JOB_ID" # the same command then goes on from where it was
-  fi
   return "$status"
 }
 
@@ -76,9 +104,23 @@ near_the_limit() {
 
 finish() {
   trap - EXIT
-  kill ${driver:+"$driver"} "${steps[@]}" 2>/dev/null || true
+  [[ -z $driver ]] || kill "$driver" 2>/dev/null || true
+  end_steps
   wait
   rm -f "${RAY_AUTH_TOKEN_PATH:-}"
+}
+
+# To srun a SIGTERM means to kill its tasks outright, which would leave their files behind: ask the tasks themselves.
+end_steps() {
+  local try step
+  for ((try = 0; ${#steps[@]} > 0 && try < 20; try++)); do
+    ((try % 5)) || scancel --signal=TERM "$SLURM_JOB_ID" || true # all steps, but not this script
+    for step in "${!steps[@]}"; do
+      kill -0 "${steps[step]}" 2>/dev/null || unset "steps[step]"
+    done
+    ((${#steps[@]} == 0)) || sleep 1
+  done
+  kill "${steps[@]}" 2>/dev/null || true
 }
 
 trap finish EXIT
