@@ -14,6 +14,7 @@ from slideseg.space.box import Box
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
+    from slideseg.cohort.run import summary
     from slideseg.conversion import convert
     from slideseg.evaluation.run import evaluate
     from slideseg.exports.plot import plot
@@ -46,6 +47,7 @@ __all__ = [
     "plot",
     "predict",
     "segment",
+    "summary",
     "train",
     "verify",
     "view",
@@ -64,6 +66,7 @@ _HOMES = {
     "plot": "slideseg.exports.plot",
     "predict": "slideseg.prediction.run",
     "segment": "slideseg.prediction.in_memory",
+    "summary": "slideseg.cohort.run",
     "train": "slideseg.training.run",
     "verify": "slideseg.verification",
     "view": "slideseg.viewer.run",

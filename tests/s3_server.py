@@ -136,14 +136,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def _list(self, there: dict[str, bytes], query: dict[str, str], _: bytes) -> None:
         after = query.get("continuation-token", query.get("start-after", ""))
-        keys = sorted(key for key in there if key.startswith(query.get("prefix", "")) and key > after)
+        prefix, delimiter, shared = query.get("prefix", ""), query.get("delimiter", ""), ""
+        keys = sorted(key for key in there if key.startswith(prefix) and key > after)
+        if delimiter:  # folders come all at once: tests have few
+            folders = {
+                f"{prefix}{key.removeprefix(prefix).split(delimiter)[0]}{delimiter}"
+                for key in keys
+                if delimiter in key.removeprefix(prefix)
+            }
+            keys = [key for key in keys if delimiter not in key.removeprefix(prefix)]
+            shared = "".join(f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in sorted(folders))
         inner = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
             f"<ETag>{tag_of(there[key])}</ETag><Size>{len(there[key])}</Size></Contents>"
             for key in keys[:PAGE]
         )
         more = f"<NextContinuationToken>{escape(keys[PAGE - 1])}</NextContinuationToken>" if len(keys) > PAGE else ""
-        self._xml("ListBucketResult", f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}{inner}")
+        self._xml("ListBucketResult", f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}{inner}{shared}")
 
     def _upload(self, there: dict[str, bytes], key: str, query: dict[str, str], body: bytes) -> None:
         if "uploads" in query:

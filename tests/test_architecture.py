@@ -18,16 +18,20 @@ FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 ROOMS = (
     *("errors", "words", "version", "options", "colors", "machine", "columns", "yaml_file", "points"),
-    *("space", "tasks", "storage", "model", "arrays", "slide", "result"),
+    *("space", "tasks", "storage", "model", "arrays", "slide", "result", "cohort"),
     *("instances.labelling", "instances", "prediction", "outlines", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
     *("training.learning", "training.check", "training.preview", "training.ray", "training.run"),
     *("evaluation.metrics", "evaluation", "exports", "viewer", "testing", "demo", "cli"),
 )
 """Lowest first. A room imports from itself and from lower ones."""
-FEATURES = {"instances", "prediction", "outlines", "verification", "conversion", "training", "evaluation", "exports", "viewer"}
+FEATURES = {
+    *("cohort", "instances", "prediction", "outlines", "verification", "conversion", "training", "evaluation", "exports"),
+    "viewer",
+}
 """They don't know each other ..."""
 ARROWS = {
+    ("prediction", "cohort"),
     ("prediction", "instances"),
     ("verification", "instances"),
     ("outlines", "instances"),

@@ -27,6 +27,7 @@ DOCUMENTED = {
     "plot",
     "predict",
     "segment",
+    "summary",
     "train",
     "verify",
     "view",

@@ -20,6 +20,7 @@ from slideseg.cli.model import model
 from slideseg.cli.objects import objects
 from slideseg.cli.outline import outline
 from slideseg.cli.predict import predict
+from slideseg.cli.summary import summary
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify
 from slideseg.cli.view import view
@@ -37,6 +38,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "objects": {"result": None, "number": None, "notes": []},
     "outline": {"output": None, "images": []},
     "info": {"kind": None},
+    "summary": {"results": []},
     "verify": {"bad": [], "url": None, "complete": False, "arrays": [], "objects": None},
 }
 """What ``--json`` says about a command that failed, besides its status and the error: that nothing came of it."""
@@ -48,7 +50,7 @@ def cli() -> None:
     """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
 
 
-for _command in (predict, objects, outline, train, evaluate, export, view, convert, info, verify, model, demo):
+for _command in (predict, objects, outline, train, evaluate, export, view, convert, info, summary, verify, model, demo):
     cli.add_command(_command)
 
 

@@ -20,8 +20,8 @@ SECONDS_BETWEEN_LINES = 10
 MEGA = 1e6
 SECONDS_BEFORE_RATE = 1
 """What is done in less time says nothing of the rate."""
-COUNTED = ("exporting", "outlining")
-"""Phases that count rows of a table as well as pixels, or images."""
+COUNTED = ("exporting", "outlining", "summing up")
+"""Phases that count rows of a table as well as pixels, or images, or results."""
 
 
 class Rate:

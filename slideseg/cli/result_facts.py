@@ -116,4 +116,5 @@ def _area(mm2: float) -> str:
 
 def _counted(entry: dict[str, Any]) -> str:
     dense = "" if entry["per_mm2"] is None else f", {number(entry['per_mm2'])} per mm\u00b2"
-    return f"{entry['class']}: {entry['count']:,}{dense}, {number(100 * entry['area_fraction'])} % of the area"
+    median = "" if entry["median_um2"] is None else f", median {number(entry['median_um2'])} \u00b5m\u00b2"
+    return f"{entry['class']}: {entry['count']:,}{dense}, {number(100 * entry['area_fraction'])} % of the area{median}"

@@ -16,7 +16,7 @@ from slideseg.model.info import ModelClass
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
 from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
-from slideseg.result.table import check_table, read_table, sum_table
+from slideseg.result.table import check_table, read_sizes, read_table
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.storage.place import locate
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from slideseg.arrays.lazy import Array
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.result.sizes import Summed
     from slideseg.storage.store import Store
 
 
@@ -101,8 +102,18 @@ class Result:
     def object_counts(self) -> list[dict[str, Any]] | None:
         """Return for each class how many objects there are, their share of the area and how many a square millimetre.
 
-        Of `tissue_pixels`: the area of tissue proper, or of all that was segmented where tissue was not looked for. None where
-        there are no objects. Memory: a few row groups of the table.
+        Of `tissue_pixels`: the area of tissue proper, or of all that was segmented where tissue was not looked for. With them
+        the median size of the objects and the mean of their probabilities, where those are known. None where there are no
+        objects. Memory: a few row groups of the table.
+
+        Raises:
+            ResultError: if the table is missing or damaged.
+        """
+        found = self.objects_found()
+        return None if found is None else [{"class": name, **counted} for name, counted in list(found.items())[1:]]
+
+    def objects_found(self) -> dict[str | None, dict[str, Any]] | None:
+        """Return the same by the names of classes; first, under None, of all classes together.
 
         Raises:
             ResultError: if the table is missing or damaged.
@@ -110,20 +121,22 @@ class Result:
         if "ome" not in array_attributes(self._store, OBJECTS):
             return None
         check_table(self._store)
-        counts, pixels = sum_table(self._store)
-        record = self.objects_record
+        sizes, record = read_sizes(self._store), self.objects_record
         counted = () if record is None else record.rules.classes
-        area = max(1, self.tissue_pixels)
-        return [
-            {
-                "class": known.name,
-                "count": int(counts[known.id]),
-                "area_fraction": round(float(pixels[known.id] / area), 6),
-                "per_mm2": self._per_mm2(int(counts[known.id])),
-            }
-            for known in self.classes
-            if known.id in counted
-        ]
+        wanted: dict[str | None, tuple[int, ...]] = {None: counted}
+        wanted |= {known.name: (known.id,) for known in self.classes if known.id in counted}
+        return {name: self._counted(sizes.of(ids)) for name, ids in wanted.items()}
+
+    def _counted(self, objects: Summed) -> dict[str, Any]:
+        um2 = None if self.mpp_yx is None else math.prod(self.mpp_yx)
+        return {
+            "count": objects.count,
+            "area_fraction": round(objects.pixels / max(1, self.tissue_pixels), 6),
+            "per_mm2": self._per_mm2(objects.count),
+            "median_pixels": objects.median,
+            "median_um2": None if objects.median is None or um2 is None else round(objects.median * um2, 6),
+            "probability": None if objects.probability is None else round(objects.probability, 6),
+        }
 
     @property
     def tissue_pixels(self) -> int:

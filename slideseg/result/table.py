@@ -12,6 +12,7 @@ from slideseg.arrays.described import described_by
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import OBJECTS, TABLE
+from slideseg.result.sizes import Sizes
 from slideseg.storage.store import list_keys, path_or_file, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ SHA256 = "table_sha256"
 """Where the objects' group says which table is theirs."""
 AGAIN = "slideseg objects with the same options"
 """What writes a table again that is not there; other options make other objects."""
-CLASSES = 256
-"""Ids of classes."""
+SUMMED, PROBABILITY = ("class", "pixels"), "probability"
+"""Columns that sums and medians are made of."""
+ROWS = 65_536
+"""Rows that are summed at once."""
 
 
 def has_table(store: Store) -> bool:
@@ -80,23 +83,36 @@ def check_file(store: Store, file: Any) -> None:
 def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of objects of every class and of their pixels, by the classes' ids.
 
-    Memory: a few row groups of two columns.
+    Raises:
+        ResultError: if the table is missing or damaged.
+    """
+    sizes = read_sizes(store)
+    return sizes.counts, sizes.pixels
+
+
+def read_sizes(store: Store) -> Sizes:
+    """Return how large the objects are, class by class.
+
+    Memory: a few row groups of three columns, and a number for each size that occurs.
 
     Raises:
         ResultError: if the table is missing or damaged.
     """
     import pyarrow.parquet  # noqa: PLC0415 - half a second to import
 
-    counts, pixels = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
+    sizes = Sizes()
     with table_errors(), open_table(store) as source:
         if source is None:
             raise missing_table()
         file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
-        for batch in file.iter_batches(columns=["class", "pixels"]):
-            classes = _numbers(batch.column("class"))
-            counts += np.bincount(classes, minlength=CLASSES)
-            np.add.at(pixels, classes, _numbers(batch.column("pixels")))
-    return counts, pixels
+        known = [name for name in (*SUMMED, PROBABILITY) if name in file.schema_arrow.names]
+        if not {*SUMMED} <= {*known}:
+            raise _damaged(f"no column {' or '.join(SUMMED)}")
+        for batch in file.iter_batches(ROWS, columns=known):
+            classes, pixels = (_numbers(batch.column(name)) for name in SUMMED)
+            likely = batch.column(PROBABILITY) if PROBABILITY in known else None
+            sizes.add(classes, pixels, None if likely is None or likely.null_count else _numbers(likely))
+    return sizes
 
 
 def what_is_wrong(store: Store, number: int) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+import obstore
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore
 
@@ -56,3 +58,16 @@ def list_some(store: Store, prefix: str, most: int) -> list[str] | None:
     except (BaseError, OSError):
         return None
     return found
+
+
+def list_folders(store: Store) -> list[str]:
+    """Return the names of the folders that are in a store, by one listing, in order; none where there is no such folder.
+
+    Raises:
+        OSError: if the storage fails; see `storage_errors`.
+    """
+    if store.folder is not None:
+        return sorted(entry.name for entry in os.scandir(store.folder) if entry.is_dir()) if store.folder.is_dir() else []
+    return sorted(
+        name.rstrip("/").rpartition("/")[2] for name in obstore.list_with_delimiter(store.to_read())["common_prefixes"]
+    )

@@ -36,7 +36,7 @@ def test_a_result_is_told_in_lines(tmp_path):
     assert told["classes"] == "background: 99 %, 0.0297 mm\u00b2"
     assert "nucleus: 1 %, 300 \u00b5m\u00b2" in under
     assert told["objects"] == "1, 0 of them across seams"
-    assert under[-2] == "nucleus: 1, 33.33 per mm\u00b2, 1 % of the area"
+    assert under[-2] == "nucleus: 1, 33.33 per mm\u00b2, 1 % of the area, median 300 \u00b5m\u00b2"
     assert "classes nucleus; stroma & more" in told["rules"]
     assert not any(sign in line for line in lines for sign in "[{'\"")
     told = json.loads(printed(tmp_path / "x.zarr", "--json"))

@@ -44,6 +44,8 @@ def test_the_table_has_a_row_an_object(tmp_path, monkeypatch):
     assert (counts["class"], counts["count"]) == ("nucleus", len(want))
     assert counts["area_fraction"] == pytest.approx((labels_of(url) > 0).mean(), abs=1e-6)
     assert counts["per_mm2"] == pytest.approx(len(want) / (class_map.size * 0.25e-6), rel=1e-4)
+    assert (counts["median_pixels"], counts["probability"]) == (np.median([one.area for one in want]), None)
+    assert counts["median_um2"] == counts["median_pixels"] / 4
     monkeypatch.setattr(results, "read_table", None)
     assert result.object_counts() == [counts], "counted without the whole table"
     assert facts_of(url)["objects"] == [counts]
@@ -137,7 +139,8 @@ def test_a_table_without_microns_and_without_objects(tmp_path):
     slideseg.objects(url)
     result = slideseg.open_result(url)
     assert result.table.num_rows == 0
-    assert result.object_counts() == [{"class": "nucleus", "count": 0, "area_fraction": 0.0, "per_mm2": None}]
+    nothing = dict.fromkeys(("per_mm2", "median_pixels", "median_um2", "probability"))
+    assert result.object_counts() == [{"class": "nucleus", "count": 0, "area_fraction": 0.0, **nothing}]
 
 
 @pytest.mark.parametrize("class_map", [np.stack([a_class_map((300, 280), seed) for seed in range(3)])])

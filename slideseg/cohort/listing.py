@@ -1,0 +1,61 @@
+"""From what the user typed to results."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.result.create import ROOT, read_attributes
+from slideseg.result.layout import SEGMENTATION
+from slideseg.storage.look import list_folders
+from slideseg.storage.place import local_path
+from slideseg.storage.store import open_store, read_key, reason, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Results = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+REMOVED = ".deleting-"
+"""In the name of a folder that a killed command was about to remove."""
+
+
+def find_results(results: Results) -> list[str]:
+    """Return the results that were named, finished or not; a folder that is none itself stands for those in it, by name.
+
+    Raises:
+        ResultError: if there is no such result, or a folder holds none.
+        ConfigError: if nothing was named.
+    """
+    named = [results] if isinstance(results, str | os.PathLike) else list(results)
+    if not named:
+        raise ConfigError(explain("no result was given", want="at least one, or a folder of them"))
+    found = [result for place in named for result in _results_at(local_path(place))]
+    return list(dict.fromkeys(found))
+
+
+def _results_at(url: str) -> list[str]:
+    if looks_like_result(url):
+        return [url]
+    try:
+        folders = list_folders(open_store(url, read_only=True))
+    except storage_errors() as error:
+        raise ResultError(explain("results can't be listed", got=f"{url}: {reason(error)}")) from error
+    below = [f"{url.rstrip('/')}/{name}" for name in folders if REMOVED not in name]
+    found = [place for place in below if looks_like_result(place)]
+    if not found:
+        what = "there are no results" if folders or os.path.isdir(url) else "no such result"
+        raise ResultError(explain(what, got=url, want="a result, or a folder of results that slideseg predict wrote"))
+    return found
+
+
+def looks_like_result(url: str) -> bool:
+    """Tell whether something is a result, even if what it says of itself can't be read."""
+    store = open_store(url, read_only=True)
+    try:
+        if isinstance(read_attributes(store).get("slideseg"), dict):
+            return True
+        return any(read_key(store, f"{SEGMENTATION}/{key}") is not None for key in (ROOT, f"0/{ROOT}"))
+    except storage_errors():
+        return False
