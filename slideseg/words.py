@@ -21,6 +21,20 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(0.5), duration(42.4), duration(150), duration(9000)
+    ('0.5 s', '42 s', '2:30 min', '2:30 h')
+    """
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
 def many(count: int, what: str, more: str | None = None) -> str:
     """Return how many there are of what; ``more`` is its plural where that has no s at its end.
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from slideseg.words import duration
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -94,7 +96,7 @@ def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
         task = bars.add_task("epoch 1", loss="")
 
         def watch(state: TrainProgress) -> None:
-            text = f"loss {state.loss:.4f}, {_duration(state.seconds_left)} left"
+            text = f"loss {state.loss:.4f}, {duration(state.seconds_left)} left"
             bars.update(task, description=f"epoch {state.epoch + 1}", completed=state.step, total=state.steps, loss=text)
             if state.scores is not None:
                 scores = f"loss {state.scores.loss:.4f}, Dice {state.scores.dice:.4f}, IoU {state.scores.iou:.4f}"
@@ -102,15 +104,3 @@ def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
                 console.print(line, highlight=False, soft_wrap=True)
 
         yield watch
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it.
-
-    >>> _duration(42.4), _duration(150), _duration(9000)
-    ('42 s', '2:30 min', '2:30 h')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"

@@ -53,10 +53,10 @@ def class_areas(result: Result) -> Areas:
     for plane in range(level.plan.grid.planes):
         counts += np.bincount(level.read(Box.of_shape(level.shape_yx), plane).ravel(), minlength=IDS)
     shares = {known.name: float(counts[known.id] / sizes[number]) for known in result.classes}
-    return Areas(shares, exact=number == 0, outer=_outer(result))
+    return Areas(shares, exact=number == 0, outer=outer_class(result))
 
 
-def _outer(result: Result) -> str | None:
+def outer_class(result: Result) -> str | None:
     """Return the name of the class that objects grow into: as they were made, or the model says, or it is called."""
     try:
         record = result.objects_record
