@@ -1,5 +1,7 @@
 """A bucket in memory behind S3's own protocol, on this machine: as much of it as object stores are used for here.
 
+Google's XML protocol is the same but for how a PUT is told to create only.
+
 Whether a PUT may create is decided under a lock, as S3 promises; moto looks first and writes later.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import threading
 from contextlib import contextmanager
@@ -37,6 +40,8 @@ class S3Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.requests: list[tuple[str, str]] = []
         """Method and path of all that was asked."""
+        self.refusal: tuple[int, str] | None = None
+        """Status and code of the answer to everything, if it is to be that."""
         self.deleted: list[str] = []
         """Keys in the order in which they went."""
 
@@ -50,6 +55,13 @@ class S3Server(ThreadingHTTPServer):
             "AWS_SECRET_ACCESS_KEY": "anything",
             "AWS_REGION": "us-east-1",
         }
+
+    @property
+    def environment_of_google(self) -> dict[str, str]:
+        """What tells Google's clients where this is, as it tells them of any server for tests."""
+        account = {"gcs_base_url": f"http://127.0.0.1:{self.server_port}", "disable_oauth": True}
+        keys = {"client_email": "", "private_key": "", "private_key_id": ""}
+        return {"GOOGLE_BASE_URL": account["gcs_base_url"], "GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps({**account, **keys})}
 
 
 @contextmanager
@@ -89,7 +101,9 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.requests.append((self.command, f"{bucket}/{key}"))
             there = self.server.buckets.get(bucket)
-            if there is None:
+            if self.server.refusal is not None:
+                self._fail(*self.server.refusal)
+            elif there is None:
                 self._fail(404, "NoSuchBucket")
             elif not key:
                 (self._delete_many if "delete" in query else self._list)(there, query, body)
@@ -100,7 +114,8 @@ class Handler(BaseHTTPRequestHandler):
         self._send(*self._reply)  # without the lock: nobody waits for one who reads slowly
 
     def _put(self, there: dict[str, bytes], key: str, body: bytes) -> None:
-        if self.headers.get("If-None-Match") == "*" and key in there:
+        only_new = self.headers.get("If-None-Match") == "*" or self.headers.get("x-goog-if-generation-match") == "0"
+        if only_new and key in there:
             self._fail(412, "PreconditionFailed")
             return
         there[key] = body
@@ -159,6 +174,8 @@ class Handler(BaseHTTPRequestHandler):
             number = str(next(self.server.numbers))
             self.server.uploads[number] = {}
             self._xml("InitiateMultipartUploadResult", f"<UploadId>{number}</UploadId>")
+        elif query["uploadId"] not in self.server.uploads:
+            self._fail(404, "NoSuchUpload")  # it is complete already, or was given up
         elif self.command == "PUT":
             self.server.uploads[query["uploadId"]][int(query["partNumber"])] = body
             self._answer(200, b"", ETag=tag_of(body))

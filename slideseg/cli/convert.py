@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from slideseg.cli.options import debug_option, selection_options
+from slideseg.cli.options import debug_option, endpoint_option, selection_options
 
 
 @click.command()
 @click.argument("slide")
 @click.argument("out", metavar="OUT.zarr")
 @selection_options
+@endpoint_option
 @debug_option
 def convert(slide: str, out: str, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> None:
     """Write a slide as a permanent OME-Zarr pyramid."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.words import few, many
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ COLUMNS = {
     help="With points: how far an object's centroid may be from its point, in pixels as 6px.  [default: 3 microns]",
 )  # fmt: skip
 @json_option
+@endpoint_option
 @debug_option
 def evaluate(prediction: str, truth: str, metrics: str | None, distance: str | None, as_json: bool) -> None:
     """Compare a segmentation with the truth.

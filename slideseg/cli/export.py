@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import debug_option, endpoint_option, json_option
 
 FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 
@@ -40,6 +40,7 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @click.option("--plane", type=int, metavar="N", help="PNG: plane of a stack.  [default: 0]")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 @json_option
+@endpoint_option
 @debug_option
 def export(result: str, to: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Write a result as a file for other programs: polygons, a TIFF pyramid, a picture or a table."""

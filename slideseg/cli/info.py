@@ -12,7 +12,7 @@ import click
 
 from slideseg.cli.folder_facts import facts_of_folder, outlines_in_words
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option, selection_options
+from slideseg.cli.options import debug_option, endpoint_option, json_option, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.words import lines
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("path")
 @selection_options
 @json_option
+@endpoint_option
 @debug_option
 def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> int:
     """Print what is known of a slide, result, model, training run, outlines or a folder of slides."""

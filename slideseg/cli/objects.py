@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import cluster_options, debug_option, json_option, object_options
+from slideseg.cli.options import cluster_options, debug_option, endpoint_option, json_option, object_options
 from slideseg.words import many
 
 
@@ -18,6 +18,7 @@ from slideseg.words import many
 @cluster_options
 @click.option("--overwrite", is_flag=True, help="Replace objects made by other rules; without it the same run is resumed.")
 @json_option
+@endpoint_option
 @debug_option
 def objects(result: str, as_json: bool, **options: Any) -> None:
     """Find the objects of a finished result: every nucleus, cell or particle with a number of its own.

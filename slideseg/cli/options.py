@@ -25,6 +25,19 @@ debug_option = click.option(
 )
 
 
+def _use_endpoint(ctx: click.Context, _param: click.Parameter, url: str | None) -> None:
+    if url is not None:
+        from slideseg.endpoints import s3_server
+
+        ctx.with_resource(s3_server(url))
+
+
+endpoint_option = click.option(
+    "--endpoint-url", metavar="URL", expose_value=False, callback=_use_endpoint,
+    help="Server of s3:// where that is not Amazon's.  [default: AWS_ENDPOINT_URL]",
+)  # fmt: skip
+
+
 class IntOrAuto(click.ParamType[int | str]):
     """A whole number from 1, or ``auto``."""
 

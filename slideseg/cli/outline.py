@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option, range_option, selection_options
+from slideseg.cli.options import debug_option, endpoint_option, json_option, range_option, selection_options
 from slideseg.words import few, many
 
 RECIPE = """in a recipe's data.sources:
@@ -32,6 +32,7 @@ CLASSES = """
 @range_option
 @click.option("--overwrite", is_flag=True, help="Replace outlines that are there.")
 @json_option
+@endpoint_option
 @debug_option
 def outline(images: str, points: str, output: str, as_json: bool, **options: Any) -> None:
     """Make outlines to learn from, of points (one an object) and what a model finds in the IMAGES.

@@ -14,6 +14,7 @@ from slideseg.cli.options import (
     cluster_options,
     config_option,
     debug_option,
+    endpoint_option,
     json_option,
     object_options,
     range_option,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @json_option
 @config_option()
+@endpoint_option
 @debug_option
 def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.errors import naming
 
 
@@ -16,6 +16,7 @@ from slideseg.errors import naming
 @click.option("-o", "--output", metavar="FILE.csv", help="File to write.  [default: standard output]")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 @json_option
+@endpoint_option
 @debug_option
 def summary(results: tuple[str, ...], output: str | None, overwrite: bool, as_json: bool) -> int:
     """Sum up results as CSV, one row a slide: areas, counts, densities, medians. RESULT is a result or a folder of them."""

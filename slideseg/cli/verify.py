@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slideseg.cli.json_out import say_json
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.words import many
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("result")
 @click.option("--repair", is_flag=True, help="Remove what is damaged, so that the same command restores it.")
 @json_option
+@endpoint_option
 @debug_option
 def verify(result: str, repair: bool, as_json: bool) -> int:
     """Read every shard of a result and say which are missing or damaged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from slideseg.cli.json_out import say
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import debug_option, endpoint_option, json_option
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -36,6 +36,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--size", type=Size(), help="Of the screenshot, in pixels.  [default: 1600x1000]")
 @click.option("--overwrite", is_flag=True, help="Replace a screenshot that is there.")
 @json_option
+@endpoint_option
 @debug_option
 def view(
     result: str,

@@ -38,6 +38,9 @@ RENEW_SECONDS = 10.0
 """Time between renewals."""
 EXPIRE_SECONDS = 60.0
 """A lease from another machine that was not renewed for so long belongs to nobody."""
+PATIENCE = 8.0
+"""Seconds in which a bucket that fails is asked again; its answer may take as long. A renewal is a reading and a writing, so it
+is there or given up before anybody believes the run dead, and never comes late over the lease of another one."""
 SETTLE_SECONDS = 0.3
 """After taking over a dead lease, time for another that does the same at that moment to write, so that one of both wins."""
 
@@ -139,7 +142,7 @@ class Lease:
             ResultError: if it can't be written.
         """
         check_parent(self._url)
-        self._store = open_store(self._folder)
+        self._store = open_store(self._folder, patience=PATIENCE)
         try:
             self._take()
         except storage_errors() as error:
@@ -152,10 +155,25 @@ class Lease:
         self._stop.set()
         self._thread.join()
         try:
-            if self._is_ours():
-                delete_key(self._store, self._key)
+            self._give_back()
         except storage_errors() as failure:
             log.warning("the lease %s stays behind: %s", self._key, reason(failure))
+
+    def _give_back(self) -> None:
+        """Remove the lease if it is this run's.
+
+        Each deletion is asked for once: where only the answer was lost, a second one might hit the lease of the next run.
+        """
+        once, until = open_store(self._folder, patience=0), time.monotonic() + PATIENCE
+        while self._is_ours():
+            try:
+                delete_key(once, self._key)
+            except storage_errors():
+                if time.monotonic() > until:
+                    raise
+                time.sleep(SETTLE_SECONDS)
+            else:
+                return
 
     def _take(self) -> None:
         write_new_key(self._store, self._key, self._encoded())

@@ -1,4 +1,4 @@
-"""Where a result lies: a local path or ``s3://bucket/prefix``."""
+"""Where something lies: a local path, or a bucket and what is in front of its keys, as ``s3://bucket/prefix``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+BUCKETS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+"""Kinds of buckets by how their addresses begin, and how the variables begin that say where they are and who asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A url taken apart."""
@@ -23,6 +27,8 @@ class Location:
     """Bucket of an object store; None for a local path."""
     path: str
     """Absolute local path, or the prefix in the bucket."""
+    scheme: str = "s3"
+    """Of `BUCKETS`: what kind of bucket it is."""
 
     @property
     def name(self) -> str:
@@ -33,23 +39,33 @@ class Location:
     def parent(self) -> str:
         """Url of the folder that holds it."""
         folder = self.path.rstrip("/").rpartition("/")[0]
-        return (folder or "/") if self.bucket is None else f"s3://{self.bucket}/{folder}".rstrip("/")
+        return (folder or "/") if self.bucket is None else f"{self.scheme}://{self.bucket}/{folder}".rstrip("/")
 
 
 def locate(url: str | os.PathLike[str]) -> Location:
     """Take a url apart; relative paths become absolute, links are followed.
 
     Raises:
-        ConfigError: if it is neither a local path nor ``s3://bucket/prefix``.
+        ConfigError: if it is neither a local path nor in a bucket.
     """
     url = local_path(url)
     scheme, separator, rest = url.partition("://")
     if not separator:
         return Location(None, os.path.realpath(url))
     bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket:
-        raise ConfigError(explain("this place is not supported", got=url, want="a local path or s3://bucket/prefix"))
-    return Location(bucket, prefix.strip("/"))
+    if scheme not in BUCKETS or not bucket:
+        want = f"a local path or {', '.join(f'{kind}://bucket/prefix' for kind in BUCKETS)}"
+        raise ConfigError(explain("this place is not supported", got=url, want=want))
+    return Location(bucket, prefix.strip("/"), scheme)
+
+
+def is_in_bucket(url: str | os.PathLike[str]) -> bool:
+    """Tell whether an address is that of a bucket.
+
+    >>> is_in_bucket("gs://bucket/x.zarr"), is_in_bucket("https://host/x.zarr"), is_in_bucket("x.zarr")
+    (True, False, False)
+    """
+    return os.fspath(url).startswith(tuple(f"{kind}://" for kind in BUCKETS))
 
 
 def absolute(path: str) -> str:
@@ -79,7 +95,7 @@ def ways_up(place: str | os.PathLike[str]) -> list[Location]:
     except ConfigError:
         return []
     path = PurePosixPath(here.path)
-    return [Location(here.bucket, str(folder)) for folder in (path, *path.parents)]
+    return [Location(here.bucket, str(folder), here.scheme) for folder in (path, *path.parents)]
 
 
 def is_within(place: str | os.PathLike[str], outer: str | os.PathLike[str]) -> bool:

@@ -13,26 +13,27 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 import uuid
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, S3Store, from_url
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
+from obstore.store import LocalStore
 
-from slideseg.errors import RunError, SlidesegError, explain
+from slideseg.errors import RunError, explain
+from slideseg.storage.bucket import PATIENCE, open_bucket, open_web
 from slideseg.storage.in_bucket import InBucket
-from slideseg.storage.place import locate
+from slideseg.storage.place import Location, is_in_bucket, locate
 from slideseg.storage.ranges import cut, joined
+from slideseg.storage.trouble import in_words, says_no_bucket
+from slideseg.storage.waiting import hear_from, interruptible, no_bucket, persistent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from obstore.store import ClientConfig, ObjectStore
+    from obstore.store import ObjectStore
     from zarr.storage import ObjectStore as ZarrStore
 
 T = TypeVar("T")
@@ -43,10 +44,6 @@ UNFINISHED = re.compile(rf".*({re.escape(PARTIAL)}|#\d+)", re.DOTALL)
 """Names of files that are being written: by `write_file`, and by obstore, which takes no such key."""
 SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 """How obstore repeats what the system said."""
-NO_BUCKET = "NoSuchBucket"
-"""How S3 says that not only the key is missing."""
-MOST_CHARACTERS = 300
-"""Of an error's own words in ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,10 @@ class Store:
     """The folder, or obstore's bucket or memory."""
     read_only: bool = False
     """Whether a write is a mistake."""
+    name: str = ""
+    """The bucket or the server, in messages."""
+    patience: float = PATIENCE
+    """Seconds in which what a bucket failed at is tried again."""
 
     @property
     def folder(self) -> Path | None:
@@ -71,7 +72,7 @@ class Store:
         """
         _check_process()
         if not isinstance(self.root, Path):
-            return self.root
+            return self._reached(self.root)
         if not self.root.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
         return LocalStore(self.root)
@@ -84,7 +85,11 @@ class Store:
         """
         self.check_writable()
         _check_process()
-        return LocalStore(self.root, mkdir=True) if isinstance(self.root, Path) else self.root
+        return LocalStore(self.root, mkdir=True) if isinstance(self.root, Path) else self._reached(self.root)
+
+    def _reached(self, root: ObjectStore) -> ObjectStore:
+        interruptible(lambda: hear_from(root, self.name), self.name)
+        return root
 
     def check_writable(self) -> None:
         """Raise a ValueError if the store was opened to be read."""
@@ -93,33 +98,40 @@ class Store:
             raise ValueError(msg)
 
 
-def open_store(url: str | os.PathLike[str], *, read_only: bool = False) -> Store:
+def open_store(url: str | os.PathLike[str], *, read_only: bool = False, patience: float = PATIENCE) -> Store:
     """Open ``url``, a local path or ``s3://bucket/prefix``; nothing is created before the first write.
 
+    ``patience`` is the number of seconds in which what a bucket failed at is tried again.
+
     Raises:
-        ConfigError: if it is of an unknown kind.
+        ConfigError: if it is of an unknown kind, or the environment says something of buckets that can't be used.
     """
     location = locate(url)
     if location.bucket is None:
         return Store(Path(location.path), read_only)
-    return Store(_open_bucket(location.bucket, location.path), read_only)
+    name = f"{location.scheme}://{location.bucket}"
+    return Store(_open_bucket(location, patience), read_only, name, patience)
 
 
-def _open_bucket(bucket: str, prefix: str) -> ObjectStore:
-    return S3Store(bucket, prefix=prefix or None)
+def _open_bucket(place: Location, patience: float) -> ObjectStore:
+    return open_bucket(place, patience)
 
 
 def open_url(url: str) -> Store:
-    """Open what others keep under an address, to be read: ``s3://``, ``gs://``, ``az://``, ``http://``, ``https://``."""
-    plain: ClientConfig | None = {"allow_http": True} if url.startswith("http://") else None  # {} would hide the environment's
-    return Store(from_url(url, client_options=plain), read_only=True)
+    """Open what others keep under an address, to be read: in a bucket, or on the web by ``http://`` or ``https://``."""
+    if is_in_bucket(url):
+        return open_store(url, read_only=True)
+    return Store(open_web(url), read_only=True, name=url)
 
 
 def zarr_store(store: Store) -> ZarrStore[ObjectStore]:
     """Return a store as zarr's functions take it; the folder of one that may be written is created."""
     from zarr.storage import ObjectStore as ZarrStore  # noqa: PLC0415 - a quarter of a second to import
 
-    return ZarrStore(store.to_read() if store.read_only else store.to_write(), read_only=store.read_only)
+    from slideseg.storage.zarrs_store import BucketStore  # noqa: PLC0415 - it imports zarr
+
+    kind = ZarrStore if store.folder is not None else BucketStore
+    return kind(store.to_read() if store.read_only else store.to_write(), read_only=store.read_only)
 
 
 _processes: set[int] = set()
@@ -138,13 +150,8 @@ def storage_errors() -> tuple[type[Exception], ...]:
 
 
 def reason(error: Exception) -> str:
-    """Return what went wrong, in short: obstore adds a dump of its state, object stores whole documents.
-
-    >>> reason(OSError(28, "No space left on device"))
-    '[Errno 28] No space left on device'
-    """
-    said = re.split(r"Debug source:|<\?xml", str(error), maxsplit=1)[0]
-    return " ".join(said.split())[:MOST_CHARACTERS].rstrip(" :")
+    """Return what went wrong, in short, and of a bucket what to set."""
+    return in_words(error)
 
 
 @contextlib.contextmanager
@@ -159,33 +166,16 @@ def run_errors(what: str) -> Iterator[None]:
 def _do(store: Store, key: str, act: Callable[[], T]) -> T:
     """Do something with a key: a disk fails with Python's own exceptions, and a missing bucket is no missing key."""
     try:
-        return act() if store.folder is not None else _interruptible(act)
+        if store.folder is not None:
+            return act()
+        return interruptible(lambda: persistent(act, store.patience), store.name)
     except (BaseError, FileNotFoundError) as error:
-        if NO_BUCKET in str(error):
-            said = f"there is no such bucket: {store.root.config['bucket'] if isinstance(store.root, S3Store) else store.root}"
-            raise OSError(said) from error
+        if says_no_bucket(error):
+            raise OSError(no_bucket(store.name)) from error
         number = SYSTEM_ERROR.search(str(error))
         if store.folder is None or number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(store.folder / key)) from error
-
-
-def _interruptible(act: Callable[[], T]) -> T:
-    """Wait in a thread of its own for what may take minutes: obstore doesn't listen to Ctrl-C, which the main thread gets."""
-    if threading.current_thread() is not threading.main_thread():
-        return act()
-    answer: Future[T] = Future()
-
-    def wait() -> None:
-        try:
-            answer.set_result(act())
-        except (OSError, BaseError, SlidesegError, ValueError) as error:
-            answer.set_exception(error)
-        finally:
-            answer.cancel()  # if there is none; it does nothing otherwise
-
-    threading.Thread(target=wait, name="storage", daemon=True).start()
-    return answer.result()
 
 
 def read_key(store: Store, key: str) -> bytes | None:
@@ -207,6 +197,9 @@ def read_tail(store: Store, key: str, length: int) -> bytes | None:
 def _tail(objects: ObjectStore, key: str, length: int) -> bytes:
     try:
         return bytes(objects.get(key, options={"range": {"suffix": length}}).bytes())
+    except NotSupportedError:  # as of Azure's
+        size = objects.head(key)["size"]
+        return bytes(objects.get_range(key, start=max(0, size - length), end=size)) if size else b""
     except BaseError:
         if objects.head(key)["size"]:
             raise
@@ -232,7 +225,21 @@ def read_ranges(store: Store, key: str, ranges: Sequence[tuple[int, int]]) -> li
 
 def write_key(store: Store, key: str, data: bytes) -> None:
     """Put ``data`` under ``key``: readers see all of it or what was there before."""
-    _do(store, key, lambda: store.to_write().put(key, data))
+    _put(store, key, data)
+
+
+def _put(store: Store, key: str, source: bytes | Path) -> None:
+    """Put bytes or a file under a key. What is large goes to a bucket in parts, and can't be finished twice: begin anew."""
+
+    def put() -> None:
+        try:
+            store.to_write().put(key, source)
+        except FileNotFoundError as error:  # only the answer to the last part was lost
+            if store.folder is not None or says_no_bucket(error):
+                raise
+            store.to_write().put(key, source)
+
+    _do(store, key, put)
 
 
 def last_modified(store: Store, key: str) -> float | None:
@@ -265,7 +272,7 @@ def write_file(store: Store, key: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="slideseg-") as folder:
         path = Path(folder, "file")
         yield str(path)
-        _do(store, key, lambda: store.to_write().put(key, path))
+        _put(store, key, path)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, SlideError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, WAIT_FOR_WORKERS, Done, Failed, Worker, be_expendable
@@ -345,7 +346,7 @@ def _connect(workers: int, address: str | None, folder: str | None) -> None:
         return
     check_address(address)
     try:
-        ray.init(address=address, **QUIET)
+        ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_="ray status")) from error

@@ -1,4 +1,4 @@
-"""The contract of bytes under keys (slideseg/storage/store.py): in a folder, in memory, and in a bucket that speaks S3."""
+"""The contract of bytes under keys (slideseg/storage/store.py): in a folder, in memory, and in buckets of S3 and Google."""
 
 import os
 import pickle
@@ -9,6 +9,7 @@ import textwrap
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from obstore.store import MemoryStore
 from slideseg.errors import ResultInUseError, RunError
 from slideseg.storage.lease import Lease
 from slideseg.storage.store import (
-    Store,
     anything_at,
     delete,
     delete_folder,
@@ -85,9 +85,16 @@ def bucket(server, monkeypatch):
 
 
 @pytest.fixture
+def google(server, bucket, monkeypatch):
+    for name, value in server.environment_of_google.items():
+        monkeypatch.setenv(name, value)
+    return bucket.replace("s3://", "gs://")
+
+
+@pytest.fixture
 def memory(monkeypatch):
     places = defaultdict(MemoryStore)
-    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda *place: places[place])
+    monkeypatch.setattr("slideseg.storage.store._open_bucket", lambda place, _: places[place])
     return "s3://memory/mine"
 
 
@@ -96,7 +103,7 @@ def folder(tmp_path):
     return str(tmp_path)
 
 
-@pytest.fixture(params=["folder", "memory", "bucket"])
+@pytest.fixture(params=["folder", "memory", "bucket", "google"])
 def parent(request):
     """Where places can be."""
     return request.getfixturevalue(request.param)
@@ -369,7 +376,7 @@ def test_zarr_reads_and_writes_through_it(store):
     array = zarr.create_array(zarr_store(store), name="a/0", shape=(64, 64), chunks=(16, 16), shards=(32, 32), dtype="u2")
     array[:] = np.arange(4096).reshape(64, 64)
     assert {"a/0/zarr.json", "a/0/c/1/1"} <= set(list_keys(store))
-    reader = Store(store.root, read_only=True)
+    reader = replace(store, read_only=True)
     part = zarr.open_array(zarr_store(reader), path="a/0", mode="r")[30:34, 5:60]
     np.testing.assert_array_equal(part, np.arange(4096).reshape(64, 64)[30:34, 5:60])
 
@@ -386,7 +393,7 @@ def test_a_store_that_is_read_is_not_written(url):
     assert read_key(store, "k") == b"1"
 
 
-@pytest.mark.parametrize("parent", ["folder", "bucket"], indirect=True)
+@pytest.mark.parametrize("parent", ["folder", "bucket", "google"], indirect=True)
 def test_a_store_goes_to_other_processes(store):
     write_key(store, "k", b"1")
     assert read_key(pickle.loads(pickle.dumps(store)), "k") == b"1"
@@ -498,7 +505,7 @@ def test_a_bucket_that_is_missing_is_said_in_one_line(bucket):
         lambda: anything_at(url),
         lambda: delete(url),
     ):
-        with pytest.raises(OSError, match=r"^there is no such bucket: no-such$"):
+        with pytest.raises(OSError, match=r"^there is no such bucket: s3://no-such$"):
             call()
 
 
