@@ -13,6 +13,7 @@ TEXTS = [*FILES, ROOT / "docs" / "clusters.md"]
 
 
 KINDS = ("cluster/ray-up.yaml", "cluster/kuberay", "cluster/slurm")
+WORKFLOWS = ("snakemake", "nextflow")
 SHELL_VALUES = {"$ray_address": "10.0.0.1:6379", "$ray_workers": "16", "$node_workers": "8"}
 
 
@@ -20,11 +21,21 @@ def commands(path):
     """Yield (command, words) for each call of predict or train in a file; ``$@`` becomes what the file's usage line gives."""
     text = path.read_text(encoding="utf-8")
     usage = re.search(rf"^#   sbatch .*{re.escape(path.name)} (.*)$", text, re.MULTILINE)
+    if path.parent.name in WORKFLOWS:
+        text = filled_in(text)
     for name, rest in re.findall(r"\bslideseg (predict|train) ([^'`#\n]+)", text):
         words = []
         for word in shlex.split(rest):
             words += expanded(word, shlex.split(usage[1]) if usage else [])
         yield name, words
+
+
+def filled_in(text):
+    """Return a workflow's text with values in place of its templates, and without where the report goes."""
+    text = re.sub(r">.*", "", text)
+    text = re.sub(r"\$?\{(threads|task\.cpus)\}", "8", text)
+    text = re.sub(r"\$?\{params\.options\}", "", text)
+    return re.sub(r"'?\$?\{[\w.]+(:q)?\}(/?)'?", r"/shared/x\2", text)
 
 
 def expanded(word, arguments):
