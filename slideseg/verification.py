@@ -13,11 +13,13 @@ from slideseg.arrays.shards import array_attributes, plan_of, read_shard
 from slideseg.errors import ResultError, explain
 from slideseg.instances.labelling.check import compare_window
 from slideseg.instances.labelling.reach import halo_of
-from slideseg.result.commit import unname_objects, withdraw_objects
-from slideseg.result.create import ROOT, read_attributes, write_root
+from slideseg.result.commit import LABELS, name_labels, unname_objects, withdraw_objects
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
+from slideseg.result.manifest import MAP_PART, OBJECTS_PART, is_shard, is_whole, part_of
 from slideseg.result.record import read_objects_record
+from slideseg.result.sealed import Sealed, find_sealed, restore_documents
 from slideseg.result.table import what_is_wrong
+from slideseg.result.twice import find_twins, write_twice
 from slideseg.space.box import Box
 from slideseg.storage.place import locate
 from slideseg.storage.store import delete_key, list_keys, open_store, reason, storage_errors
@@ -92,24 +94,37 @@ class VerifyReport:
     """Every array, all pyramid levels."""
     objects: ObjectsCheck | None = None
     """Table and seams of the objects; None without finished objects."""
+    sealed: bool = False
+    """Whether every byte was compared with what was written: a finished result says it, unless an older version made it."""
+    extra: tuple[str, ...] = ()
+    """Keys of a result that this one does not have."""
+    foreign: tuple[str, ...] = ()
+    """Keys that no result has; somebody else's."""
 
     @property
     def ok(self) -> bool:
         """Whether the result is complete and undamaged."""
         objects_ok = self.objects is None or self.objects.ok
-        return self.complete and objects_ok and all(array.ok for array in self.arrays)
+        return self.complete and objects_ok and not self.extra and all(array.ok for array in self.arrays)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether there is anything for `discard_damage` to do: what is only unfinished is not damaged."""
+        return bool(self.bad_keys) or (self.objects is not None and self.objects.different > 0)
 
     @property
     def bad_keys(self) -> tuple[str, ...]:
-        """Return the keys of all missing and damaged shards, and of a bad table."""
-        bad = tuple(key for array in self.arrays for key in (*array.missing, *array.damaged))
-        return bad if self.objects is None or self.objects.table is None else (*bad, TABLE)
+        """Return the keys of all that is missing, damaged or too many, and of a bad table."""
+        bad = [key for array in self.arrays for key in (*array.missing, *array.damaged)]
+        table = () if self.objects is None or self.objects.table is None else (TABLE,)
+        return tuple(dict.fromkeys((*bad, *table, *self.extra)))
 
 
 def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
-    """Read and check every shard of every array: class map, instances, probabilities, image, all levels; and the object table.
+    """Read a result and compare every byte of it with what was written; look at its objects, and at their table.
 
     Where there are objects, those in some windows at seams of shards are also found again in a single look and compared.
+    What no manifest names, because the result is unfinished or an older version made it, is read and checked shard by shard.
     Memory: one shard for each of the ``workers`` threads, or a window, or a group of the table's rows.
 
     Raises:
@@ -117,44 +132,108 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
     """
     store = open_store(url, read_only=True)
     try:
-        attributes = read_attributes(store)
-        keys = set(list_keys(store))
+        twins = find_twins(store, MAP_PART)
+        keys, attributes = set(list_keys(store)), twins.attributes
+        if twins.damaged and twins.text is None:
+            raise ResultError(
+                explain(f"{MAP_PART.document} is damaged, and so is its copy", try_="slideseg predict --overwrite")
+            )
         if not isinstance(attributes.get("slideseg"), dict):
             raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
-        paths = sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes)))
         executor = InProcessExecutor(workers)
-        pixels = _pixels_of(attributes)
-        reports = (*(_check_array(store, path, keys, executor, pixels.get(path)) for path in paths), *_damaged_groups(store))
+        sealed = find_sealed(store, keys)
+        reports = (*_check_sealed(store, sealed, keys, executor), *_check_others(store, sealed, attributes, keys, executor))
         objects = _check_objects(store, reports)
     except storage_errors() as error:
         raise ResultError(explain("the result can't be read", got=reason(error))) from error
-    return VerifyReport(os.fspath(url), "ome" in attributes, reports, objects)
+    complete = "ome" in attributes
+    return VerifyReport(
+        os.fspath(url), complete, reports, objects, MAP_PART in sealed.parts, tuple(sealed.extra), tuple(sealed.foreign)
+    )
 
 
 def discard_damage(url: str, report: VerifyReport) -> int:
-    """Remove what is damaged, so that the command that wrote it restores it; return how many files.
+    """Remove what is damaged, so that the command that wrote it restores it; return how many files there are to restore.
 
-    The result is marked as unfinished, unless only its objects are bad. These are no longer named then, and go altogether
-    where they are not those of the class map. A class map's shard goes too where its probabilities are bad, because it says
-    that both are done.
+    Documents that are kept twice, and the list of labels, are mended at once. The result is marked as unfinished, unless only
+    its objects are bad. These are no longer named then, and go altogether where they are not those of the class map. A class
+    map's shard goes too where its probabilities are bad, because it says that both are done.
     """
     store = open_store(url)
-    attributes = read_attributes(store)
-    bad = set(report.bad_keys)
-    of_objects = {key for key in bad if key.startswith((f"{OBJECTS}/", TABLE))}
+    bad = set(report.bad_keys) - restore_documents(store) - {LABELS, *report.extra}
+    of_objects = {key for key in bad if part_of(key) is OBJECTS_PART}
     if bad != of_objects:
-        write_root(store, {"slideseg": {**attributes["slideseg"], "status": "running"}})
+        about = find_twins(store, MAP_PART).attributes["slideseg"]
+        write_twice(store, MAP_PART, {"slideseg": {**about, "status": "running", "manifest": None}})
     if report.objects is not None and report.objects.different:
         withdraw_objects(store)
     elif of_objects:
         unname_objects(store)  # a run without objects must not name what is no longer whole
-    if any(key.startswith(f"{PROBABILITIES}/0/c/") for key in bad):
-        class_map, probabilities = plan_of(store, f"{SEGMENTATION}/0"), plan_of(store, f"{PROBABILITIES}/0")
-        pairs = zip(class_map.shard_keys(), probabilities.shard_keys(), strict=True)
-        bad |= {done for done, key in pairs if key in bad}
-    for key in bad - {ROOT}:  # which was written anew
+    elif LABELS in report.bad_keys:
+        name_labels(store, objects="ome" in find_twins(store, OBJECTS_PART).attributes)
+    bad |= {_done_key(key) for key in bad if key.startswith(f"{PROBABILITIES}/0/c/")}
+    for key in (bad - {MAP_PART.document, MAP_PART.copy}) | set(report.extra):
         delete_key(store, key)
-    return len(bad)
+    return len(bad) or int(report.objects is not None and report.objects.different > 0)
+
+
+def _done_key(key: str) -> str:
+    """Return the class map's shard that lies where one of the probabilities does: their number of channels is a 0 in it.
+
+    >>> _done_key("probabilities/0/c/2/0/5/7")
+    'labels/segmentation/0/c/2/5/7'
+    """
+    numbers = key.split("/c/")[1].split("/")
+    numbers.remove("0")
+    return f"{SEGMENTATION}/0/c/{'/'.join(numbers)}"
+
+
+def _check_sealed(store: Store, sealed: Sealed, keys: set[str], executor: Executor) -> Iterator[ArrayReport]:
+    """Compare every file that a manifest names; yield a report of each array, and of other files where they are bad."""
+    there = sorted(key for key in sealed.seals if key in keys)
+    changed: set[str] = set(sealed.damaged)
+    run_shards(partial(SealChecker, store, sealed, there), range(len(there)), executor, watch=changed.update, light=True)
+    missing = {*sealed.missing, *(key for key in sealed.seals if key not in keys)}
+    for path in sorted({_folder(key) for key in (*sealed.seals, *changed, *missing)}):
+        shards = [key for key in sealed.seals if is_shard(key) and _folder(key) == path]
+        lost, bad = (tuple(sorted(key for key in found if _folder(key) == path)) for found in (missing, changed))
+        if shards or lost or bad:
+            yield ArrayReport(path, len(shards), sum(key in keys for key in shards), lost, bad)
+
+
+def _folder(key: str) -> str:
+    """Return the array of a shard, or the folder of another file."""
+    return key.partition("/c/")[0] if is_shard(key) else key.rpartition("/")[0]
+
+
+class SealChecker:
+    """Compares files, by their place in a list, with their seals, and tells which are changed."""
+
+    def __init__(self, store: Store, sealed: Sealed, keys: list[str]) -> None:
+        self._store, self._seals, self._keys = store, sealed.seals, keys
+
+    def __call__(self, index: int) -> tuple[str, ...]:
+        """Return the file's key if a byte of it is another."""
+        key = self._keys[index]
+        return () if is_whole(self._store, key, self._seals[key]) else (key,)
+
+    def close(self) -> None:
+        """Do nothing: a file takes less than a second."""
+
+
+def _check_others(
+    store: Store, sealed: Sealed, attributes: dict[str, Any], keys: set[str], executor: Executor
+) -> Iterator[ArrayReport]:
+    """Yield a report of every array that no manifest names, and of groups whose description is missing or damaged."""
+    pixels = _pixels_of(attributes)
+    for path in sorted(set(_arrays_there(keys)) | set(_arrays_promised(store, attributes))):
+        if part_of(f"{path}/") not in sealed.parts:
+            yield _check_array(store, path, keys, executor, pixels.get(path))
+    known = {*sealed.missing, *sealed.damaged}
+    for report in _damaged_groups(store, keys, complete="ome" in attributes):
+        key = (*report.missing, *report.damaged)[0]
+        if part_of(key) not in sealed.parts and key not in known:
+            yield report
 
 
 def _arrays_there(keys: set[str]) -> Iterator[str]:
@@ -188,17 +267,24 @@ def _described(store: Store, group: str) -> list[str]:
         return []  # reported as damaged
 
 
-def _damaged_groups(store: Store) -> Iterator[ArrayReport]:
-    """Yield a report for every group whose description is damaged."""
+def _damaged_groups(store: Store, keys: set[str], *, complete: bool) -> Iterator[ArrayReport]:
+    """Yield a report for every group whose description is damaged, or missing though the result names it."""
+    named = {"labels", SEGMENTATION, *_label_groups(store)} if complete else set()
     for group in ("", "labels", SEGMENTATION, OBJECTS, PROBABILITIES):
+        key = f"{group}/zarr.json".lstrip("/")
+        if group in named and key not in keys:
+            yield ArrayReport(group, 0, 0, (key,), ())
+            continue
         try:
             level_paths(ome_of(store, group), group)
         except ResultError:
-            yield ArrayReport(group, 0, 0, (), (f"{group}/zarr.json".lstrip("/"),))
+            yield ArrayReport(group, 0, 0, (), (key,))
 
 
 def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsCheck | None:
     """Check the table of finished objects, and their seams where all pixels are good."""
+    if any(key.startswith(f"{OBJECTS}/") and not is_shard(key) for array in arrays for key in (*array.missing, *array.damaged)):
+        return None  # nobody knows which objects they are
     try:
         named = "ome" in array_attributes(store, OBJECTS)
         array_attributes(store, f"{OBJECTS}/0")
@@ -220,6 +306,12 @@ def _check_objects(store: Store, arrays: tuple[ArrayReport, ...]) -> ObjectsChec
 def _places(plan: ArrayPlan, sample: Iterable[Place]) -> list[Place]:
     """Return the middles of the windows: at objects across seams, and where shards meet, spread evenly."""
     grid = plan.grid
+    ends = (grid.planes, *grid.shape_yx)
+    for place in sample:
+        if not all(0 <= at < end for at, end in zip(place, ends, strict=True)):
+            raise ResultError(
+                explain(f"{plan.path}/zarr.json is damaged", got=f"an object at {place}", try_="slideseg objects --overwrite")
+            )
     shards = [grid[len(grid) * (2 * n + 1) // (2 * SEAMS)] for n in range(SEAMS)]
     corners = {(shard.plane, shard.write_box.y0, shard.write_box.x0) for shard in shards}
     return sorted(corners | {(plane, y, x) for plane, y, x in sample})

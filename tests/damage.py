@@ -1,10 +1,15 @@
 """Damage that tests do to results."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slideseg.arrays.codec import ABSENT, CRC_BYTES, ShardIndex, _crc
+from slideseg.result.manifest import PARTS
+from slideseg.result.twice import SELF, _hash_of
 
 
 def delete_chunk(shard: Path, side: int, row: int, column: int, channels: int = 1) -> None:
@@ -18,6 +23,25 @@ def delete_chunk(shard: Path, side: int, row: int, column: int, channels: int = 
     assert len(shard.read_bytes()) == len(data)
     assert length > CRC_BYTES
     assert np.array_equal(ShardIndex.of_tail(shard.read_bytes(), channels, side).table, table)
+
+
+def rewrite(document: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a document's attributes as if slideseg had written them so."""
+    said = json.loads(document.read_text(encoding="utf-8"))
+    change(said["attributes"])
+    if SELF in said["attributes"]:
+        said["attributes"][SELF] = _hash_of(said["attributes"].get("slideseg"))
+    document.write_text(json.dumps(said), encoding="utf-8")
+
+
+def as_of_an_older_version(result: Path) -> None:
+    """Make a result one of a version that wrote no list of its files, and nothing twice."""
+    for part in PARTS:
+        if (result / part.document).is_file():
+            rewrite(result / part.document, lambda said: said["slideseg"].pop("manifest", None))
+            rewrite(result / part.document, lambda said: said.pop(SELF))
+            (result / part.copy).unlink(missing_ok=True)
+            (result / part.manifest).unlink(missing_ok=True)
 
 
 def flipped(data: bytes, at: int) -> bytes:

@@ -1,11 +1,15 @@
 """A shard's bytes: Zarr's ``sharding_indexed`` form, zstd chunks with checksums, the index at the end.
 
-Any Zarr reader reads them. Writing them here costs one PUT and no look at what was there before; reading them here finds
-every missing chunk and every damaged bit, where a Zarr reader fills a missing chunk with background.
+    chunks ... | SHA-256 of all other bytes | index | CRC-32C of the index
+
+Any Zarr reader reads them: it goes by the index, which says nothing of the hash. Writing them here costs one PUT and no look
+at what was there before; reading them here finds every missing chunk and every damaged bit, where a Zarr reader fills a
+missing chunk with background.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +30,8 @@ ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not there: one outside the array."""
 CRC_BYTES = 4
 """Length of the index's checksum."""
+DIGEST_BYTES = 32
+"""Length of the hash before the index."""
 FLAGS_AT, FLAGS_MASK, FLAGS_WANTED = 4, 0b0001_1100, 0b0000_0100
 """Byte of a zstd frame with its flags: the checksum flag is set, the unused and the reserved one are not."""
 
@@ -49,7 +55,8 @@ def encode_shard(values: np.ndarray, side: int) -> bytes:
         index[channel, box.y0 // CHUNK, box.x0 // CHUNK] = offset, len(parts[-1])
         offset += len(parts[-1])
     table = index.tobytes()
-    return b"".join([*parts, table, _crc(table)])
+    parts += [table, _crc(table)]
+    return b"".join([*parts[:-2], _digest(parts), *parts[-2:]])
 
 
 def decode_shard(data: bytes, shape: tuple[int, ...], side: int, dtype: str) -> np.ndarray:
@@ -62,6 +69,32 @@ def decode_shard(data: bytes, shape: tuple[int, ...], side: int, dtype: str) -> 
     chunks = (index.place(channel, box) for channel, box in chunks_in(Box.of_shape((shape[-2], shape[-1])), index.channels))
     frames = (data[offset : offset + length] for offset, length in chunks)
     return decode_box(Box.of_shape((shape[-2], shape[-1])), shape[:-2], frames, dtype)
+
+
+def digest_place(tail: bytes, size: int, channels: int, side: int) -> int | None:
+    """Return where in a shard of ``size`` bytes its hash lies, from its last bytes; None where none was written into it.
+
+    Raises:
+        DamagedShardError: if it has another form.
+    """
+    index = ShardIndex.of_tail(tail, channels, side)
+    between = size - index.end - ShardIndex.length(channels, side)
+    if between not in (0, DIGEST_BYTES):
+        raise DamagedShardError("its chunks don't end where its index begins")
+    return index.end if between else None
+
+
+def digest_of(data: bytes, at: int) -> bytes:
+    """Return the SHA-256 of a shard's bytes but for the hash that lies ``at`` a place in them.
+
+    Raises:
+        DamagedShardError: if that one is another.
+    """
+    whole = memoryview(data)
+    found = _digest([whole[:at], whole[at + DIGEST_BYTES :]])
+    if found != whole[at : at + DIGEST_BYTES]:
+        raise DamagedShardError("its bytes don't fit their hash")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +128,12 @@ class ShardIndex:
     def channels(self) -> int:
         """Number of channels."""
         return len(self.table)
+
+    @property
+    def end(self) -> int:
+        """Where the last of its chunks ends."""
+        there = self.table[self.table[..., 0] != ABSENT]
+        return int(there.sum(axis=-1, dtype="<u8").max(initial=0))
 
     def place(self, channel: int, box: Box) -> tuple[int, int]:
         """Return offset and length of the chunk that holds ``box``.
@@ -148,6 +187,13 @@ def _whole_chunk(pixels: np.ndarray) -> np.ndarray:
 
 def _empty_index(channels: int, side: int) -> np.ndarray:
     return np.full((channels, side // CHUNK, side // CHUNK, 2), ABSENT, "<u8")
+
+
+def _digest(parts: Iterable[bytes | memoryview]) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
 
 
 def _crc(data: bytes) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,18 +14,22 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from slideseg.arrays.codec import (
+    DIGEST_BYTES,
     ZSTD_LEVEL,
     DamagedShardError,
     ShardIndex,
     chunks_in,
     decode_box,
     decode_shard,
+    digest_of,
+    digest_place,
     encode_shard,
 )
 from slideseg.arrays.plan import MOST_SHARDS, ArrayPlan
 from slideseg.errors import ResultError, explain
 from slideseg.storage.store import (
     list_keys,
+    read_end,
     read_key,
     read_ranges,
     read_tail,
@@ -89,7 +95,7 @@ def plan_of(store: Store, path: str) -> ArrayPlan:
         plan = ArrayPlan(path, axes, _sides(meta["shape"], axes), side, np.dtype(meta["data_type"]).name)
         _check_size(plan)
         fits = meta["codecs"] == _codecs(plan) and tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]) == plan.shard
-    except (ArithmeticError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ResultError(explain(f"the description of array {path} is damaged", got=repr(error))) from error
     if not fits:
         raise ResultError(explain(f"array {path} is not in slideseg's form", try_="slideseg verify"))
@@ -138,7 +144,7 @@ def array_attributes(store: Store, path: str) -> dict[str, Any]:
     raw = read_key(store, key)
     try:
         return {} if raw is None else dict(json.loads(raw).get("attributes", {}))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ResultError(explain(f"{key} is damaged", got=repr(error), try_="slideseg verify --repair")) from error
 
 
@@ -169,6 +175,48 @@ def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:
         if data is None:
             raise _missing(key)
         return decode_shard(data, plan.values_shape(plan.grid[index]), plan.side, plan.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What tells a file from every other one."""
+
+    size: int
+    """Its bytes."""
+    sha256: str
+    """Hash of them, but for those of the hash that lies in the file itself."""
+    at: int | None = None
+    """Where that one lies; None where there is none."""
+
+    @classmethod
+    def of(cls, data: bytes, at: int | None = None) -> Seal:
+        """Return a file's, from all its bytes.
+
+        Raises:
+            DamagedShardError: if they don't fit the hash that lies ``at`` a place in them.
+        """
+        return cls(len(data), hashlib.sha256(data).hexdigest() if at is None else digest_of(data, at).hex(), at)
+
+
+def seal_of_shard(store: Store, plan: ArrayPlan, index: int) -> Seal:
+    """Return a shard's, by what it says itself in its last bytes: those before them are not read.
+
+    Raises:
+        ResultError: if it is missing, or these bytes are damaged.
+    """
+    key, channels = plan.key(index), plan.channels or 1
+    with _shard_errors(key):
+        found = read_end(store, key, DIGEST_BYTES + ShardIndex.length(channels, plan.side))
+        if found is None:
+            raise _missing(key)
+        tail, size = found
+        at = digest_place(tail, size, channels, plan.side)
+        if at is not None:
+            return Seal(size, tail[:DIGEST_BYTES].hex(), at)
+        data = read_key(store, key)  # of an older version, which wrote no hash into it
+        if data is None:
+            raise _missing(key)
+        return Seal.of(data)
 
 
 def read_part(store: Store, plan: ArrayPlan, index: int, box: Box) -> np.ndarray:

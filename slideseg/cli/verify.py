@@ -12,17 +12,21 @@ from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.words import many
 
 if TYPE_CHECKING:
-    from slideseg.verification import ObjectsCheck
+    from collections.abc import Iterator
+
+    from slideseg.verification import ObjectsCheck, VerifyReport
 
 
 @click.command()
 @click.argument("result")
-@click.option("--repair", is_flag=True, help="Remove what is damaged, so that the same command restores it.")
+@click.option(
+    "--repair", is_flag=True, help="Mend what is kept twice; remove other damage, so that the same command restores it."
+)
 @json_option
 @endpoint_option
 @debug_option
 def verify(result: str, repair: bool, as_json: bool) -> int:
-    """Read every shard of a result and say which are missing or damaged."""
+    """Compare every byte of a result with what was written, and say which files are missing or damaged."""
     from slideseg.verification import discard_damage
     from slideseg.verification import verify as run
 
@@ -36,12 +40,25 @@ def verify(result: str, repair: bool, as_json: bool) -> int:
         shards = sum(array.expected for array in report.arrays)
         state = "complete" if report.complete else "unfinished"
         click.echo(f"{result}: {state}, {many(shards, 'shard')}, {len(report.bad_keys)} missing or damaged")
-        if report.objects is not None:
-            click.echo(_objects_line(report.objects))
-    if repair and not report.ok:
-        discard_damage(result, report)
-        click.echo("removed the damage; run the same command again to restore it: predict, or objects", err=True)
+        for line in _more_lines(report):
+            click.echo(line)
+    if repair and report.is_damaged:
+        again = discard_damage(result, report)
+        what = "removed the damage; run the same command again to restore it: predict, or objects"
+        click.echo(what if again else "mended; nothing has to be computed again", err=True)
     return 0 if report.ok else 1
+
+
+def _more_lines(report: VerifyReport) -> Iterator[str]:
+    from slideseg.result.manifest import MAP_PART
+
+    if report.complete and not report.sealed:
+        why = "it is damaged" if MAP_PART.manifest in report.bad_keys else "an older version wrote none"
+        yield f"no list of all files to compare with, as {why}: every chunk was compared with its checksum"
+    if report.foreign:
+        yield f"{many(len(report.foreign), 'file')} not slideseg's, such as {report.foreign[0]}"
+    if report.objects is not None:
+        yield _objects_line(report.objects)
 
 
 def _objects_line(objects: ObjectsCheck) -> str:

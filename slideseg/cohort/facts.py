@@ -89,9 +89,11 @@ def _of_run(record: RunRecord) -> dict[str, Any]:
 
 def _of_unfinished(url: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what can be said of a result that can't be summed up."""
+    status = "unreadable"
     try:
         attributes = read_attributes(open_store(url, read_only=True))
-        status = "unfinished" if "slideseg" in attributes and "ome" not in attributes else "unreadable"
+        if "slideseg" in attributes and "ome" not in attributes:
+            status = "unfinished"
         return {"status": status, **_of_run(RunRecord.from_json(attributes.get("slideseg")))}
     except ResultError:
         return {"status": status}

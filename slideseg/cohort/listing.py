@@ -57,5 +57,7 @@ def looks_like_result(url: str) -> bool:
         if isinstance(read_attributes(store).get("slideseg"), dict):
             return True
         return any(read_key(store, f"{SEGMENTATION}/{key}") is not None for key in (ROOT, f"0/{ROOT}"))
+    except ResultError:
+        return True  # by what is left of it
     except storage_errors():
         return False

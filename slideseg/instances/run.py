@@ -29,7 +29,7 @@ from slideseg.instances.workers import (
     number_objects,
 )
 from slideseg.options import take_options
-from slideseg.result.commit import commit_objects, withdraw_objects
+from slideseg.result.commit import commit_objects, name_objects, withdraw_objects
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.result import open_result
 from slideseg.slide.pixel_size.claims import in_words
@@ -127,6 +127,7 @@ def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: 
     store = target.store
     found = None if replace else target.finished()
     if found is not None:
+        name_objects(store)
         clear_work(store)  # what a run left that was killed at its very end
         return _report(target, found, started, 0)
     job = ObjectsJob(absolute(target.url), plan_of(store, f"{SEGMENTATION}/0"), target.rules)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from slideseg.arrays.shards import array_attributes, plan_of
 from slideseg.colors import ome_of
 from slideseg.errors import ResultError, explain
-from slideseg.result.create import write_group, write_root
-from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION
+from slideseg.result.create import read_attributes, write_group
+from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, TABLE
+from slideseg.result.manifest import MAP_PART, OBJECTS_PART, is_shard, read_manifest, seals_of, write_manifest
 from slideseg.result.ngff import (
     image_metadata,
     label_metadata,
@@ -19,7 +20,8 @@ from slideseg.result.ngff import (
 )
 from slideseg.result.record import read_image_record
 from slideseg.result.table import SHA256, has_table, table_hash
-from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors
+from slideseg.result.twice import group_text, write_twice
+from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from slideseg.slide.facts import Channel
     from slideseg.storage.store import Store
 
+LABELS = "labels/zarr.json"
+"""Key of the list of labels."""
 IMAGE_SOURCE = "../../"
 """Where a label image finds the image it belongs to."""
 
@@ -50,18 +54,37 @@ def commit(url: str, layout: ResultLayout, record: RunRecord) -> None:
             scales = _levels(store, layout, PROBABILITIES, "mean")
             channels = omero_metadata(layout.probabilities, rgb=False)
             _write_group(store, PROBABILITIES, image_metadata(scales, _named(channels, layout)))
-        root = {
-            "ome": _root_metadata(store, layout, record.slide.channels),
-            "slideseg": replace(record, status="complete").to_json(),
-        }
-        write_root(store, root)
+        ome = _root_metadata(store, layout, record.slide.channels)
+        finished = replace(record, status="complete", manifest=_seal(store, layout))
+        write_twice(store, MAP_PART, {"ome": ome, "slideseg": finished.to_json()})
+
+
+def _seal(store: Store, layout: ResultLayout) -> str:
+    """Write down every file but those of objects; return the manifest's hash.
+
+    Raises:
+        ResultError: if a shard is not what it was when the result was finished before: to seal it would hide that.
+    """
+    levels = range(layout.levels)
+    images = [plan_of(store, str(level)) for level in levels if _has(store, "0")]
+    kept = [layout.probability(level) for level in levels if layout.probabilities]
+    groups = [f"{group}/zarr.json" for group in (SEGMENTATION, *([PROBABILITIES] if kept else []))]
+    seals = seals_of(store, [*map(layout.segmentation, levels), *kept, *images], groups)
+    said = read_attributes(store).get("slideseg", {}).get("manifest")
+    former = (read_manifest(store, MAP_PART, said) if said else None) or {}
+    for key, seal in former.items():
+        if is_shard(key) and seals.get(key, seal) != seal:
+            raise ResultError(
+                explain(f"{key} is not what it was when the result was finished", try_="slideseg verify --repair")
+            )
+    return write_manifest(store, MAP_PART, seals)
 
 
 def _commit_labels(store: Store, layout: ResultLayout) -> None:
     source = IMAGE_SOURCE if _has(store, "0") else None
     scales = _levels(store, layout, SEGMENTATION, "mode")
     _write_group(store, SEGMENTATION, label_metadata(scales, layout.classes, source))
-    _name_labels(store, objects="ome" in array_attributes(store, OBJECTS))
+    name_labels(store, objects="ome" in array_attributes(store, OBJECTS))
 
 
 def commit_objects(store: Store, layout: ResultLayout) -> None:
@@ -73,15 +96,19 @@ def commit_objects(store: Store, layout: ResultLayout) -> None:
     """
     with run_errors("the objects can't be finished"):
         source = IMAGE_SOURCE if _has(store, "0") else None
-        digest = {"slideseg": {SHA256: table_hash(store)}} if has_table(store) else {}
-        _write_group(store, OBJECTS, label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source), digest)
+        table = {SHA256: table_hash(store)} if has_table(store) else {}
+        plans = [plan_of(store, f"{OBJECTS}/{level}") for level in range(layout.levels)]
+        sealed = write_manifest(store, OBJECTS_PART, seals_of(store, plans, [TABLE] if table else []))
+        ome = label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source)
+        write_twice(store, OBJECTS_PART, {"ome": ome, "slideseg": {**table, "manifest": sealed}})
         _commit_labels(store, layout)
 
 
 def unname_objects(store: Store) -> None:
     """Take instance labels that are not whole out of the labels' list; what is there of them stays."""
-    _name_labels(store, objects=False)
-    delete_key(store, f"{OBJECTS}/zarr.json")
+    name_labels(store, objects=False)
+    delete_key(store, OBJECTS_PART.copy)  # first: the document alone is worth a copy, a copy alone a document
+    delete_key(store, OBJECTS_PART.document)
 
 
 def withdraw_objects(store: Store, keep: str | None = None) -> None:
@@ -97,8 +124,25 @@ def withdraw_objects(store: Store, keep: str | None = None) -> None:
     delete_key(store, last)
 
 
-def _name_labels(store: Store, *, objects: bool) -> None:
-    _write_group(store, "labels", labels_metadata(["segmentation", "objects"] if objects else ["segmentation"]))
+def name_objects(store: Store) -> None:
+    """Name complete objects among the labels, unless they are named.
+
+    Raises:
+        RunError: if the storage fails.
+    """
+    with run_errors("the objects can't be named"):
+        if read_key(store, LABELS) != labels_text(objects=True).encode():
+            name_labels(store, objects=True)
+
+
+def name_labels(store: Store, *, objects: bool) -> None:
+    """Write which labels a result has."""
+    write_key(store, LABELS, labels_text(objects=objects).encode())
+
+
+def labels_text(*, objects: bool) -> str:
+    """Return the document that says which labels a result has."""
+    return group_text({"ome": labels_metadata(["segmentation", "objects"] if objects else ["segmentation"])})
 
 
 def describe_image(
@@ -158,5 +202,5 @@ def _require(store: Store, path: str) -> None:
         raise ResultError(explain(f"the result can't be finished: {path} is missing", try_="the same command again"))
 
 
-def _write_group(store: Store, path: str, ome: dict[str, Any], more: dict[str, Any] | None = None) -> None:
-    write_group(store, path, {"ome": ome, **(more or {})})
+def _write_group(store: Store, path: str, ome: dict[str, Any]) -> None:
+    write_group(store, path, {"ome": ome})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.arrays.shards import create_array
 from slideseg.errors import ResultError, explain
+from slideseg.result.manifest import MAP_PART
+from slideseg.result.twice import attributes_in, find_twins, group_text, write_copy, write_twice
 from slideseg.storage.place import check_parent
 from slideseg.storage.store import (
     anything_at,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from slideseg.result.layout import ResultLayout
     from slideseg.result.record import RunRecord
     from slideseg.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 ROOT = "zarr.json"
 """Key of the root group."""
@@ -45,7 +49,7 @@ def create_result(url: str, layout: ResultLayout, record: RunRecord, *, overwrit
         found = make_room(url, record, overwrite=overwrite)
         store = open_store(url)
         if found == "new":
-            write_root(store, {"slideseg": record.to_json()})
+            write_twice(store, MAP_PART, {"slideseg": record.to_json()})
         else:
             sweep_partial(store)
         for plan in layout.arrays():
@@ -62,18 +66,19 @@ def write_root(store: Store, attributes: dict[str, Any]) -> None:
 
 def write_group(store: Store, path: str, attributes: dict[str, Any]) -> None:
     """Write the group ``path`` with ``attributes``, in one write."""
-    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    write_key(store, f"{path}/zarr.json".lstrip("/"), json.dumps(group, indent=2).encode())
+    write_key(store, f"{path}/zarr.json".lstrip("/"), group_text(attributes).encode())
 
 
 def read_attributes(store: Store) -> dict[str, Any]:
-    """Return the root group's attributes; empty if there is no such group."""
-    raw = read_key(store, ROOT)
-    try:
-        attributes = {} if raw is None else json.loads(raw)["attributes"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return attributes if isinstance(attributes, dict) else {}
+    """Return the root group's attributes; empty if there is no such group.
+
+    Raises:
+        ResultError: if it was a result's, and is damaged or gone.
+    """
+    said = attributes_in(read_key(store, ROOT), ROOT)
+    if "slideseg" not in said and find_twins(store, MAP_PART).damaged:
+        raise ResultError(explain(f"{ROOT} is damaged or missing", try_="slideseg verify --repair"))
+    return said
 
 
 def give_up(url: str) -> None:
@@ -91,7 +96,7 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
     if not anything_at(url):
         return "new"
     store = open_store(url)
-    there = read_attributes(store).get("slideseg")
+    there = _mended_root(store).get("slideseg")
     if not isinstance(there, dict):
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
     if overwrite or there.get("status") == "deleting":  # by a run that was killed at it, or that gave it up
@@ -100,6 +105,17 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
         return "new"
     _check_same_run(url, there.get("run"), record.to_json()["run"])
     return "complete" if there.get("status") == "complete" else "resumed"
+
+
+def _mended_root(store: Store) -> dict[str, Any]:
+    """Return the root group's attributes, and mend it from its copy, or the copy from it, where one of both is damaged."""
+    found = find_twins(store, MAP_PART)
+    if found.text is not None and found.damaged:
+        log.warning("%s was damaged and is restored from its copy", ROOT)
+        write_key(store, ROOT, found.text.encode())
+    elif found.text is not None and found.copy_damaged:
+        write_copy(store, MAP_PART, found.text)
+    return found.attributes
 
 
 def _check_same_run(url: str, got: object, want: object) -> None:

@@ -15,8 +15,10 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.model.info import ModelClass
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import OBJECTS, PROBABILITIES, SEGMENTATION, ResultLayout
+from slideseg.result.manifest import MAP_PART
 from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
 from slideseg.result.table import check_table, read_sizes, read_table
+from slideseg.result.twice import find_twins
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.storage.place import locate
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
@@ -256,7 +258,7 @@ class Result:
 def is_result(url: str | os.PathLike[str]) -> bool:
     """Tell whether ``url`` is a result that slideseg wrote, finished or not."""
     try:
-        return isinstance(read_attributes(open_store(url, read_only=True)).get("slideseg"), dict)
+        return isinstance(find_twins(open_store(url, read_only=True), MAP_PART).attributes.get("slideseg"), dict)
     except ConfigError:
         return False
     except storage_errors():

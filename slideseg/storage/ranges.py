@@ -5,8 +5,12 @@ from __future__ import annotations
 import bisect
 from typing import TYPE_CHECKING, Any
 
+from obstore.exceptions import BaseError, NotSupportedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from obstore.store import ObjectStore
 
 GAP = 256 * 1024
 """Bytes between two ranges that are rather read than asked around."""
@@ -34,3 +38,17 @@ def cut(starts: Sequence[int], parts: Sequence[Any], start: int, length: int) ->
     index = bisect.bisect_right(starts, start) - 1
     offset = start - starts[index]
     return bytes(memoryview(parts[index])[offset : offset + length])
+
+
+def end_of(objects: ObjectStore, key: str, length: int) -> tuple[bytes, int]:
+    """Return the last ``length`` bytes under a key, or all of fewer, and how many there are in all."""
+    try:
+        found = objects.get(key, options={"range": {"suffix": length}})
+        return bytes(found.bytes()), int(found.meta["size"])
+    except NotSupportedError:  # as of Azure's
+        size = objects.head(key)["size"]
+        return bytes(objects.get_range(key, start=max(0, size - length), end=size)) if size else b"", size
+    except BaseError:
+        if objects.head(key)["size"]:
+            raise
+        return b"", 0  # which has no last byte, as S3 sees it

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
 from slideseg.errors import RunError, explain
 from slideseg.storage.bucket import PATIENCE, open_bucket, open_web
 from slideseg.storage.in_bucket import InBucket
 from slideseg.storage.place import Location, is_in_bucket, locate
-from slideseg.storage.ranges import cut, joined
+from slideseg.storage.ranges import cut, end_of, joined
 from slideseg.storage.trouble import in_words, says_no_bucket
 from slideseg.storage.waiting import hear_from, interruptible, no_bucket, persistent
 
@@ -188,22 +188,16 @@ def read_key(store: Store, key: str) -> bytes | None:
 
 def read_tail(store: Store, key: str, length: int) -> bytes | None:
     """Return the last ``length`` bytes, at least one, under ``key``, or all of fewer; None where there is no such key."""
+    found = read_end(store, key, length)
+    return None if found is None else found[0]
+
+
+def read_end(store: Store, key: str, length: int) -> tuple[bytes, int] | None:
+    """Return the same, and how many bytes there are in all."""
     try:
-        return _do(store, key, lambda: _tail(store.to_read(), key, length))
+        return _do(store, key, lambda: end_of(store.to_read(), key, length))
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _tail(objects: ObjectStore, key: str, length: int) -> bytes:
-    try:
-        return bytes(objects.get(key, options={"range": {"suffix": length}}).bytes())
-    except NotSupportedError:  # as of Azure's
-        size = objects.head(key)["size"]
-        return bytes(objects.get_range(key, start=max(0, size - length), end=size)) if size else b""
-    except BaseError:
-        if objects.head(key)["size"]:
-            raise
-        return b""  # which has no last byte, as S3 sees it
 
 
 def read_ranges(store: Store, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

@@ -28,6 +28,7 @@ from slideseg.storage.store import (
     local_copy,
     open_store,
     path_or_file,
+    read_end,
     read_key,
     read_ranges,
     read_tail,
@@ -337,8 +338,10 @@ def test_a_range_beyond_the_end_is_an_error(store, beyond):
 def test_the_tail_of_a_key(store, length):
     write_key(store, "k", b"0123456789")
     assert read_tail(store, "k", length) == b"0123456789"[-length:]
+    assert read_end(store, "k", length) == (b"0123456789"[-length:], 10)
     write_key(store, "k", b"")
     assert read_tail(store, "k", length) == b""
+    assert read_end(store, "k", length) == (b"", 0)
 
 
 def test_a_large_file_is_put_whole_and_copied_whole(store):

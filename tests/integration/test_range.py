@@ -11,6 +11,7 @@ from PIL import Image
 import slideseg
 from slideseg.demo.slide import TISSUE
 from slideseg.testing.slides import write_pyramid
+from tests.damage import as_of_an_older_version
 from tests.integration.conftest import array_bytes, class_map, run_slideseg
 
 CHANGED = {
@@ -97,6 +98,7 @@ def test_auto_is_the_same_for_any_workers_and_a_run_with_another_range_is_anothe
 def test_a_result_of_an_earlier_version_is_opened_and_resumed(slides, tmp_path):
     out = tmp_path / "x.zarr"
     predict(slides / "8 bits.tif", out)
+    as_of_an_older_version(out)
     root = out / "zarr.json"
     said = json.loads(root.read_text())
     del said["attributes"]["slideseg"]["run"]["range"], said["attributes"]["slideseg"]["settings"]["range"]

@@ -19,6 +19,8 @@ from slideseg.space.grid import ShardGrid
 from slideseg.testing.records import made_classes, made_coordinates, made_record, made_slide
 from slideseg.testing.slides import Opened
 from slideseg.verification import discard_damage, verify
+from tests.damage import as_of_an_older_version, flipped
+from tests.made_results import blobs, make_result
 
 CLASSES = made_classes("background", "nucleus")
 LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, made_coordinates(), "a slide")
@@ -165,4 +167,83 @@ def test_the_same_run_repairs_what_was_discarded(good, result):
         open_result(str(result))
     compute(str(result))
     assert verify(str(result)).ok
+    assert contents(result) == contents(good)
+
+
+def test_what_was_swapped_is_not_made_true_by_finishing_again(result):
+    one, other, third = (result / f"labels/segmentation/0/c/{place}" for place in ("0/0", "1/0", "0/1"))
+    data = one.read_bytes()
+    third.unlink()
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(ResultError, match=r"c/0/0 is not what it was when the result was finished .*verify --repair"):
+        compute(str(result))
+    discard_damage(str(result), verify(str(result)))
+    compute(str(result))
+    assert verify(str(result)).ok
+    assert one.read_bytes() == data
+
+
+def test_files_too_many_are_damage_where_a_result_can_have_them_and_a_note_elsewhere(good, result):
+    shutil.copytree(result / "probabilities/1", result / "probabilities/2")
+    (result / "labels/segmentation/0/c/9").mkdir()
+    shutil.copy(result / "labels/segmentation/0/c/0/0", result / "labels/segmentation/0/c/9/9")
+    for key in ("notes.txt", "labels/segmentation/.DS_Store", "labels/cells/0/c/0"):
+        (result / key).parent.mkdir(exist_ok=True, parents=True)
+        (result / key).write_text("mine")
+    report = verify(str(result))
+    extra = ("labels/segmentation/0/c/9/9", "probabilities/2/c/0/0/0", "probabilities/2/zarr.json")
+    assert (report.ok, report.bad_keys, report.extra) == (False, extra, extra)
+    assert set(report.foreign) == {"notes.txt", "labels/segmentation/.DS_Store", "labels/cells/0/c/0"}
+    assert discard_damage(str(result), report) == 0, "nothing has to be computed"
+    assert verify(str(result)).ok
+    assert {key: data for key, data in contents(result).items() if key not in report.foreign} == contents(good)
+
+
+def test_a_result_of_an_older_version_is_verified_shard_by_shard(tmp_path):
+    make_result(tmp_path / "x.zarr", blobs((300, 280)), objects=True)
+    as_of_an_older_version(tmp_path / "x.zarr")
+    report = verify(tmp_path / "x.zarr")
+    assert (report.complete, report.sealed, report.bad_keys) == (True, False, ("tables/objects.parquet",)), "it had none"
+    shard = tmp_path / "x.zarr/labels/segmentation/0/c/1/1"
+    data = shard.read_bytes()
+    for other in (b"", data[:-9], flipped(data, 7), flipped(data, len(data) - 1)):
+        shard.write_bytes(other)
+        assert "labels/segmentation/0/c/1/1" in verify(tmp_path / "x.zarr").bad_keys
+    shard.write_bytes(data)
+    shutil.rmtree(tmp_path / "x.zarr/labels/objects")
+    (tmp_path / "x.zarr/labels/segmentation/zarr.json").unlink()
+    assert set(verify(tmp_path / "x.zarr").bad_keys) == {"labels/objects/zarr.json", "labels/segmentation/zarr.json"}
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "labels/segmentation/0/manifest.json"])
+def test_an_unfinished_run_goes_on_where_its_root_is_damaged(tmp_path, key):
+    url = str(tmp_path / "x.zarr")
+    compute(url, finish=False)
+    before = contents(tmp_path / "x.zarr")
+    for damage in (b"", flipped(before[key], 200), None):
+        path = tmp_path / "x.zarr" / key
+        path.unlink() if damage is None else path.write_bytes(damage)
+        assert key in verify(url).bad_keys
+        assert is_result(url)
+        if key == "zarr.json":
+            with pytest.raises(ResultError, match=r"zarr.json is damaged|no such result|is no slideseg result"):
+                open_result(url)
+        assert create_result(url, LAYOUT, RECORD, overwrite=False) == "resumed"
+        assert contents(tmp_path / "x.zarr") == before
+
+
+def test_a_result_whose_root_is_lost_twice_is_one_line(result):
+    for key in ("zarr.json", "labels/segmentation/0/manifest.json"):
+        (result / key).write_text((result / key).read_text().replace("0.5", "0.4"))
+    with pytest.raises(ResultError, match=r"zarr\.json is damaged, and so is its copy"):
+        verify(str(result))
+
+
+def test_a_damaged_manifest_is_written_again(good, result):
+    manifest = result / "labels/segmentation/0/manifest.txt"
+    manifest.write_bytes(flipped(manifest.read_bytes(), 9))
+    report = verify(str(result))
+    assert (report.sealed, report.bad_keys) == (False, ("labels/segmentation/0/manifest.txt",))
+    discard_damage(str(result), report)
+    compute(str(result))
     assert contents(result) == contents(good)

@@ -6,7 +6,15 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.arrays.codec import DamagedShardError, decode_shard, encode_shard
+from slideseg.arrays.codec import (
+    DIGEST_BYTES,
+    DamagedShardError,
+    ShardIndex,
+    decode_shard,
+    digest_of,
+    digest_place,
+    encode_shard,
+)
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, finished_shards, read_shard, write_shard
 from slideseg.storage.store import open_store, zarr_store
@@ -69,6 +77,10 @@ def test_create_array_again_leaves_it_and_refuses_another(tmp_path):
         create_array(store, PLANS[2])
 
 
+def place_of_hash(encoded, shape, side=512):
+    return digest_place(bytes(encoded), len(encoded), shape[0] if len(shape) == 3 else 1, side)
+
+
 @given(st.data())
 def test_no_flipped_bit_goes_unseen(data):
     shape = data.draw(st.sampled_from([(300, 20), (2, 20, 300)]))
@@ -76,9 +88,14 @@ def test_no_flipped_bit_goes_unseen(data):
     encoded = bytearray(encode_shard(values, 512))
     near_ends = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 8, -1, -4, -5, -20])
     place = data.draw(near_ends | st.integers(0, len(encoded) - 1))
+    at, shards = place_of_hash(encoded, shape), bytes(encoded)
     encoded[place] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(DamagedShardError):
-        decode_shard(bytes(encoded), shape, 512, "uint8")
+        digest_of(bytes(encoded), at)
+    if not at <= place % len(encoded) < at + DIGEST_BYTES:  # which decides about no pixel
+        with pytest.raises(DamagedShardError):
+            decode_shard(bytes(encoded), shape, 512, "uint8")
+    assert digest_of(shards, at) == shards[at : at + DIGEST_BYTES]
 
 
 def test_every_bit_of_a_small_shard_matters():
@@ -88,7 +105,20 @@ def test_every_bit_of_a_small_shard_matters():
         damaged = bytearray(encoded)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(DamagedShardError):
-            decode_shard(bytes(damaged), (2, 3), 256, "uint8")
+            digest_of(bytes(damaged), place_of_hash(encoded, (2, 3), 256))
+        if not 0 <= bit // 8 - place_of_hash(encoded, (2, 3), 256) < DIGEST_BYTES:
+            with pytest.raises(DamagedShardError):
+                decode_shard(bytes(damaged), (2, 3), 256, "uint8")
+
+
+def test_the_place_of_the_hash_is_found_from_the_end_alone():
+    encoded = encode_shard(np.arange(6, dtype=np.uint8).reshape(2, 3), 256)
+    length, index = ShardIndex.length(1, 256), ShardIndex.of_tail(encoded, 1, 256)
+    assert digest_place(encoded[-length:], len(encoded), 1, 256) == index.end == len(encoded) - length - DIGEST_BYTES
+    assert digest_place(encoded[-length:], index.end + length, 1, 256) is None, "as others write it"
+    for size in (index.end + length + 1, index.end + length - 1, len(encoded) + 1):
+        with pytest.raises(DamagedShardError):
+            digest_place(encoded[-length:], size, 1, 256)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 50, -1, -10])

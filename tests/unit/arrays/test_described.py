@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,8 +65,6 @@ def good(tmp_path_factory):
 @pytest.fixture
 def change(good, tmp_path):
     """Return what changes one document of a copy of a good result."""
-    import shutil  # noqa: PLC0415
-
     path = tmp_path / "x.zarr"
     shutil.copytree(good, path)
 
@@ -126,3 +125,23 @@ def test_an_array_of_a_wrong_form(kind, array, change):
     refused = everything(change(array, key.split("."), value))
     assert refused
     assert all("\n" not in line for line in refused)
+
+
+@pytest.mark.parametrize("kind", ["gone", "endless", "with more in it", "no text"])
+def test_any_document_that_is_not_what_was_written(kind, good, tmp_path):
+    for document in sorted(good.rglob("*.json")):
+        path = tmp_path / "x.zarr"
+        shutil.copytree(good, path)
+        changed = path / document.relative_to(good)
+        match kind:
+            case "gone":
+                changed.unlink()
+            case "endless":
+                changed.write_bytes(b"[" * 100_000)
+            case "with more in it":
+                changed.write_text(json.dumps({"unknown": {"x": [1]}, **json.loads(changed.read_text(encoding="utf-8"))}))
+            case "no text":
+                changed.write_bytes(b"\xff\xfe\x00")
+        assert document.relative_to(good).as_posix() in verify(path).bad_keys
+        assert all("\n" not in line for line in everything(path))
+        shutil.rmtree(path)

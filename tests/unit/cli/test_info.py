@@ -14,6 +14,7 @@ from slideseg.model.config import UNetConfig
 from slideseg.testing.models import random_model
 from slideseg.testing.records import made_classes
 from slideseg.testing.slides import PatternSlide, write_pyramid
+from tests.damage import rewrite
 from tests.dicom_files import REDUCED, Made, series, write
 from tests.made_results import blobs, make_result
 
@@ -77,8 +78,7 @@ def test_an_unfinished_result_says_so_and_a_damaged_class_map_what_is_wrong(tmp_
 
 def test_a_result_of_another_version_is_printed_as_it_is(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((300, 300)))
-    file = tmp_path / "x.zarr" / "zarr.json"
-    file.write_text(file.read_text().replace("slideseg-result/3", "slideseg-result/1"))
+    rewrite(tmp_path / "x.zarr" / "zarr.json", lambda said: said["slideseg"]["run"].update(format="slideseg-result/1"))
     ran = CliRunner().invoke(cli, ["info", str(tmp_path / "x.zarr")], standalone_mode=False)
 
     assert (ran.return_value, "another version" in ran.output) == (1, True)

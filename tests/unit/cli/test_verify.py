@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from slideseg.cli import cli
 from slideseg.instances.run import objects
+from tests.damage import as_of_an_older_version
 from tests.made_results import blobs, make_result
 
 
@@ -30,3 +31,25 @@ def test_verify_says_how_many_objects_it_compared(tmp_path):
 def test_verify_says_that_it_compared_nothing(tmp_path, side, windows):
     line = verified(tmp_path / "x.zarr", np.zeros((side, side), np.uint8))
     assert line == f"objects: their table is whole; nothing compared, as no object is whole in {windows} at seams"
+
+
+def test_verify_says_what_it_could_not_compare_what_is_not_ours_and_what_it_mended(tmp_path):
+    url = tmp_path / "x.zarr"
+    make_result(url, blobs((300, 300)))
+    (url / "notes.txt").write_text("mine")
+    whole = CliRunner().invoke(cli, ["verify", str(url)], standalone_mode=False)
+    assert (whole.return_value, whole.stdout.splitlines()[-1]) == (0, "1 file not slideseg's, such as notes.txt")
+
+    root = (url / "zarr.json").read_bytes()
+    (url / "zarr.json").write_bytes(root.replace(b"0.5", b"0.4", 1))
+    mended = CliRunner().invoke(cli, ["verify", "--repair", str(url)], standalone_mode=False)
+    assert (mended.return_value, mended.stdout.splitlines()[0]) == (1, "zarr.json")
+    assert mended.stderr.endswith("mended; nothing has to be computed again\n")
+    assert (url / "zarr.json").read_bytes() == root
+
+    (url / "labels/segmentation/0/manifest.txt").unlink()
+    damaged = CliRunner().invoke(cli, ["verify", str(url)], standalone_mode=False)
+    assert (damaged.return_value, "as it is damaged: every chunk" in damaged.stdout) == (1, True)
+    as_of_an_older_version(url)
+    old = CliRunner().invoke(cli, ["verify", str(url)], standalone_mode=False)
+    assert (old.return_value, "as an older version wrote none: every chunk" in old.stdout) == (0, True)

@@ -10,6 +10,7 @@ from slideseg.cli.info import facts_of as info_of
 from slideseg.cohort.facts import COUNTED, FIXED, OF_CLASS, columns_of, facts_of, filled
 from slideseg.result import areas
 from slideseg.testing.records import made_classes
+from tests.damage import rewrite
 from tests.made_results import blobs, make_result
 
 
@@ -54,9 +55,7 @@ def test_numbers_are_those_of_the_table_and_the_class_map(made):
 
 def test_shares_and_densities_are_of_tissue(made):
     before = facts_of(made)
-    root = json.loads((made / "zarr.json").read_text())
-    root["attributes"]["slideseg"] |= {"tissue_pixels": 100_000, "skipped_pixels": 150_000}
-    (made / "zarr.json").write_text(json.dumps(root))
+    rewrite(made / "zarr.json", lambda said: said["slideseg"].update(tissue_pixels=100_000, skipped_pixels=150_000))
     after = facts_of(made)
     assert (after["tissue_known"], after["tissue_pixels"], after["tissue_mm2"]) == (True, 100_000, 0.0125)
     assert after["area_mm2_nucleus"] == before["area_mm2_nucleus"]
@@ -98,8 +97,8 @@ def test_an_unfinished_result_has_a_row(tmp_path):
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [
-        ("zarr.json", lambda data: data[:50], "no slideseg result"),
-        ("zarr.json", lambda data: data.replace(b"slideseg-result/3", b"slideseg-result/9"), "another version"),
+        ("zarr.json", lambda data: data[:50], "zarr.json is damaged"),
+        ("zarr.json", lambda data: data.replace(b"slideseg-result/3", b"slideseg-result/9"), "zarr.json is damaged"),
         ("labels/segmentation/0/c/0/0", lambda data: data[:-200], "damaged"),
         ("labels/segmentation/zarr.json", lambda data: data[:20], "labels/segmentation"),
         ("tables/objects.parquet", lambda data: data[:-1], "objects.parquet"),

@@ -139,7 +139,7 @@ def test_a_result_that_is_damaged_has_its_row_and_why(made, tmp_path):
     assert not any(kind == "img" for kind, _ in parsed.tags)
     assert "labels/objects/0/c/0/0" in parsed.data
     rows = rows_of(tmp_path)
-    assert (rows[0]["objects"] != "", rows[2]["objects"], "no slideseg result" in rows[2]["warnings"]) == (True, "", True)
+    assert (rows[0]["objects"] != "", rows[2]["objects"], "zarr.json is damaged" in rows[2]["warnings"]) == (True, "", True)
 
 
 def test_files_of_others_stay_and_ours_are_replaced(made, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from slideseg.instances import run as instances
 from slideseg.result import result as results
 from slideseg.slide.facts import Channel
 from slideseg.slide.fingerprint import fingerprint
+from tests.damage import rewrite
 from tests.results_of_discs import a_class_map, files, labels_of, write_result
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def test_densities_are_of_tissue_where_it_is_known_and_of_all_that_was_segmented
     (plain,), whole = slideseg.open_result(url).object_counts(), facts_of(url)
     assert (whole["per_mm2_of"], whole["area_mm2"]) == ("all that was segmented", round(class_map.size * 0.25e-6, 6))
 
-    root = json.loads(file.read_text())
-    root["attributes"]["slideseg"] |= {"skipped_pixels": 70_000, "tissue_pixels": 105_000}
-    file.write_text(json.dumps(root))
+    rewrite(file, lambda said: said["slideseg"].update(skipped_pixels=70_000, tissue_pixels=105_000))
     result, facts = slideseg.open_result(url), facts_of(url)
     assert (result.tissue_pixels, result.tissue_mm2) == (105_000, pytest.approx(0.02625))
     assert (facts["per_mm2_of"], facts["area_mm2"]) == ("tissue that was found", 0.02625)

@@ -12,6 +12,7 @@ from slideseg.errors import ResultError
 from slideseg.slide.facts import Channel
 from slideseg.space.box import Box
 from slideseg.verification import verify
+from tests.damage import rewrite
 from tests.made_results import make_result
 
 
@@ -58,16 +59,16 @@ def test_objects_of_another_version_are_refused_in_one_line(made):
     result = slideseg.open_result(made)
     assert repr(result) == f"<Result {made}: can't be read>"
     message = r"objects' description can't be used \(got number: .*slideseg objects --overwrite"
-    for look in (lambda: result.objects_record, result.object_counts, lambda: slideseg.objects(made), lambda: verify(made)):
+    for look in (lambda: result.objects_record, result.object_counts, lambda: slideseg.objects(made)):
         with pytest.raises(ResultError, match=message):
             look()
+    assert verify(made).bad_keys == ("labels/objects/0/zarr.json",)
     assert slideseg.objects(made, overwrite=True).number == 2
     assert verify(made).ok
 
 
 def test_a_result_of_another_version_is_refused_in_one_line(made):
-    file = Path(made, "zarr.json")
-    file.write_text(file.read_text().replace("slideseg-result/3", "slideseg-result/2"))
+    rewrite(Path(made, "zarr.json"), lambda said: said["slideseg"]["run"].update(format="slideseg-result/2"))
     with pytest.raises(
         ResultError, match=r"of another version of slideseg \(got slideseg-result/2, want slideseg-result/3; try .*--overwrite"
     ):
