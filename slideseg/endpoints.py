@@ -27,8 +27,10 @@ TRAVELLING = (
 
 
 def travelling() -> dict[str, str]:
-    """Return those of `TRAVELLING` that are set."""
-    return {name: os.environ[name] for name in TRAVELLING if os.environ.get(name)}
+    """Return those of `TRAVELLING` that are set; the server under the name that counts first, whatever else a node is told."""
+    said = {name: os.environ[name] for name in TRAVELLING if os.environ.get(name)}
+    server = endpoint_of_s3()
+    return said if server is None else {**said, ENDPOINTS[0]: server}
 
 
 def endpoint_of_s3() -> str | None:

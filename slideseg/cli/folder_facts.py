@@ -11,6 +11,10 @@ from slideseg.words import many
 
 def facts_of_folder(path: str) -> dict[str, Any] | None:
     """Return the facts of a training run, outlines, or slides in a folder; None of what is a slide itself or holds none."""
+    from slideseg.storage.place import is_in_bucket
+
+    if is_in_bucket(path):
+        return _outlines_facts(path) or _slides_facts(path)
     if "://" in path or not Path(path).is_dir():
         return None
     return _run_facts(path) or _outlines_facts(path) or _slides_facts(path)
@@ -58,13 +62,15 @@ def outlines_in_words(facts: dict[str, Any]) -> dict[str, str]:
 
 def _slides_facts(path: str) -> dict[str, Any] | None:
     """Return which slides a folder holds, as a run takes them."""
+    from slideseg.slide.listing.bucket import list_bucket
     from slideseg.slide.listing.folder import list_folder
     from slideseg.slide.mosaic import is_mosaic
     from slideseg.slide.zarr.place import is_zarr
+    from slideseg.storage.place import is_in_bucket
 
     if is_zarr(path) or is_mosaic(path):
         return None
-    found = list_folder(path)
+    found = list_bucket(path) if is_in_bucket(path) else list_folder(path)
     if not found.slides or [Path(slide) for slide in found.slides] == [Path(path)]:
         return None
     left_out = [{"name": name, "is": what} for name, what in found.left_out]

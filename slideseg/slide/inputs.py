@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, SlideError, explain
+from slideseg.slide.listing.bucket import list_bucket
 from slideseg.slide.listing.folder import list_folder, told
 from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.listing.sets import COMPANION, files_of
 from slideseg.slide.mosaic import NAME, is_mosaic
 from slideseg.slide.zarr.place import is_zarr
-from slideseg.storage.place import local_path, ways_up
+from slideseg.storage.place import is_in_bucket, local_path, ways_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from slideseg.slide.listing.folder import Listing
 
     Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -73,7 +76,10 @@ def name_results(inputs: Inputs, output: str | os.PathLike[str] | None) -> Named
 def _is_folder_of_slides(inputs: Inputs) -> bool:
     """Tell whether a folder was named that stands for the slides in it, be it a single one."""
     named = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    folders = [place for place in map(local_path, named) if "://" not in place and Path(place).is_dir()]
+    places = list(map(local_path, named))
+    if any(is_in_bucket(place) and list_bucket(place).slides != [place] for place in places):
+        return True
+    folders = [place for place in places if "://" not in place and Path(place).is_dir()]
     return any(not is_zarr(place) and not is_mosaic(place) and list_folder(place).slides != [place] for place in folders)
 
 
@@ -160,14 +166,18 @@ def _once(named: list[str]) -> list[str]:
 
 def _slides_at(path: str, *, results: bool) -> list[str]:
     if "://" in path:
-        return [path]
+        return _told(path, list_bucket(path, results=results)) if is_in_bucket(path) else [path]
     if not Path(path).exists():
         raise SlideError(explain("no such file", got=path))
     if not Path(path).is_dir() and not Path(path).is_file():
         raise SlideError(explain(f"{path} is no file", got="a pipe, a socket or a device", want="a slide"))
     if not Path(path).is_dir() or is_zarr(path) or is_mosaic(path):
         return [path]
-    found = list_folder(path, results=results)
+    return _told(path, list_folder(path, results=results))
+
+
+def _told(path: str, found: Listing) -> list[str]:
+    """Return the slides that were found in a folder; say what was left out."""
     left_out = told(found.left_out)
     if not found.slides:
         got = f"{path}, with {left_out}" if left_out else path

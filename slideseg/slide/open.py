@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide
 from slideseg.slide.dicom.detect import HEAD, holds_dicom, looks_like_dicom
+from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
@@ -140,6 +141,7 @@ def _is_jpeg(path: str) -> bool:
 def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     name = local_path(name)
     if is_url(name):
+        _check_zarr(name)
         return _open_zarr(name, types, selection)
     place = Path(name)
     try:
@@ -156,6 +158,14 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     if not head and not name.lower().endswith(_MIRAX):
         raise SlideError(explain(f"{name} is empty", got="0 bytes"))
     return _open_file(name, head, types, selection)
+
+
+def _check_zarr(url: str) -> None:
+    """Refuse an address that ends as those of other slides do."""
+    name = url.rstrip("/").lower()
+    if name.endswith(SUFFIXES) and not name.endswith(".zarr"):
+        try_ = f"a local copy, or slideseg convert of it to {url.rpartition('/')[0]}/{stem(url)}.zarr"
+        raise SlideError(explain(f"{url} can't be read where it is", want="a zarr, the only slides of buckets", try_=try_))
 
 
 def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Slide:

@@ -10,6 +10,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore
 
+from slideseg.storage.waiting import interruptible, persistent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -28,7 +30,7 @@ def which_exist(store: Store, keys: Sequence[str]) -> list[bool | None]:
 
     def exists(key: str) -> bool | None:
         try:
-            objects.head(key)
+            persistent(lambda: objects.head(key), store.patience)
         except FileNotFoundError:
             return False
         except (BaseError, OSError):
@@ -68,6 +70,19 @@ def list_folders(store: Store) -> list[str]:
     """
     if store.folder is not None:
         return sorted(entry.name for entry in os.scandir(store.folder) if entry.is_dir()) if store.folder.is_dir() else []
-    return sorted(
-        name.rstrip("/").rpartition("/")[2] for name in obstore.list_with_delimiter(store.to_read())["common_prefixes"]
-    )
+    return list_bucket_folder(store)[0]
+
+
+def list_bucket_folder(store: Store) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the keys right below a bucket's prefix, in order.
+
+    Raises:
+        OSError: if the storage fails; see `storage_errors`.
+    """
+
+    def ask() -> tuple[list[str], list[str]]:
+        found = obstore.list_with_delimiter(store.to_read())
+        folders = (folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
+        return sorted(folders), sorted(entry["path"].rpartition("/")[2] for entry in found["objects"])
+
+    return interruptible(lambda: persistent(ask, store.patience), store.name)

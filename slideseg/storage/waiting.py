@@ -39,7 +39,8 @@ FIRST_PAUSE, MOST_PAUSE = 0.1, 5.0
 PROBE = ".slideseg"
 """A key that is asked for to hear from a store; nobody has it."""
 
-_heard_of: set[str] = set()
+_heard_of: dict[str, tuple[float, str] | None] = {}
+"""Stores that answer; of those that don't, when that was found, and what is wrong."""
 _asking = threading.Lock()
 
 
@@ -53,20 +54,27 @@ def hear_from(root: ObjectStore, name: str) -> None:
         return
     where = f"{name} {'' if isinstance(root, HTTPStore) else root.config.get('endpoint')}"
     with _asking:
-        if where not in _heard_of:
-            _ask(name)
-            _heard_of.add(where)
+        if where not in _heard_of or _is_over(_heard_of[where]):
+            _heard_of[where] = _what_is_wrong(name)
+        if (found := _heard_of[where]) is not None:
+            raise OSError(found[1])
 
 
-def _ask(name: str) -> None:
+def _is_over(found: tuple[float, str] | None) -> bool:
+    """Tell whether a failure is so old that a store is asked again: many threads don't wait one after the other."""
+    return found is not None and time.monotonic() - found[0] > FIRST_PATIENCE
+
+
+def _what_is_wrong(name: str) -> tuple[float, str] | None:
     asked = open_bucket(locate(name), FIRST_PATIENCE) if is_in_bucket(name) else open_web(name, FIRST_PATIENCE)
     try:
         asked.get(PROBE)
     except (BaseError, FileNotFoundError) as error:
         if says_no_bucket(error):
-            raise OSError(no_bucket(name)) from error
+            return time.monotonic(), no_bucket(name)
         if is_about_access(error):
-            raise OSError(in_words(error)) from error  # else it answers, be it only that this key is not for us
+            return time.monotonic(), in_words(error)
+    return None  # it answers, be it only that this key is not for us
 
 
 def no_bucket(name: str) -> str:

@@ -84,3 +84,63 @@ def test_a_slide_in_a_bucket_is_read(picture, rgb_model, server, tmp_path):
     damaged = run_slideseg("predict", url, "-m", rgb_model[0], "-o", tmp_path / "y.zarr", "-w", 1, env=env)
     assert damaged.status == 1
     assert "shard 0/c/0/0/0 is missing" in damaged.err
+
+
+@pytest.fixture(scope="module")
+def two_slides(picture):
+    """A bucket with two slides, a result, and what else lies about; the command's environment says nothing of the server."""
+    with running() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            if name != "AWS_ENDPOINT_URL":
+                patch.setenv(name, value)
+        patch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+        server.buckets["lab"] = {"slides/c.svs": b"II*", "slides/notes.txt": b"", "slides/more/x": b""}
+        for name in ("a", "b"):
+            assert there(server, "convert", picture, f"s3://lab/slides/{name}.zarr").status == 0
+        yield server
+
+
+def there(server, *words):
+    """Run a command that is told by an option where the bucket is."""
+    return run_slideseg(*words, "--endpoint-url", server.environment["AWS_ENDPOINT_URL"])
+
+
+def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_server(two_slides, rgb_model, tmp_path):
+    """The one that the option names: the environment's answers to nobody."""
+    out = "s3://lab/slides/"
+    done = there(two_slides, "predict", "s3://lab/slides", "-m", rgb_model[0], "-o", out, "-w", 1, "--objects", "--json")
+    assert done.status == 2, "results would replace the slides"
+    done = there(two_slides, "predict", "s3://lab/slides", "-m", rgb_model[0], "-o", "s3://lab/out/", "-w", 1, "--objects")
+    assert done.status == 0, done.err
+    assert "left out, name it to take it: more (a folder), c.svs (only zarrs are read from buckets)" in done.err
+    folders = {key.split("/")[1] for key in two_slides.buckets["lab"] if key.startswith("out/")}
+    assert folders == {"a.zarr", "b.zarr"}
+    for words in (
+        ("verify", "s3://lab/out/a.zarr"),
+        ("info", "s3://lab/out/a.zarr"),
+        ("info", "s3://lab/slides"),
+        ("objects", "s3://lab/out/a.zarr"),
+        ("summary", "s3://lab/out"),
+        ("evaluate", "s3://lab/out/a.zarr", "s3://lab/out/b.zarr"),
+        ("export", "s3://lab/out/a.zarr", "--to", "csv", "-o", tmp_path / "x.csv"),
+        ("convert", "s3://lab/slides/a.zarr", "s3://lab/copies/a.zarr"),
+    ):
+        done = there(two_slides, *words)
+        assert done.status == 0, done.err
+    assert "a.zarr" in there(two_slides, "info", "s3://lab/slides").out
+
+
+def test_what_can_t_be_read_in_a_bucket_is_one_line(two_slides, rgb_model):
+    for url, said in (
+        ("s3://lab/slides/c.svs", "can't be read where it is (want a zarr, the only slides of buckets; try a local copy"),
+        ("s3://lab/none", "missing, damaged or unsupported zarr (got no zarr.json or .zgroup or .zarray)"),
+        ("s3://none/x.zarr", "there is no such bucket: s3://none"),
+    ):
+        done = there(two_slides, "predict", url, "-m", rgb_model[0], "-o", "s3://lab/y.zarr", "-w", 1)
+        assert (done.status, done.err.count("\n")) == (2, 1), done.err
+        assert said in done.err
+    wrong = run_slideseg("info", "s3://lab/slides/a.zarr", "--endpoint-url", "here:9000")
+    assert (wrong.status, wrong.err) == (
+        2,
+        "error: the address of the S3 server can't be read (got here:9000, want http://host:port or https://host)\n",
+    )

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import array_bytes, run_slideseg
+from tests.s3_server import running
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
@@ -26,12 +27,14 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Yield (address, environment) of a head of two cores in a folder of its own."""
+    """Yield (address, environment) of a head of two cores in a folder of its own, with keys to buckets of its own."""
     with tempfile.TemporaryDirectory(prefix="seg-head-", ignore_cleanup_errors=True) as folder:
         token = Path(folder, "token")
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
+        keys = {"AWS_ACCESS_KEY_ID": "anyone", "AWS_SECRET_ACCESS_KEY": "anything"}
+        nowhere = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
         port = free_port()
         words = [
             "start", "--head", "--block", f"--port={port}", "--num-cpus=2", f"--temp-dir={folder}",
@@ -40,7 +43,7 @@ def cluster():
         ray = Path(sys.executable).with_name("ray")
         head = subprocess.Popen(
             [ray, *words],
-            env={**os.environ, **env},
+            env={**os.environ, **env, **keys, **nowhere},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -97,3 +100,22 @@ def test_a_wrong_token_is_one_clear_line(cluster, data, grey_model, tmp_path):
     assert outcome.status == 2, outcome.err
     assert "error: no Ray cluster answers at" in outcome.err
     assert not (tmp_path / "x.zarr").exists()
+
+
+def test_workers_learn_from_the_command_where_a_bucket_is(cluster, data, grey_model):
+    """Who started the cluster named another server, which answers nobody."""
+    address, env = cluster
+    words = ["predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--address", address, "-w", 2, "--json"]
+    with running() as server:
+        server.buckets["lab"] = {}
+        option = ("--endpoint-url", server.environment["AWS_ENDPOINT_URL"])
+        done = run_slideseg(
+            *words,
+            "-o",
+            "s3://lab/x.zarr",
+            *option,
+            env={**server.environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", **env},
+        )
+        assert done.status == 0, done.err
+        assert done.slide["shards"]["computed"] > 0
+        assert "x.zarr/zarr.json" in server.buckets["lab"]

@@ -17,6 +17,7 @@ from PIL import Image
 
 from slideseg.errors import ResultInUseError
 from slideseg.model.config import UNetConfig
+from slideseg.result.manifest import MAP_PART
 from slideseg.storage import bucket, lease
 from slideseg.storage.lease import Lease
 from slideseg.storage.store import (
@@ -287,9 +288,10 @@ def segmented(model, *more):
 
 
 def result_in(there):
-    """Return what the result is, but for the root's metadata, which tells its time."""
+    """Return what the result is, but for the root's metadata and their copy, which tell its time."""
     prefix = f"{URL.removeprefix('s3://lab/')}/"
-    return {key: data for key, data in there.items() if key.startswith(prefix) and key != f"{prefix}zarr.json"}
+    own = {f"{prefix}{key}" for key in (MAP_PART.document, MAP_PART.copy)}
+    return {key: data for key, data in there.items() if key.startswith(prefix) and key not in own}
 
 
 def all_faults(*quick):

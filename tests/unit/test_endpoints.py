@@ -21,7 +21,7 @@ def test_the_option_wins_and_goes(monkeypatch):
     before = dict(os.environ)
     with s3_server("http://own:9000/"):
         assert endpoint_of_s3() == "http://own:9000"
-        assert travelling() == {"AWS_ENDPOINT_URL": "http://own:9000/"}
+        assert travelling()["AWS_ENDPOINT_URL_S3"] == "http://own:9000", "this name counts first on the node"
     assert os.environ == before
     assert endpoint_of_s3() == "https://usual"
 

@@ -21,7 +21,7 @@ _BESIDE = re.compile(r"(.+)[-_. ](label|macro|overview|thumbnail|thumb|preview)"
 """What scanners and their exports call pictures beside a slide, behind the slide's own name."""
 _DEEPEST = 3
 """Folders in folders that are looked into for DICOM series: of a patient, a study, a series."""
-_COPY = ".source.zarr"
+COPY = ".source.zarr"
 """Ending of the temporary copy of a slide that can't be read in part."""
 
 
@@ -123,7 +123,7 @@ def _put_series(listing: Listing, folder: Path, files: list[Path], *, fills: boo
 def _put_folder(listing: Listing, folder: Path, *, results: bool, depth: int) -> None:
     """Put what a folder in a folder is: a zarr, a mosaic, or DICOM series; else look into it for these."""
     if is_zarr(str(folder)):
-        what = "a temporary copy" if folder.name.endswith(_COPY) else None if results else _own(folder)
+        what = "a temporary copy" if folder.name.endswith(COPY) else None if results else _own(folder)
         if what is None:
             listing.slides.append(str(folder))
         else:
@@ -150,10 +150,17 @@ def _look_into(listing: Listing, folder: Path, *, results: bool, depth: int) -> 
 
 
 def _own(folder: Path) -> str | None:
-    """Return what slideseg made a zarr to be, if not a converted slide."""
     try:
-        attributes: Any = json.loads((folder / "zarr.json").read_bytes())["attributes"]["slideseg"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return what_slideseg_made((folder / "zarr.json").read_bytes())
+    except OSError:
+        return None
+
+
+def what_slideseg_made(metadata: bytes) -> str | None:
+    """Return what slideseg made a zarr to be, if not a converted slide, by its ``zarr.json``."""
+    try:
+        attributes: Any = json.loads(metadata)["attributes"]["slideseg"]
+    except (ValueError, LookupError, TypeError):
         return None
     is_slide = isinstance(attributes, dict) and "conversion of" in (attributes.get("run") or {})
     return None if is_slide else "a result"

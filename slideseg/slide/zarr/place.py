@@ -16,7 +16,8 @@ import zarr.storage
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.zarr.keys import BucketKeys, FolderKeys, ZipKeys
-from slideseg.storage.store import open_store, open_url, storage_errors, zarr_store
+from slideseg.storage.place import is_in_bucket
+from slideseg.storage.store import open_store, open_url, reason, storage_errors, zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,6 @@ FAULTS: tuple[type[Exception], ...] = (
     *storage_errors(),
 )
 """What zarr, its codecs and storages raise for what is damaged or missing."""
-_URLS = ("s3://", "gs://", "az://", "http://", "https://")
 _LONGEST = 1 << 20
 """Bytes of a zarr's metadata that are looked at for what is wrong with it."""
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -67,7 +67,7 @@ class Opened:
 
 def is_url(path: str) -> bool:
     """Tell whether ``path`` is the address of an object store rather than a local path."""
-    return path.startswith(_URLS)
+    return is_in_bucket(path) or path.startswith(("http://", "https://"))
 
 
 def is_zarr(path: str) -> bool:
@@ -142,4 +142,7 @@ def _root_in(path: str, names: Iterable[str]) -> str:
 
 def short(fault: Exception) -> str:
     """Return what went wrong, in short."""
-    return f"{type(fault).__name__}: {fault}"[:200]
+    if isinstance(fault, zarr.errors.GroupNotFoundError):
+        return f"no {' or '.join(MARKS[:3])}"
+    is_stores = isinstance(fault, storage_errors()) and not isinstance(fault, OSError)  # which codecs raise too
+    return reason(fault) if is_stores else f"{type(fault).__name__}: {fault}"[:200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError
@@ -22,7 +23,7 @@ BROKE = GenericError("Generic S3 error: Error performing GET http://h/b/k in 1ms
 @pytest.fixture
 def server(monkeypatch):
     """A server with a bucket, of which nobody has heard yet; who doesn't answer is given up at once."""
-    monkeypatch.setattr(waiting, "_heard_of", set())
+    monkeypatch.setattr(waiting, "_heard_of", {})
     monkeypatch.setattr(waiting, "FIRST_PATIENCE", 0.2)
     with running() as server:
         server.buckets["lab"] = {}
@@ -83,6 +84,26 @@ def test_a_store_is_asked_once_whether_it_answers(server):
     for number in range(3):
         read_key(open_store(f"s3://lab/{number}"), "k")
     assert [path for _, path in server.requests] == ["lab/.slideseg", "lab/0/k", "lab/1/k", "lab/2/k"]
+
+
+def test_of_many_that_wait_for_a_store_each_waits_once(server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
+    monkeypatch.setattr(waiting, "FIRST_PATIENCE", 2)
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(read_key, open_store("s3://lab/x"), "k") for _ in range(8)]
+    assert all("no answer" in str(one.exception()) for one in asked)
+    assert time.monotonic() - begun < 8
+
+
+def test_a_store_that_answers_later_is_heard(server, monkeypatch):
+    with monkeypatch.context() as wrong:
+        wrong.setattr("slideseg.storage.waiting.FIRST_PATIENCE", 0)
+        server.refusal = (403, "ExpiredToken")
+        with pytest.raises(OSError, match="ExpiredToken"):
+            read_key(open_store("s3://lab/x"), "k")
+        server.refusal = None
+        assert read_key(open_store("s3://lab/x"), "k") is None
 
 
 def test_what_may_do_in_a_moment_is_tried_again_until_patience_ends():
