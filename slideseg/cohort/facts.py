@@ -33,6 +33,8 @@ FIXED = (
 """Columns of every row, in order."""
 OF_CLASS = ("area_mm2", "area_pixels", "share", *COUNTED)
 """Columns of a class, in order; the class's name is behind an underscore."""
+FAILURES: tuple[type[Exception], ...] = (SlidesegError, *storage_errors())
+"""What may go wrong with a result."""
 DIGITS = 8
 """Of areas and shares: those of a pixel in a billion can be told, and noise of the arithmetic can't."""
 
@@ -43,17 +45,26 @@ def facts_of(url: str | os.PathLike[str]) -> dict[str, Any]:
     A result that is unfinished, or of which something can't be read, has that for its ``status`` and why as its ``error``.
     Memory: a plane of a level of at most 2**26 pixels, and a few row groups of the table.
     """
+    return opened_facts(url)[0]
+
+
+def opened_facts(url: str | os.PathLike[str]) -> tuple[dict[str, Any], Result | None]:
+    """Return the same, and the result; None where it can't be opened."""
     row: dict[str, Any] = {**dict.fromkeys(FIXED), "result": str(url)}
-    failures: tuple[type[Exception], ...] = (SlidesegError, *storage_errors())
+    result = None
     try:
         result = open_result(url)
         row |= _of_run(result.record)
         row |= _of_tissue(result) | _of_classes(result)
         row |= _of_objects(result)
-    except failures as error:
-        said = str(error) if isinstance(error, SlidesegError) else reason(error)
-        return {**row, **_of_unfinished(url), "error": said}
-    return {**row, "status": "complete"}
+    except FAILURES as error:
+        return {**row, **_of_unfinished(url), "error": in_a_line(error)}, result
+    return {**row, "status": "complete"}, result
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what one of `FAILURES` says."""
+    return str(error) if isinstance(error, SlidesegError) else reason(error)
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from slideseg.cohort.facts import facts_of
+from slideseg.cohort.facts import FAILURES, in_a_line, opened_facts
 from slideseg.cohort.thumbnail import thumbnail
-from slideseg.errors import SlidesegError
 from slideseg.result.areas import outer_class
-from slideseg.result.result import open_result
-from slideseg.storage.store import reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,19 +60,15 @@ class LookWorker:
 
 def look_at(url: str, side: int) -> Look:
     """Look at a result; its picture has ``side`` pixels at most along a side, none where that is 0."""
-    row = facts_of(url)
-    failures: tuple[type[Exception], ...] = (SlidesegError, *storage_errors())
+    row, result = opened_facts(url)
+    if result is None:
+        return Look(row, lacking=row["error"])
+    classes: tuple[ShownClass, ...] = ()
     try:
-        result = open_result(url)
         classes = tuple(_classes(result))
-    except failures as error:
-        return Look(row, lacking=_said(error))
-    if not side:
-        return Look(row, classes)
-    try:
-        return Look(row, classes, thumbnail(result, side))
-    except failures as error:
-        return Look(row, classes, lacking=_said(error))
+        return Look(row, classes, thumbnail(result, side) if side else None)
+    except FAILURES as error:
+        return Look(row, classes, lacking=in_a_line(error))
 
 
 def _classes(result: Result) -> list[ShownClass]:
@@ -86,7 +79,3 @@ def _classes(result: Result) -> list[ShownClass]:
         role: Role = "objects" if known.id in of_objects else "outer" if of_objects and known.name == outer else "area"
         found.append(ShownClass(known.name, known.color, role))
     return found
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, SlidesegError) else reason(error)

@@ -35,6 +35,7 @@ def test_slides_without_a_density_have_no_dot():
     drawn = charts(slides(5), found, scale_of("x", found))
     assert drawn.count("<circle") == 3
     assert "0.tif: 3 per mm\u00b2" in drawn
+    assert charts(slides(3), looks([3.0, None, 5.0]), scale_of("x", found)) == ""
 
 
 def test_where_no_slide_has_microns_densities_are_of_pixels():
