@@ -43,7 +43,7 @@ def facts_of(url: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the row of one result; what is not known of it is None, and what it has no class or objects for is left out.
 
     A result that is unfinished, or of which something can't be read, has that for its ``status`` and why as its ``error``.
-    Memory: a plane of a level of at most 2**26 pixels, and a few row groups of the table.
+    Memory: a shard of the class map, and a few row groups of the table.
     """
     return opened_facts(url)[0]
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.facts import facts_of, filled
 from slideseg.cohort.listing import find_results
+from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.progress import Progress
+from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from slideseg.tasks.progress import Watcher
+
+AT_ONCE = 8
+"""Results in a bucket that are summed up at once: what takes time there is waiting."""
 
 
 def summary(
@@ -33,10 +39,27 @@ def summary(
         ResultError: if there is no such result, or a folder holds none.
         ConfigError: if nothing was named.
     """
-    rows = []
     found = find_results(results)
-    for number, result in enumerate(found, 1):
-        rows.append(facts_of(result))
+    rows: dict[int, dict[str, Any]] = {}
+
+    def keep(done: tuple[int, dict[str, Any]]) -> None:
+        rows.update([done])
         if on_progress is not None:
-            on_progress(Progress("summary", "summing up", number, len(found)))
-    return filled(rows)
+            on_progress(Progress("summary", "summing up", len(rows), len(found)))
+
+    threads = AT_ONCE if any("://" in result for result in found) else None
+    run_shards(partial(_Worker, found), range(len(found)), InProcessExecutor(threads), watch=keep, light=True)
+    return filled([rows[number] for number in range(len(found))])
+
+
+class _Worker:
+    """Sums up results, by number."""
+
+    def __init__(self, results: Sequence[str]) -> None:
+        self._results = results
+
+    def __call__(self, number: int) -> tuple[int, dict[str, Any]]:
+        return number, facts_of(self._results[number])
+
+    def close(self) -> None:
+        """Do nothing: a result is summed up in a moment."""

@@ -41,7 +41,7 @@ class Areas:
 
 
 def class_areas(result: Result) -> Areas:
-    """Count the pixels of each class. Memory: a plane of the level that is read.
+    """Count the pixels of each class. Memory: a shard.
 
     Raises:
         ResultError: if the class map is damaged there.
@@ -50,8 +50,9 @@ def class_areas(result: Result) -> Areas:
     sizes = [int(np.prod(level.plan.shape)) for level in levels]
     number = next((number for number, size in enumerate(sizes) if size <= MOST_PIXELS), len(levels) - 1)
     level, counts = levels[number], np.zeros(IDS, np.int64)
-    for plane in range(level.plan.grid.planes):
-        counts += np.bincount(level.read(Box.of_shape(level.shape_yx), plane).ravel(), minlength=IDS)
+    for shard in level.plan.grid:
+        part = level.part(shard.index, Box.of_shape(shard.write_box.shape))
+        counts += np.bincount(part.ravel(), minlength=IDS)  # which takes eight times as much for a while
     shares = {known.name: float(counts[known.id] / sizes[number]) for known in result.classes}
     return Areas(shares, exact=number == 0, outer=outer_class(result))
 
