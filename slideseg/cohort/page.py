@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.chart import charts
-from slideseg.cohort.markup import last_part, name, tag, text
+from slideseg.cohort.markup import name, tag, text
 from slideseg.cohort.rows import heads, scale_of, slide_row
+from slideseg.storage.place import locate
 from slideseg.version import __version__
 from slideseg.words import duration, many, number
 
@@ -52,7 +53,7 @@ def page(
         side: pixels of the longest side of a picture.
     """
     slides, scale = run["slides"], scale_of(folder, looks)
-    called = last_part(folder)
+    called = called_of(folder)
     yield from _head(called)
     yield f"<body{' class=small' if side < SMALL else ''}>\n<header><h1>{name(called)}</h1>{_about(slides, looks)}</header>\n"
     yield _totals(run, looks)
@@ -65,6 +66,16 @@ def page(
     yield "</tbody></table></div>\n"
     yield tag("footer", f"slideseg {text(__version__)} \u00b7 {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     yield f"\n<script>{_script()}</script>\n</body></html>\n"
+
+
+def called_of(folder: str) -> str:
+    """Return what a folder is called, wherever one is in it.
+
+    >>> called_of("s3://lab/runs/a/"), called_of("s3://lab"), called_of("/data/x/../y")
+    ('a', 'lab', 'y')
+    """
+    place = locate(folder or ".")
+    return place.name or place.bucket or place.path
 
 
 def _head(called: str) -> Iterator[str]:

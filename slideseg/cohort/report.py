@@ -50,12 +50,13 @@ def write_reports(
     Each file is there whole or not at all. A file of that name that is not ours stays.
 
     Args:
-        folder: the folder of the results, or a bucket's.
+        folder: the folder of the results, or a bucket's; empty for the current one.
         run: the run's report as ``--json`` has it: ``status``, ``error``, ``slides``, and what else is known of it; the page
             tells of ``seconds``, ``workers``, and ``idle``, the share of their time that they waited.
         executor: looks at the results; inside its ``with`` block.
         watch: told after each result how many of how many were looked at.
     """
+    folder = folder or "."
     with _Looks(run["slides"], executor, watch) as looks:
         rows = [_row(slide, look) for slide, look in zip(run["slides"], looks.found, strict=True)]
         columns = [*OF_RUN, *(name for name in columns_of(look.row for look in looks.found) if name not in SAID_TWICE)]

@@ -214,6 +214,17 @@ def test_it_is_told_how_far_it_is(made, tmp_path):
     assert seen == [(1, 2), (2, 2)]
 
 
+@pytest.mark.parametrize("folder", ["", ".", "../work"])
+def test_the_page_is_called_as_its_folder_is(tmp_path, monkeypatch, folder):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    make_result("a.zarr", blobs((64, 64)))
+    assert write_reports(folder, run_of(told("a.tif", "a.zarr"))) == []
+    page = page_of(tmp_path / "work")
+    assert "<title>work</title>" in page
+    assert 'href="./a.zarr"' in page
+
+
 def test_a_run_without_slides_or_facts_has_reports(tmp_path):
     assert write_reports(str(tmp_path), {"status": "ok", "error": None, "slides": []}) == []
     assert json.loads((tmp_path / "report.json").read_text())["slides"] == []
