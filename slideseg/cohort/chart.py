@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LEAST, MOST = 3, 2000
 """Slides that are shown: fewer say nothing, more can't be told apart."""
-WIDTH, HEIGHT, AXIS, RADIUS = 600, 64, 18, 4.5
+WIDTH, HEIGHT, AXIS, RADIUS = 420, 58, 18, 4
 MOST_CLASSES = 12
 
 

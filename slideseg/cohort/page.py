@@ -126,7 +126,7 @@ def _times(run: Mapping[str, Any], pixels: int) -> Iterator[str]:
         yield _total(f"{total:,}", f"shards, {kept:,} kept from before" if kept else "shards" if total > 1 else "shard")
     if run.get("workers"):
         idle = run.get("idle")
-        yield _total(f"{run['workers']:,}", "workers" if idle is None else f"workers, idle {100 * idle:.1f} % of the time")
+        yield _total(f"{run['workers']:,}", "workers" if idle is None else f"workers, {100 * idle:.1f} % idle")
 
 
 def _total(value: str, what: str, kind: str = "") -> str:

@@ -91,7 +91,7 @@ def test_the_page_tells_of_each_slide_failed_ones_first(made, tmp_path):
         ("", "", "2"),
     ]
     parsed = Parsed(page)
-    for words in ("2 of 3", "1:01 min", "idle 3.4 % of the time", "broken.tif is broken", "2 warnings", "dark", "per mm\u00b2"):
+    for words in ("2 of 3", "1:01 min", "workers, 3.4 % idle", "broken.tif is broken", "2 warnings", "dark", "per mm\u00b2"):
         assert words in parsed.data, words
     (row,) = slideseg.summary(tmp_path / "a.zarr")
     assert f"{row['objects']:,}" in parsed.data
