@@ -103,7 +103,7 @@ def test_probabilities_are_the_same_bytes_for_any_tile(model, shape_yx, cores):
     np.testing.assert_array_equal(*results)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(
     dtype=st.sampled_from(["uint8", "int16", "uint16", "uint32", "float16", "float64"]),
     limits=st.tuples(st.integers(-50, 100), st.integers(101, 400)),
