@@ -13,6 +13,17 @@ FULL_SCALE = {
 """The value of white by dtype, where nobody says another; black is 0. Other dtypes are refused."""
 
 
+LARGEST = 1e30
+"""Floats beyond this are as good as infinite: with the end of their range some programs mark what they have no value of."""
+
+
+def are_numbers(values: np.ndarray) -> np.ndarray:
+    """Return which values are numbers and finite, as far as `LARGEST` goes."""
+    if values.dtype.kind != "f":
+        return np.ones(values.shape, bool)
+    return np.asarray(np.abs(values) <= min(LARGEST, float(np.finfo(values.dtype).max)))
+
+
 def on_unit_scale(image: np.ndarray, limits: Range | None = None) -> np.ndarray:
     """Return an image of one of the types of `FULL_SCALE` as float32, black at 0 and white at 1; an array of its own.
 
@@ -26,8 +37,9 @@ def on_unit_scale(image: np.ndarray, limits: Range | None = None) -> np.ndarray:
     if limits is None:
         scaled = np.array(image, np.float32, order="C")
         if image.dtype.kind == "f":
-            # one pixel that is no number would make everything within a network's reach no number
-            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+            # one pixel that is no number, or infinite, would make everything within a network's reach no number
+            scaled[scaled > LARGEST] = 1.0
+            scaled[~(scaled >= -LARGEST)] = 0.0
         scaled /= np.float32(FULL_SCALE[image.dtype.name])
         return scaled
     low, high = limits

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from slideseg.model.values import are_numbers
 from slideseg.slide.base import channels_of
 from slideseg.slide.resampled import block_mean
 from slideseg.slide.tissue.blocks import BLOCK
@@ -88,7 +89,7 @@ def _read(slide: Slide, box: Box, level: int, there: np.ndarray | None) -> tuple
     """Return pixels (y, x, c), and which (y, x) are ``there`` and numbers, the others 0; as float, to round no mean."""
     read = slide.read(box, level)
     if read.dtype.kind == "f":
-        numbers = np.isfinite(read).all(axis=2)
+        numbers = np.asarray(are_numbers(read).all(axis=2))
         there = numbers if there is None else there & numbers
         read = np.where(there[..., None], read, 0)
     return read.astype(np.float32), there

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import SlideError
+from slideseg.model.values import are_numbers
 from slideseg.slide.base import channels_of
 from slideseg.slide.reader import SMALL_PLANE
 from slideseg.slide.values.window import PERCENTILES, boxes_over, chosen_planes
@@ -54,7 +55,7 @@ def measure_values(slide: Slide, level: int = 0) -> Values | None:
     Raises:
         SlideError: if the slide can't be read there.
     """
-    parts = [part[np.isfinite(part)] for part in _samples(slide, level)]
+    parts = [part[are_numbers(part)] for part in _samples(slide, level)]
     values = np.concatenate(parts) if parts else np.empty(0)
     if not values.size:
         return None

@@ -35,6 +35,14 @@ def test_what_is_no_number_is_black_and_infinity_is_white(dtype, limits):
     assert np.isnan(odd[0])
 
 
+@pytest.mark.parametrize("limits", [None, (0.0, 1.0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_end_of_a_type_s_range_is_as_good_as_infinite(dtype, limits):
+    """Else a few such pixels, with which some programs mark what they have no value of, would burn out all around them."""
+    odd = np.array([np.finfo("float32").min, np.finfo("float32").max, 0.25], dtype)
+    np.testing.assert_array_equal(on_unit_scale(odd, limits), np.float32([0, 1, 0.25]))
+
+
 def test_values_close_together_and_far_from_0_stay_apart():
     values = np.array([4_000_000_000, 4_000_000_050, 4_000_000_100], np.uint32)
     np.testing.assert_array_equal(on_unit_scale(values, (4e9, 4e9 + 100)), np.float32([0, 0.5, 1]))

@@ -75,11 +75,12 @@ def test_planes_of_a_stack_are_looked_at_and_not_all_of_many(monkeypatch):
 
 def test_what_was_not_scanned_and_what_is_no_number_does_not_count():
     image = np.linspace(0.2, 0.8, 10_000, dtype=np.float32).reshape(100, 100)
-    image[:10], image[10] = np.nan, np.inf
+    image[:10], image[10], image[11] = np.nan, np.inf, np.finfo(np.float32).min
     there = np.ones((100, 100), bool)
     there[90:], image[90:] = False, 99
 
-    assert measure_values(Watched(image, there)).largest == pytest.approx(image[89, 99])
+    seen = measure_values(Watched(image, there))
+    assert (image[12, 0] <= seen.low, seen.largest) == (True, pytest.approx(image[89, 99]))
     assert measure_values(Watched(image, np.zeros_like(there))) is None
 
 
