@@ -39,10 +39,11 @@ told=
 trap 'told=yes; kill "$ray" 2>/dev/null || true' TERM INT
 # A trapped signal ends `wait` early, so wait until Ray is really gone.
 until wait "$ray" && status=0 || status=$?; ! kill -0 "$ray" 2>/dev/null; do :; done
+[[ -z $told ]] || exit 0
 
 # With --no-kill a job goes on when it loses a node. If that was the first one, nobody is left to notice: give the job back.
 head=${1#--address=} # host:port on all other nodes
-if [[ -z $told && $1 == --address=* ]] && ! (exec 3<>"/dev/tcp/${head%:*}/${head##*:}") 2>/dev/null; then
+if [[ $1 == --address=* ]] && ! (exec 3<>"/dev/tcp/${head%:*}/${head##*:}") 2>/dev/null; then
   scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

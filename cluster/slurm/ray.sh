@@ -80,10 +80,17 @@ run() {
     status=0
     attempt "$@" || status=$?
   done
-  if [[ $requeue && $status -ne 0 ]]; then
-    scontrol requeue "$SLURM_JOB_ID" # the same command then goes on from where it was
-  fi
+  [[ -z $requeue || $status -eq 0 ]] || come_back
   return "$status"
+}
+
+# The same command then goes on from where it was; but a job whose time is too short for anything would come back for ever.
+come_back() {
+  if ((${SLURM_RESTART_COUNT:-0} < 20)); then
+    scontrol requeue "$SLURM_JOB_ID"
+  else
+    echo "error: not done after 20 restarts (try a longer --time; the same command goes on from here)" >&2
+  fi
 }
 
 attempt() {
@@ -114,7 +121,8 @@ finish() {
 end_steps() {
   local try step
   for ((try = 0; ${#steps[@]} > 0 && try < 20; try++)); do
-    ((try % 5)) || scancel --signal=TERM "$SLURM_JOB_ID" || true # all steps, but not this script
+    # All steps, but not this script. Of a job that is being put back Slurm would let scancel wait for a minute.
+    ((try % 5)) || timeout 2 scancel --quiet --signal=TERM "$SLURM_JOB_ID" || true
     for step in "${!steps[@]}"; do
       kill -0 "${steps[step]}" 2>/dev/null || unset "steps[step]"
     done

@@ -192,6 +192,16 @@ def test_a_job_whose_time_is_nearly_up_stops_and_waits_in_the_queue_again(tmp_pa
     assert job.called("scontrol") == [f"scontrol requeue {os.getpid()}"]
 
 
+def test_a_job_whose_time_is_too_short_for_anything_does_not_come_back_for_ever(tmp_path, slides):
+    job = Job(tmp_path, WAITING)
+    script = job.start("predict-array.sbatch", slides, *RESULTS, RESTART_COUNT=20)
+    job.wait_for_the_command()
+    script.send_signal(signal.SIGUSR1)
+    assert script.wait(30) == 130
+    assert job.called("scontrol") == []
+    assert "error: not done after 20 restarts" in job.log.read_text()
+
+
 TAKEN = """#!/bin/bash
 # A result that belongs to another run, for two tries.
 echo "slideseg $*" >>"$CALLS"
