@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun", "setpriv")
 
 CONFIGURATION = """
 ClusterName=here
@@ -100,10 +100,11 @@ class Slurm:
         (self.folder / "slurm.conf").write_text(f"{text}PartitionName=all Nodes=ALL Default=YES State=UP\n")
 
     def _start(self, name, *words, log=None):
+        words = ["setpriv", "--pdeathsig", "TERM", name, *words]  # so that it ends with the tests, however those end
         log = self.folder / f"{log or name}.out"
         with log.open("w") as out:
             self._started[log.stem] = subprocess.Popen(
-                [name, *words], env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                words, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
 
     def start_node(self, name):
@@ -172,12 +173,23 @@ class Slurm:
         wanted |= {"SLURMD_NODENAME": node} if node else {}
         return [one for one in psutil.process_iter() if wanted.items() <= environment_of(one).items()]
 
+    @contextlib.contextmanager
+    def without(self, node, job):
+        """Lose a node; it is back afterwards, and empty."""
+        self.lose(node, job)
+        try:
+            yield
+        finally:
+            self.start_node(node)
+
     def lose(self, node, job):
         """Let a node vanish with all that runs on it, without a word, as when its power fails."""
         parents = [parent for one in self.processes(job, node) if (parent := one.parent())]
         steps = [one for one in parents if one.name().startswith("slurmstepd")]
-        below = [child for step in steps for child in step.children(recursive=True)]
-        for one in [psutil.Process(self._started[node].pid), *steps, *below]:
+        scripts = [child for step in steps for child in step.children()]
+        # Children before their parents: an srun has one that would cancel the step when it sees srun go.
+        below = [child for script in scripts for child in reversed(script.children(recursive=True))]
+        for one in [psutil.Process(self._started[node].pid), *steps, *scripts, *below]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
         self._started[node].wait(10)

@@ -130,8 +130,8 @@ class Job:
     def wait(self):
         return self.slurm.wait(self.number)
 
-    def until_begun_again(self):
-        self.slurm.until(lambda: self.facts()["Restarts"] == "1", 60)
+    def until_begun_again(self, seconds=60):
+        self.slurm.until(lambda: self.facts()["Restarts"] == "1", seconds)
 
     def check(self, wanted):
         """Look at the result, and that nothing is left of the job but that and its log."""
@@ -185,18 +185,16 @@ class TestOneJob:
         assert job.check(work[1])["kept"] >= 4
 
     def test_a_job_that_loses_a_node_goes_on_with_the_other(self, slurm, job, work):
-        slurm.lose("node2", job.number)
-        facts = job.wait()
-        slurm.start_node("node2")
+        with slurm.without("node2", job.number):
+            facts = job.wait()
         assert facts["Restarts"] == "0"
         assert facts["NodeList"] == "node1"
         assert array_bytes(job.out) == work[1]
         assert run_slideseg("verify", job.out).status == 0
 
     def test_a_job_that_loses_its_first_node_comes_back_on_its_own(self, slurm, job, work):
-        slurm.lose("node1", job.number)
-        job.until_begun_again()
-        slurm.start_node("node1")
+        with slurm.without("node1", job.number):
+            job.until_begun_again(120)
         job.wait()
         assert job.check(work[1])["kept"] >= 4
 
