@@ -96,5 +96,5 @@ def _retries(patience: float) -> RetryConfig:
     return {
         "max_retries": MOST_RETRIES if patience else 0,
         "retry_timeout": timedelta(seconds=patience),
-        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+        "backoff": {"init_backoff": timedelta(milliseconds=20), "max_backoff": timedelta(seconds=5), "base": 3},
     }
