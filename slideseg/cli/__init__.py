@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from slideseg.cli.evaluate import evaluate
 from slideseg.cli.export import export
 from slideseg.cli.info import info
 from slideseg.cli.json_out import say_json, take_stdout
+from slideseg.cli.log_json import as_json_lines
 from slideseg.cli.model import model
 from slideseg.cli.objects import objects
 from slideseg.cli.outline import outline
@@ -64,7 +66,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    sys.exit(_run(arguments))
+    with as_json_lines() if "--log-json" in arguments else contextlib.nullcontext():  # also what is wrong with the options
+        code = _run(arguments)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, selection_options
 
 
@@ -14,6 +15,7 @@ from slideseg.cli.options import debug_option, endpoint_option, selection_option
 @click.argument("out", metavar="OUT.zarr")
 @selection_options
 @endpoint_option
+@log_json_option
 @debug_option
 def convert(slide: str, out: str, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> None:
     """Write a slide as a permanent OME-Zarr pyramid."""

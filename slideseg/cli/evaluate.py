@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.words import few, many
 
@@ -38,6 +39,7 @@ COLUMNS = {
 )  # fmt: skip
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def evaluate(prediction: str, truth: str, metrics: str | None, distance: str | None, as_json: bool) -> None:
     """Compare a segmentation with the truth.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 
 FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
@@ -41,6 +42,7 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def export(result: str, to: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Write a result as a file for other programs: polygons, a TIFF pyramid, a picture or a table."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.folder_facts import facts_of_folder, outlines_in_words
+from slideseg.cli.facts.folder import facts_of_folder, outlines_in_words
 from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, endpoint_option, json_option, selection_options
 from slideseg.errors import ConfigError, ResultError, explain
@@ -45,7 +45,7 @@ def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **s
 
 def _for_people(path: str, facts: dict[str, Any]) -> dict[str, Any]:
     if facts["kind"] == "result":
-        from slideseg.cli.result_facts import result_in_words
+        from slideseg.cli.facts.result import result_in_words
         from slideseg.storage.place import local_path
 
         facts = result_in_words(local_path(path), facts)
@@ -96,7 +96,7 @@ def _object_facts(path: str) -> dict[str, Any]:
 
     Where the objects are damaged, return the ``error``; nothing of an unfinished result.
     """
-    from slideseg.cli.result_facts import area_facts
+    from slideseg.cli.facts.result import area_facts
     from slideseg.result.create import read_attributes
     from slideseg.result.result import open_result
     from slideseg.storage.store import open_store

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import cluster_options, debug_option, endpoint_option, json_option, object_options
 from slideseg.words import many
 
@@ -19,6 +20,7 @@ from slideseg.words import many
 @click.option("--overwrite", is_flag=True, help="Replace objects made by other rules; without it the same run is resumed.")
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def objects(result: str, as_json: bool, **options: Any) -> None:
     """Find the objects of a finished result: every nucleus, cell or particle with a number of its own.

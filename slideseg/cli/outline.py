@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option, range_option, selection_options
 from slideseg.words import few, many
 
@@ -33,6 +34,7 @@ CLASSES = """
 @click.option("--overwrite", is_flag=True, help="Replace outlines that are there.")
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def outline(images: str, points: str, output: str, as_json: bool, **options: Any) -> None:
     """Make outlines to learn from, of points (one an object) and what a model finds in the IMAGES.

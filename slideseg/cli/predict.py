@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import (
     DEBUG,
     SIZES,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 @json_option
 @config_option()
 @endpoint_option
+@log_json_option
 @debug_option
 def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""

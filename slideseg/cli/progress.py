@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from slideseg.cli.log_json import json_lines
 from slideseg.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slideseg.cli.log_json import JsonLines
     from slideseg.tasks.progress import Progress
     from slideseg.training.record.progress import TrainProgress
 
 SECONDS_BETWEEN_LINES = 10
+SECONDS_BETWEEN_OBJECTS = 1
+"""The same where programs read them."""
 MEGA = 1e6
 SECONDS_BEFORE_RATE = 1
 """What is done in less time says nothing of the rate."""
@@ -45,8 +50,10 @@ class Rate:
 @contextmanager
 def shown() -> Iterator[Callable[[Progress], None]]:
     """Show progress on stderr for as long as the block lasts."""
-    console = Console(stderr=True)
-    if console.is_terminal:
+    lines, console = json_lines(), Console(stderr=True)
+    if lines is not None:
+        yield _json_watcher(lines)
+    elif console.is_terminal:
         with Bars(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console, transient=True,
@@ -85,9 +92,25 @@ def _line_watcher(console: Console) -> Callable[[Progress], None]:
     return watch
 
 
+def _json_watcher(lines: JsonLines) -> Callable[[Progress], None]:
+    last: dict[str, tuple[tuple[str, bool], float]] = {}
+
+    def watch(state: Progress) -> None:
+        where = state.phase, state.done >= state.total
+        before, when = last.get(state.slide, (None, 0.0))
+        if where != before or (not where[1] and time.monotonic() - when >= SECONDS_BETWEEN_OBJECTS):
+            last[state.slide] = where, time.monotonic()
+            lines.say("progress", asdict(state))
+
+    return watch
+
+
 @contextmanager
 def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
     """Show a training's progress on stderr: a line an epoch, and on a terminal a bar for the one that runs."""
+    if (lines := json_lines()) is not None:
+        yield _json_training_watcher(lines)
+        return
     console = Console(stderr=True)
     with Bars(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), console=console, transient=True,
@@ -104,3 +127,15 @@ def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
                 console.print(line, highlight=False, soft_wrap=True)
 
         yield watch
+
+
+def _json_training_watcher(lines: JsonLines) -> Callable[[TrainProgress], None]:
+    last = float("-inf")
+
+    def watch(state: TrainProgress) -> None:
+        nonlocal last
+        if state.scores is not None or time.monotonic() - last >= SECONDS_BETWEEN_OBJECTS:
+            last = time.monotonic()
+            lines.say("epoch" if state.scores is not None else "step", asdict(state))
+
+    return watch

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.errors import naming
 
@@ -17,6 +18,7 @@ from slideseg.errors import naming
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def summary(results: tuple[str, ...], output: str | None, overwrite: bool, as_json: bool) -> int:
     """Sum up results as CSV, one row a slide: areas, counts, densities, medians. RESULT is a result or a folder of them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.json_out import say, say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import IntOrAuto, debug_option, endpoint_option, json_option
 from slideseg.machine import keep_freed_memory
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--preview", type=click.Path(dir_okay=False), metavar="PNG", help="Draw augmented samples and stop.")
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def train(config: str, preview: str | None, settings: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Train a network as CONFIG.yaml says; the same command again goes on where it was stopped."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slideseg.cli.json_out import say_json
+from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.words import many
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 )
 @json_option
 @endpoint_option
+@log_json_option
 @debug_option
 def verify(result: str, repair: bool, as_json: bool) -> int:
     """Compare every byte of a result with what was written, and say which files are missing or damaged."""

@@ -121,6 +121,16 @@ def test_a_folder_of_pictures_becomes_a_folder_of_results(rgb_model, tmp_path):
     assert [one["pixels"] for one in done.report["slides"]] == [7200, 7200]
 
 
+def test_a_run_can_be_followed_by_programs(rgb_model, picture, tmp_path):
+    words = ("predict", picture, "-o", tmp_path / "r.zarr", "-m", rgb_model[0], "-w", 1, "--objects", "--log-json", "--json")
+    done = run_slideseg(*words)
+    assert (done.status, done.report["status"]) == (0, "ok")
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    told = {line["phase"] for line in lines if line["event"] == "progress"}
+    assert {"segmenting", "finishing"} <= told
+    assert {line["slide"] for line in lines if line["event"] == "progress"} == {str(picture)}
+
+
 def test_the_package_runs_as_a_module():
     shown = subprocess.run([sys.executable, "-m", "slideseg", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("slideseg")

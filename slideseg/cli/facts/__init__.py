@@ -1,0 +1,1 @@
+"""What `slideseg info` says of folders and of results."""
