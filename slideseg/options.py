@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -13,6 +14,7 @@ from slideseg.errors import ConfigError, explain
 
 Options = TypeVar("Options")
 
+_YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "text", NoneType: "None"}
 _FITTING: dict[type, Any] = {int: Integral, float: Real, str: (str, os.PathLike)}
 """What may stand for a type."""
@@ -35,9 +37,50 @@ def take_options(kind: type[Options], values: dict[str, Any]) -> Options:
     return kind(**{name: _taken(name, value, types[name]) for name, value in values.items()})
 
 
-def _taken(name: str, value: object, kind: Any) -> Any:
+def read_options(kind: type[Options], texts: dict[str, str]) -> dict[str, Any]:
+    """Read the values of options from text: ``yes`` or ``no``, numbers, words; several of them apart by semicolons.
+
+    Raises:
+        ConfigError: if a value is of a type that the option does not have.
+    """
+    types = get_type_hints(kind, localns={"Sequence": Sequence})
+    return {name: _taken(name, text, types[name], _read) for name, text in texts.items()}
+
+
+def _read(text: str, kind: Any) -> Any:
+    """Return what a text says as a value of a type: of several, the first that it can be, numbers before words.
+
+    Raises:
+        _OtherTypeError: if it is none.
+    """
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return _first_read(text, sorted(get_args(kind), key=lambda one: one is str))
+    if origin is not None and origin is not Literal:
+        return tuple(_read(one.strip(), get_args(kind)[0]) for one in text.split(";"))
+    if origin is Literal:
+        return _as(text, kind)
     try:
-        return _as(value, kind)
+        value = _YES[text.lower()] if kind is bool else kind(text) if kind in (int, float, str) else None
+    except (KeyError, ValueError):
+        raise _OtherTypeError from None
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise _OtherTypeError
+    return value
+
+
+def _first_read(text: str, kinds: Sequence[Any]) -> Any:
+    for kind in kinds:
+        try:
+            return _read(text, kind)
+        except _OtherTypeError:
+            continue
+    raise _OtherTypeError
+
+
+def _taken(name: str, value: object, kind: Any, take: Callable[[Any, Any], Any] | None = None) -> Any:
+    try:
+        return (take or _as)(value, kind)
     except _OtherTypeError:
         raise ConfigError(explain(f"{name} can't be like that", got=repr(value), want=_in_words(kind))) from None
 

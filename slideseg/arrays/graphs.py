@@ -1,26 +1,24 @@
-"""Whole shards as tasks of Dask's graphs: on this machine's threads, or on the Ray that a run has."""
+"""Whole shards as tasks of Dask's graphs on this machine's threads; on a cluster as tasks of its workers."""
 
 from __future__ import annotations
 
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-from slideseg.machine import usable_cores
 from slideseg.tasks.base import Done
+from slideseg.tasks.in_process import light_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from slideseg.tasks.base import Executor, Worker
+    from slideseg.tasks.base import Executor, Failed, Worker
 
 BATCH = 512
 """Tasks in a graph: enough to hide Dask's start, few enough that a slide of any size needs little memory."""
-MOST_THREADS = 8
-"""Tasks that run at once in this process at most: each holds its shards in memory."""
 
 
 class GraphExecutor:
-    """Runs tasks in Dask's graphs where another executor runs its own; a task makes its worker, which must be cheap."""
+    """Runs light tasks in Dask's graphs, or as another executor runs its own; a task makes its worker, which must be cheap."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -32,24 +30,36 @@ class GraphExecutor:
     def __exit__(self, *_: object) -> None:
         """Do nothing: the other executor ends what it started."""
 
-    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = True) -> Generator[Done]:
-        """Yield one event a task, graph by graph; any error ends the run and is raised as it was."""
-        from dask.base import compute  # noqa: PLC0415 - a second to import
-        from dask.delayed import delayed  # noqa: PLC0415
+    def at(self, place: int) -> GraphExecutor:
+        """Return the same around the other executor at that place."""
+        return GraphExecutor(self._executor.at(place))
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this process that works."""
+        return self._executor.is_here
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more tasks could be begun than there are."""
+        return self._executor.is_hungry
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = True) -> Generator[Done | Failed]:
+        """Yield one event a task, graph by graph; in this process any error ends the run and is raised as it was."""
         if not light:
             msg = "Dask's tasks know nothing of GPUs"
             raise ValueError(msg)
-        settings = {"scheduler": self.dask_scheduler(), "num_workers": min(MOST_THREADS, usable_cores())}
+        return self._graphs(make_worker, tasks) if self.is_here else self._executor.run(make_worker, tasks, light=True)
+
+    def _graphs(self, make_worker: Callable[[], Worker], tasks: Sequence[int]) -> Generator[Done | Failed]:
+        from dask.base import compute  # noqa: PLC0415 - a second to import
+        from dask.delayed import delayed  # noqa: PLC0415
+
         waiting = iter(tasks)
         while batch := list(islice(waiting, BATCH)):
             graph = [delayed(_do, pure=False)(make_worker, task) for task in batch]
-            results = compute(*graph, **settings)  # type: ignore[no-untyped-call]
+            results = compute(*graph, scheduler="threads", pool=light_threads())  # type: ignore[no-untyped-call]
             yield from (Done(task, result) for task, result in zip(batch, results, strict=True))
-
-    def dask_scheduler(self) -> Any:
-        """Return the other executor's."""
-        return self._executor.dask_scheduler()
 
 
 def _do(make_worker: Callable[[], Worker], task: int) -> Any:

@@ -25,13 +25,16 @@ from slideseg.errors import naming
 from slideseg.words import many, number
 
 if TYPE_CHECKING:
-    from slideseg.prediction.options import PredictOptions
+    from slideseg.prediction.orders import Orders
     from slideseg.prediction.report import Report
-    from slideseg.slide.inputs import Named
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option(
+    "--manifest", type=click.Path(), metavar="FILE.csv",
+    help="A CSV in place of INPUT: one row a slide, with its path and any of these options by name.",
+)  # fmt: skip
 @click.option(
     "-o", "--output", help="Result store (of one slide: X.zarr) or folder of them (of several, or a folder); a path or s3://."
 )
@@ -68,27 +71,30 @@ if TYPE_CHECKING:
 @endpoint_option
 @log_json_option
 @debug_option
-def predict(inputs: tuple[str, ...], output: str | None, dry_run: bool, as_json: bool, **options: Any) -> int:
-    """Segment slides: INPUT is a slide, a zarr, or a folder of slides."""
+def predict(
+    inputs: tuple[str, ...], manifest: str | None, output: str | None, dry_run: bool, as_json: bool, **options: Any
+) -> int:
+    """Segment slides: INPUT is a slide, a zarr, or a folder of slides. Several are done at a time, on the same workers."""
     from slideseg.slide.guard.process import start
 
     start()  # it loads its decoders while this process loads PyTorch
     from slideseg.cli.progress import shown
     from slideseg.options import take_options
     from slideseg.prediction.options import PredictOptions
+    from slideseg.prediction.orders import take_orders
     from slideseg.prediction.run import predict as predict_or_raise
-    from slideseg.prediction.run import predict_slides
-    from slideseg.slide.inputs import name_results
+    from slideseg.prediction.run import predict_orders
 
     options["tissue"] = options["tissue"] or ""
-    wanted, named = take_options(PredictOptions, options), name_results(inputs, output)
+    wanted = take_options(PredictOptions, options)
+    orders = take_orders(inputs, output, wanted, manifest)
     if dry_run:
-        return _dry_run(named, wanted, as_json=as_json)
+        return _dry_run(orders, as_json=as_json)
     with shown() as watcher:
         if click.get_current_context().meta[DEBUG]:
-            report = predict_or_raise(inputs, output, on_progress=watcher, **options)
+            report = predict_or_raise(inputs, output, manifest=manifest, on_progress=watcher, **options)
         else:
-            report = predict_slides(named, wanted, watcher)
+            report = predict_orders(orders, wanted, watcher)
     _print_report(report, as_json=as_json)
     return report.exit_code
 
@@ -115,11 +121,11 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         click.echo(f"model: {model}")
 
 
-def _dry_run(named: Named, options: PredictOptions, *, as_json: bool) -> int:
+def _dry_run(orders: Orders, *, as_json: bool) -> int:
     from slideseg.prediction.dry_run import dry_runs
     from slideseg.prediction.report import PARTIAL_EXIT
 
-    plans, failed = dry_runs(named, options)
+    plans, failed = dry_runs(orders)
     if as_json:
         status = "ok" if not failed else "partial" if plans else "failed"
         said = {"status": status, "error": next(iter(failed.values()), None)}
@@ -128,7 +134,7 @@ def _dry_run(named: Named, options: PredictOptions, *, as_json: bool) -> int:
     for plan in () if as_json else plans:
         click.echo(f"{plan}\n")
         for note in plan.notes:
-            click.echo(f"warning: {naming(plan.input, note) if len(named.slides) > 1 else note}", err=True)
+            click.echo(f"warning: {naming(plan.input, note) if orders.several else note}", err=True)
     for slide, error in failed.items():
         click.echo(f"error: {naming(slide, error)}", err=True)
     return PARTIAL_EXIT if failed else 0

@@ -55,6 +55,11 @@ def choose_workers(options: PredictOptions, device: str, shards: int) -> int:
     return max(1, min(units, shards))
 
 
+def gpus_of(device: str) -> int:
+    """Return how many GPUs a worker takes for itself."""
+    return 1 if device == "cuda" else 0
+
+
 def threads_of(options: PredictOptions, workers: int) -> int:
     """Return the threads of a forward pass: one a process with several workers, else what PyTorch takes.
 

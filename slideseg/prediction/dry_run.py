@@ -14,8 +14,8 @@ from slideseg.prediction.trial import measure_rate
 from slideseg.slide.inputs import name_outputs
 
 if TYPE_CHECKING:
+    from slideseg.prediction.orders import Orders
     from slideseg.prediction.plan import PredictPlan
-    from slideseg.slide.inputs import Named
 
 
 def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> PredictPlan:
@@ -37,20 +37,20 @@ def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = 
     return dry_run(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
 
 
-def dry_runs(named: Named, options: PredictOptions) -> tuple[list[PredictPlan], dict[str, str]]:
+def dry_runs(orders: Orders) -> tuple[list[PredictPlan], dict[str, str]]:
     """Plan the runs of all slides; return the plans, and by slide why there is none of it.
 
     Raises:
         SlidesegError: if the only slide, or the options can't be used.
     """
     plans, failed = [], {}
-    for slide, result in zip(named.slides, named.results, strict=True):
+    for order in orders.slides:
         try:
-            plans.append(dry_run(slide, result, options))
+            plans.append(dry_run(order.slide, order.output, order.options))
         except SlidesegError as error:
-            if len(named.slides) == 1:
+            if not orders.several:
                 raise
-            failed[slide] = str(error)
+            failed[order.slide] = str(error)
     return plans, failed
 
 

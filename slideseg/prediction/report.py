@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from slideseg.errors import ResultInUseError
+
 if TYPE_CHECKING:
     from slideseg.result.record import BadTile
 
@@ -112,10 +114,15 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """What the shell is told: a single slide's own code; 1 where some of several failed."""
-        if self.status == "ok":
+        """What the shell is told: what all slides have in common that are not done, as that another run is at them; else 1.
+
+        Input that can't be used is one of several slides' own matter: the others were done.
+        """
+        codes = {slide.exit_code for slide in self.slides if slide.status != "ok"}
+        if not codes:
             return 0
-        return self.slides[0].exit_code if len(self.slides) == 1 else PARTIAL_EXIT
+        is_one = len(self.slides) == 1 or codes == {ResultInUseError.exit_code}
+        return codes.pop() if is_one else PARTIAL_EXIT
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""

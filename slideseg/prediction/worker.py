@@ -1,16 +1,18 @@
 """One worker's work: from a shard's number to its class map in the store.
 
 A shard is read grown by the network's reach, cut into tiles on the pooling grid, run through the network in valid form and
-written whole. Several shards may be under way in one worker: while one is computed (one thread does all computing, so the
-cores are not fought over), another is read and a third is written.
+written whole. Several shards, also of several slides, may be under way in one process: while one is computed (one thread
+does all computing, so the cores are not fought over), another is read and a third is written.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +25,9 @@ from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.tissue.blocks import BLOCK, TissueMap
 
 if TYPE_CHECKING:
+    from slideseg.model.file import LoadedModel
     from slideseg.prediction.gaps import Gaps
-    from slideseg.prediction.job import Job
+    from slideseg.prediction.job import Job, ModelFile
     from slideseg.result.layout import ResultLayout
     from slideseg.space.box import Box
     from slideseg.space.grid import Shard
@@ -54,17 +57,31 @@ class ShardDone:
     """Most bytes of RAM the worker's process has held so far."""
 
 
+@cache
+def _computing() -> ThreadPoolExecutor:
+    """Return the one thread that computes in this process, for however many slides."""
+    return ThreadPoolExecutor(1, "compute")
+
+
+os.register_at_fork(after_in_child=_computing.cache_clear)  # a thread does not live on in a forked child
+
+
+@lru_cache(maxsize=2)
+def _model(file: ModelFile, _device: str, _precision: str) -> LoadedModel:
+    """Return a model for one device and number format, to which it is brought where it is first used; slides share it."""
+    return file.load()
+
+
 class SegmentWorker:
     """Segments shards, by number: opens slide, model and store once. Called from several threads at once."""
 
     def __init__(self, job: Job, layout: ResultLayout) -> None:
-        torch.set_num_threads(job.threads)
+        _computing().submit(torch.set_num_threads, job.threads)
         self._job = job
         self._layout = layout
         self._slide = job.source.open()
         self._store = ShardStore(job.output, layout)
-        self._segmenter = Segmenter(job.model.load(), job.tiling)
-        self._computing = ThreadPoolExecutor(1, "compute")
+        self._segmenter = Segmenter(_model(job.model, job.tiling.device, job.tiling.precision), job.tiling)
 
     def __call__(self, index: int) -> ShardDone:
         """Do one shard: read, compute, write.
@@ -79,7 +96,7 @@ class SegmentWorker:
         busy = None if there is not None and not there.any() else self._busy_box(shard)
         region = None if busy is None else read_mirrored(self._slide, self._segmenter.read_box(busy), plane=shard.plane)
         read = time.perf_counter()
-        seconds, result = self._computing.submit(self._segment, shard, busy, region).result()
+        seconds, result = _computing().submit(self._segment, shard, busy, region).result()
         computed = time.perf_counter()
         result = result if there is None else self._only_where(there, shard, result)
         self._store.write(shard, result.class_map, result.probabilities)
@@ -96,9 +113,8 @@ class SegmentWorker:
         )
 
     def close(self) -> None:
-        """Stop what is under way at the next tile and release the slide."""
+        """Stop what is under way at the next tile."""
         self._segmenter.stop.set()
-        self._computing.shutdown(wait=False, cancel_futures=True)
 
     def _busy_box(self, shard: Shard) -> Box | None:
         """Return the part of a shard that is computed: the box around its blocks with tissue; None if there are none."""

@@ -96,18 +96,28 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None, *, se
         outputs = [os.fspath(output)]
     else:
         folder = "" if output is None else f"{os.fspath(output).rstrip('/')}/"
-        outputs = [f"{folder}{name}.zarr" for name in _names_of(slides)]
+        outputs = [f"{folder}{name}.zarr" for name in names_of(slides)]
+    check_outputs(slides, outputs)
+    return outputs
+
+
+def check_outputs(slides: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse results that two slides would share, that would replace a slide, or that would lie in another result.
+
+    Raises:
+        ConfigError: if there is such a one.
+    """
     for name, times in Counter(outputs).items():
         if times > 1:
             both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
             what = f"{times} slides would share the result {name}"
             raise ConfigError(explain(what, got=both, try_="one command each, with an --output of its own"))
-    _check_apart(outputs[0])
+    for folder in {result.rstrip("/").rpartition("/")[0]: result for result in outputs}.values():
+        _check_apart(folder)
     results = {way for result in outputs for way in ways_up(result)[:1]}
     for slide in slides:
         if not results.isdisjoint(ways_up(slide)):
             raise ConfigError(explain("a result would replace a slide", got=slide, try_="another --output"))
-    return outputs
 
 
 def _is_folder(output: str, *, several: bool) -> bool:
@@ -123,7 +133,7 @@ def _check_apart(result: str) -> None:
         raise ConfigError(explain("the result would lie inside a Zarr store", got=got, want=want, try_="another --output"))
 
 
-def _names_of(slides: list[str]) -> list[str]:
+def names_of(slides: Sequence[str]) -> list[str]:
     """Return what the slides' results are called; with the ending of the slide where that tells it from another one."""
     names = [name_of(slide) for slide in slides]
     times = Counter(names)

@@ -7,8 +7,8 @@ of each, in whatever order they end. Contract (``tests/contracts/test_executors.
 * a task that its worker refuses with a `SlideError` fails alone, the rest goes on;
 * any other error ends the run and is raised as it was;
 * a task whose worker died three times is given up (`Failed`), so one bad task can't take the run with it;
-* leaving the loop early (an exception, Ctrl-C, ``close()``) stops the workers;
-* what it starts lives until its own ``with`` block ends: one Ray for all passes over a slide.
+* leaving the loop early (an exception, Ctrl-C, ``close()``) stops the work on these tasks, and on no others;
+* what it starts lives until its own ``with`` block ends: the same workers for all passes over all slides.
 """
 
 from __future__ import annotations
@@ -93,6 +93,16 @@ class Executor(Protocol):
         """
         ...
 
-    def dask_scheduler(self) -> Any:
-        """Return what computes Dask's graphs where this executor's tasks run."""
+    def at(self, place: int) -> Executor:
+        """Return this executor as one of several sees it who share it: tasks of a lower place come first."""
+        ...
+
+    @property
+    def is_here(self) -> bool:
+        """Whether light work is done by this process."""
+        ...
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more tasks could be begun than there are."""
         ...

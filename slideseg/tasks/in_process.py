@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 
 MOST_THREADS = 8
 """Light tasks that run at once at most: reading and writing gain nothing from more, and each holds its shards in memory."""
+
+
+_here = threading.local()
+"""Knows of the threads of `light_threads` that they are of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +43,51 @@ class InProcessExecutor:
         """Yield one event a task, as they end."""
         worker, waiting = make_worker(), iter(tasks)
         at_once = self.light_threads if light else IN_FLIGHT
-        pool = ThreadPoolExecutor(at_once, "shard")
+        shares = light and self.threads is None and not hasattr(_here, "is_light")  # who waits in there must not wait for it
+        own = None if shares else ThreadPoolExecutor(at_once, "shard")
+        pool = own or light_threads()
+        running: dict[Future[Any], int] = {}
         try:
-            running = {pool.submit(worker, task): task for task in islice(waiting, at_once)}
+            running |= {pool.submit(worker, task): task for task in islice(waiting, at_once)}
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield _event(running.pop(future), future)
                     running |= {pool.submit(worker, task): task for task in islice(waiting, 1)}
         finally:
             worker.close()
-            pool.shutdown(wait=light, cancel_futures=True)  # a forward pass that nobody needs is not waited for
+            begun = [future for future in running if not future.cancel()]
+            if light:
+                wait(begun)
+            if own is not None:
+                own.shutdown(wait=False)  # a forward pass that nobody needs is not waited for
 
     @property
     def light_threads(self) -> int:
         """How many light tasks run at once."""
         return self.threads or min(MOST_THREADS, usable_cores())
 
-    def dask_scheduler(self) -> str:
-        """Return Dask's name for the threads of this process."""
-        return "threads"
+    def at(self, _place: int) -> Self:
+        """Return itself: here one comes after the other."""
+        return self
+
+    @property
+    def is_here(self) -> bool:
+        """Return that it is this process that works."""
+        return True
+
+    @property
+    def is_hungry(self) -> bool:
+        """Return that there is never work in store."""
+        return True
 
 
+@cache
+def light_threads() -> ThreadPoolExecutor:
+    """Return the threads that do all light work of this process: the memory it takes does not grow with who has some."""
+    return ThreadPoolExecutor(min(MOST_THREADS, usable_cores()), "light", lambda: setattr(_here, "is_light", True))
+
+
+os.register_at_fork(after_in_child=light_threads.cache_clear)  # threads don't live on in a forked child
 IN_PROCESS = InProcessExecutor()
 """It has no state, so one will do."""
 

@@ -1,45 +1,40 @@
 """Run the tasks on Ray actors: one process a worker, on this machine or a cluster.
 
-Pixels never travel through Ray: a task is a number, an answer a few numbers. One loop owns everything: it keeps at most
-`IN_FLIGHT` tasks in every live actor, replaces an actor that died, and counts a strike against the tasks it died with.
-Tasks with a strike are run alone, so that the third death convicts the right one. Ray's own restarts and retries are off:
-they would hide which task killed the worker (``docs/decisions/0003-own-actor-replacement.md``).
+Pixels never travel through Ray: a task is a number, an answer a few numbers. Who does which task is the pool's business
+(`tasks/pool.py`); here is what its processes are. Ray's own restarts and retries are off: they would hide which task killed
+the worker.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import socket
 import threading
-import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from slideseg.endpoints import travelling
-from slideseg.errors import ClusterError, SlideError, explain
+from slideseg.errors import ClusterError, explain
 from slideseg.machine import return_freed_memory, usable_cores
-from slideseg.tasks.base import IN_FLIGHT, STRIKES, WAIT_FOR_WORKERS, Done, Failed, Worker, be_expendable
+from slideseg.tasks.base import IN_FLIGHT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.pool import Pool
 from slideseg.tasks.private_folder import private_folder
+from slideseg.tasks.process import Died, NotMadeError, Outcome, Process, Raised, Returned
 from slideseg.tasks.share import use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-log = logging.getLogger(__name__)
-
-FIRST_WORD, NEXT_WORD = 10.0, 60.0
-"""Seconds after which it is said that workers are waited for, and said again."""
 KINDS = {"CPU": "cores", "GPU": "GPUs"}
 """What Ray calls what a worker needs, and what people do."""
-FAILED_STARTS = 3
-"""The run is given up when so many actors in a row died before they were ready."""
+GRACE = 30.0
+"""Seconds after which a cluster knows that a node is gone whose network was cut."""
 CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -50,7 +45,7 @@ QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 
 
 class RayExecutor:
-    """Runs tasks on Ray actors."""
+    """Runs tasks on Ray actors: one pool of them for all who have tasks, from the first to the end of the ``with`` block."""
 
     def __init__(
         self, workers: int, address: str | None = None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS
@@ -61,12 +56,15 @@ class RayExecutor:
             workers: number of actors.
             address: a running cluster (``auto``, ``host:port``, ``ray://...``); None starts Ray on this machine when the
                 first task is there to be run.
-            gpus_per_worker: GPUs that Ray reserves for an actor whose work is not light.
+            gpus_per_worker: GPUs that Ray reserves for an actor.
             wait: seconds that the first actor is waited for.
         """
-        self._workers, self._address, self._gpus, self._wait = workers, address, gpus_per_worker, wait
+        self._address, self._workers = address, workers
+        threads = 1 if address is not None else max(1, usable_cores() // workers)
+        self._actors = _Actors(workers, wait, gpus_per_worker, threads, GRACE if address is not None else 0.0)
         self._started = contextlib.ExitStack()
-        self._is_connected = False
+        self._starting = threading.Lock()
+        self._pool: Pool | None = None
 
     def __enter__(self) -> Self:
         """See whether a cluster that was named answers and has the cores or GPUs for at least one worker.
@@ -76,241 +74,232 @@ class RayExecutor:
         """
         if self._address is not None:
             with contextlib.ExitStack() as unless_there_is_room:
-                self._connect()
                 unless_there_is_room.callback(self.__exit__)
+                self._started_pool()
                 self._check_room()
                 unless_there_is_room.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the cluster, or end the Ray that was started."""
-        self._is_connected = False
+        """End the actors; leave the cluster, or end the Ray that was started."""
+        self._pool = None
         self._started.close()
 
-    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
+    def at(self, place: int) -> Executor:
+        """Return the same actors as somebody sees them whose tasks come after those of lower places."""
+        return _At(self, place)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether light tasks are done by this process."""
+        return self._address is None
+
+    def run(
+        self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False, place: int = 0
+    ) -> Generator[Done | Failed]:
         """Yield one event a task, as they end; on one machine light ones in this process, whose threads are there at once.
 
         Raises:
-            ClusterError: if the workers don't start.
+            ClusterError: if no worker can be had.
+            RunError: if the workers don't start.
         """
         if light and self._address is None:
-            yield from IN_PROCESS.run(make_worker, tasks, light=True)
-            return
-        self._connect()
-        needs = _Needs(0 if light else self._gpus, self._threads(), self._wait)
-        crew = _Crew(ray.put(make_worker), deque(tasks), self._workers, needs)
-        try:
-            yield from crew.work()
-        finally:
-            crew.dismiss()
+            return IN_PROCESS.run(make_worker, tasks, light=True)
+        return self._started_pool().run(make_worker, tasks, place) if tasks else IN_PROCESS.run(make_worker, [])
 
-    def dask_scheduler(self) -> Any:
-        """Return the function that computes Dask's graphs as tasks of the cluster; on one machine its own threads."""
-        if self._address is None:
-            return IN_PROCESS.dask_scheduler()
-        self._connect()
-        return _compute_graph
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more tasks could be begun than there are."""
+        return self._pool is None or self._pool.is_hungry
 
-    def _threads(self) -> int:
-        """Return the threads that a worker may use for small work: its share of this machine, on a cluster one."""
-        return max(1, usable_cores() // self._workers) if self._address is None else 1
-
-    def _connect(self) -> None:
-        if not self._is_connected:
-            self._started.enter_context(connected(self._workers, self._address))
-            self._is_connected = True
+    def _started_pool(self) -> Pool:
+        with self._starting:
+            if self._pool is None:
+                self._started.enter_context(_Session(self._workers, self._address))
+                self._pool = Pool(self._actors)
+                self._started.callback(self._pool.close)
+            return self._pool
 
     def _check_room(self) -> None:
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self._gpus:
-            want = f"1 core and {self._gpus:g} GPUs a worker"
+        if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self._actors.gpus:
+            want = f"1 core and {self._actors.gpus:g} GPUs a worker"
             raise ClusterError(explain(f"the cluster at {self._address} has no room for a worker", got=there, want=want))
 
 
-class _Actor:
-    """The process that holds one worker."""
+class _Session:
+    """A connection that a thread of its own makes, keeps and ends.
 
-    def __init__(self, make_worker: Callable[[], Worker], threads: int) -> None:
-        self._make_worker, self._threads = make_worker, threads
-        self._worker: Worker | None = None
+    Linux ends Ray's processes with the thread that started them; that of a slide ends with the slide.
+    """
 
-    def ready(self) -> None:
-        """Make the worker; not in ``__init__``, whose errors Ray hands on only as text."""
-        return_freed_memory()
-        be_expendable()
-        use_threads(self._threads)
-        self._worker = self._make_worker()
+    def __init__(self, workers: int, address: str | None) -> None:
+        self._arguments = workers, address
+        self._is_over = threading.Event()
+        self._made: Future[None] = Future()
+        self._thread = threading.Thread(target=self._keep, name="ray", daemon=True)
 
-    def run(self, task: int) -> Any:
-        """Do a task."""
-        if self._worker is None:
-            msg = "a task came before the worker was ready"
-            raise RuntimeError(msg)
-        return self._worker(task)
+    def __enter__(self) -> None:
+        """Connect.
 
+        Raises:
+            ClusterError: if the cluster can't be reached.
+        """
+        self._thread.start()
+        self._made.result()
 
-@dataclass
-class _Member:
-    """One actor as the driver sees it."""
+    def __exit__(self, *_: object) -> None:
+        """Disconnect."""
+        self._is_over.set()
+        self._thread.join()
 
-    actor: Any
-    ready: Any
-    """Reference of its `ready` call; None once it has answered."""
-    tasks: dict[Any, int] = field(default_factory=dict)
-    """Tasks in flight by the reference of their answer."""
+    def _keep(self) -> None:
+        try:
+            with connected(*self._arguments):
+                self._made.set_result(None)
+                self._is_over.wait()
+        except Exception as error:
+            if self._made.done():
+                raise
+            self._made.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
-class _Needs:
-    """What an actor is to have."""
+class _At:
+    """The actors as one of several sees them who share them."""
 
-    gpus: float
-    threads: int
-    """For small work."""
+    executor: RayExecutor
+    place: int
+
+    def __enter__(self) -> Self:
+        """Do nothing: the executor is entered by whoever owns it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: its owner ends it."""
+
+    def at(self, place: int) -> Executor:
+        """Return the actors at another place."""
+        return _At(self.executor, place)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether light tasks are done by this process."""
+        return self.executor.is_here
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more tasks could be begun than there are."""
+        return self.executor.is_hungry
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
+        """Yield one event a task, as they end."""
+        return self.executor.run(make_worker, tasks, light=light, place=self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Actors:
+    """Hires actors."""
+
+    most: int
     wait: float
-    """Seconds that the first one is waited for."""
+    gpus: int
+    threads: int
+    """That an actor may use for small work."""
+    grace: float
 
-    def __str__(self) -> str:
-        """Return what Ray reserves for each."""
+    def hire(self) -> Process:
+        """Ask for an actor; Ray's own restarts and retries are off."""
+        settings = {"num_cpus": 1, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
+        actor_class = ray.remote(_Actor).options(**settings, max_concurrency=IN_FLIGHT + 1)
+        return _ActorProcess(actor_class.remote(self.threads))
+
+    def pack(self, make_worker: Callable[[], Worker]) -> Any:
+        """Return a reference, which each actor follows once a batch."""
+        return [ray.put(make_worker)]
+
+    def is_gone(self, machine: str) -> bool:
+        """Tell whether Ray counts a node for dead."""
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        return not any(node["Alive"] for node in nodes if node["NodeID"] == machine)
+
+    def needs(self) -> str:
+        """Return what Ray reserves for an actor."""
         return "1 core" + (f" and {self.gpus:g} GPU" if self.gpus else "")
 
+    def room(self) -> str:
+        """Say what the cluster has, and what of it is free."""
+        there, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+        parts = [f"{there.get(name, 0):g} {what}, {free.get(name, 0):g} free" for name, what in KINDS.items() if name in there]
+        return f"the cluster has {' and '.join(parts) or 'no cores'}"
 
-class _Crew:
-    """The actors of one run, and what each has in hand."""
 
-    def __init__(self, make_worker: Any, waiting: deque[int], most: int, needs: _Needs) -> None:
-        """Hire as many actors as there is work for, ``most`` at most."""
-        self._make_worker = make_worker
-        self._waiting = waiting
-        self._needs = needs
-        self._strikes: Counter[int] = Counter()
-        self._failed_starts = 0
-        self._members = [self._hire() for _ in range(min(most, len(waiting)))]
+class _Actor:
+    """The process that makes workers and has them do tasks, several at a time."""
 
-    def work(self) -> Iterator[Done | Failed]:
-        """Yield what became of the tasks until none is left."""
-        while self._waiting or any(member.tasks for member in self._members):
-            for member in self._members:
-                self._hand_out(member)
-            pending = [ref for member in self._members for ref in (*member.tasks, *_some(member.ready))]
-            yield from self._ended(self._first_of(pending))
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._workers: dict[int, Worker] = {}
+        self._making = threading.Lock()
 
-    def _first_of(self, pending: list[Any]) -> Any:
-        """Return the first answer; while no actor is there yet, say now and then what is waited for.
+    def ready(self) -> str:
+        """Make this process fit for work; return the node it is on."""
+        return_freed_memory()
+        be_expendable()
+        use_threads(self._threads)
+        return ray.get_runtime_context().get_node_id()
 
-        Raises:
-            ClusterError: if none could be had for too long.
-        """
-        begun, word = time.monotonic(), FIRST_WORD
-        while True:
-            nobody = all(member.ready is not None for member in self._members)
-            left = begun + self._needs.wait - time.monotonic()
-            ended = ray.wait(pending, num_returns=1, timeout=max(0.0, min(word, left)) if nobody else None)[0]
-            if ended:
-                return ended[0]
-            waited = time.monotonic() - begun
-            if waited >= self._needs.wait:
-                what = f"no worker could be had in {waited:.0f} s"
-                try_ = "when the cluster is free, or a longer --wait-for-workers"
-                raise ClusterError(explain(what, got=_room(), want=f"{self._needs} for each", try_=try_))
-            log.warning("waiting for workers for %.0f s: each needs %s; %s", waited, self._needs, _room())
-            word = NEXT_WORD
+    def run(self, batch: int, make_worker: list[Any], task: int) -> Any:
+        """Do a task with the batch's worker."""
+        with self._making:
+            if batch not in self._workers:
+                try:
+                    self._workers[batch] = ray.get(make_worker[0])()
+                except Exception as error:
+                    raise NotMadeError(error) from error
+            worker = self._workers[batch]
+        return worker(task)
 
-    def dismiss(self) -> None:
-        """End all actors."""
-        for member in self._members:
-            ray.kill(member.actor)
+    def forget(self, batch: int) -> None:
+        """Close a batch's worker."""
+        worker = self._workers.pop(batch, None)
+        if worker is not None:
+            worker.close()
 
-    def _hire(self) -> _Member:
-        actor_class = ray.remote(_Actor).options(
-            num_cpus=1,
-            num_gpus=self._needs.gpus,
-            max_restarts=0,
-            max_task_retries=0,
-            max_concurrency=IN_FLIGHT + 1,
-        )
-        actor: Any = actor_class.remote(self._make_worker, self._needs.threads)
-        return _Member(actor, actor.ready.remote())
 
-    def _hand_out(self, member: _Member) -> None:
-        """Give a live member work up to `IN_FLIGHT` tasks; a suspect task only alone."""
-        while self._waiting and member.ready is None and len(member.tasks) < IN_FLIGHT:
-            suspect_in_hand = any(self._strikes[task] for task in member.tasks.values())
-            if suspect_in_hand or (self._strikes[self._waiting[0]] and member.tasks):
-                return
-            task = self._waiting.popleft()
-            member.tasks[member.actor.run.remote(task)] = task
+class _ActorProcess:
+    """An actor as a `Process` of the pool."""
 
-    def _ended(self, ref: Any) -> Iterator[Done | Failed]:
-        """Take one answer: of a task, or of a member that is ready."""
-        member = next(m for m in self._members if ref in m.tasks or ref is m.ready)
-        try:
-            result = ray.get(ref)
-        except RayTaskError as error:
-            cause = _cause(error)
-            if ref is member.ready or not isinstance(cause, SlideError):
-                raise cause from None
-            yield Failed(member.tasks.pop(ref), str(cause))
-        except RayError as error:
-            yield from self._replace(member, error)
-        else:
-            self._failed_starts = 0
-            if ref is member.ready:
-                member.ready = None
-            else:
-                yield Done(member.tasks.pop(ref), result)
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
 
-    def _replace(self, member: _Member, error: RayError) -> Iterator[Done | Failed]:
-        """Put a new actor in a dead one's place; its tasks wait again with a strike, or are given up."""
-        if member.ready is not None:
-            self._failed_starts += 1
-            if self._failed_starts >= FAILED_STARTS:
-                reason = str(error).strip().splitlines()[0]
-                raise ClusterError(explain("the workers do not start", got=reason, try_="fewer --workers, or --debug"))
-        for ref, task in member.tasks.items():
-            if _is_done(ref):
-                yield Done(task, ray.get(ref))
-                continue
-            self._strikes[task] += 1
-            if self._strikes[task] >= STRIKES:
-                yield Failed(task, explain("it killed its worker", got=f"{STRIKES} deaths", try_="ray logs, or more --memory"))
-            else:
-                self._waiting.append(task)
+    def ready(self, then: Callable[[Outcome], None]) -> None:
+        _when_answered(self._actor.ready.remote(), then)
+
+    def run(self, batch: int, make_worker: Any, task: int, then: Callable[[Outcome], None]) -> None:
+        _when_answered(self._actor.run.remote(batch, make_worker, task), then)
+
+    def forget(self, batch: int) -> None:
+        self._actor.forget.remote(batch)
+
+    def kill(self) -> None:
         with contextlib.suppress(RayError):
-            ray.kill(member.actor)
-        self._members[self._members.index(member)] = self._hire()
+            ray.kill(self._actor)
 
 
-def _room() -> str:
-    """Say what the cluster has, and what of it is free."""
-    there, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
-    parts = [f"{there.get(name, 0):g} {what}, {free.get(name, 0):g} free" for name, what in KINDS.items() if name in there]
-    return f"the cluster has {' and '.join(parts) or 'no cores'}"
+def _when_answered(ref: Any, then: Callable[[Outcome], None]) -> None:
+    ref.future().add_done_callback(lambda future: then(_outcome(future)))
 
 
-def _compute_graph(*arguments: Any, **settings: Any) -> Any:
-    """Compute a graph of Dask's as tasks of Ray; what a task raised is raised as it was."""
-    from ray.util.dask import ray_dask_get  # noqa: PLC0415 - it imports Dask
-
-    try:
-        return ray_dask_get(*arguments, **settings)
-    except RayTaskError as error:
-        raise _cause(error) from None
-
-
-def _some(ref: Any) -> list[Any]:
-    return [] if ref is None else [ref]
-
-
-def _is_done(ref: Any) -> bool:
-    """Tell whether a dead actor's answer had arrived all the same."""
-    if not ray.wait([ref], timeout=0)[0]:
-        return False
-    try:
-        ray.get(ref)
-    except RayError:
-        return False
-    return True
+def _outcome(future: Future[Any]) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return Returned(future.result())
+    if isinstance(error, RayTaskError):
+        return Raised(_cause(error))
+    if isinstance(error, RayError):
+        return Died(str(error).strip().splitlines()[0])
+    return Raised(error)
 
 
 def _cause(error: RayTaskError) -> BaseException:

@@ -3,13 +3,14 @@
 import functools
 import socket
 import threading
+from dataclasses import dataclass
 
 import pytest
 import ray
 
 from slideseg.arrays.graphs import GraphExecutor
 from slideseg.errors import ClusterError, RunError
-from slideseg.tasks import ray as module
+from slideseg.tasks import pool as module
 from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.ray import RayExecutor, check_address, connected
@@ -123,6 +124,25 @@ def test_light_work_is_done_like_any_other(executor, tmp_path):
     assert events[3] == Failed(3, "tile 3 is damaged")
 
 
+@dataclass
+class Nested:
+    """Has light work of its own at each task."""
+
+    folder: str
+
+    def __call__(self, task):
+        worker = functools.partial(ScriptedWorker, self.folder)
+        return sum(event.result for event in InProcessExecutor().run(worker, range(task), light=True))
+
+    def close(self):
+        pass
+
+
+def test_light_work_may_have_light_work_in_it(executor, tmp_path):
+    events = {event.task: event for event in executor.run(functools.partial(Nested, str(tmp_path)), range(20), light=True)}
+    assert events == {task: Done(task, 10 * sum(range(task))) for task in range(20)}
+
+
 def test_every_result_is_watched_and_the_first_failure_ends_the_loop(executor, tmp_path):
     watched = []
     run_shards(functools.partial(ScriptedWorker, str(tmp_path)), [3, 4, 8], executor, watch=watched.append)
@@ -166,7 +186,33 @@ def test_graphs_run_where_the_executor_does_and_raise_what_a_task_raised(executo
         return
     watched = []
     run_shards(worker, range(12), graphs, watch=watched.append, light=True)
-    assert watched == [10 * task for task in range(12)]
+    assert sorted(watched) == [10 * task for task in range(12)]
+
+
+@pytest.mark.ray
+def test_several_share_the_workers_and_one_that_ends_early_costs_the_others_nothing(ray_executor, tmp_path):
+    """Also tasks of others that were in a process that had to be ended count no death."""
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    found = {}
+
+    def take(number):
+        worker = functools.partial(ScriptedWorker, str(folders[number]), seconds=0.02)
+        found[number] = events_of(ray_executor.at(number), worker, range(25))
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    early = ray_executor.at(0).run(functools.partial(ScriptedWorker, str(folders[0]), seconds=0.02), range(500))
+    assert [isinstance(next(early), Done) for _ in range(5)] == [True] * 5
+    early.close()
+    for thread in threads:
+        thread.join()
+
+    assert attempts(folders[0], 499) == 0
+    for number in (1, 2):
+        assert found[number] == {task: Done(task, 10 * task) for task in range(25)}
 
 
 @ray.remote(num_cpus=1)

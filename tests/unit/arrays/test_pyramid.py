@@ -13,6 +13,7 @@ from slideseg.arrays.shards import create_array, read_shard, write_shard
 from slideseg.errors import ResultError
 from slideseg.space.grid import ShardGrid
 from slideseg.storage.store import open_store
+from slideseg.tasks.in_process import InProcessExecutor
 
 
 def naive(array: np.ndarray, choose) -> np.ndarray:
@@ -115,28 +116,26 @@ def test_a_missing_shard_below_is_an_error_not_background(tmp_path):
         write_pyramid(url, plan, "mode", len(level_shapes(plan.grid.shape_yx)))
 
 
-class OnlyGraphs:
-    """An executor that computes Dask's graphs, and is not to run tasks of its own."""
+class Elsewhere(InProcessExecutor):
+    """An executor whose light work is not done by this process."""
 
-    def __init__(self):
-        self.graphs = 0
+    is_here = False
+    runs = 0
 
-    def run(self, *_, **__):
-        raise AssertionError("pyramids are Dask's")
-
-    def dask_scheduler(self):
-        self.graphs += 1
-        return "synchronous"
+    def run(self, *arguments, **settings):
+        Elsewhere.runs += 1
+        return super().run(*arguments, **settings)
 
 
-def test_levels_are_graphs_of_dask_that_run_where_the_executor_says(tmp_path):
+@pytest.mark.parametrize(("executor", "runs"), [(InProcessExecutor(), 0), (Elsewhere(), 2)])
+def test_levels_are_graphs_of_dask_here_and_tasks_of_the_workers_elsewhere(executor, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Elsewhere, "runs", 0)
     plan = ArrayPlan("0", "yx", (700, 600), 256)
     store = open_store(str(tmp_path))
     create_array(store, plan)
     for shard in plan.grid:
         write_shard(store, plan, shard.index, np.ones(shard.write_box.shape, np.uint8))
-    executor = OnlyGraphs()
 
     assert write_pyramid(str(tmp_path), plan, "mode", 3, executor) == 4 + 1
-    assert executor.graphs == 2
+    assert Elsewhere.runs == runs
     assert (read_shard(store, halved(halved(plan)), 0) == 1).all()

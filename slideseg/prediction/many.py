@@ -1,0 +1,178 @@
+"""Many slides on one pool of workers.
+
+Each slide that is under way has a thread, which plans it, waits for its shards and finishes it; the shards of all go to the
+same workers, those of earlier slides first. A slide is begun when the workers could take more than there is, so few are under
+way at a time where slides are large, and many where they are small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
+from slideseg.prediction.devices import choose_device, choose_workers, gpus_of
+from slideseg.prediction.plan import make_plan
+from slideseg.prediction.report import SlideReport
+from slideseg.prediction.slide import Begun, predict_slide, run_plan
+from slideseg.tasks.base import IN_FLIGHT
+from slideseg.tasks.run_shards import executor_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from slideseg.prediction.options import PredictOptions
+    from slideseg.prediction.orders import Order
+    from slideseg.tasks.base import Executor
+    from slideseg.tasks.progress import Progress, Watcher
+
+log = logging.getLogger(__name__)
+
+PLANNED_AT_ONCE = 2
+"""Slides that are being planned at a time: planning keeps this process's interpreter busy."""
+LOOK_SECONDS = 0.05
+"""How often it is looked whether the workers could take more."""
+GOODBYE_SECONDS = 10.0
+"""Time for the slides under way to give back their leases when a run is stopped."""
+
+
+def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watcher | None = None) -> list[SlideReport]:
+    """Segment slides, and return what became of each, in their order; one that fails does not stop the others.
+
+    ``options`` say of the workers what is true for all slides: how many, where, on what.
+
+    Raises:
+        SlidesegError: if there can be no workers.
+    """
+    if len(orders) == 1:  # which knows by its plan how many workers are of use
+        return _one_after_the_other(orders, watcher)
+    device = choose_device(options)
+    workers = choose_workers(options, device, sys.maxsize)
+    orders = [replace(order, options=replace(order.options, workers=workers, address=options.address)) for order in orders]
+    if workers == 1 and options.address is None:
+        return _one_after_the_other(orders, watcher)
+    with executor_for(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
+        return _Together(orders, executor, workers, watcher).reports()
+
+
+class _Turns:
+    """Whose turn it is: slide by slide, and at the end once more those that another run had in hand."""
+
+    def __init__(self, orders: Sequence[Order]) -> None:
+        self.left = deque(range(len(orders)))
+        self._found: dict[int, SlideReport] = {}
+        self._again: list[int] = []
+
+    def done(self, number: int, report: SlideReport) -> None:
+        """Take what became of a slide."""
+        is_in_use, is_first = report.exit_code == ResultInUseError.exit_code, number not in self._found
+        self._found[number] = report
+        if is_in_use and is_first:
+            self._again.append(number)
+
+    def once_more(self) -> None:
+        """Have a second look at the slides of another run, now that all others are done."""
+        self.left.extend(self._again)
+        self._again = []
+
+    def reports(self) -> list[SlideReport]:
+        """Return what became of each, in their order."""
+        return [self._found[number] for number in sorted(self._found)]
+
+
+def _one_after_the_other(orders: Sequence[Order], watcher: Watcher | None) -> list[SlideReport]:
+    turns = _Turns(orders)
+    while turns.left:
+        number = turns.left.popleft()
+        order = orders[number]
+        turns.done(number, report_of(order, partial(predict_slide, order.slide, order.output, order.options, watcher)))
+        if not turns.left and len(orders) > 1:
+            turns.once_more()
+    return turns.reports()
+
+
+def report_of(order: Order, work: Callable[[], SlideReport]) -> SlideReport:
+    """Return what became of a slide, also where the work on it raised an error."""
+    try:
+        return work()
+    except SlidesegError as error:
+        message, code = str(error), error.exit_code
+    except Exception as error:
+        log.debug("%s", order.slide, exc_info=True)
+        message, code = f"{type(error).__name__}: {error}", RunError.exit_code
+    return SlideReport(order.slide, order.output, "failed", error=message, exit_code=code)
+
+
+class _Together:
+    """Slides under way at the same time."""
+
+    def __init__(self, orders: Sequence[Order], executor: Executor, workers: int, watcher: Watcher | None) -> None:
+        self._orders, self._executor, self._watcher = orders, executor, watcher
+        self._most = workers * IN_FLIGHT + PLANNED_AT_ONCE
+        self._ended: SimpleQueue[tuple[int, SlideReport]] = SimpleQueue()
+        self._threads: dict[int, threading.Thread] = {}
+        self._planning: set[int] = set()
+        self._telling = threading.Lock()
+        self._is_stopped = False
+
+    def reports(self) -> list[SlideReport]:
+        """Do all of them."""
+        turns = _Turns(self._orders)
+        try:
+            while turns.left or self._threads:
+                if turns.left and self._has_room():
+                    self._begin(turns.left.popleft())
+                with contextlib.suppress(Empty):
+                    number, report = self._ended.get(timeout=LOOK_SECONDS)
+                    self._threads.pop(number).join()
+                    turns.done(number, report)
+                if not turns.left and not self._threads:
+                    turns.once_more()
+        except BaseException:
+            self._stop()
+            raise
+        return turns.reports()
+
+    def _has_room(self) -> bool:
+        if not self._threads:
+            return True
+        return len(self._threads) < self._most and len(self._planning) < PLANNED_AT_ONCE and self._executor.is_hungry
+
+    def _begin(self, number: int) -> None:
+        self._planning.add(number)
+        thread = threading.Thread(target=self._do, args=(number,), name=f"slide-{number}", daemon=True)
+        self._threads[number] = thread
+        thread.start()
+
+    def _do(self, number: int) -> None:
+        order = self._orders[number]
+        report = report_of(order, partial(self._segment, number, order))
+        self._planning.discard(number)
+        self._ended.put((number, report))
+
+    def _segment(self, number: int, order: Order) -> SlideReport:
+        begun = Begun.now(order.slide)
+        plan = make_plan(order.slide, order.output, order.options)
+        self._planning.discard(number)
+        return run_plan(plan, order.options, self._executor.at(number), begun, self._tell)
+
+    def _tell(self, progress: Progress) -> None:
+        if self._is_stopped:
+            raise RunError(explain("the run was stopped", try_="the same command again, it goes on from here"))
+        if self._watcher is not None:
+            with self._telling:
+                self._watcher(progress)
+
+    def _stop(self) -> None:
+        """Have the slides under way end, so that they give back their leases."""
+        self._is_stopped = True
+        self._executor.__exit__()
+        for thread in self._threads.values():
+            thread.join(GOODBYE_SECONDS / len(self._threads))

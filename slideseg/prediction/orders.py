@@ -1,0 +1,158 @@
+"""What is to be done: from what the user typed, or a manifest, to slides, their results and their options."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slideseg.columns import read_rows
+from slideseg.errors import ConfigError, DataError, explain
+from slideseg.model.bundled import bundled_models
+from slideseg.options import read_options
+from slideseg.prediction.options import PredictOptions
+from slideseg.slide.inputs import check_outputs, find_inputs, name_results, names_of
+from slideseg.storage.place import local_path
+
+if TYPE_CHECKING:
+    from slideseg.columns import Row
+    from slideseg.slide.inputs import Inputs
+
+    Output = str | os.PathLike[str] | None
+
+log = logging.getLogger(__name__)
+
+OF_THE_RUN = ("workers", "address", "wait_for_workers", "device", "memory")
+"""Options that are the same for all slides: they say what the workers are."""
+PATH, OUTPUT = "path", "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A slide that is to be segmented."""
+
+    slide: str
+    output: str
+    """Its result."""
+    options: PredictOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """All slides of a run."""
+
+    slides: tuple[Order, ...]
+    folder: str | None
+    """Where their results go together, a path or an address; None for a single result, and where no folder was named."""
+    several: bool
+    """Whether it is a run over several slides, one of which may fail, be there only one or not."""
+
+    def make_folder(self) -> None:
+        """Make the folder of the results; in a bucket there is none to be made."""
+        if self.folder is not None and "://" not in self.folder:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+
+
+def take_orders(
+    inputs: Inputs,
+    output: str | os.PathLike[str] | None,
+    options: PredictOptions,
+    manifest: str | os.PathLike[str] | None = None,
+) -> Orders:
+    """Return what is to be done with the slides that were named, or that are in a manifest.
+
+    Raises:
+        ConfigError: if neither or both are named, the manifest can't be used, or results can't be where they would.
+        SlideError: if a file that was named is missing, or a folder holds no slide.
+    """
+    named = bool(inputs) if not isinstance(inputs, os.PathLike) else True
+    if manifest is not None and named:
+        raise ConfigError(
+            explain("slides are named by a manifest or one by one", got="both", try_="all of them in the manifest")
+        )
+    if manifest is not None:
+        return read_manifest(manifest, output, options)
+    found = name_results(inputs, output)
+    orders = tuple(Order(slide, result, options) for slide, result in zip(found.slides, found.results, strict=True))
+    return Orders(orders, found.folder, several=len(orders) > 1)
+
+
+def read_manifest(path: str | os.PathLike[str], output: Output, options: PredictOptions) -> Orders:
+    """Read a CSV of slides: the column ``path``, and any option of a slide by its name; an empty cell is as the command says.
+
+    Paths are relative to the manifest's folder, an ``output`` to the folder of the results. A slide that is missing is not
+    refused here: it fails as its turn comes, and the others are done.
+
+    Raises:
+        ConfigError: if the file can't be read, or an option in it not be used.
+    """
+    what = f"the manifest {os.fspath(path)}"
+    try:
+        names, rows = read_rows(path, what, {PATH}, "a column path, and options of predict by their names")
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    columns = _columns(names, what)
+    folder = None if output is None else f"{os.fspath(output).rstrip('/')}/"
+    orders = [order for row in rows for order in _orders_of(row, columns, Path(path).parent, options, what)]
+    if not orders:
+        raise ConfigError(explain(f"{what} names no slide", want="a row for each"))
+    slides = [order.slide for order in orders]
+    results = [
+        _result(order.output or f"{name}.zarr", folder or "") for order, name in zip(orders, names_of(slides), strict=True)
+    ]
+    check_outputs(slides, results)
+    done = tuple(replace(order, output=result) for order, result in zip(orders, results, strict=True))
+    return Orders(done, None if output is None else os.fspath(output), several=True)
+
+
+def _columns(names: list[str], what: str) -> dict[str, str]:
+    """Return the option of every column that is one."""
+    known = {field.name for field in fields(PredictOptions)} - set(OF_THE_RUN) | {PATH, OUTPUT}
+    columns = {name: name.replace("-", "_") for name in names if name}
+    for name, option in columns.items():
+        if option in OF_THE_RUN:
+            raise ConfigError(explain(f"{what} can't set {name}", got="an option of the whole run", try_=f"--{name}"))
+        meant = get_close_matches(option, known, 1, 0.75)
+        if option not in known and meant:
+            raise ConfigError(explain(f"{what} has a column that is no option", got=name, try_=meant[0]))
+    if unused := [name for name, option in columns.items() if option not in known]:
+        log.warning("%s: columns that are no options are not used: %s", what, ", ".join(unused))
+    return {name: option for name, option in columns.items() if option in known}
+
+
+def _orders_of(row: Row, columns: dict[str, str], folder: Path, options: PredictOptions, what: str) -> list[Order]:
+    """Return the slides of a row: several if it names a folder of them."""
+    texts = {option: row.cells[name] for name, option in columns.items() if row.cells[name]}
+    line = f"line {row.line} of {what}"
+    path, output = texts.pop(PATH, ""), texts.pop(OUTPUT, "")
+    if not path:
+        raise ConfigError(explain(f"{line} names no slide", got="an empty path"))
+    try:
+        values = read_options(PredictOptions, texts)
+    except ConfigError as error:
+        raise ConfigError(f"{line}: {error}") from error
+    place = _beside(path, folder)
+    slides = find_inputs(place) if "://" not in place and Path(place).is_dir() else [place]
+    if output and len(slides) > 1:
+        raise ConfigError(explain(f"{line} names one result of {len(slides)} slides", got=output, try_="no output"))
+    return [Order(slide, output, replace(options, **_placed(values, folder))) for slide in slides]
+
+
+def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return options whose paths are those of the manifest's folder."""
+    words = {"model": bundled_models(), "tissue": ("auto", "none")}
+    return {
+        name: _beside(value, folder) if name in words and value not in words[name] else value for name, value in values.items()
+    }
+
+
+def _beside(place: str, folder: Path) -> str:
+    place = local_path(place)
+    return place if "://" in place else str(folder / Path(place).expanduser())
+
+
+def _result(output: str, folder: str) -> str:
+    return output if "://" in output or Path(output).is_absolute() else f"{folder}{output}"

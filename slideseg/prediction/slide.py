@@ -1,0 +1,303 @@
+"""Segment one slide: the whole line on one page.
+
+plan -> lease on the output -> store -> shards on workers -> pyramids and overview -> objects -> metadata, which commits
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from slideseg.arrays.pyramid import write_pyramid
+from slideseg.errors import RunError, SlideError, explain, naming
+from slideseg.instances.run import write_objects
+from slideseg.instances.target import Target
+from slideseg.prediction.devices import gpus_of
+from slideseg.prediction.gaps import gaps_of_kept
+from slideseg.prediction.plan import PredictPlan, make_plan
+from slideseg.prediction.report import PeakMemory, ShardCounts, SlideReport, WorkerSeconds
+from slideseg.prediction.resolution import size_hint
+from slideseg.prediction.suits import described
+from slideseg.prediction.trial import measure_tiling_error
+from slideseg.prediction.worker import SegmentWorker, ShardDone
+from slideseg.result.commit import commit
+from slideseg.result.create import create_result, give_up
+from slideseg.result.overview import write_overview
+from slideseg.result.result import open_result
+from slideseg.result.shards import ShardStore
+from slideseg.result.table import sum_table
+from slideseg.slide.fingerprint import fingerprint, last_written
+from slideseg.slide.rows.copy import readable
+from slideseg.storage.lease import Lease
+from slideseg.storage.place import absolute
+from slideseg.storage.store import open_store
+from slideseg.tasks.progress import Watch, Watcher
+from slideseg.tasks.run_shards import executor_for, run_shards
+
+if TYPE_CHECKING:
+    from slideseg.instances.run import ObjectsReport
+    from slideseg.prediction.gaps import Gaps
+    from slideseg.prediction.job import Job
+    from slideseg.prediction.options import PredictOptions
+    from slideseg.result.record import BadTile, RunRecord
+    from slideseg.tasks.base import Executor, Failed
+
+log = logging.getLogger(__name__)
+
+
+def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Watcher | None = None) -> SlideReport:
+    """Segment one slide into one result store.
+
+    Raises:
+        SlidesegError: what went wrong; finished shards stay and the same call goes on from there.
+    """
+    begun = Begun.now(slide)
+    plan = make_plan(slide, output, options)
+    with executor_for(plan.workers, plan.address, gpus_of(plan.job.tiling.device), options.wait_for_workers) as executor:
+        return run_plan(plan, options, executor, begun, watcher)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How things were when work on a slide began."""
+
+    seconds: float
+    """By this process's clock."""
+    written: int | None
+    """When the slide's file was last written to."""
+
+    @classmethod
+    def now(cls, slide: str) -> Begun:
+        """Return how they are."""
+        return cls(time.perf_counter(), last_written(absolute(slide)))
+
+
+def run_plan(
+    plan: PredictPlan, options: PredictOptions, executor: Executor, begun: Begun, watcher: Watcher | None
+) -> SlideReport:
+    """Do what was planned, on the workers of an executor that others may have work for too.
+
+    Raises:
+        SlidesegError: what went wrong; finished shards stay and the same plan goes on from there.
+    """
+    for note in plan.notes:
+        log.warning("%s", naming(plan.input, note))
+    with Lease(plan.output) as lease:
+        watch = Watch(plan.input, watcher, lease.check)
+        found = create_result(plan.output, plan.layout, plan.record, overwrite=options.overwrite)
+        target = _settled_objects(plan, asked=bool(options.said))
+        tally = Tally.of_finished(plan)
+        if found != "complete" or tally.missing:
+            objects = _segment(plan, target, tally, executor, watch, begun.seconds)
+        else:
+            objects = None if target is None else write_objects(target, executor, watch)
+    touched = _touched(plan.job.source.path, begun.written)
+    return _report(plan, open_result(plan.output).record, tally, objects, time.perf_counter() - begun.seconds, touched)
+
+
+def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
+    """Return which objects are written: those that are there, or those that are ``asked`` for; None for none.
+
+    Raises:
+        ResultError: if those that are there follow other rules than those that are asked for.
+    """
+    if plan.objects is None:
+        return None
+    target = Target(plan.job.output, plan.layout, plan.record, plan.objects)
+    try_ = "slideseg objects --overwrite, which keeps the class map" + ", or --overwrite" * asked
+    return target.settle(asked=asked, try_=try_)
+
+
+def _segment(
+    plan: PredictPlan, target: Target | None, tally: Tally, executor: Executor, watch: Watch, started: float
+) -> ObjectsReport | None:
+    """Compute what is missing and commit the result; return what was found of objects, if they are wanted."""
+    if plan.chunk_first:
+        watch("chunking", 0, plan.pixels, tally.kept_pixels)
+    with readable(plan.job.source, plan.job.output, executor) as source:
+        job = plan.job.at(source)
+        record = replace(plan.record, tiling=replace(plan.record.tiling, max_error=_tiling_error(plan, job)))
+        _compute_shards(job, plan, tally, executor, watch)
+        gaps_of_kept(job, tally.kept, executor, tally.add_gaps)
+        watch("finishing", tally.pixels, plan.pixels, tally.kept_pixels)
+        _write_pyramids(job, plan, executor)
+        objects = None
+        if target is not None:
+            record = replace(record, settings=replace(record.settings, objects=target.rules))
+            copied = source.path if plan.chunk_first else None
+            objects = write_objects(replace(target, slide=copied, record=record), executor, watch)
+        seconds = round(time.perf_counter() - started, 3)
+        record = replace(
+            record,
+            seconds=seconds,
+            reused_pixels=tally.reused,
+            skipped_pixels=plan.skipped_pixels + tally.unscanned,
+            damaged_tiles=tuple(sorted(tally.damaged)),
+        )
+        watch.check()  # the result is no longer this run's to give up where another one has taken over
+        _check_unchanged(plan)
+        commit(plan.job.output, plan.layout, record)
+    return objects
+
+
+def _check_unchanged(plan: PredictPlan) -> None:
+    """See whether the slide is still the one that was planned with; if not, the result may be of both, and is given up.
+
+    Raises:
+        SlideError: if it is another one.
+    """
+    path = plan.job.source.path
+    if fingerprint(path) != plan.slide.fingerprint:
+        give_up(plan.job.output)
+        what = f"{path} has changed while it was segmented, so the result would be of two slides"
+        raise SlideError(explain(what, try_="the same command again, once nobody writes to it: it begins anew"))
+
+
+def _touched(path: str, before: int | None) -> tuple[str, ...]:
+    """Return a note of a slide that somebody has written to since, though it looks the same; none where it is gone."""
+    try:
+        same = last_written(path) == before
+    except SlideError:
+        same = True
+    what = "somebody wrote to the slide's file, or touched it, while it was segmented; size, ends and samples are as before"
+    return () if same else (what,)
+
+
+def _compute_shards(job: Job, plan: PredictPlan, tally: Tally, executor: Executor, watch: Watch) -> None:
+    """Have every shard computed that is not there yet.
+
+    Raises:
+        RunError: if some could not be.
+    """
+    failed: list[Failed] = []
+
+    def note(failure: Failed) -> None:
+        watch.check()
+        log.error("shard %d: %s", failure.task, failure.error)
+        failed.append(failure)
+
+    def count(shard: ShardDone) -> None:
+        tally.add(shard)
+        watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
+
+    watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
+    run_shards(partial(SegmentWorker, job, plan.layout), tally.missing, executor, watch=count, on_failure=note)
+    if failed:
+        what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {failed[0].task}: {failed[0].error}"
+        raise RunError(explain(what, try_="the same command again, it keeps what is done"))
+
+
+def _write_pyramids(job: Job, plan: PredictPlan, executor: Executor) -> None:
+    """Build the pyramids and the overview from the shards and the slide."""
+    layout = plan.layout
+    write_pyramid(job.output, layout.segmentation(), "mode", layout.levels, executor)
+    if layout.probabilities:
+        write_pyramid(job.output, layout.probability(), "mean", layout.levels, executor)
+    if plan.image != "none":
+        write_overview(job.output, job.source, layout, executor, full=plan.image == "full")
+
+
+def _tiling_error(plan: PredictPlan, job: Job) -> float:
+    """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""
+    if plan.model.config.exact:
+        return 0.0
+    error = measure_tiling_error(job)
+    log.warning(
+        "model %s can't be tiled exactly (align_corners=True): on this slide probabilities change by up to %.3f with tiles",
+        plan.model.name,
+        error,
+    )
+    return error
+
+
+@dataclass
+class Tally:
+    """Which shards are missing, and what has come back from the workers."""
+
+    missing: list[int]
+    """Shards that were not there when the run began."""
+    kept: list[int]
+    """Shards that were."""
+    kept_pixels: int
+    """Their pixels."""
+    pixels: int
+    """Pixels that are done."""
+    computed: int = 0
+    reused: int = 0
+    worker_peak: int = 0
+    read: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+    unscanned: int = 0
+    damaged: set[BadTile] = field(default_factory=set)
+
+    @classmethod
+    def of_finished(cls, plan: PredictPlan) -> Tally:
+        """Count the shards that are there."""
+        grid = plan.job.grid
+        finished = ShardStore(plan.job.output, plan.layout).finished()
+        pixels = sum(grid[index].write_box.area for index in finished)
+        missing = [index for index in range(len(grid)) if index not in finished]
+        return cls(missing, sorted(finished), pixels, pixels)
+
+    def add(self, shard: ShardDone) -> None:
+        """Count a finished shard."""
+        self.pixels += shard.pixels
+        self.computed += 1
+        self.reused += shard.reused
+        self.add_gaps(shard.gaps)
+        self.worker_peak = max(self.worker_peak, shard.peak_memory)
+        self.read += shard.seconds_read
+        self.compute += shard.seconds_computed
+        self.write += shard.seconds_written
+
+    def add_gaps(self, gaps: Gaps) -> None:
+        """Count what of a shard was not scanned."""
+        self.unscanned += gaps.pixels
+        self.damaged.update(gaps.damaged)
+
+
+def _hint(plan: PredictPlan, objects: ObjectsReport | None) -> tuple[str, ...]:
+    """Return what the objects' size says of a slide whose resolution is not known, and was taken for the model's."""
+    assumed = plan.model.input.mpp
+    if objects is None or not objects.number or plan.slide.mpp_yx is not None or assumed is None or plan.job.source.level:
+        return ()
+    _, pixels = sum_table(open_store(plan.job.output, read_only=True))
+    return size_hint(plan.job.model.name, objects.number, int(pixels.sum()), assumed)
+
+
+def _report(
+    plan: PredictPlan, record: RunRecord, tally: Tally, objects: ObjectsReport | None, seconds: float, touched: tuple[str, ...]
+) -> SlideReport:
+    driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return SlideReport(
+        input=plan.input,
+        output=plan.output,
+        status="ok",
+        seconds=round(seconds, 3),
+        pixels=plan.pixels,
+        skipped_pixels=record.skipped_pixels,
+        damaged_tiles=record.damaged_tiles,
+        reused_pixels=tally.reused,
+        objects=None if objects is None else objects.number,
+        across_seams=None if objects is None else objects.across_seams,
+        model=described(plan.model),
+        warnings=plan.notes,
+        notes=(*touched, *_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
+        shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
+        peak_memory=PeakMemory(driver, tally.worker_peak),
+        worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),
+    )
+
+
+def _damage(tiles: tuple[BadTile, ...]) -> tuple[str, ...]:
+    """Return a note of the damaged tiles that were taken for places where nothing was scanned."""
+    if not tiles:
+        return ()
+    first = "; ".join(f"rows {one.box.y0} to {one.box.y1}, columns {one.box.x0} to {one.box.x1}" for one in tiles[:3])
+    more = f" and {len(tiles) - 3} more" if len(tiles) > 3 else ""
+    return (f"{len(tiles)} damaged tiles count as not scanned: {first}{more}",)

@@ -1,0 +1,326 @@
+"""One pool of worker processes for all who have work: many slides at a time, pass after pass.
+
+Who has work comes from a thread of its own and calls `Pool.run`. One thread, the foreman, owns everything else: it hires
+processes as there is work for them, keeps at most `IN_FLIGHT` tasks in each, replaces one that died, and counts a strike
+against the tasks that it died with. Work of a lower place comes first, so what was begun first is done first, and what comes
+later fills the processes that would wait for its last tasks. A process makes a worker for each batch of tasks that it gets
+some of, and forgets it when the batch has ended.
+
+Tasks with a strike are run alone, so that the third death convicts the right one; a death with its whole machine counts for
+none (``docs/decisions/0003-own-actor-replacement.md``). Nothing here knows what runs the processes: `tasks/ray.py` does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from bisect import insort
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import ClusterError, RunError, SlideError, explain
+from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
+from slideseg.tasks.process import Died, NotMadeError, Raised, Returned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from slideseg.tasks.base import Worker
+    from slideseg.tasks.process import Employer, Outcome, Process
+
+log = logging.getLogger(__name__)
+
+FIRST_WORD, NEXT_WORD = 10.0, 60.0
+"""Seconds after which it is said that workers are waited for, and said again."""
+FAILED_STARTS = 3
+"""The run is given up when so many processes in a row died before they were ready."""
+LAST_TASKS = 10.0
+"""Seconds that the tasks of a process that was ended are waited for at most: then the process is cut off."""
+
+
+@dataclass(order=True)
+class _Batch:
+    """Tasks of one kind, and who waits for them."""
+
+    place: int
+    number: int
+    make_worker: Any = field(compare=False)
+    waiting: deque[int] = field(compare=False)
+    events: SimpleQueue[Done | Failed | BaseException] = field(compare=False, default_factory=SimpleQueue)
+    deaths: defaultdict[int, list[str]] = field(compare=False, default_factory=lambda: defaultdict(list))
+    """The machines on which a task's processes died, by task."""
+    in_hand: int = field(compare=False, default=0)
+    """Tasks that processes have."""
+    is_over: bool = field(compare=False, default=False)
+    has_left: threading.Event = field(compare=False, default_factory=threading.Event)
+    """Set when it is over and no process has a task of it."""
+    done: int = field(compare=False, default=0)
+    convicted: int = field(compare=False, default=0)
+
+
+@dataclass(eq=False)
+class _Member:
+    """One process as the foreman sees it."""
+
+    process: Process
+    machine: str | None = None
+    """Where it runs; None until it is ready."""
+    tasks: list[tuple[_Batch, int]] = field(default_factory=list)
+    """Tasks that it has."""
+    knows: set[int] = field(default_factory=set)
+    """Batches that it may have a worker of."""
+    is_ended: bool = False
+    """Whether it was ended on purpose, by which its other tasks are not to blame."""
+
+
+class Pool:
+    """The processes of a command."""
+
+    def __init__(self, employer: Employer) -> None:
+        self._employer = employer
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._numbers = itertools.count()
+        self._batches: list[_Batch] = []
+        self._members: list[_Member] = []
+        self._on_trial: list[tuple[float, _Batch, int]] = []
+        """Tasks with three deaths, and when it is known whether these count."""
+        self._failed_starts = 0
+        self._waits_since: float | None = None
+        self._next_word = 0.0
+        self._broken: BaseException | None = None
+        self._is_closed = False
+        self._foreman = threading.Thread(target=self._serve, name="foreman", daemon=True)
+        self._foreman.start()
+
+    def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], place: int = 0) -> Generator[Done | Failed]:
+        """Yield one event a task, as they end; may be called from several threads at a time.
+
+        Raises:
+            ClusterError: if no process could be had.
+            RunError: if processes don't start.
+        """
+        batch = _Batch(place, next(self._numbers), self._employer.pack(make_worker), deque(tasks))
+        left = len(batch.waiting)
+        self._tell(partial(self._begin, batch))
+        try:
+            while left:
+                event = batch.events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                left -= 1
+                yield event
+        finally:
+            self._tell(partial(self._end, batch))
+            batch.has_left.wait(LAST_TASKS)
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more tasks could be begun than there are."""
+        return sum(len(batch.waiting) for batch in list(self._batches)) < self._employer.most * IN_FLIGHT
+
+    def close(self) -> None:
+        """End all processes; who still waits for tasks is told that there will be none."""
+        self._tell(self._close)
+        self._foreman.join(LAST_TASKS)
+
+    # --- from here on, all is done by the foreman ---------------------------------------------------------------------
+
+    def _tell(self, message: Callable[[], None]) -> None:
+        self._inbox.put(message)
+
+    def _serve(self) -> None:
+        while not self._is_closed:
+            try:
+                self._take_message()
+                self._look_around()
+                self._hand_out()
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+                self._break(error)
+
+    def _take_message(self) -> None:
+        try:
+            message = self._inbox.get(timeout=self._patience())
+        except Empty:
+            return
+        message()
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = error
+        for batch in self._batches:
+            batch.events.put(error)
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._break(RunError(explain("the run was stopped", try_="the same command again, it goes on from here")))
+        for member in self._members:
+            member.process.kill()
+        for batch in self._batches:
+            batch.has_left.set()
+
+    def _begin(self, batch: _Batch) -> None:
+        insort(self._batches, batch)
+        if self._broken is not None:
+            batch.events.put(self._broken)
+
+    def _end(self, batch: _Batch) -> None:
+        """Let nothing of a batch go on: processes that are at its tasks are ended, the others forget it."""
+        batch.is_over = True
+        if batch in self._batches:
+            self._batches.remove(batch)
+        self._on_trial = [(when, other, task) for when, other, task in self._on_trial if other is not batch]
+        for member in list(self._members):
+            if any(other is batch for other, _ in member.tasks):
+                member.is_ended = True
+                self._bury(member)
+            elif batch.number in member.knows:
+                member.knows.discard(batch.number)
+                member.process.forget(batch.number)
+        if not batch.in_hand:
+            batch.has_left.set()
+
+    def _hand_out(self) -> None:
+        """Give every process what it can take, and hire more where there is more to do."""
+        if self._broken is not None:
+            return
+        for held in range(IN_FLIGHT):  # everybody has one before somebody has two
+            for member in self._members:
+                if member.machine is not None and len(member.tasks) == held and (batch := self._next_for(member)) is not None:
+                    self._give(member, batch)
+        there = sum(len(batch.waiting) + batch.in_hand for batch in self._batches)
+        while len(self._members) < min(self._employer.most, there):
+            self._hire()
+
+    def _next_for(self, member: _Member) -> _Batch | None:
+        """Return whose next task a process may take; a suspect is run alone."""
+        if any(batch.deaths[task] for batch, task in member.tasks):
+            return None
+        batch = next((batch for batch in self._batches if batch.waiting), None)
+        if batch is not None and member.tasks and batch.deaths[batch.waiting[0]]:
+            return None
+        return batch
+
+    def _give(self, member: _Member, batch: _Batch) -> None:
+        task = batch.waiting.popleft()
+        batch.in_hand += 1
+        member.tasks.append((batch, task))
+        member.knows.add(batch.number)
+        then = self._answer(self._answered, member, batch, task)
+        member.process.run(batch.number, batch.make_worker, task, then)
+
+    def _answer(self, handle: Callable[..., None], *about: Any) -> Callable[[Outcome], None]:
+        """Return what a process tells, which then is handled here."""
+        return lambda outcome: self._tell(partial(handle, *about, outcome))
+
+    def _hire(self) -> None:
+        member = _Member(self._employer.hire())
+        self._members.append(member)
+        member.process.ready(self._answer(self._is_ready, member))
+
+    def _is_ready(self, member: _Member, outcome: Outcome) -> None:
+        match outcome:
+            case Returned(machine):
+                member.machine, self._failed_starts = machine, 0
+            case Raised(error):
+                self._bury(member)
+                raise error
+            case Died(reason) if member in self._members:
+                self._bury(member)
+                self._failed_starts += 1
+                if self._failed_starts >= FAILED_STARTS:
+                    raise RunError(explain("the workers do not start", got=reason, try_="fewer --workers, or --debug"))
+
+    def _answered(self, member: _Member, batch: _Batch, task: int, outcome: Outcome) -> None:
+        """Take what came of a task."""
+        member.tasks.remove((batch, task))
+        batch.in_hand -= 1
+        if isinstance(outcome, Died):
+            self._bury(member)
+        if batch.is_over:
+            if not batch.in_hand:
+                batch.has_left.set()
+            return
+        match outcome:
+            case Returned(value):
+                batch.done += 1
+                batch.events.put(Done(task, value))
+            case Raised(SlideError() as error):
+                batch.events.put(Failed(task, str(error)))
+            case Raised(error):
+                batch.events.put(error.error if isinstance(error, NotMadeError) else error)
+            case Died():
+                self._lost(member, batch, task)
+
+    def _bury(self, member: _Member) -> None:
+        """Let a process go that is dead, or is to be."""
+        if member in self._members:
+            self._members.remove(member)
+            member.process.kill()
+
+    def _lost(self, member: _Member, batch: _Batch, task: int) -> None:
+        """Have a task done again that a process died with; with three deaths it is on trial."""
+        if member.is_ended:
+            batch.waiting.appendleft(task)
+            return
+        deaths = batch.deaths[task]
+        deaths.append(member.machine or "")
+        if len(deaths) >= STRIKES:
+            self._on_trial.append((time.monotonic() + self._employer.grace, batch, task))
+        else:
+            batch.waiting.appendleft(task)  # the sooner the guilty one is known, the fewer have to run alone
+
+    def _judge(self) -> None:
+        """Give up the tasks that three processes died with; those that died with their machines don't count."""
+        now = time.monotonic()
+        due = [(batch, task) for when, batch, task in self._on_trial if when <= now]
+        self._on_trial = [one for one in self._on_trial if one[0] > now]
+        for batch, task in due:
+            batch.deaths[task] = [machine for machine in batch.deaths[task] if not self._employer.is_gone(machine)]
+            if len(batch.deaths[task]) < STRIKES:
+                batch.waiting.append(task)
+                continue
+            got = f"{STRIKES} deaths"
+            batch.convicted += 1
+            batch.events.put(Failed(task, explain("it killed its worker", got=got, try_="ray logs, or more --memory")))
+            if batch.convicted >= STRIKES and not batch.done:
+                what = f"{STRIKES} tasks killed their workers, and none was done"
+                batch.events.put(RunError(explain(what, try_="ray logs, or more --memory")))
+
+    def _patience(self) -> float | None:
+        """Return the seconds until something has to be looked at that no message tells; None for never."""
+        now = time.monotonic()
+        times = [when for when, _, _ in self._on_trial]
+        if self._has_nobody():
+            self._waits_since = self._waits_since or now
+            self._next_word = self._next_word or now + FIRST_WORD
+            times += [self._next_word, self._waits_since + self._employer.wait]
+        else:
+            self._waits_since, self._next_word = None, 0.0
+        return max(0.0, min(times) - now) if times else None
+
+    def _has_nobody(self) -> bool:
+        """Tell whether there is work and not a process that could do it."""
+        has_work = any(batch.waiting for batch in self._batches)
+        return self._broken is None and has_work and all(member.machine is None for member in self._members)
+
+    def _look_around(self) -> None:
+        """Judge whom is to be judged, and say what is waited for.
+
+        Raises:
+            ClusterError: if no process could be had for too long.
+        """
+        self._judge()
+        if self._waits_since is None:
+            return
+        employer, waited = self._employer, time.monotonic() - self._waits_since
+        if waited >= employer.wait:
+            what = f"no worker could be had in {waited:.0f} s"
+            try_ = "when the cluster is free, or a longer --wait-for-workers"
+            raise ClusterError(explain(what, got=employer.room(), want=f"{employer.needs()} for each", try_=try_))
+        if time.monotonic() >= self._next_word:
+            log.warning("waiting for workers for %.0f s: each needs %s; %s", waited, employer.needs(), employer.room())
+            self._next_word = time.monotonic() + NEXT_WORD

@@ -1,0 +1,102 @@
+"""What a pool needs to know of the processes that it hires, and what these tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slideseg.tasks.base import Worker
+
+
+class NotMadeError(Exception):
+    """A worker could not be made, for the error that it is given: a cause would not travel."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A call that ended well."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A call that raised an error."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A call whose process is gone."""
+
+    reason: str
+
+
+Outcome = Returned | Raised | Died
+
+
+class Process(Protocol):
+    """A process that makes workers and does their tasks; what came of a call is told from any thread, exactly once."""
+
+    def ready(self, then: Callable[[Outcome], None]) -> None:
+        """Tell when it can take tasks; what it returns is the machine that it is on."""
+        ...
+
+    def run(self, batch: int, make_worker: Any, task: int, then: Callable[[Outcome], None]) -> None:
+        """Do a task with the batch's worker, which is made first if need be; raises `NotMadeError` if it can't."""
+        ...
+
+    def forget(self, batch: int) -> None:
+        """Close the worker of a batch that has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        ...
+
+
+class Employer(Protocol):
+    """Where processes come from."""
+
+    @property
+    def most(self) -> int:
+        """Processes at most."""
+        ...
+
+    @property
+    def wait(self) -> float:
+        """Seconds that the first one is waited for."""
+        ...
+
+    @property
+    def grace(self) -> float:
+        """Seconds until it is known whether a process died alone or with its machine."""
+        ...
+
+    def hire(self) -> Process:
+        """Start a process."""
+        ...
+
+    def pack(self, make_worker: Callable[[], Worker]) -> Any:
+        """Return what travels to the processes in its place."""
+        ...
+
+    def is_gone(self, machine: str) -> bool:
+        """Tell whether a machine has left."""
+        ...
+
+    def needs(self) -> str:
+        """Say what a process needs."""
+        ...
+
+    def room(self) -> str:
+        """Say what there is, and what of it is free."""
+        ...

@@ -1,0 +1,295 @@
+"""The pool's foreman, with processes that a test moves by hand."""
+
+import threading
+
+import pytest
+
+from slideseg.errors import ClusterError, RunError, SlideError
+from slideseg.tasks import pool as module
+from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
+from slideseg.tasks.pool import Pool
+from slideseg.tasks.process import Died, NotMadeError, Raised, Returned
+
+MANY = 30.0
+"""Seconds after which a test gives up waiting."""
+
+
+class Hand:
+    """A process that does nothing until it is told what comes of it."""
+
+    def __init__(self, number):
+        self.number, self.tasks, self.forgot, self.is_killed = number, {}, [], False
+        self.start = None
+
+    def ready(self, then):
+        self.start = then
+
+    def run(self, batch, make_worker, task, then):
+        self.tasks[task] = then
+
+    def forget(self, batch):
+        self.forgot.append(batch)
+
+    def kill(self):
+        self.die("killed")
+
+    def die(self, reason="it was killed"):
+        self.is_killed = True
+        tasks, self.tasks = self.tasks, {}
+        for then in tasks.values():
+            then(Died(reason))
+
+    def finish(self, task):
+        self.tasks.pop(task)(Returned(10 * task))
+
+
+class Office:
+    """Hires hands."""
+
+    def __init__(self, most=2, wait=MANY, grace=0.0):
+        self.most, self.wait, self.grace, self.hands, self.gone = most, wait, grace, [], set()
+
+    def hire(self):
+        self.hands.append(Hand(len(self.hands)))
+        return self.hands[-1]
+
+    def pack(self, make_worker):
+        return make_worker
+
+    def is_gone(self, machine):
+        return machine in self.gone
+
+    def needs(self):
+        return "1 core"
+
+    def room(self):
+        return "there is none"
+
+
+class Caller(threading.Thread):
+    """Takes the events of a batch in a thread of its own."""
+
+    def __init__(self, pool, tasks, place=0):
+        super().__init__(daemon=True)
+        self.pool, self.todo, self.place, self.events, self.error = pool, tasks, place, [], None
+        self.start()
+
+    def run(self):
+        try:
+            for event in self.pool.run(None, self.todo, self.place):
+                self.events.append(event)
+        except BaseException as error:
+            self.error = error
+
+    def result(self):
+        self.join(MANY)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+        return sorted(self.events, key=lambda event: event.task)
+
+
+@pytest.fixture
+def office():
+    return Office()
+
+
+@pytest.fixture
+def pool(office):
+    made = Pool(office)
+    yield made
+    made.close()
+
+
+def until(true):
+    pause = threading.Event()
+    for _ in range(int(MANY * 200)):
+        if true():
+            return
+        pause.wait(0.005)
+    pytest.fail("it never came to that")
+
+
+def hired(office, number=2, machine="here"):
+    """Wait for so many new hands and let them be ready."""
+    until(lambda: len(office.hands) >= number and all(hand.start for hand in office.hands))
+    for hand in office.hands[-number:]:
+        hand.start(Returned(machine))
+    return office.hands[-number:]
+
+
+def test_processes_are_hired_for_work_that_is_there_and_kept(pool, office):
+    first = Caller(pool, [7])
+    (hand,) = hired(office, 1)
+    until(lambda: 7 in hand.tasks)
+    hand.finish(7)
+    assert first.result() == [Done(7, 70)]
+    until(lambda: hand.forgot)
+    again = Caller(pool, [8])
+    until(lambda: 8 in hand.tasks)
+    hand.finish(8)
+    assert again.result() == [Done(8, 80)]
+    assert len(office.hands) == 1
+
+
+def test_the_lowest_place_comes_first_and_later_ones_fill_up(pool, office):
+    late = Caller(pool, range(20, 40), place=2)
+    one, two = hired(office)
+    until(lambda: len(one.tasks) == len(two.tasks) == IN_FLIGHT)
+    early = Caller(pool, [1, 2], place=1)
+    until(lambda: not pool.is_hungry and len(pool._batches) == 2)
+    for hand in (one, two):
+        hand.finish(next(iter(hand.tasks)))
+    until(lambda: {*one.tasks, *two.tasks} >= {1, 2})
+    for hand, task in [(hand, task) for hand in (one, two) for task in list(hand.tasks) if task < 10]:
+        hand.finish(task)
+    assert early.result() == [Done(1, 10), Done(2, 20)]
+    assert late.is_alive()
+
+
+def test_everybody_has_a_task_before_somebody_has_two(pool, office):
+    Caller(pool, [1, 2, 3])
+    one, two = hired(office)
+    until(lambda: sorted((len(one.tasks), len(two.tasks))) == [1, 2])
+
+
+def test_a_task_that_dies_three_times_is_given_up_and_others_with_it_are_not(office):
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2, 3])
+    hand = alone(office, "here")
+    until(lambda: set(hand.tasks) == {1, 2})
+    hand.die()
+    for _ in range(10):
+        hand = alone(office, "here")
+        while hand.tasks and not caller.events[3:]:
+            if 2 in hand.tasks:
+                assert set(hand.tasks) == {2}, "a suspect runs alone"
+                hand.die()
+            else:
+                hand.finish(next(iter(hand.tasks)))
+                until(lambda hand=hand: hand.tasks or not caller.is_alive())
+        if not caller.is_alive():
+            break
+    one, two, three = caller.result()
+    assert (one, three) == (Done(1, 10), Done(3, 30))
+    assert isinstance(two, Failed)
+    assert f"killed its worker (got {STRIKES} deaths" in two.error
+    pool.close()
+
+
+def test_where_every_task_kills_and_none_is_done_the_rest_is_not_tried(office):
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, range(100))
+    while caller.is_alive() and len(office.hands) < 20:
+        alone(office, "here", or_else=lambda: not caller.is_alive()).die()
+    with pytest.raises(RunError, match="3 tasks killed their workers, and none was done"):
+        caller.result()
+    assert len(office.hands) < 12
+    pool.close()
+
+
+def alone(office, machine, or_else=lambda: False):
+    """Let the only living hand be ready on a machine; return it when it has a task."""
+    until(lambda: or_else() or (office.hands and office.hands[-1].start and not office.hands[-1].is_killed))
+    hand = office.hands[-1]
+    if not hand.is_killed:
+        hand.start(Returned(machine))
+        until(lambda: or_else() or hand.tasks)
+    return hand
+
+
+def test_deaths_with_their_machines_convict_nobody(office):
+    office.most, office.grace = 1, 0.05
+    pool = Pool(office)
+    caller = Caller(pool, [5])
+    for number in range(7):
+        hand = alone(office, f"spot-{number}")
+        office.gone.add(f"spot-{number}")
+        hand.die("its node died")
+    hand = alone(office, "here")
+    hand.finish(5)
+    assert caller.result() == [Done(5, 50)]
+    pool.close()
+
+
+def test_a_death_on_a_machine_that_lives_counts_also_after_others(office):
+    office.most, office.grace = 1, 0.05
+    pool = Pool(office)
+    caller = Caller(pool, [5])
+    for machine in ("a", "gone", "b", "gone", "c"):
+        office.gone = {"gone"}
+        alone(office, machine).die()
+    (event,) = caller.result()
+    assert isinstance(event, Failed)
+    pool.close()
+
+
+def test_who_leaves_early_ends_the_processes_at_his_tasks_and_others_start_anew(pool, office):
+    leaves, stays = pool.run(None, range(9), 0), Caller(pool, [50, 51, 52], place=1)
+    begun = threading.Thread(target=lambda: next(leaves), daemon=True)
+    begun.start()
+    one, two = hired(office)
+    until(lambda: len(one.tasks) == len(two.tasks) == IN_FLIGHT)
+    one.finish(next(task for task in one.tasks if task < 50))
+    begun.join(MANY)
+    leaves.close()
+    until(lambda: len(office.hands) == 4)
+    assert one.is_killed or two.is_killed
+    for hand in office.hands[2:]:
+        hand.start(Returned("here"))
+    done = set()
+    while len(done) < 3:
+        until(lambda: any(hand.tasks for hand in office.hands if not hand.is_killed))
+        for hand in office.hands:
+            for task in list(hand.tasks):
+                hand.finish(task)
+                done.add(task)
+    assert stays.result() == [Done(50, 500), Done(51, 510), Done(52, 520)]
+
+
+def test_errors_of_a_worker_are_its_batch_s_alone(pool, office):
+    bad, good = Caller(pool, [1, 2], 0), Caller(pool, [3], 1)
+    one, two = hired(office)
+    until(lambda: len(one.tasks) + len(two.tasks) == 3)
+    outcome = {1: Raised(SlideError("tile 1 is damaged")), 2: Raised(NotMadeError(RunError("no such model")))}
+    for hand in (one, two):
+        for task in [task for task in hand.tasks if task in outcome]:
+            hand.tasks.pop(task)(outcome[task])
+        for task in list(hand.tasks):
+            hand.finish(task)
+    with pytest.raises(RunError, match="no such model"):
+        bad.result()
+    assert good.result() == [Done(3, 30)]
+
+
+def test_processes_that_never_get_ready_end_the_run_not_a_task(pool, office):
+    caller = Caller(pool, [1])
+    for number in range(3):
+        until(lambda number=number: len(office.hands) > number and office.hands[number].start)
+        office.hands[number].start(Died("no such module"))
+    with pytest.raises(RunError, match=r"the workers do not start \(got no such module"):
+        caller.result()
+    with pytest.raises(RunError, match="the workers do not start"):
+        Caller(pool, [2]).result()
+
+
+def test_where_there_is_no_room_it_is_said_and_given_up(office, caplog, monkeypatch):
+    monkeypatch.setattr(module, "FIRST_WORD", 0.05)
+    monkeypatch.setattr(module, "NEXT_WORD", 0.05)
+    office.wait = 0.4
+    pool = Pool(office)
+    with pytest.raises(ClusterError, match=r"no worker could be had in 0 s \(got there is none, want 1 core for each"):
+        Caller(pool, [1]).result()
+    assert any("waiting for workers" in record.getMessage() for record in caplog.records)
+    pool.close()
+
+
+def test_a_pool_that_is_closed_lets_nobody_wait(pool, office):
+    caller = Caller(pool, [1])
+    until(lambda: office.hands)
+    pool.close()
+    with pytest.raises(RunError, match="stopped"):
+        caller.result()
+    assert office.hands[0].is_killed
