@@ -21,7 +21,7 @@ from common import hardware, write_result
 from nuclei_sets import monuseg, read_image, tnbc
 from PIL import Image
 
-from slideseg.prediction.resolution import FEWEST_OBJECTS
+from slideseg.prediction.choices.resolution import FEWEST_OBJECTS
 from slideseg.result.result import open_result
 
 TRUE_MPP = (0.125, 0.25, 0.5, 1.0)

@@ -44,6 +44,11 @@ class GraphExecutor:
         """Whether more tasks could be begun than there are."""
         return self._executor.is_hungry
 
+    @property
+    def idle(self) -> float:
+        """Which share of their time the other executor's workers had no task."""
+        return self._executor.idle
+
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = True) -> Generator[Done | Failed]:
         """Yield one event a task, graph by graph; in this process any error ends the run and is raised as it was."""
         if not light:

@@ -26,7 +26,7 @@ from slideseg.words import many, number
 
 if TYPE_CHECKING:
     from slideseg.prediction.orders import Orders
-    from slideseg.prediction.report import Report
+    from slideseg.prediction.report import Report, SlideReport
 
 
 @click.command()
@@ -100,25 +100,38 @@ def predict(
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:
+    several = len(report.slides) > 1
     if as_json:
         say_json(report.to_dict())
     for slide in report.slides:
         if slide.error is not None:
-            click.echo(f"error: {naming(slide.input, slide.error) if len(report.slides) > 1 else slide.error}", err=True)
+            click.echo(f"error: {naming(slide.input, slide.error) if several else slide.error}", err=True)
         elif not as_json:
-            shards = slide.shards
-            objects = (
-                "" if slide.objects is None else f", {many(slide.objects, 'object')} ({slide.across_seams:,} across seams)"
-            )
-            for note in slide.notes:
-                click.echo(f"warning: {naming(slide.output, note)}", err=True)
-            click.echo(
-                f"{slide.output}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
-                f"({many(shards.total, 'shard')}: {shards.computed:,} computed, {shards.kept:,} kept; "
-                f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
-            )
-    for model in dict.fromkeys(slide.model for slide in report.slides if slide.model and not as_json):
+            _print_slide(slide)
+    for note in report.notes:
+        click.echo(f"warning: {note}", err=True)
+    if not as_json:
+        _print_whole(report)
+
+
+def _print_whole(report: Report) -> None:
+    if len(report.slides) > 1:
+        done, workers = sum(slide.status == "ok" for slide in report.slides), many(report.workers, "worker")
+        click.echo(f"{done:,} of {many(len(report.slides), 'slide')} in {report.seconds:.1f} s, by {workers}")
+    for model in dict.fromkeys(slide.model for slide in report.slides if slide.model):
         click.echo(f"model: {model}")
+
+
+def _print_slide(slide: SlideReport) -> None:
+    shards = slide.shards
+    objects = "" if slide.objects is None else f", {many(slide.objects, 'object')} ({slide.across_seams:,} across seams)"
+    for note in slide.notes:
+        click.echo(f"warning: {naming(slide.output, note)}", err=True)
+    click.echo(
+        f"{slide.output}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
+        f"({many(shards.total, 'shard')}: {shards.computed:,} computed, {shards.kept:,} kept; "
+        f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
+    )
 
 
 def _dry_run(orders: Orders, *, as_json: bool) -> int:

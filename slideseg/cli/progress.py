@@ -31,6 +31,10 @@ COUNTED = ("exporting", "outlining", "summing up")
 """Phases that count rows of a table as well as pixels, or images, or results."""
 
 
+DONE = "done"
+"""The last phase of a slide."""
+
+
 class Rate:
     """Pixels a second and seconds left, without the pixels that an earlier run had finished."""
 
@@ -64,12 +68,23 @@ def shown() -> Iterator[Callable[[Progress], None]]:
 
 
 def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
+    """Show a bar for each slide that is under way, and above them one for all slides where there are several."""
     tasks: dict[str, tuple[TaskID, Rate]] = {}
+    everything: list[TaskID] = []
 
     def watch(state: Progress) -> None:
+        over, slides = state.slides
+        if slides > 1:
+            if not everything:
+                everything.append(bars.add_task("", total=slides, rate=""))
+            bars.update(everything[0], completed=over, description=f"{over:,} of {slides:,} slides")
         if state.slide not in tasks:
             tasks[state.slide] = bars.add_task(state.slide, total=state.total, rate=""), Rate()
         task, rate = tasks[state.slide]
+        if state.phase == DONE:
+            bars.remove_task(task)
+            del tasks[state.slide]
+            return
         text = rate.describe(state).partition(",")[0] if state.phase == "segmenting" else state.phase
         bars.update(task, completed=state.done, description=state.slide.rpartition("/")[2], rate=text)
 
@@ -81,6 +96,11 @@ def _line_watcher(console: Console) -> Callable[[Progress], None]:
     last: dict[str, tuple[str, float]] = {}
 
     def watch(state: Progress) -> None:
+        if state.phase == DONE:
+            last.pop(state.slide, None)
+            for known in [known for known in rates if known[0] == state.slide]:
+                del rates[known]
+            return
         rate = rates.setdefault((state.slide, state.phase), Rate())
         phase, when = last.get(state.slide, ("", 0.0))
         if state.phase == phase and time.monotonic() - when < SECONDS_BETWEEN_LINES:

@@ -16,8 +16,8 @@ import numpy as np
 from slideseg.errors import ConfigError, DataError, SlideError, explain
 from slideseg.outlines.labels import IGNORED
 from slideseg.points import find_points, read_points
-from slideseg.prediction.resolution import check_resolution
-from slideseg.prediction.suits import unlike
+from slideseg.prediction.choices.resolution import check_resolution
+from slideseg.prediction.choices.suits import unlike
 from slideseg.prediction.values import choose_range
 from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -18,9 +19,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
-from slideseg.prediction.devices import choose_device, choose_workers, gpus_of
+from slideseg.prediction.choices.devices import choose_device, choose_workers, gpus_of
 from slideseg.prediction.plan import make_plan
-from slideseg.prediction.report import SlideReport
+from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, predict_slide, run_plan
 from slideseg.tasks.base import IN_FLIGHT
 from slideseg.tasks.run_shards import executor_for
@@ -43,8 +44,8 @@ GOODBYE_SECONDS = 10.0
 """Time for the slides under way to give back their leases when a run is stopped."""
 
 
-def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watcher | None = None) -> list[SlideReport]:
-    """Segment slides, and return what became of each, in their order; one that fails does not stop the others.
+def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watcher | None = None) -> Report:
+    """Segment slides, and return what became of each; one that fails does not stop the others.
 
     ``options`` say of the workers what is true for all slides: how many, where, on what.
 
@@ -52,14 +53,16 @@ def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watc
         SlidesegError: if there can be no workers.
     """
     if len(orders) == 1:  # which knows by its plan how many workers are of use
-        return _one_after_the_other(orders, watcher)
+        return Report(_one_after_the_other(orders, watcher))
+    started = time.monotonic()
     device = choose_device(options)
     workers = choose_workers(options, device, sys.maxsize)
     orders = [replace(order, options=replace(order.options, workers=workers, address=options.address)) for order in orders]
     if workers == 1 and options.address is None:
-        return _one_after_the_other(orders, watcher)
+        return Report(_one_after_the_other(orders, watcher), round(time.monotonic() - started, 3))
     with executor_for(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
-        return _Together(orders, executor, workers, watcher).reports()
+        slides = _Together(orders, executor, workers, watcher).reports()
+        return Report(slides, round(time.monotonic() - started, 3), workers, round(executor.idle, 4))
 
 
 class _Turns:
@@ -82,12 +85,12 @@ class _Turns:
         self.left.extend(self._again)
         self._again = []
 
-    def reports(self) -> list[SlideReport]:
+    def reports(self) -> tuple[SlideReport, ...]:
         """Return what became of each, in their order."""
-        return [self._found[number] for number in sorted(self._found)]
+        return tuple(self._found[number] for number in sorted(self._found))
 
 
-def _one_after_the_other(orders: Sequence[Order], watcher: Watcher | None) -> list[SlideReport]:
+def _one_after_the_other(orders: Sequence[Order], watcher: Watcher | None) -> tuple[SlideReport, ...]:
     turns = _Turns(orders)
     while turns.left:
         number = turns.left.popleft()
@@ -120,10 +123,11 @@ class _Together:
         self._threads: dict[int, threading.Thread] = {}
         self._planning: set[int] = set()
         self._telling = threading.Lock()
+        self._over = 0
         self._is_stopped = False
 
-    def reports(self) -> list[SlideReport]:
-        """Do all of them."""
+    def reports(self) -> tuple[SlideReport, ...]:
+        """Do all of them; return what became of each, in their order."""
         turns = _Turns(self._orders)
         try:
             while turns.left or self._threads:
@@ -133,6 +137,7 @@ class _Together:
                     number, report = self._ended.get(timeout=LOOK_SECONDS)
                     self._threads.pop(number).join()
                     turns.done(number, report)
+                    self._over += 1
                 if not turns.left and not self._threads:
                     turns.once_more()
         except BaseException:
@@ -168,7 +173,7 @@ class _Together:
             raise RunError(explain("the run was stopped", try_="the same command again, it goes on from here"))
         if self._watcher is not None:
             with self._telling:
-                self._watcher(progress)
+                self._watcher(replace(progress, slides=(self._over, len(self._orders))))
 
     def _stop(self) -> None:
         """Have the slides under way end, so that they give back their leases."""

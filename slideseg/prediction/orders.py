@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 OF_THE_RUN = ("workers", "address", "wait_for_workers", "device", "memory")
 """Options that are the same for all slides: they say what the workers are."""
 PATH, OUTPUT = "path", "output"
+HERE = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ class Orders:
     """All slides of a run."""
 
     slides: tuple[Order, ...]
-    folder: str | None
-    """Where their results go together, a path or an address; None for a single result, and where no folder was named."""
+    folder: str
+    """Where their results go together, or lie beside each other: a path or an address."""
     several: bool
     """Whether it is a run over several slides, one of which may fail, be there only one or not."""
 
     def make_folder(self) -> None:
         """Make the folder of the results; in a bucket there is none to be made."""
-        if self.folder is not None and "://" not in self.folder:
+        if "://" not in self.folder:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
 
 
@@ -77,7 +78,8 @@ def take_orders(
         return read_manifest(manifest, output, options)
     found = name_results(inputs, output)
     orders = tuple(Order(slide, result, options) for slide, result in zip(found.slides, found.results, strict=True))
-    return Orders(orders, found.folder, several=len(orders) > 1)
+    several = len(orders) > 1
+    return Orders(orders, found.folder or (os.fspath(output or HERE) if several else HERE), several)
 
 
 def read_manifest(path: str | os.PathLike[str], output: Output, options: PredictOptions) -> Orders:
@@ -105,7 +107,7 @@ def read_manifest(path: str | os.PathLike[str], output: Output, options: Predict
     ]
     check_outputs(slides, results)
     done = tuple(replace(order, output=result) for order, result in zip(orders, results, strict=True))
-    return Orders(done, None if output is None else os.fspath(output), several=True)
+    return Orders(done, os.fspath(output or HERE), several=True)
 
 
 def _columns(names: list[str], what: str) -> dict[str, str]:

@@ -13,12 +13,12 @@ from slideseg.instances.options import option_of, rules_for
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.info import ModelInfo, read_info
 from slideseg.model.values import FULL_SCALE
-from slideseg.prediction.budget import check_disk, disk_needed, fit_tile
-from slideseg.prediction.devices import choose_device, choose_precision, choose_workers, threads_of
+from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
+from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
+from slideseg.prediction.choices.resolution import choose_source, working_shape
+from slideseg.prediction.choices.suits import described, unlike
+from slideseg.prediction.choices.tissue import Tissue, find_tissue
 from slideseg.prediction.job import Job, ModelFile, Tiling
-from slideseg.prediction.resolution import choose_source, working_shape
-from slideseg.prediction.suits import described, unlike
-from slideseg.prediction.tissue import Tissue, find_tissue
 from slideseg.prediction.values import choose_range
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord

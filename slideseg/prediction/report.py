@@ -100,6 +100,14 @@ class Report:
 
     slides: tuple[SlideReport, ...]
     """One a slide, in the order they were given."""
+    seconds: float = 0.0
+    """Wall time of the run over several slides."""
+    workers: int = 1
+    """Worker processes that they shared."""
+    idle: float = 0.0
+    """Which share of their time these had no task."""
+    notes: tuple[str, ...] = ()
+    """What could not be written of the report itself."""
 
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:
@@ -126,4 +134,6 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
-        return {"status": self.status, "error": self.error, "slides": [slide.to_dict() for slide in self.slides]}
+        said = {"status": self.status, "error": self.error, "slides": [slide.to_dict() for slide in self.slides]}
+        together = {"seconds": self.seconds, "workers": self.workers, "idle": self.idle, "notes": list(self.notes)}
+        return {**said, **together} if len(self.slides) > 1 else said

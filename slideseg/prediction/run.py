@@ -5,8 +5,10 @@ slides -> plans, a few ahead -> shards of all on the same workers, those of earl
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from slideseg.cohort.report import write_reports
 from slideseg.options import take_options
 from slideseg.prediction.many import predict_many
 from slideseg.prediction.options import PredictOptions
@@ -56,7 +58,7 @@ def predict(
 
 
 def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | None = None) -> Report:
-    """Segment slides; one that fails is reported and does not stop the others.
+    """Segment slides, and write beside the results of several what became of each; one that fails does not stop the others.
 
     ``options`` say of the workers what is true for all slides: how many, where, on what.
 
@@ -64,4 +66,5 @@ def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | N
         SlidesegError: if there can be no workers.
     """
     orders.make_folder()
-    return Report(tuple(predict_many(orders.slides, options, watcher)))
+    report = predict_many(orders.slides, options, watcher)
+    return replace(report, notes=tuple(write_reports(orders.folder, report.to_dict()))) if orders.several else report

@@ -16,12 +16,12 @@ from slideseg.arrays.pyramid import write_pyramid
 from slideseg.errors import RunError, SlideError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
-from slideseg.prediction.devices import gpus_of
+from slideseg.prediction.choices.devices import gpus_of
+from slideseg.prediction.choices.resolution import size_hint
+from slideseg.prediction.choices.suits import described
 from slideseg.prediction.gaps import gaps_of_kept
 from slideseg.prediction.plan import PredictPlan, make_plan
 from slideseg.prediction.report import PeakMemory, ShardCounts, SlideReport, WorkerSeconds
-from slideseg.prediction.resolution import size_hint
-from slideseg.prediction.suits import described
 from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
@@ -95,6 +95,7 @@ def run_plan(
             objects = _segment(plan, target, tally, executor, watch, begun.seconds)
         else:
             objects = None if target is None else write_objects(target, executor, watch)
+        watch("done", plan.pixels, plan.pixels, tally.kept_pixels)
     touched = _touched(plan.job.source.path, begun.written)
     return _report(plan, open_result(plan.output).record, tally, objects, time.perf_counter() - begun.seconds, touched)
 

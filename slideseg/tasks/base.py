@@ -106,3 +106,8 @@ class Executor(Protocol):
     def is_hungry(self) -> bool:
         """Whether more tasks could be begun than there are."""
         ...
+
+    @property
+    def idle(self) -> float:
+        """Which share of their time workers of other processes had no task."""
+        ...

@@ -80,6 +80,11 @@ class InProcessExecutor:
         """Return that there is never work in store."""
         return True
 
+    @property
+    def idle(self) -> float:
+        """Return that there are no other processes."""
+        return 0.0
+
 
 @cache
 def light_threads() -> ThreadPoolExecutor:

@@ -76,6 +76,13 @@ class _Member:
     """Batches that it may have a worker of."""
     is_ended: bool = False
     """Whether it was ended on purpose, by which its other tasks are not to blame."""
+    since: float = 0.0
+    """When it was ready."""
+    until: float | None = None
+    """When it went; None while it is there."""
+    busy: float = 0.0
+    """Seconds in which it had a task."""
+    busy_since: float = 0.0
 
 
 class Pool:
@@ -87,6 +94,7 @@ class Pool:
         self._numbers = itertools.count()
         self._batches: list[_Batch] = []
         self._members: list[_Member] = []
+        self._were_ready: list[_Member] = []
         self._on_trial: list[tuple[float, _Batch, int]] = []
         """Tasks with three deaths, and when it is known whether these count."""
         self._failed_starts = 0
@@ -122,6 +130,14 @@ class Pool:
     def is_hungry(self) -> bool:
         """Whether more tasks could be begun than there are."""
         return sum(len(batch.waiting) for batch in list(self._batches)) < self._employer.most * IN_FLIGHT
+
+    @property
+    def idle(self) -> float:
+        """Which share of their time the processes had no task, from their being ready to now."""
+        now = time.monotonic()
+        there = sum((member.until or now) - member.since for member in self._were_ready)
+        busy = sum(member.busy + (now - member.busy_since if member.tasks else 0.0) for member in list(self._were_ready))
+        return max(0.0, 1.0 - busy / there) if there else 0.0
 
     def close(self) -> None:
         """End all processes; who still waits for tasks is told that there will be none."""
@@ -207,6 +223,7 @@ class Pool:
     def _give(self, member: _Member, batch: _Batch) -> None:
         task = batch.waiting.popleft()
         batch.in_hand += 1
+        member.busy_since = member.busy_since if member.tasks else time.monotonic()
         member.tasks.append((batch, task))
         member.knows.add(batch.number)
         then = self._answer(self._answered, member, batch, task)
@@ -224,7 +241,8 @@ class Pool:
     def _is_ready(self, member: _Member, outcome: Outcome) -> None:
         match outcome:
             case Returned(machine):
-                member.machine, self._failed_starts = machine, 0
+                member.machine, member.since, self._failed_starts = machine, time.monotonic(), 0
+                self._were_ready.append(member)
             case Raised(error):
                 self._bury(member)
                 raise error
@@ -238,12 +256,17 @@ class Pool:
         """Take what came of a task."""
         member.tasks.remove((batch, task))
         batch.in_hand -= 1
+        if not member.tasks:
+            member.busy += time.monotonic() - member.busy_since
         if isinstance(outcome, Died):
             self._bury(member)
-        if batch.is_over:
-            if not batch.in_hand:
-                batch.has_left.set()
-            return
+        if not batch.is_over:
+            self._pass_on(member, batch, task, outcome)
+        elif not batch.in_hand:
+            batch.has_left.set()
+
+    def _pass_on(self, member: _Member, batch: _Batch, task: int, outcome: Outcome) -> None:
+        """Tell who waits for a task what came of it, or have it done again."""
         match outcome:
             case Returned(value):
                 batch.done += 1
@@ -259,6 +282,7 @@ class Pool:
         """Let a process go that is dead, or is to be."""
         if member in self._members:
             self._members.remove(member)
+            member.until = time.monotonic()
             member.process.kill()
 
     def _lost(self, member: _Member, batch: _Batch, task: int) -> None:

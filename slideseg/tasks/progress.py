@@ -13,13 +13,15 @@ class Progress:
     slide: str
     """Which slide."""
     phase: str
-    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them."""
+    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them; ``done``."""
     done: int
     """Pixels done, those of an earlier run included; rows of a table that is exported, images that are outlined."""
     total: int
     """Pixels, rows or images in all."""
     kept: int = 0
     """Pixels of `done` that an earlier run had finished."""
+    slides: tuple[int, int] = (0, 1)
+    """Slides that are over, and slides in all."""
 
 
 Watcher = Callable[[Progress], None]

@@ -112,6 +112,11 @@ class RayExecutor:
         """Whether more tasks could be begun than there are."""
         return self._pool is None or self._pool.is_hungry
 
+    @property
+    def idle(self) -> float:
+        """Which share of their time the actors had no task."""
+        return 0.0 if self._pool is None else self._pool.idle
+
     def _started_pool(self) -> Pool:
         with self._starting:
             if self._pool is None:
@@ -191,6 +196,11 @@ class _At:
     def is_hungry(self) -> bool:
         """Whether more tasks could be begun than there are."""
         return self.executor.is_hungry
+
+    @property
+    def idle(self) -> float:
+        """Which share of their time all actors had no task."""
+        return self.executor.idle
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""

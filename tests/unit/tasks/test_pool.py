@@ -78,7 +78,7 @@ class Caller(threading.Thread):
         try:
             for event in self.pool.run(None, self.todo, self.place):
                 self.events.append(event)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the test's own thread is told of it
             self.error = error
 
     def result(self):
@@ -141,8 +141,9 @@ def test_the_lowest_place_comes_first_and_later_ones_fill_up(pool, office):
     for hand in (one, two):
         hand.finish(next(iter(hand.tasks)))
     until(lambda: {*one.tasks, *two.tasks} >= {1, 2})
-    for hand, task in [(hand, task) for hand in (one, two) for task in list(hand.tasks) if task < 10]:
-        hand.finish(task)
+    for hand in (one, two):
+        for task in [task for task in hand.tasks if task < 10]:
+            hand.finish(task)
     assert early.result() == [Done(1, 10), Done(2, 20)]
     assert late.is_alive()
 
@@ -283,6 +284,24 @@ def test_where_there_is_no_room_it_is_said_and_given_up(office, caplog, monkeypa
     with pytest.raises(ClusterError, match=r"no worker could be had in 0 s \(got there is none, want 1 core for each"):
         Caller(pool, [1]).result()
     assert any("waiting for workers" in record.getMessage() for record in caplog.records)
+    pool.close()
+
+
+def test_the_idle_share_is_of_the_time_that_processes_were_there(office, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    pool = Pool(office)
+    assert pool.idle == 0.0
+    caller = Caller(pool, [1, 2, 3])
+    one, two = hired(office)
+    until(lambda: len(one.tasks) + len(two.tasks) == 3)
+    for after, task in ((10, 1), (30, 2), (40, 3)):
+        clock[0] = 100.0 + after
+        hand = one if task in one.tasks else two
+        hand.finish(task)
+        until(lambda after=after: len(caller.events) == [10, 30, 40].index(after) + 1)
+    caller.result()
+    assert pool.idle == pytest.approx(1 - (40 + 30) / 80)
     pool.close()
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from slideseg.errors import ConfigError
-from slideseg.prediction.tissue import find_tissue
+from slideseg.prediction.choices.tissue import find_tissue
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
 

@@ -9,7 +9,7 @@ import tifffile
 import slideseg
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
-from slideseg.prediction.budget import check_disk, fit_tile
+from slideseg.prediction.choices.budget import check_disk, fit_tile
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid

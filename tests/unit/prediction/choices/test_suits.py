@@ -8,7 +8,7 @@ import pytest
 from slideseg.model.bundled import find_model
 from slideseg.model.info import read_info
 from slideseg.model.made_for import MadeFor
-from slideseg.prediction.suits import described, unlike
+from slideseg.prediction.choices.suits import described, unlike
 from slideseg.slide.tissue.look import Look
 
 H_AND_E, FLUORESCENCE = Look("bright", color=True), Look("dark", color=False)

@@ -7,8 +7,8 @@ from PIL import Image
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import read_info
+from slideseg.prediction.choices.resolution import choose_source, size_hint, working_shape
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.resolution import choose_source, size_hint, working_shape
 from slideseg.prediction.run import predict
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.resampled import block_mean
