@@ -6,7 +6,7 @@ PIP    := $(PYTHON) -m pip --disable-pip-version-check
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow chaos lint format docs docs-cli bench bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-train_step clean
+.PHONY: help demo test test-slow chaos lint format docs docs-cli bench bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step clean
 
 help:  ## list the targets
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,10 +39,10 @@ docs: $(VENV)/.installed-dev  ## build the documentation into site/
 docs-cli: $(VENV)/.installed-test  ## write docs/cli.md and docs/recipe.md anew from the code
 	$(PYTHON) -m tests.test_docs --update
 
-bench: bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-train_step  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
+bench: bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
 	$(PYTHON) benchmarks/page.py
 
-bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-train_step: bench-%: $(VENV)/.installed-test
+bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step: bench-%: $(VENV)/.installed-test
 	$(PYTHON) benchmarks/bench_$*.py
 
 bench-objects: $(VENV)/.installed-bench

@@ -61,7 +61,7 @@ def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watc
     if workers == 1 and options.address is None:
         return Report(_one_after_the_other(orders, watcher), round(time.monotonic() - started, 3))
     with executor_for(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
-        slides = _Together(orders, executor, workers, watcher).reports()
+        slides = Together(orders, executor, workers, watcher).reports()
         return Report(slides, round(time.monotonic() - started, 3), workers, round(executor.idle, 4))
 
 
@@ -113,7 +113,7 @@ def report_of(order: Order, work: Callable[[], SlideReport]) -> SlideReport:
     return SlideReport(order.slide, order.output, "failed", error=message, exit_code=code)
 
 
-class _Together:
+class Together:
     """Slides under way at the same time."""
 
     def __init__(self, orders: Sequence[Order], executor: Executor, workers: int, watcher: Watcher | None) -> None:
