@@ -21,8 +21,9 @@ from slideseg.arrays.pyramid import LevelWorker, halved
 from slideseg.arrays.shards import create_array, missing_shards, write_shard
 from slideseg.storage.store import open_store
 from slideseg.tasks.in_process import InProcessExecutor
-from slideseg.tasks.ray import RayExecutor, connected
+from slideseg.tasks.ray import RayExecutor
 from slideseg.tasks.run_shards import run_shards
+from slideseg.tasks.session import connected
 
 if TYPE_CHECKING:
     from slideseg.tasks.base import Executor

@@ -54,7 +54,7 @@ HOMES = {
     "nd2": ("slide.microscopes.nd2",),
     "liffile": ("slide.microscopes.lif",),
     "pydicom": ("slide.dicom",),
-    "ray": ("tasks.ray", "training.ray"),
+    "ray": ("tasks.ray", "tasks.session", "training.ray"),
     "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models"),
     "pydantic": ("training.recipe", "result.record"),

@@ -30,6 +30,7 @@ from slideseg.tasks.process import Died, NotMadeError, Raised, Returned
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from slideseg.errors import SlidesegError
     from slideseg.tasks.base import Worker
     from slideseg.tasks.process import Employer, Outcome, Process
 
@@ -126,6 +127,10 @@ class Pool:
             self._tell(partial(self._end, batch))
             batch.has_left.wait(LAST_TASKS)
 
+    def give_up(self, error: SlidesegError) -> None:
+        """End all work with an error, now and for whoever comes later: there will be no processes."""
+        self._tell(partial(self._break, error))
+
     @property
     def is_hungry(self) -> bool:
         """Whether more tasks could be begun than there are."""
@@ -166,7 +171,7 @@ class Pool:
         message()
 
     def _break(self, error: BaseException) -> None:
-        self._broken = error
+        self._broken = self._broken or error
         for batch in self._batches:
             batch.events.put(error)
 

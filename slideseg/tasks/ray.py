@@ -8,40 +8,31 @@ the worker.
 from __future__ import annotations
 
 import contextlib
-import signal
-import socket
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.pool import Pool
-from slideseg.tasks.private_folder import private_folder
 from slideseg.tasks.process import Died, NotMadeError, Outcome, Process, Raised, Returned
+from slideseg.tasks.session import Session
 from slideseg.tasks.share import use_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from concurrent.futures import Future
+
 
 KINDS = {"CPU": "cores", "GPU": "GPUs"}
 """What Ray calls what a worker needs, and what people do."""
 GRACE = 30.0
 """Seconds after which a cluster knows that a node is gone whose network was cut."""
-CONNECT_SECONDS = 10
-"""How long a cluster's address may take to answer."""
-OBJECT_STORE_BYTES = 80 * 2**20
-"""About the least Ray takes; nothing large is ever put there."""
-
-QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-"""Settings that keep Ray's own messages off the terminal."""
 
 
 class RayExecutor:
@@ -120,9 +111,10 @@ class RayExecutor:
     def _started_pool(self) -> Pool:
         with self._starting:
             if self._pool is None:
-                self._started.enter_context(_Session(self._workers, self._address))
+                session = self._started.enter_context(Session(self._workers, self._address))
                 self._pool = Pool(self._actors)
                 self._started.callback(self._pool.close)
+                session.tell_of_its_end(self._pool.give_up)
             return self._pool
 
     def _check_room(self) -> None:
@@ -130,43 +122,6 @@ class RayExecutor:
         if there.get("CPU", 0) < 1 or there.get("GPU", 0) < self._actors.gpus:
             want = f"1 core and {self._actors.gpus:g} GPUs a worker"
             raise ClusterError(explain(f"the cluster at {self._address} has no room for a worker", got=there, want=want))
-
-
-class _Session:
-    """A connection that a thread of its own makes, keeps and ends.
-
-    Linux ends Ray's processes with the thread that started them; that of a slide ends with the slide.
-    """
-
-    def __init__(self, workers: int, address: str | None) -> None:
-        self._arguments = workers, address
-        self._is_over = threading.Event()
-        self._made: Future[None] = Future()
-        self._thread = threading.Thread(target=self._keep, name="ray", daemon=True)
-
-    def __enter__(self) -> None:
-        """Connect.
-
-        Raises:
-            ClusterError: if the cluster can't be reached.
-        """
-        self._thread.start()
-        self._made.result()
-
-    def __exit__(self, *_: object) -> None:
-        """Disconnect."""
-        self._is_over.set()
-        self._thread.join()
-
-    def _keep(self) -> None:
-        try:
-            with connected(*self._arguments):
-                self._made.set_result(None)
-                self._is_over.wait()
-        except Exception as error:
-            if self._made.done():
-                raise
-            self._made.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,54 +270,3 @@ def _outcome(future: Future[Any]) -> Outcome:
 def _cause(error: RayTaskError) -> BaseException:
     """Return what the worker raised."""
     return error.cause if isinstance(error.cause, BaseException) else error
-
-
-@contextlib.contextmanager
-def connected(workers: int, address: str | None) -> Iterator[None]:
-    """Be connected to Ray: to a running cluster, or to one started on this machine for as long as the block lasts.
-
-    Raises:
-        ClusterError: if the cluster can't be reached.
-    """
-    if ray.is_initialized():  # the caller's own session: use it, leave it
-        yield
-        return
-    with private_folder() if address is None else contextlib.nullcontext() as folder:
-        on_terminate = signal.getsignal(signal.SIGTERM)
-        _connect(workers, address, folder)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_terminate)  # Ray puts its own in, which leaves with another status
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-def _connect(workers: int, address: str | None, folder: str | None) -> None:
-    if address is None:
-        own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
-        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
-        return
-    check_address(address)
-    try:
-        ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_="ray status")) from error
-
-
-def check_address(address: str) -> None:
-    """See whether anything listens at a cluster's address, so that a wrong one is told in seconds.
-
-    Raises:
-        ClusterError: if nothing does, or the address can't be read.
-    """
-    if address in ("auto", "local"):
-        return
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        raise ClusterError(explain("the Ray address can't be read", got=address, want="auto, host:port or ray://host:port"))
-    try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=error, try_="ray status")) from error

@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
-from slideseg.tasks.ray import connected
+from slideseg.tasks.session import connected
 from slideseg.tasks.share import use_threads
 from slideseg.training.check import check_batch
 from slideseg.training.learning.loop import fit

@@ -13,8 +13,9 @@ from slideseg.errors import ClusterError, RunError
 from slideseg.tasks import pool as module
 from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.in_process import InProcessExecutor
-from slideseg.tasks.ray import RayExecutor, check_address, connected
+from slideseg.tasks.ray import RayExecutor
 from slideseg.tasks.run_shards import run_shards
+from slideseg.tasks.session import check_address, connected
 from slideseg.testing.workers import ScriptedWorker
 
 
@@ -168,7 +169,7 @@ def test_failures_may_be_collected_and_what_a_watcher_raises_ends_the_loop(execu
 
 
 def test_on_one_machine_ray_is_started_for_nothing_less_than_the_networks_work(monkeypatch, tmp_path):
-    monkeypatch.setattr("slideseg.tasks.ray.connected", None)
+    monkeypatch.setattr("slideseg.tasks.session.connected", None)
     with RayExecutor(2) as executor:
         run_shards(None, [], executor)
         for light in (executor, GraphExecutor(executor)):

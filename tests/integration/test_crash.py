@@ -1,5 +1,6 @@
 """Runs that are killed, interrupted or run out of room: the same command again gives the same bytes, nothing is done twice."""
 
+import json
 import os
 import resource
 import signal
@@ -85,6 +86,23 @@ def test_nothing_of_ray_outlives_a_killed_command(stack, grey_model, tmp_path):
         while os.listdir(short) and time.monotonic() < before + 120:
             time.sleep(0.1)
         assert os.listdir(short) == []
+
+
+@pytest.mark.ray
+def test_where_ray_is_killed_with_its_workers_it_is_said_and_the_same_command_goes_on(stack, grey_model, undisturbed, tmp_path):
+    """Ray itself would end the command some seconds later, without a word."""
+    out = tmp_path / "x.zarr"
+    process = started(arguments(stack, grey_model, out, 2), out, 3)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if child.name() == "raylet" or child in actors_of(process):
+            child.kill()
+    stdout, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 1, stderr
+    assert "error: Ray was killed on this machine, and the workers with it (try the same command again" in stderr
+    assert json.loads(stdout)["status"] == "failed"
+    assert run_slideseg(*arguments(stack, grey_model, out, 1)).status == 0
+    assert array_bytes(out) == undisturbed
 
 
 def test_ctrl_c_stops_cleanly_and_a_third_call_has_nothing_to_do(stack, grey_model, undisturbed, tmp_path):

@@ -1,0 +1,88 @@
+"""One small run that has everything, its bytes when nothing disturbs it, and how to get at its processes."""
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+
+import slideseg
+from slideseg.model.config import UNetConfig
+from slideseg.testing.models import random_model
+from tests.integration.conftest import array_bytes, command
+
+PLANES, SIDE = 36, 320
+"""One shard a plane: enough of them to be hit at any time, small enough for a second's work in all."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is done, and what must come of it."""
+
+    slide: Path
+    model: Path
+    bytes: dict[str, bytes]
+    """Every file with pixels, by its key, of the run that nothing disturbed."""
+
+    def words(self, out, workers, *more):
+        return ["predict", self.slide, "-o", out, "-m", self.model, "--objects", "-w", workers, "--json", *more]
+
+    def is_as_undisturbed(self, out):
+        """Tell whether a result has the same files with the same bytes, and nothing lies about."""
+        left = [path.name for path in out.parent.iterdir() if path.name.startswith(f".{out.name}")]
+        return array_bytes(out) == self.bytes and not left and not list(out.rglob("*#*"))
+
+
+@pytest.fixture(scope="session")
+def workload(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workload")
+    small = np.random.default_rng(7).integers(0, 255, (PLANES, SIDE // 16, SIDE // 16)).astype(np.uint8)
+    tifffile.imwrite(folder / "stack.tif", small.repeat(16, 1).repeat(16, 2), metadata={"axes": "ZYX"}, compression="zlib")
+    random_model(folder / "m.safetensors", UNetConfig(in_channels=1, out_channels=1, base_channels=6, depth=2), seed=3)
+    out = folder / "undisturbed.zarr"
+    slideseg.predict(folder / "stack.tif", out, model=folder / "m.safetensors", objects=True, workers=1)
+    return Workload(folder / "stack.tif", folder / "m.safetensors", array_bytes(out))
+
+
+def shards_in(out):
+    """Return how many shards of the class map are there."""
+    return len([path for path in out.glob("labels/segmentation/0/c/*/*/*") if "#" not in path.name])
+
+
+class Run:
+    """A command that is under way."""
+
+    def __init__(self, words, env=None):
+        self.process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+    def until(self, out, shards):
+        """Wait for so many shards; tell whether it was still under way then."""
+        while shards_in(out) < shards and self.process.poll() is None:
+            time.sleep(0.002)
+        return self.process.poll() is None
+
+    def below(self):
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def workers(self):
+        """Return the processes of its workers."""
+        return [one for one in self.below() if _is_worker(one)]
+
+    def end(self):
+        """Wait for its end; return its status and what it said."""
+        out, err = self.process.communicate(timeout=250)
+        return self.process.returncode, out, err
+
+
+def _is_worker(process):
+    try:
+        return "_Actor" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False

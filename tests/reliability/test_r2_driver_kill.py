@@ -1,0 +1,60 @@
+"""R2: the command itself is killed, and killed again while it goes on; the same command ends it, and redoes next to nothing."""
+
+import json
+import random
+import time
+
+import psutil
+import pytest
+
+from tests.integration.conftest import run_slideseg
+from tests.reliability import report, trials
+from tests.reliability.conftest import PLANES, Run, shards_in
+
+WORKERS, IN_FLIGHT = 2, 2
+MINUTE = 60.0
+
+pytestmark = pytest.mark.timeout(3000)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("name", "times", "quick", "long"), [("driver", 1, 1, 20), ("double", 2, 1, 10)])
+def test_a_killed_command_goes_on_to_the_same_bytes(name, times, quick, long, workload, tmp_path):
+    runs, redone, survivors, longest = trials(quick, long), 0, 0, 0.0
+    for seed in range(runs):
+        out, chance = tmp_path / f"{seed}.zarr", random.Random(f"{name} {seed}")
+        for _ in range(times):
+            run = Run(workload.words(out, WORKERS))
+            left = PLANES - shards_in(out)
+            if run.until(out, shards_in(out) + chance.randrange(1, max(2, left // 2))):
+                below = run.below()
+                run.process.kill()
+                died = time.monotonic()
+                run.process.communicate()
+                survivors += len(psutil.wait_procs(below, timeout=MINUTE)[1])
+                longest = max(longest, time.monotonic() - died)
+        kept = shards_in(out)
+        last = run_slideseg(*workload.words(out, WORKERS))
+        assert last.status == 0, last.err
+        shards = json.loads(last.out)["slides"][0]["shards"]
+        redone = max(redone, shards["computed"] - (PLANES - kept))
+        assert workload.is_as_undisturbed(out), f"seed {seed}"
+    assert redone == 0
+    assert survivors == 0
+    report(
+        "R2", kind=name, runs=runs, identical=runs, redone_beyond_missing=redone, survivors=survivors, seconds=round(longest, 1)
+    )
+
+
+def test_a_killed_command_without_ray_goes_on_too(workload, tmp_path):
+    runs = trials(1, 20)
+    for seed in range(runs):
+        out = tmp_path / f"{seed}.zarr"
+        run = Run(workload.words(out, 1))
+        run.until(out, random.Random(seed).randrange(1, PLANES))
+        run.process.kill()
+        run.process.communicate()
+        last = run_slideseg(*workload.words(out, 1))
+        assert last.status == 0, last.err
+        assert workload.is_as_undisturbed(out), f"seed {seed}"
+    report("R2", kind="one process", runs=runs, identical=runs)
