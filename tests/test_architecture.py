@@ -77,7 +77,7 @@ BANNED_CALLS = {"print", "eval", "exec"}
 UNPICKLERS = {"load", "loads", "Unpickler"}
 POOLS = ("tasks", "prediction.worker", "training", "storage")
 """Who may have threads: all others give their work to an executor."""
-HAND_ON = ("tasks.pool", "tasks.ray", "prediction.many")
+HAND_ON = ("tasks.pool", "tasks.ray", "tasks.session", "prediction.many")
 """Who work in threads and processes for others, and tell them of whatever happens there."""
 RUNNERS = ("tasks.run_shards", "tasks.ray", "arrays.graphs")
 """Who may ask an executor to run: the loop over shards, and executors that hand on to another."""

@@ -17,73 +17,33 @@ import logging
 import threading
 import time
 from bisect import insort
-from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from collections import deque
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ClusterError, RunError, SlideError, explain
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
-from slideseg.tasks.process import Died, NotMadeError, Raised, Returned
+from slideseg.tasks.crew import Batch, Member
+from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from slideseg.errors import SlidesegError
     from slideseg.tasks.base import Worker
-    from slideseg.tasks.process import Employer, Outcome, Process
+    from slideseg.tasks.process import Employer, Outcome
 
 log = logging.getLogger(__name__)
 
 FIRST_WORD, NEXT_WORD = 10.0, 60.0
 """Seconds after which it is said that workers are waited for, and said again."""
 FAILED_STARTS = 3
-"""The run is given up when so many processes in a row died before they were ready."""
+"""No more are hired when so many processes in a row died before they were ready; with none at work the run is given up."""
+PING_SECONDS, SILENT_SECONDS = 30.0, 240.0
+"""How often processes are asked whether they are alive, and when one that does not answer is ended."""
 LAST_TASKS = 10.0
 """Seconds that the tasks of a process that was ended are waited for at most: then the process is cut off."""
-
-
-@dataclass(order=True)
-class _Batch:
-    """Tasks of one kind, and who waits for them."""
-
-    place: int
-    number: int
-    make_worker: Any = field(compare=False)
-    waiting: deque[int] = field(compare=False)
-    events: SimpleQueue[Done | Failed | BaseException] = field(compare=False, default_factory=SimpleQueue)
-    deaths: defaultdict[int, list[str]] = field(compare=False, default_factory=lambda: defaultdict(list))
-    """The machines on which a task's processes died, by task."""
-    in_hand: int = field(compare=False, default=0)
-    """Tasks that processes have."""
-    is_over: bool = field(compare=False, default=False)
-    has_left: threading.Event = field(compare=False, default_factory=threading.Event)
-    """Set when it is over and no process has a task of it."""
-    done: int = field(compare=False, default=0)
-    convicted: int = field(compare=False, default=0)
-
-
-@dataclass(eq=False)
-class _Member:
-    """One process as the foreman sees it."""
-
-    process: Process
-    machine: str | None = None
-    """Where it runs; None until it is ready."""
-    tasks: list[tuple[_Batch, int]] = field(default_factory=list)
-    """Tasks that it has."""
-    knows: set[int] = field(default_factory=set)
-    """Batches that it may have a worker of."""
-    is_ended: bool = False
-    """Whether it was ended on purpose, by which its other tasks are not to blame."""
-    since: float = 0.0
-    """When it was ready."""
-    until: float | None = None
-    """When it went; None while it is there."""
-    busy: float = 0.0
-    """Seconds in which it had a task."""
-    busy_since: float = 0.0
 
 
 class Pool:
@@ -93,12 +53,14 @@ class Pool:
         self._employer = employer
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._numbers = itertools.count()
-        self._batches: list[_Batch] = []
-        self._members: list[_Member] = []
-        self._were_ready: list[_Member] = []
-        self._on_trial: list[tuple[float, _Batch, int]] = []
+        self._batches: list[Batch] = []
+        self._members: list[Member] = []
+        self._were_ready: list[Member] = []
+        self._on_trial: list[tuple[float, Batch, int]] = []
         """Tasks with three deaths, and when it is known whether these count."""
         self._failed_starts = 0
+        self._unfit: set[str] = set()
+        """Machines whose processes are not fit for work."""
         self._waits_since: float | None = None
         self._next_word = 0.0
         self._broken: BaseException | None = None
@@ -113,7 +75,7 @@ class Pool:
             ClusterError: if no process could be had.
             RunError: if processes don't start.
         """
-        batch = _Batch(place, next(self._numbers), self._employer.pack(make_worker), deque(tasks))
+        batch = Batch(place, next(self._numbers), self._employer.pack(make_worker), deque(tasks))
         left = len(batch.waiting)
         self._tell(partial(self._begin, batch))
         try:
@@ -183,12 +145,12 @@ class Pool:
         for batch in self._batches:
             batch.has_left.set()
 
-    def _begin(self, batch: _Batch) -> None:
+    def _begin(self, batch: Batch) -> None:
         insort(self._batches, batch)
         if self._broken is not None:
             batch.events.put(self._broken)
 
-    def _end(self, batch: _Batch) -> None:
+    def _end(self, batch: Batch) -> None:
         """Let nothing of a batch go on: processes that are at its tasks are ended, the others forget it."""
         batch.is_over = True
         if batch in self._batches:
@@ -213,22 +175,25 @@ class Pool:
                 if member.machine is not None and len(member.tasks) == held and (batch := self._next_for(member)) is not None:
                     self._give(member, batch)
         there = sum(len(batch.waiting) + batch.in_hand for batch in self._batches)
-        while len(self._members) < min(self._employer.most, there):
+        while len(self._members) < min(self._employer.most, there) and (
+            self._failed_starts < FAILED_STARTS or not self._members
+        ):
             self._hire()
 
-    def _next_for(self, member: _Member) -> _Batch | None:
+    def _next_for(self, member: Member) -> Batch | None:
         """Return whose next task a process may take; a suspect is run alone."""
         if any(batch.deaths[task] for batch, task in member.tasks):
             return None
-        batch = next((batch for batch in self._batches if batch.waiting), None)
+        batch = next((batch for batch in self._batches if batch.waiting and member.takes(batch)), None)
         if batch is not None and member.tasks and batch.deaths[batch.waiting[0]]:
             return None
         return batch
 
-    def _give(self, member: _Member, batch: _Batch) -> None:
+    def _give(self, member: Member, batch: Batch) -> None:
         task = batch.waiting.popleft()
         batch.in_hand += 1
-        member.busy_since = member.busy_since if member.tasks else time.monotonic()
+        if not member.tasks:
+            member.busy_since = member.heard = member.pinged = time.monotonic()
         member.tasks.append((batch, task))
         member.knows.add(batch.number)
         then = self._answer(self._answered, member, batch, task)
@@ -239,25 +204,41 @@ class Pool:
         return lambda outcome: self._tell(partial(handle, *about, outcome))
 
     def _hire(self) -> None:
-        member = _Member(self._employer.hire())
+        member = Member(self._employer.hire(self._unfit))
         self._members.append(member)
         member.process.ready(self._answer(self._is_ready, member))
 
-    def _is_ready(self, member: _Member, outcome: Outcome) -> None:
+    def _is_ready(self, member: Member, outcome: Outcome) -> None:
         match outcome:
-            case Returned(machine):
+            case Returned(Ready(machine, None)):
                 member.machine, member.since, self._failed_starts = machine, time.monotonic(), 0
+                member.heard = member.pinged = member.since
                 self._were_ready.append(member)
+            case Returned(Ready(machine, complaint)):
+                log.warning("%s is left out: %s", self._employer.name_of(machine), complaint)
+                self._unfit.add(machine)
+                self._bury(member)
             case Raised(error):
                 self._bury(member)
                 raise error
             case Died(reason) if member in self._members:
                 self._bury(member)
-                self._failed_starts += 1
-                if self._failed_starts >= FAILED_STARTS:
-                    raise RunError(explain("the workers do not start", got=reason, try_="fewer --workers, or --debug"))
+                self._start_failed(reason)
 
-    def _answered(self, member: _Member, batch: _Batch, task: int, outcome: Outcome) -> None:
+    def _start_failed(self, reason: str) -> None:
+        """Count a process that died before it was ready.
+
+        Raises:
+            RunError: if there were too many, and there are no others.
+        """
+        self._failed_starts += 1
+        if self._failed_starts < FAILED_STARTS:
+            return
+        if all(member.machine is None for member in self._members):
+            raise RunError(explain("the workers do not start", got=reason, try_="fewer --workers, or --debug"))
+        log.warning("no more workers are started: %d in a row died before they were ready (%s)", FAILED_STARTS, reason)
+
+    def _answered(self, member: Member, batch: Batch, task: int, outcome: Outcome) -> None:
         """Take what came of a task."""
         member.tasks.remove((batch, task))
         batch.in_hand -= 1
@@ -270,7 +251,7 @@ class Pool:
         elif not batch.in_hand:
             batch.has_left.set()
 
-    def _pass_on(self, member: _Member, batch: _Batch, task: int, outcome: Outcome) -> None:
+    def _pass_on(self, member: Member, batch: Batch, task: int, outcome: Outcome) -> None:
         """Tell who waits for a task what came of it, or have it done again."""
         match outcome:
             case Returned(value):
@@ -278,19 +259,36 @@ class Pool:
                 batch.events.put(Done(task, value))
             case Raised(SlideError() as error):
                 batch.events.put(Failed(task, str(error)))
+            case Raised(NotMadeError(error=error)):
+                self._refused(member, batch, task, error)
             case Raised(error):
-                batch.events.put(error.error if isinstance(error, NotMadeError) else error)
+                batch.events.put(error)
             case Died():
                 self._lost(member, batch, task)
 
-    def _bury(self, member: _Member) -> None:
+    def _refused(self, member: Member, batch: Batch, task: int, error: BaseException) -> None:
+        """Leave a machine out for a batch of which it can make no worker; it may be the only one that can't."""
+        machine = member.machine or ""
+        batch.waiting.appendleft(task)
+        if machine not in batch.refused:
+            batch.refused[machine], batch.refused_at = error, time.monotonic()
+
+    def _end_refused(self) -> None:
+        """End the batches that no machine can make a worker of, also none that may still come soon."""
+        for batch in [batch for batch in self._batches if batch.refused]:
+            others = any(member.takes(batch) for member in self._members)
+            if not others and time.monotonic() - batch.refused_at >= self._employer.grace:
+                batch.events.put(next(iter(batch.refused.values())))
+                batch.refused = {}
+
+    def _bury(self, member: Member) -> None:
         """Let a process go that is dead, or is to be."""
         if member in self._members:
             self._members.remove(member)
             member.until = time.monotonic()
             member.process.kill()
 
-    def _lost(self, member: _Member, batch: _Batch, task: int) -> None:
+    def _lost(self, member: Member, batch: Batch, task: int) -> None:
         """Have a task done again that a process died with; with three deaths it is on trial."""
         if member.is_ended:
             batch.waiting.appendleft(task)
@@ -319,10 +317,27 @@ class Pool:
                 what = f"{STRIKES} tasks killed their workers, and none was done"
                 batch.events.put(RunError(explain(what, try_="ray logs, or more --memory")))
 
+    def _ping(self) -> None:
+        """Ask those at work whether they are alive, and end those that are silent."""
+        now = time.monotonic()
+        for member in [member for member in self._members if member.tasks]:
+            if now - member.heard >= SILENT_SECONDS:
+                log.warning("a worker on %s is silent and is ended", self._employer.name_of(member.machine or ""))
+                self._bury(member)
+            elif now - member.pinged >= PING_SECONDS:
+                member.pinged = now
+                member.process.ping(self._answer(self._heard, member))
+
+    def _heard(self, member: Member, outcome: Outcome) -> None:
+        if isinstance(outcome, Returned):
+            member.heard = time.monotonic()
+
     def _patience(self) -> float | None:
         """Return the seconds until something has to be looked at that no message tells; None for never."""
         now = time.monotonic()
         times = [when for when, _, _ in self._on_trial]
+        times += [batch.refused_at + self._employer.grace for batch in self._batches if batch.refused]
+        times += [member.pinged + PING_SECONDS for member in self._members if member.tasks]
         if self._has_nobody():
             self._waits_since = self._waits_since or now
             self._next_word = self._next_word or now + FIRST_WORD
@@ -343,6 +358,8 @@ class Pool:
             ClusterError: if no process could be had for too long.
         """
         self._judge()
+        self._end_refused()
+        self._ping()
         if self._waits_since is None:
             return
         employer, waited = self._employer, time.monotonic() - self._waits_since

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from slideseg.tasks.base import Worker
 
@@ -17,6 +17,16 @@ class NotMadeError(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a process says of itself once it is there."""
+
+    machine: str
+    """Which machine it is on; no two have one name."""
+    complaint: str | None = None
+    """Why it is not fit for work, such as another version; None if it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,11 @@ class Process(Protocol):
     """A process that makes workers and does their tasks; what came of a call is told from any thread, exactly once."""
 
     def ready(self, then: Callable[[Outcome], None]) -> None:
-        """Tell when it can take tasks; what it returns is the machine that it is on."""
+        """Tell when it can take tasks, with a `Ready`."""
+        ...
+
+    def ping(self, then: Callable[[Outcome], None]) -> None:
+        """Tell that it is alive, whatever it is at."""
         ...
 
     def run(self, batch: int, make_worker: Any, task: int, then: Callable[[Outcome], None]) -> None:
@@ -81,8 +95,12 @@ class Employer(Protocol):
         """Seconds until it is known whether a process died alone or with its machine."""
         ...
 
-    def hire(self) -> Process:
-        """Start a process."""
+    def hire(self, avoid: Collection[str]) -> Process:
+        """Start a process, on any machine but some."""
+        ...
+
+    def name_of(self, machine: str) -> str:
+        """Return what people call a machine."""
         ...
 
     def pack(self, make_worker: Callable[[], Worker]) -> Any:

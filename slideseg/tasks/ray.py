@@ -14,23 +14,27 @@ from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from slideseg.errors import ClusterError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.pool import Pool
-from slideseg.tasks.process import Died, NotMadeError, Outcome, Process, Raised, Returned
+from slideseg.tasks.process import Died, NotMadeError, Outcome, Process, Raised, Ready, Returned
 from slideseg.tasks.session import Session
 from slideseg.tasks.share import use_threads
+from slideseg.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
     from concurrent.futures import Future
 
 
 KINDS = {"CPU": "cores", "GPU": "GPUs"}
 """What Ray calls what a worker needs, and what people do."""
+NODE_ID = "ray.io/node-id"
+"""Ray's name of the label that tells nodes apart."""
 GRACE = 30.0
 """Seconds after which a cluster knows that a node is gone whose network was cut."""
 
@@ -173,11 +177,20 @@ class _Actors:
     """That an actor may use for small work."""
     grace: float
 
-    def hire(self) -> Process:
+    def hire(self, avoid: Collection[str]) -> Process:
         """Ask for an actor; Ray's own restarts and retries are off."""
-        settings = {"num_cpus": 1, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
+        settings: dict[str, Any] = {"num_cpus": 1, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
+        if avoid:
+            settings["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={NODE_ID: NotIn(*avoid)})  # type: ignore[no-untyped-call]
         actor_class = ray.remote(_Actor).options(**settings, max_concurrency=IN_FLIGHT + 1)
-        return _ActorProcess(actor_class.remote(self.threads))
+        return _ActorProcess(actor_class.remote(self.threads, __version__))
+
+    def name_of(self, machine: str) -> str:
+        """Return a node's host, or its number where it is not known any more."""
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        return next(
+            (f"node {node['NodeManagerHostname']}" for node in nodes if node["NodeID"] == machine), f"node {machine[:8]}"
+        )
 
     def pack(self, make_worker: Callable[[], Worker]) -> Any:
         """Return a reference, which each actor follows once a batch."""
@@ -202,17 +215,23 @@ class _Actors:
 class _Actor:
     """The process that makes workers and has them do tasks, several at a time."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: int, version: str) -> None:
+        self._threads, self._version = threads, version
         self._workers: dict[int, Worker] = {}
         self._making = threading.Lock()
 
-    def ready(self) -> str:
-        """Make this process fit for work; return the node it is on."""
+    def ready(self) -> Ready:
+        """Make this process fit for work; return the node it is on, and what it lacks."""
         return_freed_memory()
         be_expendable()
         use_threads(self._threads)
-        return ray.get_runtime_context().get_node_id()
+        complaint = None
+        if __version__ != self._version:
+            complaint = explain("it has another slideseg", got=__version__, want=self._version, try_="the same everywhere")
+        return Ready(ray.get_runtime_context().get_node_id(), complaint)
+
+    def ping(self) -> None:
+        """Answer."""
 
     def run(self, batch: int, make_worker: list[Any], task: int) -> Any:
         """Do a task with the batch's worker."""
@@ -240,6 +259,9 @@ class _ActorProcess:
 
     def ready(self, then: Callable[[Outcome], None]) -> None:
         _when_answered(self._actor.ready.remote(), then)
+
+    def ping(self, then: Callable[[Outcome], None]) -> None:
+        _when_answered(self._actor.ping.remote(), then)
 
     def run(self, batch: int, make_worker: Any, task: int, then: Callable[[Outcome], None]) -> None:
         _when_answered(self._actor.run.remote(batch, make_worker, task), then)

@@ -8,7 +8,7 @@ from slideseg.errors import ClusterError, RunError, SlideError
 from slideseg.tasks import pool as module
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
 from slideseg.tasks.pool import Pool
-from slideseg.tasks.process import Died, NotMadeError, Raised, Returned
+from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
 MANY = 30.0
 """Seconds after which a test gives up waiting."""
@@ -19,7 +19,7 @@ class Hand:
 
     def __init__(self, number):
         self.number, self.tasks, self.forgot, self.is_killed = number, {}, [], False
-        self.start = None
+        self.start, self.pings, self.answers = None, 0, True
 
     def ready(self, then):
         self.start = then
@@ -29,6 +29,11 @@ class Hand:
 
     def forget(self, batch):
         self.forgot.append(batch)
+
+    def ping(self, then):
+        self.pings += 1
+        if self.answers:
+            then(Returned(None))
 
     def kill(self):
         self.die("killed")
@@ -49,7 +54,8 @@ class Office:
     def __init__(self, most=2, wait=MANY, grace=0.0):
         self.most, self.wait, self.grace, self.hands, self.gone = most, wait, grace, [], set()
 
-    def hire(self):
+    def hire(self, avoid):
+        self.avoided = set(avoid)
         self.hands.append(Hand(len(self.hands)))
         return self.hands[-1]
 
@@ -58,6 +64,9 @@ class Office:
 
     def is_gone(self, machine):
         return machine in self.gone
+
+    def name_of(self, machine):
+        return f"node {machine}"
 
     def needs(self):
         return "1 core"
@@ -114,7 +123,7 @@ def hired(office, number=2, machine="here"):
     """Wait for so many new hands and let them be ready."""
     until(lambda: len(office.hands) >= number and all(hand.start for hand in office.hands))
     for hand in office.hands[-number:]:
-        hand.start(Returned(machine))
+        hand.start(Returned(Ready(machine)))
     return office.hands[-number:]
 
 
@@ -196,7 +205,7 @@ def alone(office, machine, or_else=lambda: False):
     until(lambda: or_else() or (office.hands and office.hands[-1].start and not office.hands[-1].is_killed))
     hand = office.hands[-1]
     if not hand.is_killed:
-        hand.start(Returned(machine))
+        hand.start(Returned(Ready(machine)))
         until(lambda: or_else() or hand.tasks)
     return hand
 
@@ -239,7 +248,7 @@ def test_who_leaves_early_ends_the_processes_at_his_tasks_and_others_start_anew(
     until(lambda: len(office.hands) == 4)
     assert one.is_killed or two.is_killed
     for hand in office.hands[2:]:
-        hand.start(Returned("here"))
+        hand.start(Returned(Ready("here")))
     done = set()
     while len(done) < 3:
         until(lambda: any(hand.tasks for hand in office.hands if not hand.is_killed))
@@ -254,15 +263,101 @@ def test_errors_of_a_worker_are_its_batch_s_alone(pool, office):
     bad, good = Caller(pool, [1, 2], 0), Caller(pool, [3], 1)
     one, two = hired(office)
     until(lambda: len(one.tasks) + len(two.tasks) == 3)
-    outcome = {1: Raised(SlideError("tile 1 is damaged")), 2: Raised(NotMadeError(RunError("no such model")))}
+    outcome = {1: Raised(SlideError("tile 1 is damaged")), 2: Raised(RunError("the disk is full"))}
     for hand in (one, two):
         for task in [task for task in hand.tasks if task in outcome]:
             hand.tasks.pop(task)(outcome[task])
         for task in list(hand.tasks):
             hand.finish(task)
-    with pytest.raises(RunError, match="no such model"):
+    with pytest.raises(RunError, match="the disk is full"):
         bad.result()
     assert good.result() == [Done(3, 30)]
+
+
+def refuse(hand, error):
+    for task in list(hand.tasks):
+        hand.tasks.pop(task)(Raised(NotMadeError(error)))
+
+
+def test_a_machine_that_can_not_make_a_worker_is_left_out_and_the_others_do_it(office):
+    office.grace = MANY
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2, 3, 4])
+    until(lambda: len(office.hands) == 2 and all(hand.start for hand in office.hands))
+    bad, good = office.hands
+    bad.start(Returned(Ready("bad")))
+    until(lambda: bad.tasks)
+    refuse(bad, SlideError("no such file"))
+    good.start(Returned(Ready("good")))
+    while caller.is_alive():
+        until(lambda: good.tasks or not caller.is_alive())
+        refuse(bad, SlideError("no such file"))
+        for task in list(good.tasks):
+            good.finish(task)
+    assert caller.result() == [Done(task, 10 * task) for task in (1, 2, 3, 4)]
+    pool.close()
+
+
+def test_where_no_machine_can_make_a_worker_the_reason_is_raised(office):
+    office.grace = 0.1
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2])
+    until(lambda: len(office.hands) == 2 and all(hand.start for hand in office.hands))
+    for hand, machine in zip(office.hands, "ab", strict=True):
+        hand.start(Returned(Ready(machine)))
+        until(lambda hand=hand: hand.tasks)
+        refuse(hand, SlideError(f"no such file on {machine}"))
+    with pytest.raises(SlideError, match="no such file on"):
+        caller.result()
+    pool.close()
+
+
+def test_a_machine_that_is_not_fit_is_named_and_avoided(pool, office, caplog):
+    caller = Caller(pool, [1])
+    until(lambda: office.hands and office.hands[0].start)
+    office.hands[0].start(Returned(Ready("old", "it has another slideseg")))
+    until(lambda: len(office.hands) == 2 and office.hands[1].start)
+    assert office.avoided == {"old"}
+    assert office.hands[0].is_killed
+    assert "node old is left out: it has another slideseg" in caplog.text
+    alone(office, "new").finish(1)
+    assert caller.result() == [Done(1, 10)]
+
+
+def test_a_process_that_is_silent_is_ended_and_its_task_done_by_another(office, monkeypatch, caplog):
+    monkeypatch.setattr(module, "PING_SECONDS", 0.02)
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.2)
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2])
+    hand = alone(office, "here")
+    until(lambda: hand.pings > 20)
+    assert not hand.is_killed
+    hand.answers = False
+    until(lambda: hand.is_killed)
+    assert "a worker on node here is silent" in caplog.text
+    for _ in range(2):
+        hand = alone(office, "here") if hand.is_killed else hand
+        until(lambda hand=hand: hand.tasks)
+        hand.finish(next(iter(hand.tasks)))
+    assert len(caller.result()) == 2
+    pool.close()
+
+
+def test_starts_that_fail_beside_others_that_work_end_nothing(pool, office, caplog):
+    caller = Caller(pool, [1, 2, 3, 4, 5, 6])
+    until(lambda: len(office.hands) == 2 and all(hand.start for hand in office.hands))
+    office.hands[0].start(Returned(Ready("here")))
+    for number in range(1, 4):
+        until(lambda number=number: len(office.hands) > number and office.hands[number].start)
+        office.hands[number].start(Died("no such module"))
+    until(lambda: "no more workers are started" in caplog.text)
+    while caller.is_alive():
+        until(lambda: office.hands[0].tasks or not caller.is_alive())
+        for task in list(office.hands[0].tasks):
+            office.hands[0].finish(task)
+    assert len(caller.result()) == 6
+    assert len(office.hands) == 4
 
 
 def test_processes_that_never_get_ready_end_the_run_not_a_task(pool, office):

@@ -1,0 +1,66 @@
+"""What the foreman of a pool keeps in mind: tasks that somebody waits for, and the processes that have some of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slideseg.tasks.base import Done, Failed
+    from slideseg.tasks.process import Process
+
+
+@dataclass(order=True)
+class Batch:
+    """Tasks of one kind, and who waits for them."""
+
+    place: int
+    number: int
+    make_worker: Any = field(compare=False)
+    waiting: deque[int] = field(compare=False)
+    events: SimpleQueue[Done | Failed | BaseException] = field(compare=False, default_factory=SimpleQueue)
+    deaths: defaultdict[int, list[str]] = field(compare=False, default_factory=lambda: defaultdict(list))
+    """The machines on which a task's processes died, by task."""
+    in_hand: int = field(compare=False, default=0)
+    """Tasks that processes have."""
+    is_over: bool = field(compare=False, default=False)
+    has_left: threading.Event = field(compare=False, default_factory=threading.Event)
+    """Set when it is over and no process has a task of it."""
+    done: int = field(compare=False, default=0)
+    convicted: int = field(compare=False, default=0)
+    refused: dict[str, BaseException] = field(compare=False, default_factory=dict)
+    """Machines on which no worker could be made, and why."""
+    refused_at: float = field(compare=False, default=0.0)
+
+
+@dataclass(eq=False)
+class Member:
+    """One process as the foreman sees it."""
+
+    process: Process
+    machine: str | None = None
+    """Where it runs; None until it is ready."""
+    tasks: list[tuple[Batch, int]] = field(default_factory=list)
+    """Tasks that it has."""
+    knows: set[int] = field(default_factory=set)
+    """Batches that it may have a worker of."""
+    is_ended: bool = False
+    """Whether it was ended on purpose, by which its other tasks are not to blame."""
+    since: float = 0.0
+    """When it was ready."""
+    until: float | None = None
+    """When it went; None while it is there."""
+    busy: float = 0.0
+    """Seconds in which it had a task."""
+    busy_since: float = 0.0
+    pinged: float = 0.0
+    """When it was last asked whether it is alive."""
+    heard: float = 0.0
+    """When it last answered."""
+
+    def takes(self, batch: Batch) -> bool:
+        """Tell whether it could have tasks of a batch."""
+        return self.machine is not None and self.machine not in batch.refused
