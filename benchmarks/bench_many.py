@@ -8,7 +8,7 @@
 Claims: at most 1.15 times the computing on two workers; two workers are never slower than one by more than Ray takes to start;
 workers wait at most 5 % of their time; a slide's bookkeeping takes at most 2 ms, and that of 10,000 less than 1 GB.
 
-python benchmarks/bench_many.py [--slides 40] [--side 1024] [--channels 16]
+python benchmarks/bench_many.py [--slides 40] [--side 1024] [--model nuclei]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from unittest import mock
 
 import numpy as np
 import tifffile
-from common import COMMAND, DATA, hardware, random_model, write_result
+from common import COMMAND, DATA, hardware, write_result
 
 import slideseg
 from slideseg.prediction import many
@@ -52,7 +52,7 @@ def make_slides(folder: Path, number: int, side: int) -> None:
         tifffile.imwrite(folder / f"{index:03}.tif", pixels, tile=(256, 256), photometric="rgb", compression="zlib")
 
 
-def run(slides: Path, out: Path, model: Path, workers: int) -> dict[str, float]:
+def run(slides: Path, out: Path, model: str, workers: int) -> dict[str, float]:
     """Segment a folder with objects by the command; return its times in seconds."""
     words = ["predict", slides, "-o", out, "-m", model, "--objects", "--tissue", "none", "-w", workers, "--json"]
     started = time.perf_counter()
@@ -70,7 +70,7 @@ def run(slides: Path, out: Path, model: Path, workers: int) -> dict[str, float]:
     return {name: round(value, 3) for name, value in figures.items()} | {"idle": report["idle"]}
 
 
-def alone(slides: Path, out: Path, model: Path, workers: int) -> float:
+def alone(slides: Path, out: Path, model: str, workers: int) -> float:
     """Return the seconds a slide takes by a call of its own."""
     started = time.perf_counter()
     for slide in sorted(slides.glob("*.tif"))[:ALONE]:
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slides", type=int, default=40)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--model", default="nuclei")
     parser.add_argument("--workers", type=int, default=2)
     wanted = parser.parse_args()
     busy = hardware()
@@ -113,14 +113,15 @@ def main() -> None:
         slides = folder / "slides"
         slides.mkdir()
         make_slides(slides, wanted.slides, wanted.side)
-        model = random_model(folder / "m.safetensors", wanted.channels)
-        by_workers = {str(workers): run(slides, folder / f"out{workers}", model, workers) for workers in (1, wanted.workers)}
+        by_workers = {
+            str(workers): run(slides, folder / f"out{workers}", wanted.model, workers) for workers in (1, wanted.workers)
+        }
         (folder / "alone").mkdir()
-        each = alone(slides, folder / "alone", model, wanted.workers)
+        each = alone(slides, folder / "alone", wanted.model, wanted.workers)
     result = {
         "slides": wanted.slides,
         "side": wanted.side,
-        "channels": wanted.channels,
+        "model": wanted.model,
         "by_workers": by_workers,
         "alone_seconds_a_slide": each,
         "bookkeeping": bookkeeping(),
