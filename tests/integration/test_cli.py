@@ -117,7 +117,8 @@ def test_a_folder_of_pictures_becomes_a_folder_of_results(rgb_model, tmp_path):
     done = run_slideseg("predict", tmp_path / "in", "-o", tmp_path / "out", "-m", rgb_model[0], "-w", 1, "--json")
 
     assert done.status == 0, done.err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.zarr", "b.zarr", "report.csv", "report.html", "report.json"]
+    found = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert found == ["a.zarr", "b.zarr", "report.csv", "report.html", "report.json"]
     assert [one["pixels"] for one in done.report["slides"]] == [7200, 7200]
 
 

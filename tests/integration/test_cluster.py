@@ -1,79 +1,23 @@
 """A run on a running cluster: the test starts its own head, with token authentication, and ends that process alone."""
 
-import os
 import secrets
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.clusters import Cluster
 from tests.integration.conftest import array_bytes, run_slideseg
 from tests.s3_server import running
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def cluster():
-    """Yield (address, environment) of a head of two cores in a folder of its own, with keys to buckets of its own."""
-    with tempfile.TemporaryDirectory(prefix="seg-head-", ignore_cleanup_errors=True) as folder:
-        token = Path(folder, "token")
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
-        env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
-        keys = {"AWS_ACCESS_KEY_ID": "anyone", "AWS_SECRET_ACCESS_KEY": "anything"}
-        nowhere = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
-        port = free_port()
-        words = [
-            "start", "--head", "--block", f"--port={port}", "--num-cpus=2", f"--temp-dir={folder}",
-            "--include-dashboard=false", "--object-store-memory=80000000", "--node-ip-address=127.0.0.1",
-        ]  # fmt: skip
-        ray = Path(sys.executable).with_name("ray")
-        head = subprocess.Popen(
-            [ray, *words],
-            env={**os.environ, **env, **keys, **nowhere},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            wait_for(port, head)
-            yield f"127.0.0.1:{port}", env
-        finally:
-            end(head)
-
-
-def wait_for(port, head):
-    for _ in range(600):
-        assert head.poll() is None, "the head did not start"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail("the head does not answer")
-
-
-def end(head):
-    """End the head and its own children, nobody else's."""
-    family = psutil.Process(head.pid).children(recursive=True)
-    head.send_signal(signal.SIGTERM)
-    psutil.wait_procs([psutil.Process(head.pid), *family], timeout=15)
-    for one in family:
-        if one.is_running():
-            one.kill()
-    head.wait(15)
+    """Yield (address, environment) of a head of two cores, with keys to buckets of its own."""
+    keys = {"AWS_ACCESS_KEY_ID": "anyone", "AWS_SECRET_ACCESS_KEY": "anything"}
+    started = Cluster(2, {**keys, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"})
+    yield started.address, started.env
+    started.end()
 
 
 def test_a_cluster_gives_the_same_bytes_as_this_process(cluster, data, grey_model, tmp_path):
