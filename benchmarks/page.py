@@ -33,6 +33,27 @@ def exactness(result: dict[str, Any]) -> str:
     )
 
 
+def many(result: dict[str, Any]) -> str:
+    rows = [
+        (workers, run["run"], run["computing"], run["ratio"], f"{100 * run['idle']:.1f} %")
+        for workers, run in result["by_workers"].items()
+    ]
+    one, several = (f"{run['wall']:.0f} s" for run in result["by_workers"].values())
+    alone, books, limits = result["alone_seconds_a_slide"], result["bookkeeping"], result["limits"]
+    return (
+        "## Many slides\n\n"
+        f"One command over {result['slides']} slides of {result['side']:,} px a side, with objects, by the model "
+        f"`{result['model']}`. Computing is what\nall slides spent in the network, shared among the workers; "
+        "the rest is Ray's start, reading, planning, writing, objects, pyramids, and waiting.\n\n"
+        + table(("workers", "run, s", "computing, s", "ratio", "workers waited"), rows)
+        + f"\nWith Python's start and the report: {one} by one worker, {several} by several. As one call a slide, "
+        f"with a Ray of its own each, it is\n{alone} s a slide, {alone * result['slides']:.0f} s in all. "
+        f"Of {books['slides']:,} slides that are done in no time the bookkeeping takes\n{books['ms_a_slide']} ms a slide and "
+        f"{books['mebibytes']} MiB. Claimed on two workers: a ratio of at most {limits['ratio']}, at most "
+        f"{100 * limits['idle']:.0f} % waited, at most {limits['ms_a_slide']} ms a slide.\n"
+    )
+
+
 def memory(result: dict[str, Any]) -> str:
     rows = [
         (f"{int(side):,} px", run["driver"], run["worker"], f"{run['seconds']:.0f}")
@@ -317,6 +338,7 @@ def load(result: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": exactness,
     "memory": memory,
+    "many": many,
     "overhead": overhead,
     "threads": threads,
     "train_step": train_step,

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, with token authentication; what is started here, and no more, is ended here."""
+"""A Ray cluster of several nodes on this machine, with token authentication; only what is started here is ended here."""
 
 import os
 import secrets
