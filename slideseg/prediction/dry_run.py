@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import SlidesegError
 from slideseg.options import take_options
+from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import make_plan
 from slideseg.prediction.trial import measure_rate
@@ -60,6 +61,7 @@ def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:
     Raises:
         SlidesegError: if the slide, the model or the options can't be used.
     """
-    made = make_plan(slide, output, options)
+    with settled(options) as open_no_more:
+        made = make_plan(slide, output, open_no_more)
     seconds = (made.pixels - made.skipped_pixels) / (measure_rate(made.job) * made.workers)
     return replace(made, seconds=round(seconds, 1))

@@ -19,7 +19,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
+from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import choose_device, choose_workers, gpus_of
+from slideseg.prediction.orders import OF_THE_RUN
 from slideseg.prediction.plan import make_plan
 from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, predict_slide, run_plan
@@ -55,14 +57,23 @@ def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watc
     if len(orders) == 1:  # which knows by its plan how many workers are of use
         return Report(_one_after_the_other(orders, watcher))
     started = time.monotonic()
-    device = choose_device(options)
-    workers = choose_workers(options, device, sys.maxsize)
-    orders = [replace(order, options=replace(order.options, workers=workers, address=options.address)) for order in orders]
-    if workers == 1 and options.address is None:
-        return Report(_one_after_the_other(orders, watcher), round(time.monotonic() - started, 3))
-    with executor_for(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
-        slides = Together(orders, executor, workers, watcher).reports()
-        return Report(slides, round(time.monotonic() - started, 3), workers, round(executor.idle, 4))
+    with settled(options) as of_all:
+        device = choose_device(of_all)
+        workers = choose_workers(of_all, device, sys.maxsize)
+        of_all = replace(of_all, workers=workers)
+        orders = [replace(order, options=with_the_runs(order.options, of_all)) for order in orders]
+        if workers == 1 and options.address is None:
+            return Report(_one_after_the_other(orders, watcher), round(time.monotonic() - started, 3))
+        with executor_for(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
+            slides = Together(orders, executor, workers, watcher).reports()
+            return Report(slides, round(time.monotonic() - started, 3), workers, round(executor.idle, 4))
+
+
+def with_the_runs(options: PredictOptions, of_all: PredictOptions) -> PredictOptions:
+    """Return a slide's options with what is the same for all slides, as the machines that are there have settled it."""
+    shared = {name: getattr(of_all, name) for name in OF_THE_RUN}
+    precision = of_all.precision if options.precision == "auto" else options.precision
+    return replace(options, precision=precision, **shared)
 
 
 class _Turns:

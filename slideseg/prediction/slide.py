@@ -16,6 +16,7 @@ from slideseg.arrays.pyramid import write_pyramid
 from slideseg.errors import RunError, SlideError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
+from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import gpus_of
 from slideseg.prediction.choices.resolution import size_hint
 from slideseg.prediction.choices.suits import described
@@ -56,9 +57,10 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
         SlidesegError: what went wrong; finished shards stay and the same call goes on from there.
     """
     begun = Begun.now(slide)
-    plan = make_plan(slide, output, options)
-    with executor_for(plan.workers, plan.address, gpus_of(plan.job.tiling.device), options.wait_for_workers) as executor:
-        return run_plan(plan, options, executor, begun, watcher)
+    with settled(options) as open_no_more:
+        plan = make_plan(slide, output, open_no_more)
+        with executor_for(plan.workers, plan.address, gpus_of(plan.job.tiling.device), options.wait_for_workers) as executor:
+            return run_plan(plan, options, executor, begun, watcher)
 
 
 @dataclass(frozen=True, slots=True)

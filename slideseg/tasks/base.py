@@ -71,6 +71,18 @@ class Failed:
     """Why, in one line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a machine of a cluster has for workers."""
+
+    cores: float
+    gpus: float
+    memory: int
+    """Bytes of RAM."""
+    gpu_kinds: tuple[str, ...] = ()
+    """What its GPUs are called, where that is known."""
+
+
 class Executor(Protocol):
     """Runs tasks on workers, for as long as its ``with`` block lasts."""
 

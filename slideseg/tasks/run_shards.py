@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import RunError, explain
@@ -10,7 +10,9 @@ from slideseg.tasks.base import WAIT_FOR_WORKERS, Done, Executor, Failed, Worker
 from slideseg.tasks.in_process import InProcessExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from slideseg.tasks.base import Node
 
 
 def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS) -> Executor:
@@ -20,6 +22,22 @@ def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0, wa
     from slideseg.tasks.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
 
     return RayExecutor(workers, address, gpus_per_worker, wait)
+
+
+@contextmanager
+def cluster_nodes(address: str | None) -> Iterator[tuple[Node, ...]]:
+    """Be connected to a cluster for as long as the block lasts, and give its nodes; none where no address is named.
+
+    Raises:
+        ClusterError: if it can't be reached.
+    """
+    if address is None:
+        yield ()
+        return
+    from slideseg.tasks.session import Session, nodes_there  # noqa: PLC0415 - most commands do without Ray
+
+    with Session(0, address):
+        yield nodes_there()
 
 
 def stop(failed: Failed) -> None:

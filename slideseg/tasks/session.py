@@ -14,6 +14,7 @@ import ray
 
 from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, RunError, explain
+from slideseg.tasks.base import Node
 from slideseg.tasks.janitor import PROCESSES
 from slideseg.tasks.private_folder import private_folder
 
@@ -26,6 +27,8 @@ CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
 OBJECT_STORE_BYTES = 80 * 2**20
 """About the least Ray takes; nothing large is ever put there."""
+KIND = "accelerator_type:"
+"""In front of what Ray calls a GPU."""
 LOOK_SECONDS = 1.0
 """How often it is looked whether the Ray that was started is still there."""
 
@@ -131,6 +134,20 @@ def _connect(workers: int, address: str | None, folder: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_="ray status")) from error
+
+
+def nodes_there() -> tuple[Node, ...]:
+    """Return the nodes of the cluster that this process is connected to."""
+    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return tuple(
+        Node(
+            cores=there.get("CPU", 0),
+            gpus=there.get("GPU", 0),
+            memory=int(there.get("memory", 0)),
+            gpu_kinds=tuple(name.removeprefix(KIND) for name in there if name.startswith(KIND)),
+        )
+        for there in found
+    )
 
 
 def check_address(address: str) -> None:

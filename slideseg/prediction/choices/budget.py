@@ -27,8 +27,6 @@ MEMORY_SLACK = 1.2
 """Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
 MEMORY_SHARE = 0.7
 """Share of the free RAM that all workers together may plan to use."""
-REMOTE_MEMORY = 4 * 2**30
-"""RAM budget a worker on a cluster, whose machines the driver can't ask before it is connected."""
 LARGEST_INEXACT_CORE = 1024
 """Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
 LABEL_BYTES_PER_PIXEL = 0.25
@@ -100,8 +98,6 @@ def _even_cores(side: int, largest: int, cell: int) -> list[int]:
 def _budget(options: PredictOptions, workers: int) -> int:
     if options.memory != "auto":
         return parse_size(options.memory)
-    if options.address is not None:
-        return REMOTE_MEMORY
     return int(available_memory() * MEMORY_SHARE / workers)
 
 
