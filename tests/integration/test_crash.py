@@ -93,9 +93,9 @@ def test_where_ray_is_killed_with_its_workers_it_is_said_and_the_same_command_go
     """Ray itself would end the command some seconds later, without a word."""
     out = tmp_path / "x.zarr"
     process = started(arguments(stack, grey_model, out, 2), out, 3)
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if child.name() == "raylet" or child in actors_of(process):
-            child.kill()
+    below = psutil.Process(process.pid).children(recursive=True)
+    for victim in [child for child in below if child.name() == "raylet"] + actors_of(process):
+        victim.kill()
     stdout, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 1, stderr
