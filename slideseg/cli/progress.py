@@ -78,13 +78,13 @@ def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
             if not everything:
                 everything.append(bars.add_task("", total=slides, rate=""))
             bars.update(everything[0], completed=over, description=f"{over:,} of {slides:,} slides")
+        if state.phase == DONE:
+            if state.slide in tasks:
+                bars.remove_task(tasks.pop(state.slide)[0])
+            return
         if state.slide not in tasks:
             tasks[state.slide] = bars.add_task(state.slide, total=state.total, rate=""), Rate()
         task, rate = tasks[state.slide]
-        if state.phase == DONE:
-            bars.remove_task(task)
-            del tasks[state.slide]
-            return
         text = rate.describe(state).partition(",")[0] if state.phase == "segmenting" else state.phase
         bars.update(task, completed=state.done, description=state.slide.rpartition("/")[2], rate=text)
 

@@ -26,6 +26,7 @@ from slideseg.prediction.plan import make_plan
 from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, predict_slide, run_plan
 from slideseg.tasks.base import IN_FLIGHT
+from slideseg.tasks.progress import Progress
 from slideseg.tasks.run_shards import executor_for
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.orders import Order
     from slideseg.tasks.base import Executor
-    from slideseg.tasks.progress import Progress, Watcher
+    from slideseg.tasks.progress import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,11 @@ class _Turns:
         self._found[number] = report
         if is_in_use and is_first:
             self._again.append(number)
+
+    @property
+    def over(self) -> int:
+        """How many slides have had their turn."""
+        return len(self._found)
 
     def once_more(self) -> None:
         """Have a second look at the slides of another run, now that all others are done."""
@@ -148,7 +154,8 @@ class Together:
                     number, report = self._ended.get(timeout=LOOK_SECONDS)
                     self._threads.pop(number).join()
                     turns.done(number, report)
-                    self._over += 1
+                    self._over = turns.over
+                    self._tell(Progress(report.input, "done", report.pixels, report.pixels))
                 if not turns.left and not self._threads:
                     turns.once_more()
         except BaseException:
