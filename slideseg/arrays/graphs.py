@@ -49,6 +49,11 @@ class GraphExecutor:
         """Which share of their time the other executor's workers had no task."""
         return self._executor.idle
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the other executor will have no workers any more."""
+        return self._executor.has_failed
+
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = True) -> Generator[Done | Failed]:
         """Yield one event a task, graph by graph; in this process any error ends the run and is raised as it was."""
         if not light:

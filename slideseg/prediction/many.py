@@ -92,6 +92,13 @@ class _Turns:
         if is_in_use and is_first:
             self._again.append(number)
 
+    def give_up(self, orders: Sequence[Order], like: SlideReport) -> None:
+        """Have all that are left fail as another one did."""
+        while self.left:
+            number = self.left.popleft()
+            order = orders[number]
+            self._found[number] = replace(like, input=order.slide, output=order.output)
+
     @property
     def over(self) -> int:
         """How many slides have had their turn."""
@@ -155,6 +162,8 @@ class Together:
                     self._threads.pop(number).join()
                     turns.done(number, report)
                     self._over = turns.over
+                    if self._executor.has_failed:  # those that are left need not be planned to know that
+                        turns.give_up(self._orders, report)
                     self._tell(Progress(report.input, "done", report.pixels, report.pixels))
                 if not turns.left and not self._threads:
                     turns.once_more()

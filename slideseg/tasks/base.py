@@ -123,3 +123,8 @@ class Executor(Protocol):
     def idle(self) -> float:
         """Which share of their time workers of other processes had no task."""
         ...
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there will be no workers any more."""
+        ...

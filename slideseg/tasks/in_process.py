@@ -85,6 +85,11 @@ class InProcessExecutor:
         """Return that there are no other processes."""
         return 0.0
 
+    @property
+    def has_failed(self) -> bool:
+        """Return that this process is there."""
+        return False
+
 
 @cache
 def light_threads() -> ThreadPoolExecutor:

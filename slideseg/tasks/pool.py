@@ -99,6 +99,11 @@ class Pool:
         return sum(len(batch.waiting) for batch in list(self._batches)) < self._employer.most * IN_FLIGHT
 
     @property
+    def is_broken(self) -> bool:
+        """Whether there will be no processes any more."""
+        return self._broken is not None
+
+    @property
     def idle(self) -> float:
         """Which share of their time the processes had no task, from their being ready to now."""
         now = time.monotonic()

@@ -112,6 +112,11 @@ class RayExecutor:
         """Which share of their time the actors had no task."""
         return 0.0 if self._pool is None else self._pool.idle
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether no actors can be had any more."""
+        return self._pool is not None and self._pool.is_broken
+
     def _started_pool(self) -> Pool:
         with self._starting:
             if self._pool is None:
@@ -160,6 +165,11 @@ class _At:
     def idle(self) -> float:
         """Which share of their time all actors had no task."""
         return self.executor.idle
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether no actors can be had any more."""
+        return self.executor.has_failed
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""

@@ -231,17 +231,17 @@ def test_a_cluster_whose_cores_are_taken_is_waited_for_aloud(ray_executor, tmp_p
     hogs = [Hog.remote() for _ in range(2)]
     ray.get([hog.there.remote() for hog in hogs])
     worker = functools.partial(ScriptedWorker, str(tmp_path))
-    with pytest.raises(
-        ClusterError, match=r"no worker could be had in 1 s \(got the cluster has 2 cores, 0 free, want 1 core"
-    ) as told:
-        list(RayExecutor(2, "auto", wait=1).run(worker, range(3)))
+    said = r"no worker could be had in 1 s \(got the cluster has 2 cores, 0 free, want 1 core"
+    with RayExecutor(2, "auto", wait=1) as impatient, pytest.raises(ClusterError, match=said) as told:
+        list(impatient.run(worker, range(3)))
     assert "--wait-for-workers" in str(told.value)
     said = [record.getMessage() for record in caplog.records]
     assert 2 <= len(said) <= 4
     assert all("waiting for workers" in line and "each needs 1 core; the cluster has 2 cores, 0 free" in line for line in said)
     threading.Timer(1.0, lambda: [ray.kill(hog) for hog in hogs]).start()
-    assert len(list(RayExecutor(2, "auto", wait=60).run(worker, range(3)))) == 3, "as soon as there is room it goes on"
-    caplog.clear()
-    monkeypatch.setattr(module, "FIRST_WORD", 30)
-    assert len(list(RayExecutor(2, "auto", wait=60).run(worker, range(3)))) == 3
+    with RayExecutor(2, "auto", wait=60) as patient:
+        assert len(list(patient.run(worker, range(3)))) == 3, "as soon as there is room it goes on"
+        caplog.clear()
+        monkeypatch.setattr(module, "FIRST_WORD", 30)
+        assert len(list(patient.run(worker, range(3)))) == 3
     assert not caplog.records

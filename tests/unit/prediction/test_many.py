@@ -1,0 +1,120 @@
+"""Many slides at a time: whose turn it is, and what becomes of each."""
+
+import threading
+
+import pytest
+
+from slideseg.errors import ClusterError, ResultInUseError, SlideError
+from slideseg.prediction import many
+from slideseg.prediction.many import Together
+from slideseg.prediction.options import PredictOptions
+from slideseg.prediction.orders import Order
+from slideseg.prediction.report import Report, SlideReport
+from slideseg.tasks.in_process import InProcessExecutor
+
+
+class Workers(InProcessExecutor):
+    """An executor that may fail, or have enough to do."""
+
+    has_failed = False
+    is_hungry = True
+
+
+@pytest.fixture
+def executor():
+    Workers.has_failed, Workers.is_hungry = False, True
+    return Workers()
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Plan every slide in no time, and do what a test says with it."""
+    made = []
+
+    def plan(slide, output, options):
+        made.append(slide)
+        return Order(slide, output, options)
+
+    def use(segment):
+        monkeypatch.setattr(many, "make_plan", plan)
+        monkeypatch.setattr(many.Begun, "now", lambda _: None)
+        monkeypatch.setattr(many, "run_plan", lambda order, *_: segment(order) or SlideReport(order.slide, order.output, "ok"))
+        return made
+
+    return use
+
+
+def orders_of(number):
+    return [Order(f"{index:03}", f"{index:03}.zarr", PredictOptions()) for index in range(number)]
+
+
+def test_a_fault_of_ours_at_one_slide_costs_the_others_nothing(work, executor):
+    def segment(order):
+        if order.slide == "003":
+            raise ZeroDivisionError("division by zero")
+        if order.slide == "005":
+            raise SlideError("005 is damaged")
+
+    work(segment)
+    found = Together(orders_of(9), executor, 2, None).reports()
+    assert [report.input for report in found] == [f"{index:03}" for index in range(9)]
+    assert {report.input: report.error for report in found if report.error} == {
+        "003": "ZeroDivisionError: division by zero",
+        "005": "005 is damaged",
+    }
+    assert Report(found).exit_code == 1
+
+
+def test_slides_of_another_run_are_looked_at_once_more_when_all_others_are_done(work, executor):
+    done, busy = [], {"001": 1, "002": 99}
+
+    def segment(order):
+        if busy.get(order.slide, 0):
+            busy[order.slide] -= 1
+            raise ResultInUseError("another run has it")
+        done.append(order.slide)
+
+    made = work(segment)
+    found = Together(orders_of(6), executor, 1, None).reports()
+    assert done[-1] == "001"
+    assert [report.input for report in found if report.error] == ["002"]
+    assert made.count("002") == 2
+    assert Report(found).exit_code == ResultInUseError.exit_code
+
+
+def test_where_there_are_no_workers_any_more_nobody_plans_in_vain(work, executor):
+    def segment(_):
+        Workers.has_failed = True
+        raise ClusterError("no worker could be had")
+
+    made = work(segment)
+    found = Together(orders_of(500), executor, 1, None).reports()
+    assert len(made) < 20
+    assert {report.error for report in found} == {"no worker could be had"}
+    assert [report.input for report in found] == [f"{index:03}" for index in range(500)]
+
+
+def test_a_slide_is_begun_when_the_workers_could_take_more(work, executor):
+    under_way, most, enough = [], [0], threading.Event()
+
+    def segment(order):
+        under_way.append(order.slide)
+        most[0] = max(most[0], len(under_way))
+        Workers.is_hungry = len(under_way) < 3
+        enough.wait(0.05)
+        under_way.remove(order.slide)
+        Workers.is_hungry = len(under_way) < 3
+
+    work(segment)
+    assert len(Together(orders_of(12), executor, 40, None).reports()) == 12
+    assert 2 <= most[0] <= 4
+
+
+def test_what_a_watcher_raises_ends_the_run(work, executor):
+    work(lambda _: None)
+
+    def watcher(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Together(orders_of(50), executor, 1, watcher).reports()
