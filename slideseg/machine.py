@@ -6,9 +6,15 @@ import ctypes
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where Linux says what containers and jobs may have, and which of them this process is in."""
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -18,13 +24,47 @@ def usable_cores() -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes of RAM that can still be taken: the machine's, or what the container's limit leaves."""
+    """Return the bytes of RAM that can still be taken: the machine's, or what the limits of containers and jobs leave."""
     meminfo = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(meminfo["MemAvailable"].split()[0]) * 1024
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return max(0, free)
+    return max(0, min([free, *(limit - used for limit, used in cgroup_numbers("memory.max", "memory.current"))]))
+
+
+def container_memory() -> int | None:
+    """Return the bytes of RAM that a container or a job may have; None for all."""
+    return min((limit for limit, _ in cgroup_numbers("memory.max", "memory.current")), default=None)
+
+
+def container_cores() -> float | None:
+    """Return how many cores a container or a job may keep busy at a time; None for all that it sees."""
+    return min((quota / period for quota, period in cgroup_numbers("cpu.max")), default=None)
+
+
+def cgroup_numbers(*files: str) -> list[tuple[int, int]]:
+    """Return the two numbers in one or two files of this process's control group, and of those around it, that limit it."""
+    found = []
+    for folder in _cgroups():
+        try:
+            first, second = " ".join((folder / file).read_text() for file in files).split()
+        except (OSError, ValueError):  # it knows no such limit
+            continue
+        if first != "max":
+            found.append((int(first), int(second)))
+    return found
+
+
+def _cgroups() -> Iterator[Path]:
+    """Yield the folder of this process's control group, and those around it; in most containers its own is the only one."""
+    try:
+        lines = OWN_CGROUP.read_text().splitlines()
+    except OSError:
+        lines = []
+    inner = next((line[len("0::/") :] for line in lines if line.startswith("0::/")), "")
+    folder = CGROUPS / inner
+    while folder != CGROUPS and CGROUPS in folder.parents:
+        yield folder
+        folder = folder.parent
+    yield CGROUPS
 
 
 def parse_size(text: str) -> int:

@@ -12,7 +12,9 @@ import itertools
 import json
 import re
 import threading
+import time
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -36,6 +38,10 @@ class S3Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
+        self.times: dict[str, float] = {}
+        """When keys were put; what a test put there by itself, at the beginning of 2026."""
+        self.ahead = 0.0
+        """Seconds that the server's clock is ahead of the right time."""
         self.numbers = itertools.count()
         self.lock = threading.Lock()
         self.requests: list[tuple[str, str]] = []
@@ -119,13 +125,14 @@ class Handler(BaseHTTPRequestHandler):
             self._fail(412, "PreconditionFailed")
             return
         there[key] = body
+        self.server.times[key] = time.time()
         self._answer(200, b"", ETag=tag_of(body))
 
     def _get(self, there: dict[str, bytes], key: str, _: bytes) -> None:
         if key not in there:
             self._fail(404, "NoSuchKey")
             return
-        data, headers = there[key], {"ETag": tag_of(there[key]), "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        data, headers = there[key], {"ETag": tag_of(there[key]), "Last-Modified": self._written(key)}
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
             self._answer(200, data, **headers)
@@ -136,6 +143,9 @@ class Handler(BaseHTTPRequestHandler):
             self._fail(416, "InvalidRange")
             return
         self._answer(206, data[start:stop], **headers, **{"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"})
+
+    def _written(self, key: str) -> str:
+        return formatdate(self.server.times.get(key, 1_767_225_600.0) + self.server.ahead, usegmt=True)
 
     def _delete(self, there: dict[str, bytes], key: str, _: bytes) -> None:
         there.pop(key, None)

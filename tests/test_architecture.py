@@ -22,7 +22,7 @@ ROOMS = (
     *("instances.labelling", "instances", "prediction", "outlines", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),
     *("training.learning", "training.check", "training.preview", "training.ray", "training.run"),
-    *("evaluation.metrics", "evaluation", "exports", "viewer", "testing", "demo", "cli"),
+    *("evaluation.metrics", "evaluation", "exports", "viewer", "testing", "demo", "doctor", "cli"),
 )
 """Lowest first. A room imports from itself and from lower ones."""
 FEATURES = {
@@ -54,9 +54,9 @@ HOMES = {
     "nd2": ("slide.microscopes.nd2",),
     "liffile": ("slide.microscopes.lif",),
     "pydicom": ("slide.dicom",),
-    "ray": ("tasks.ray", "tasks.session", "training.ray"),
+    "ray": ("tasks.ray", "tasks.session", "tasks.trial", "training.ray"),
     "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
-    "torch": ("model", "prediction", "training", "testing.models"),
+    "torch": ("model", "prediction", "training", "testing.models", "doctor.devices"),
     "pydantic": ("training.recipe", "result.record"),
     "yaml": ("yaml_file", "training.recipe", "training.record"),
     "matplotlib": ("training.record.curves", "exports.plot"),

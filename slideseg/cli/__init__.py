@@ -13,6 +13,7 @@ import click
 
 from slideseg.cli.convert import convert
 from slideseg.cli.demo import demo
+from slideseg.cli.doctor import doctor
 from slideseg.cli.evaluate import evaluate
 from slideseg.cli.export import export
 from slideseg.cli.info import info
@@ -40,6 +41,7 @@ NOTHING: dict[str, dict[str, Any]] = {
     "objects": {"result": None, "number": None, "notes": []},
     "outline": {"output": None, "images": []},
     "info": {"kind": None},
+    "doctor": {"checks": []},
     "summary": {"results": []},
     "verify": {"bad": [], "url": None, "complete": False, "arrays": [], "objects": None},
 }
@@ -52,7 +54,7 @@ def cli() -> None:
     """Segment images too large for one pass: exactly, on one machine or a Ray cluster, into OME-Zarr."""
 
 
-for _command in (predict, objects, outline, train, evaluate, export, view, convert, info, summary, verify, model, demo):
+for _command in (predict, objects, outline, train, evaluate, export, view, convert, info, summary, verify, model, doctor, demo):
     cli.add_command(_command)
 
 

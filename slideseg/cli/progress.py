@@ -121,6 +121,8 @@ def _json_watcher(lines: JsonLines) -> Callable[[Progress], None]:
         if where != before or (not where[1] and time.monotonic() - when >= SECONDS_BETWEEN_OBJECTS):
             last[state.slide] = where, time.monotonic()
             lines.say("progress", asdict(state))
+        if state.phase == DONE:
+            del last[state.slide]  # of thousands of slides nothing is kept
 
     return watch
 

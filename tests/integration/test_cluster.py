@@ -20,6 +20,18 @@ def cluster():
     started.end()
 
 
+def test_the_doctor_looks_at_a_cluster(cluster, tmp_path):
+    address, env = cluster
+    done = run_slideseg("doctor", "--address", address, "--json", env=env)
+    (found,) = [check for check in done.report["checks"] if check["name"] == f"cluster {address}"]
+    assert found["state"] == "ok", found
+    assert "1 node, 2 of 2 cores free; a worker on" in found["found"]
+    (tmp_path / "token").write_text(secrets.token_hex(32))
+    (tmp_path / "token").chmod(0o600)
+    done = run_slideseg("doctor", "--address", address, env={**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")})
+    assert (done.status, done.out.splitlines()[-1].startswith(f"bad   cluster {address}: ")) == (1, True)
+
+
 def test_a_cluster_gives_the_same_bytes_as_this_process(cluster, data, grey_model, tmp_path):
     address, env = cluster
     words = ["predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--json"]

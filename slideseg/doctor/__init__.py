@@ -1,0 +1,1 @@
+"""Look at what slideseg needs of the place where it runs, and say what to mend."""
