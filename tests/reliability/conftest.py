@@ -17,6 +17,8 @@ from tests.integration.conftest import array_bytes, command
 
 PLANES, SIDE = 36, 320
 """One shard a plane: enough of them to be hit at any time, small enough for a second's work in all."""
+OBJECTS = ("--objects", "--mpp-of-slide", 1, "--min-area", 60)
+"""The network's weights are random: what it finds is mostly specks."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Workload:
     """Every file with pixels, by its key, of the run that nothing disturbed."""
 
     def words(self, out, workers, *more):
-        return ["predict", self.slide, "-o", out, "-m", self.model, "--objects", "-w", workers, "--json", *more]
+        return ["predict", self.slide, "-o", out, "-m", self.model, *OBJECTS, "-w", workers, "--json", *more]
 
     def is_as_undisturbed(self, out):
         """Tell whether a result has the same files with the same bytes, and nothing lies about."""
@@ -44,7 +46,8 @@ def workload(tmp_path_factory):
     tifffile.imwrite(folder / "stack.tif", small.repeat(16, 1).repeat(16, 2), metadata={"axes": "ZYX"}, compression="zlib")
     random_model(folder / "m.safetensors", UNetConfig(in_channels=1, out_channels=1, base_channels=6, depth=2), seed=3)
     out = folder / "undisturbed.zarr"
-    slideseg.predict(folder / "stack.tif", out, model=folder / "m.safetensors", objects=True, workers=1)
+    settings = {"objects": True, "mpp_of_slide": 1.0, "min_area": 60.0}
+    slideseg.predict(folder / "stack.tif", out, model=folder / "m.safetensors", workers=1, **settings)
     return Workload(folder / "stack.tif", folder / "m.safetensors", array_bytes(out))
 
 

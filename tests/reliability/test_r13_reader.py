@@ -17,7 +17,7 @@ def test_a_reader_sees_whole_shards_or_none(workload, tmp_path):
     runs = trials(1, 10)
     for number in range(runs):
         out = tmp_path / f"{number}.zarr"
-        settings = {"model": workload.model, "objects": True, "workers": 1}
+        settings = {"model": workload.model, "objects": True, "mpp_of_slide": 1.0, "min_area": 60.0, "workers": 1}
         writer = threading.Thread(target=slideseg.predict, args=(workload.slide, out), kwargs=settings, daemon=True)
         writer.start()
         while writer.is_alive():
