@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slideseg.errors import ConfigError
+from slideseg.prediction.options import PredictOptions
+from slideseg.prediction.plan import make_plan
 from slideseg.result.manifest import MAP_PART
 from slideseg.testing.slides import PatternSlide
 from tests.integration.conftest import run_slideseg
@@ -56,11 +59,9 @@ def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, rgb_mode
 
 
 def test_on_a_cluster_a_picture_needs_a_folder_that_its_workers_share(picture, rgb_model, server):
-    words = ["predict", picture, "-m", rgb_model[0], "-o", "s3://lab/x.zarr", "--address", "127.0.0.1:1"]
-    refused = run_slideseg(*words, env=server.environment)
-    assert refused.status == 2
-    assert refused.err.startswith(f"error: {picture} can only be read from a copy")
-    assert refused.err.count("\n") == 1
+    options = PredictOptions(model=str(rgb_model[0]), address="127.0.0.1:1")
+    with pytest.raises(ConfigError, match="can only be read from a copy, which the workers of a cluster share"):
+        make_plan(str(picture), "s3://lab/x.zarr", options)
     assert server.buckets["lab"] == {}
 
 
