@@ -23,6 +23,7 @@ test-slow: $(VENV)/.installed-test  ## run the tests that take minutes each
 chaos: $(VENV)/.installed-test  ## break what can break, for up to an hour; figures go to benchmarks/results/reliability.jsonl
 	rm -f benchmarks/results/reliability.jsonl
 	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest tests/reliability --timeout 3600
+	$(PYTHON) -m tests.reliability.page
 
 lint: $(VENV)/.installed-dev  ## check style, formatting and types
 	ruff check .

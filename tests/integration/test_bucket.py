@@ -115,7 +115,7 @@ def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_
     assert done.status == 0, done.err
     assert "left out, name it to take it: more (a folder), c.svs (only zarrs are read from buckets)" in done.err
     folders = {key.split("/")[1] for key in two_slides.buckets["lab"] if key.startswith("out/")}
-    assert folders == {"a.zarr", "b.zarr"}
+    assert folders == {"a.zarr", "b.zarr", "report.csv", "report.html", "report.json"}
     for words in (
         ("verify", "s3://lab/out/a.zarr"),
         ("info", "s3://lab/out/a.zarr"),
