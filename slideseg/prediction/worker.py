@@ -113,8 +113,9 @@ class SegmentWorker:
         )
 
     def close(self) -> None:
-        """Stop what is under way at the next tile."""
+        """Stop what is under way at the next tile and release the slide: a process that lives on has thousands of them."""
         self._segmenter.stop.set()
+        self._slide.close()
 
     def _busy_box(self, shard: Shard) -> Box | None:
         """Return the part of a shard that is computed: the box around its blocks with tissue; None if there are none."""

@@ -94,8 +94,10 @@ def test_progress_is_told_by_phase_at_its_end_and_now_and_then(
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with as_json_lines(), progress.shown() as watch:
-        for seconds, phase, done in ((0, "segmenting", 0), (0.5, "segmenting", 1), (0.6, "segmenting", 2),
-                                     (0, "segmenting", 9), (5, "segmenting", 9), (0, "finishing", 0), (0, "done", 9)):  # fmt: skip
+        for seconds, phase, done in (
+            (0, "segmenting", 0), (0.5, "segmenting", 1), (0.6, "segmenting", 2),
+            (0, "segmenting", 9), (5, "segmenting", 9), (0, "finishing", 0), (0, "done", 9),
+        ):  # fmt: skip
             now[0] += seconds
             watch(Progress("a.tif", phase, done, 9, kept=0))
     lines = said(capsys)
