@@ -41,7 +41,7 @@ def test_libraries_that_can_not_be_loaded_are_named(tmp_path):
     assert [line for line in done.out.splitlines() if line.startswith("bad")] == [
         "bad   PyTorch: it can't be loaded: libtorch.so: cannot open shared object file "
         "(try pip install --force-reinstall torch)",
-        "bad   Ray: libray.so: cannot open shared object file",
+        "bad   Ray: libray.so: cannot open shared object file (try --workers 1, which does without Ray)",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -60,6 +61,23 @@ def test_how_a_check_ended_is_told() -> None:
     assert bounded("x", leave, seconds=60) == [bad("x", "the check itself ended with status 7")]
 
 
+def fail() -> list[Finding]:
+    raise RuntimeError
+
+
+def hang_at_the_end() -> list[Finding]:
+    atexit.register(time.sleep, 600)
+    return [ok("x", "a")]
+
+
+def test_what_a_library_raises_is_bad_with_what_to_do() -> None:
+    assert bounded("x", fail, seconds=60, todo="this") == [bad("x", "RuntimeError", "this")]
+
+
+def test_a_library_that_hangs_when_it_is_left_does_no_harm() -> None:
+    assert bounded("x", hang_at_the_end, seconds=20) == [ok("x", "a")]
+
+
 def test_what_a_check_raises_is_what_is_bad() -> None:
     assert bounded("x", refuse, seconds=60) == [bad("x", "no such place (try another)")]
 
@@ -68,7 +86,7 @@ def test_that_no_process_can_be_started_is_bad(monkeypatch: pytest.MonkeyPatch) 
     def refuse_fork(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refuse_fork)
+    monkeypatch.setattr(subprocess, "Popen", refuse_fork)
     (found,) = bounded("x", fine, "a", seconds=60)
     assert (found.state, "temporarily" in found.found) == ("bad", True)
 
@@ -82,13 +100,15 @@ def test_ctrl_c_ends_the_check_too(tmp_path: Path) -> None:
     script = "from slideseg.doctor.bounded import bounded\nfrom tests.unit.doctor.test_bounded import hang\n"
     command = subprocess.Popen(
         [sys.executable, "-c", f"{script}bounded('x', hang, {str(tmp_path)!r}, seconds=600)"],
-        stderr=subprocess.DEVNULL, start_new_session=True, cwd=Path(__file__).parents[3],
+        stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     while not (tmp_path / "process").exists() or not (tmp_path / "process").read_text():
         assert command.poll() is None
         time.sleep(0.05)
     os.killpg(command.pid, signal.SIGINT)
-    assert command.wait(60) != 0
+    _, said = command.communicate(timeout=60)
+    assert command.returncode != 0
+    assert "time.sleep" not in said, "the check's own traceback"
     assert (tmp_path / "tidied").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "process").read_text()), 0)
