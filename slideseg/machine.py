@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
+import resource
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +68,28 @@ def _cgroups() -> Iterator[Path]:
         yield folder
         folder = folder.parent
     yield CGROUPS
+
+
+@contextlib.contextmanager
+def little_memory(more: int) -> Iterator[None]:
+    """Let this process have at most ``more`` bytes beyond what it has now, until the block ends: a `MemoryError` else.
+
+    For reading what somebody made up. All threads are held to it, so the block is to be short.
+    """
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    limit = int(status["VmData"].split()[0]) * 1024 + more
+    with _LIMITING:
+        before, most = resource.getrlimit(resource.RLIMIT_DATA)
+        usual = [known for known in (before, most) if known != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_DATA, (min([limit, *usual]), most))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+
+
+_LIMITING = threading.Lock()
+"""One at a time, so that what is restored is what was there."""
 
 
 def parse_size(text: str) -> int:

@@ -108,7 +108,8 @@ def load_model_file(path: str | os.PathLike[str]) -> LoadedModel:
         ModelError: if it is missing, is no model file, or its weights don't fit its description.
     """
     net, info = read_network(Path(path))
-    return LoadedModel(net, info, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    with Path(path).open("rb") as file:
+        return LoadedModel(net, info, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def read_network(path: Path) -> tuple[UNet, ModelInfo]:

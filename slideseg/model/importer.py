@@ -8,10 +8,7 @@ with ``weights_only=True`` alone, and of what is read only plain, dense, finite 
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
-import warnings
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +20,7 @@ from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.plain_pickle import NotPlainError, load_plain
 from slideseg.model.unet import without_weights
 from slideseg.version import __version__
 
@@ -40,7 +38,6 @@ PART = re.compile(
     r"|(?P<up>up\d+)\.up\.(?P<up_leaf>weight|bias)"
     r"|outc\.(?:conv\.)?(?P<head_leaf>weight|bias)"
 )
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError, AttributeError)
 KERNEL_AXES = 4
 PAIR = 2
 
@@ -92,37 +89,23 @@ def import_checkpoint(
 def _read(path: Path) -> dict[Any, Any]:
     if not path.is_file():
         raise ModelError(explain("no such checkpoint", got=path))
-    _refuse_compressed(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # on old pickle protocols; what was read is checked below anyway
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        wanted = "weights alone: checkpoints that hold code or whole objects are refused"
-        raise ModelError(
-            explain(f"{path} can't be read", got=reason, want=wanted, try_="torch.save(net.state_dict())")
-        ) from error
+        with path.open("rb") as file:
+            found = load_plain(file)
+    except (NotPlainError, OSError) as error:
+        what = f"{path} can't be read"
+        want = "weights alone: checkpoints that hold code or whole objects are refused"
+        raise ModelError(explain(what, got=error, want=want, try_="torch.save(net.state_dict())")) from error
     if not isinstance(found, dict):
         raise ModelError(explain(f"{path} is no state dictionary", got=type(found).__name__, want="a dictionary of tensors"))
     return found
 
 
-def _refuse_compressed(path: Path) -> None:
-    """Refuse an archive that is larger inside than outside; PyTorch itself never compresses."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError):
-        return  # the older format, or no checkpoint at all: torch.load says
-    if packed > path.stat().st_size:
-        raise ModelError(explain(f"{path} is compressed inside", got=f"{packed} bytes", want=f"at most {path.stat().st_size}"))
-
-
 def _state_of(found: dict[Any, Any], path: Path) -> dict[str, Any]:
     for candidate in (found, *(value for value in found.values() if isinstance(value, dict))):
         if any(isinstance(key, str) and key.endswith(FIRST) for key in candidate):
-            return {str(key): value for key, value in candidate.items()}
-    names = sorted(map(str, found))[:4]
+            return {key: value for key, value in candidate.items() if isinstance(key, str)}
+    names = sorted(key for key in found if isinstance(key, str))[:4]  # others may be as large as they like in words
     raise ModelError(
         explain(f"{path} is not the common U-Net", got=f"entries {names}", want=f"a state dictionary with {FIRST}")
     )
@@ -133,12 +116,20 @@ def _without_prefix(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
     prefix = next(key for key in state if key.endswith(FIRST)).removesuffix(FIRST)
     state = {key.removeprefix(prefix): value for key, value in state.items()}
     tensors = {}
+    _check_total(state, path)
     for key, value in state.items():
         if isinstance(value, Tensor) and not key.endswith("num_batches_tracked"):
             tensors[key] = _plain(key, value, path)
         elif not isinstance(value, Tensor) and key != "mask_values":  # the public code keeps its pixel values there
             raise ModelError(explain(f"{path} holds more than weights", got=f"{key}: {type(value).__name__}", want="tensors"))
     return tensors
+
+
+def _check_total(state: dict[str, Any], path: Path) -> None:
+    """Refuse tensors that share what backs them, ever again: none of this network's do."""
+    total = sum(value.numel() * value.element_size() for value in state.values() if isinstance(value, Tensor))
+    if total > path.stat().st_size:
+        raise ModelError(explain(f"the tensors of {path} are larger than its data", got=f"{total} bytes"))
 
 
 def _plain(key: str, tensor: Tensor, path: Path) -> Tensor:
@@ -252,7 +243,8 @@ def _classes_of(names: Sequence[str] | None, config: UNetConfig) -> tuple[ModelC
 
 
 def _origin(path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "data": f"unknown: imported from {path.name}, sha256 {digest}",
         "licence": "unknown",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "slideseg-model/1"
+LONGEST_HEAD = 1 << 20
+"""Bytes of a model file's head, of which a few thousand are used: larger ones are made to unfold in memory."""
 LARGEST_STD = 0.5
 """Of values between 0 and 1 none has a larger deviation."""
 
@@ -172,8 +175,13 @@ def open_model_file(path: Path, framework: Literal["numpy", "pt"]) -> Any:
     if not path.is_file():
         raise ModelError(explain("no such model file", got=path, try_="slideseg model list"))
     try:
+        with path.open("rb") as file:
+            head = int.from_bytes(file.read(8), "little")
+        if head > LONGEST_HEAD:
+            got, want = f"a head of {head} bytes", f".safetensors with at most {LONGEST_HEAD}"
+            raise ModelError(explain(f"{path} is not a model file", got=got, want=want))
         return safe_open(path, framework=framework)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
         raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
 
 
@@ -203,17 +211,17 @@ SIZES = ("grow", "split", "min_area", "fill_holes")
 """Rules that a model file tells whatever they are."""
 
 
+def _is_text(text: object) -> bool:
+    """Tell whether it can be shown in a terminal, where control characters are commands."""
+    return isinstance(text, str) and not any(unicodedata.category(character) == "Cc" for character in text)
+
+
 def _check_consistency(info: ModelInfo) -> None:
-    outputs = info.config.out_channels
-    ids = [c.id for c in info.classes]
-    if ids != list(range(max(2, outputs))):
-        raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))
-    for c in info.classes:
-        texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
-        if not (all(isinstance(text, str) for text in texts) and re.fullmatch(COLOR, c.color)):
-            raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))
-    if unknown := info.objects.unknown_classes(len(ids)):
-        raise ModelError(explain("the model's objects can't be used", got=f"class {unknown[0]}", want=f"1 to {len(ids) - 1}"))
+    _check_names(info)
+    if unknown := info.objects.unknown_classes(len(info.classes)):
+        raise ModelError(
+            explain("the model's objects can't be used", got=f"class {unknown[0]}", want=f"1 to {len(info.classes) - 1}")
+        )
     channels = info.config.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):
         raise ModelError(explain("the input's channels don't fit the network", got=info.input, want=f"{channels} channels"))
@@ -221,3 +229,17 @@ def _check_consistency(info: ModelInfo) -> None:
         raise ModelError(explain("the normalisation can't be used", got=info.input, want="finite means, positive deviations"))
     if info.input.mpp is not None and not (np.isfinite(info.input.mpp) and info.input.mpp > 0):
         raise ModelError(explain("the model's mpp can't be used", got=info.input.mpp, want="a positive number"))
+
+
+def _check_names(info: ModelInfo) -> None:
+    if not _is_text(info.name):
+        got, want = repr(info.name)[:80], "text without control codes"
+        raise ModelError(explain("the model's name can't be used", got=got, want=want))
+    outputs = info.config.out_channels
+    ids = [c.id for c in info.classes]
+    if ids != list(range(max(2, outputs))):
+        raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))
+    for c in info.classes:
+        texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
+        if not (all(map(_is_text, texts)) and re.fullmatch(COLOR, c.color)):
+            raise ModelError(explain("a class can't be used", got=c, want="a name and a color #rrggbb"))

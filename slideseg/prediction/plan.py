@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import os
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import option_of, rules_for
 from slideseg.model.bundled import bundled_models, find_model
-from slideseg.model.info import ModelInfo, read_info
+from slideseg.model.file import load_model_file
 from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
@@ -36,6 +36,7 @@ from slideseg.words import in_words, lines, number
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from slideseg.model.info import ModelInfo
     from slideseg.model.objects import ObjectRules
     from slideseg.prediction.options import PredictOptions
     from slideseg.result.coordinates import Coordinates
@@ -297,12 +298,19 @@ def _check_copy(plan: PredictPlan) -> None:
 def _model(options: PredictOptions) -> tuple[ModelFile, ModelInfo]:
     """Return the model as the workers find it, and what its file says about itself."""
     name, path = os.fspath(options.model), find_model(options.model)
-    info = read_info(path)
-    return ModelFile(name if name in bundled_models() else absolute(str(path)), _sha256(path)), info
+    found = path.stat()
+    info, sha256 = _checked(path, (found.st_ino, found.st_mtime_ns, found.st_size))
+    return ModelFile(name if name in bundled_models() else absolute(str(path)), sha256), info
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+@functools.lru_cache(maxsize=4)
+def _checked(path: Path, _: tuple[int, ...]) -> tuple[ModelInfo, str]:
+    """Return what a model file says about itself, and its hash, once all its weights are seen to be fit for use.
+
+    The same file, as its stamp says, is read once for all slides.
+    """
+    model = load_model_file(path)
+    return model.info, model.sha256
 
 
 def _model_record(info: ModelInfo, sha256: str) -> ModelRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from slideseg.cli import cli
-from slideseg.machine import KEEPING
+from slideseg.machine import KEEPING, little_memory
 
 PAGES_OF_ALL = 2 * 70 * 2**20 // os.sysconf("SC_PAGE_SIZE")
 COUNT = """
@@ -64,3 +65,13 @@ def test_the_command_keeps_freed_memory_where_it_trains(monkeypatch: pytest.Monk
     assert not calls
     CliRunner().invoke(cli, ["train", "missing.yaml"])
     assert calls == [1]
+
+
+def test_a_block_gets_little_memory_and_the_next_one_what_it_wants() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with little_memory(1 << 28):
+        bytearray(1 << 20)
+        with pytest.raises(MemoryError):
+            bytearray(1 << 30)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    bytearray(1 << 30)

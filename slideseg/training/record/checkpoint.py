@@ -14,13 +14,13 @@ import re
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass, fields
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from slideseg.errors import ResultError, explain
+from slideseg.model.plain_pickle import NotPlainError, load_plain
 from slideseg.storage.store import delete_key, list_keys, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def decode(data: bytes, name: str) -> Checkpoint:
     if hashlib.sha256(memoryview(data)[:-COMMENT_BYTES]).hexdigest().encode() != comment[1]:
         raise ResultError(explain(f"checkpoint {name} is damaged", got="other bytes than were written"))
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError) as error:
+        content = load_plain(io.BytesIO(data))
+    except NotPlainError as error:
         raise ResultError(explain(f"checkpoint {name} can't be read", got=error)) from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    known = {field.name for field in fields(Checkpoint)}
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT or set(content) != known:
         raise ResultError(explain(f"checkpoint {name} was written by another version", want=FORMAT))
     return Checkpoint(**content)
 

@@ -143,6 +143,8 @@ def put(*keys_and_value):
 
 
 DESCRIPTION_DAMAGE = {
+    "commands in the name": (put("name", "\x1b[2J"), "the model's name can't be used"),
+    "commands in a class": (put("classes", 1, "name", "\x1b[2Jcell"), "a class can't be used"),
     "later format": (
         put("format", "slideseg-model/2"),
         r"unknown model format \(got slideseg-model/2, want slideseg-model/1\)",
