@@ -47,14 +47,14 @@ LOADED_S = 180.0
 class View:
     """A result that is being served, until `close` or the end of the process."""
 
-    def __init__(self, shown: Shown, listening: socket.socket, fragment: str) -> None:
+    def __init__(self, shown: Shown, listening: socket.socket, fragment: str, name: str = LOOPBACK) -> None:
         self._shown, self._socket = shown, listening
         token = secrets.token_urlsafe(TOKEN_BYTES)
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         self.address = f"http://{host}:{port}/{token}/" + (f"#{fragment}" if fragment else "")
         """Where the browser finds it. The token in it is the key: who has it, sees the result."""
-        config = uvicorn.Config(make_app(shown, token), lifespan="off", access_log=False, log_level="error")
+        config = uvicorn.Config(make_app(shown, token, name), lifespan="off", ws="none", access_log=False, log_level="error")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name="slideseg view", daemon=True)
         self._thread.start()
@@ -127,7 +127,7 @@ def view(result: str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK,
         shown = Shown(open_result(result))
         unless_served.callback(shown.close)
         fragment = check_place(at, shown.classes.planes, shown.number)
-        view = View(shown, listen(host, port), fragment)
+        view = View(shown, listen(host, port), fragment, host)
         unless_served.pop_all()
     if browser:
         view.open_browser()

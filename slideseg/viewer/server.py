@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import secrets
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,19 +38,44 @@ RANGES = ("Accept-Ranges", "Content-Range", "Content-Length", "ETag")
 
 
 class Guard:
-    """Lets requests pass whose path begins with the token; all others get 403."""
+    """Lets requests pass whose path begins with the token and which were sent to this machine by name; all others get 403.
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token
+    A page from elsewhere that has its own name point here (DNS rebinding) sends that name as the host.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, host: str) -> None:
+        self._app, self._token, self._host = app, token, host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        given = scope.get("path", "").removeprefix("/").partition("/")[0]
-        if scope["type"] == "http" and not secrets.compare_digest(given.encode(), self._token.encode()):
-            refusal = PlainTextResponse("error: this address needs its token (try the one that slideseg view printed)\n", 403)
-            await refusal(scope, receive, send)
+        if not self._has_token(scope):
+            refusal = "this address needs its token (try the one that slideseg view printed)"
+        elif not is_host_of_ours([value for name, value in scope["headers"] if name == b"host"], self._host):
+            refusal = "this is no name of this machine (try its number, localhost, or --host NAME)"
+        else:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await PlainTextResponse(f"error: {refusal}\n", 403)(scope, receive, send)
+
+    def _has_token(self, scope: Scope) -> bool:
+        given = scope.get("path", "").removeprefix("/").partition("/")[0]
+        return secrets.compare_digest(given.encode(), self._token.encode())
+
+
+def is_host_of_ours(sent: list[bytes], host: str) -> bool:
+    """Tell whether a request was sent to ``host``, to a number, or to this machine's own name: to none that others can give it.
+
+    >>> [is_host_of_ours([sent], "node7") for sent in (b"127.0.0.1:80", b"[::1]:80", b"NODE7:80", b"evil.example:80")]
+    [True, True, True, False]
+    """
+    if len(sent) != 1:
+        return False
+    name = re.sub(r":\d*$", "", sent[0].decode("latin-1")).strip("[]").lower()
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in ("localhost", socket.gethostname().lower(), host.lower())
+    return True
 
 
 class Answers:
@@ -96,8 +124,8 @@ class Answers:
         return JSONResponse(row)
 
 
-def make_app(shown: Shown, token: str) -> ASGIApp:
-    """Return the application that serves a result under ``/TOKEN/``."""
+def make_app(shown: Shown, token: str, host: str) -> ASGIApp:
+    """Return the application that serves a result under ``/TOKEN/`` of this machine, which is also called ``host``."""
     answers = Answers(shown)
     routes: list[BaseRoute] = [
         Route("/", answers.page),
@@ -109,7 +137,8 @@ def make_app(shown: Shown, token: str) -> ASGIApp:
         Route("/tiles/{layer}/{plane:int}/{level:int}/{row:int}/{column:int}", answers.tile),
         *_data(shown.result.url),
     ]
-    return Guard(Starlette(routes=[Mount(f"/{token}", routes=routes)], exception_handlers={SlidesegError: _failed}), token)
+    app = Starlette(routes=[Mount(f"/{token}", routes=routes)], exception_handlers={SlidesegError: _failed})
+    return Guard(app, token, host)
 
 
 def _data(url: str) -> list[BaseRoute]:

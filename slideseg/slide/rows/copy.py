@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
@@ -76,8 +78,8 @@ def is_readable(slide: Slide, level: int) -> bool:
 
 def discard_copy(beside: str) -> None:
     """Remove a temporary copy that a run left behind which was killed at its very end; nothing else that has its name."""
-    copy = _place_of_copy(beside)
     with contextlib.suppress(*_NO_COPY):
+        copy = _place_of_copy(beside)
         _facts_of(zarr.open_array(copy, mode="r"))
         shutil.rmtree(copy)
 
@@ -86,7 +88,23 @@ def _place_of_copy(beside: str) -> str:
     """Return where the copy lies, always the same for one result, so that another try finds it."""
     if locate(beside).bucket is None:
         return f"{beside.rstrip('/')}.source.zarr"
-    return str(Path(tempfile.gettempdir(), f"slideseg-{hashlib.sha256(beside.encode()).hexdigest()[:16]}.source.zarr"))
+    return str(_private_folder() / f"{hashlib.sha256(beside.encode()).hexdigest()[:16]}.source.zarr")
+
+
+def _private_folder() -> Path:
+    """Return a folder of this user's alone among the temporary files: anybody can know the name that a copy will have.
+
+    Raises:
+        SlideError: if somebody else has it.
+    """
+    folder = Path(tempfile.gettempdir(), f"slideseg-copies-{os.geteuid()}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        want = "a folder of yours that is open to nobody else"
+        raise SlideError(explain(f"a copy can't be kept in {folder}", got="another's", want=want, try_="another TMPDIR"))
+    return folder
 
 
 class CopyWorker:

@@ -1,6 +1,7 @@
 """The page's server, asked over its socket as a browser does."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from dataclasses import asdict
@@ -61,6 +62,47 @@ def test_without_the_token_nothing_is_told(made):
         assert headers["Access-Control-Allow-Origin"] is None
         assert body.startswith(b"error: ")
         assert token.encode() not in body
+
+
+def test_a_page_whose_name_was_made_to_point_here_gets_nothing(made):
+    """DNS rebinding: the browser sends the other's name as the host, with whatever token it may have got."""
+    view, _ = made
+    port = view.address.split("/")[2].rpartition(":")[2]
+    for name in (
+        "evil.example",
+        f"evil.example:{port}",
+        f"127.0.0.1.evil.example:{port}",
+        "evil.example:127.0.0.1",
+        "",
+        "a@127.0.0.1",
+    ):
+        status, headers, body = ask(view.address + "facts", Host=name)
+        assert (status, headers["Access-Control-Allow-Origin"]) == (403, None), name
+        assert body.startswith(b"error: this is no name of this machine")
+        assert ask(view.address + "data/zarr.json", Host=name, Origin="http://evil.example")[0] == 403
+    for name in (f"127.0.0.1:{port}", f"localhost:{port}", "LOCALHOST", f"[::1]:{port}", "10.0.0.7", socket.gethostname()):
+        assert ask(view.address + "facts", Host=name)[0] == 200, name
+
+
+def test_other_origins_can_neither_read_the_page_nor_write_anything(made):
+    view, _ = made
+    for path in ("", "facts", "sums", "at/0/0/0", "tiles/classes/0/0/0/0", "page/viewer.js"):
+        headers = ask(view.address + path, Origin="http://evil.example")[1]
+        assert headers["Access-Control-Allow-Origin"] is None, path
+    for path in ("", "facts", "data/zarr.json", "tiles/classes/0/0/0/0"):
+        for method in ("POST", "PUT", "DELETE"):
+            request = urllib.request.Request(view.address + path, data=b"x", method=method)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request, timeout=60)
+            assert refused.value.code == 405, (method, path)
+            refused.value.close()
+
+
+def test_no_other_protocol_passes_the_guard(made):
+    view, _ = made
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "eA=="}
+    root, token, _ = view.address.rsplit("/", 2)
+    assert ask(f"{root}/{token[:-1]}/facts", **upgrade)[0] == 403
 
 
 def test_only_this_machine_can_connect(made):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import tifffile
 from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
-from slideseg.slide.rows.copy import chunk_slide
+from slideseg.slide.rows.copy import _place_of_copy, chunk_slide, discard_copy
 from slideseg.space.box import Box
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.testing.slides import FailingSlide, SlowSlide
@@ -101,3 +102,21 @@ def test_a_copy_knows_where_nothing_was_scanned(tmp_path, dtype):
         np.testing.assert_array_equal(copy.read(whole), slide.read(whole))
         np.testing.assert_array_equal(copy.scanned(whole), four[..., 3] > 0)
         np.testing.assert_array_equal(copy.scanned((7, 9, 20, 30)), four[7:20, 9:30, 3] > 0)
+
+
+def test_a_copy_for_a_bucket_is_where_nobody_else_can_put_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place = Path(_place_of_copy("s3://lab/x.zarr"))
+    assert place.parent.parent == tmp_path
+    assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
+    assert Path(_place_of_copy("s3://lab/x.zarr")) == place
+
+    place.parent.chmod(0o755)
+    with pytest.raises(SlideError, match="a copy can't be kept in"):
+        _place_of_copy("s3://lab/x.zarr")
+    place.parent.rmdir()
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    place.parent.symlink_to(tmp_path / "theirs")
+    with pytest.raises(SlideError, match="a copy can't be kept in"):
+        _place_of_copy("s3://lab/x.zarr")
+    discard_copy("s3://lab/x.zarr")  # whoever has no copy there isn't concerned

@@ -8,7 +8,7 @@ import zarr
 
 from slideseg.errors import SlideError
 from slideseg.slide.open import open_slide
-from slideseg.slide.zarr.layout import role_of
+from slideseg.slide.zarr.layout import _names, role_of
 from tests.unit.slide.zarr.made import PIXELS, image, multiscale
 
 SCALE = multiscale("cyx", [(1, 1, 1)])
@@ -127,3 +127,18 @@ def test_images_deep_in_a_group_are_named(tmp_path):
     with pytest.raises(SlideError, match=r"without an image \(.*try \S*x.zarr/images/he, \S*x.zarr/labels/cells\)"):
         open_slide(tmp_path / "x.zarr")
     assert open_slide(tmp_path / "x.zarr/images/he").shape == (48, 64, 3)
+
+
+BOMB = '<!DOCTYPE OME [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><OME><Image Name="&b;"/></OME>'
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_xml_that_unfolds_is_not_read_in_any_coding(coding):
+    plain = '<?xml version="1.0"?><!-- a note --><OME><Image Name="a"/></OME>'
+    assert _names(plain.encode("utf-16")) == ["a"]
+    assert _names(BOMB.encode(coding)) == []
+
+
+@pytest.mark.parametrize("coding", ["nothing", "shift_jis", "base64"])
+def test_xml_in_a_coding_that_nobody_knows_has_no_names(coding):
+    assert _names(f'<?xml version="1.0" encoding="{coding}"?><OME><Image Name="a"/></OME>'.encode()) == []
