@@ -6,6 +6,7 @@ slides -> plans, a few ahead -> shards of all on the same workers, those of earl
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.report import write_reports
@@ -15,6 +16,7 @@ from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.orders import take_orders
 from slideseg.prediction.report import Report
 from slideseg.prediction.slide import predict_slide
+from slideseg.tasks.progress import Watch
 
 if TYPE_CHECKING:
     import os
@@ -67,4 +69,9 @@ def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | N
     """
     orders.make_folder()
     report = predict_many(orders.slides, options, watcher)
-    return replace(report, notes=tuple(write_reports(orders.folder, report.to_dict()))) if orders.several else report
+    if not orders.several:
+        return report
+    watch = Watch(orders.folder, watcher, lambda: None)
+    notes = write_reports(orders.folder, report.to_dict(), watch=partial(watch, "summing up"))
+    watch("done", len(report.slides), len(report.slides))
+    return replace(report, notes=tuple(notes))
