@@ -26,7 +26,7 @@ from slideseg.arrays.codec import (
     encode_shard,
 )
 from slideseg.arrays.plan import MOST_SHARDS, ArrayPlan
-from slideseg.errors import ResultError, explain
+from slideseg.errors import ResultError, RunError, explain
 from slideseg.storage.store import (
     list_keys,
     read_end,
@@ -152,7 +152,7 @@ def write_shard(store: Store, plan: ArrayPlan, index: int, values: np.ndarray) -
     """Write a whole shard, (y, x) or (c, y, x), atomically; the same values give the same bytes.
 
     Raises:
-        RunError: if the storage fails.
+        RunError: if the storage fails, or the array is no longer there.
         ValueError: if shape or type are not the shard's.
     """
     want = plan.values_shape(plan.grid[index])
@@ -160,7 +160,11 @@ def write_shard(store: Store, plan: ArrayPlan, index: int, values: np.ndarray) -
         msg = f"shard {index} of {plan.path} holds {want} {plan.dtype}, not {values.shape} {values.dtype}"
         raise ValueError(msg)
     with run_errors(f"shard {plan.key(index)} can't be written"):
-        write_key(store, plan.key(index), encode_shard(values, plan.side))
+        shard = encode_shard(values, plan.side)
+        if read_key(store, f"{plan.path}/zarr.json") is None:  # what is written now would be in the way of another try
+            what = f"array {plan.path} is gone: somebody removed the result while it was written"
+            raise RunError(explain(what, try_="the same command again"))
+        write_key(store, plan.key(index), shard)
 
 
 def read_shard(store: Store, plan: ArrayPlan, index: int) -> np.ndarray:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.arrays.shards import create_array
 from slideseg.errors import ResultError, explain
+from slideseg.result.layout import SEGMENTATION
 from slideseg.result.manifest import MAP_PART
 from slideseg.result.twice import attributes_in, find_twins, group_text, write_copy, write_twice
 from slideseg.storage.place import check_parent
 from slideseg.storage.store import (
     anything_at,
     delete,
+    list_keys,
     open_store,
     read_key,
     reason,
@@ -97,6 +101,9 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
         return "new"
     store = open_store(url)
     there = _mended_root(store).get("slideseg")
+    if not isinstance(there, dict) and _is_rest(store):
+        delete(url)
+        return "new"
     if not isinstance(there, dict):
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
     if overwrite or there.get("status") == "deleting":  # by a run that was killed at it, or that gave it up
@@ -105,6 +112,18 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
         return "new"
     _check_same_run(url, there.get("run"), record.to_json()["run"])
     return "complete" if there.get("status") == "complete" else "resumed"
+
+
+_SHARD = re.compile(rf"{SEGMENTATION}/0/c/(\d+/)+\d+")
+"""Keys of a class map's shards."""
+MOST_LEFT = 256
+"""Shards that workers may have had in hand, and written after somebody removed the result."""
+
+
+def _is_rest(store: Store) -> bool:
+    """Tell whether there are just some shards of a class map: a result was removed while workers wrote it."""
+    keys = list(islice(list_keys(store), MOST_LEFT + 1))
+    return 0 < len(keys) <= MOST_LEFT and all(_SHARD.fullmatch(key) for key in keys)
 
 
 def _mended_root(store: Store) -> dict[str, Any]:

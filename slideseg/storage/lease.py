@@ -119,6 +119,7 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self.lost = False
         """Whether another run has taken over, or the lease could not be renewed in time: stop writing."""
+        self._is_gone = False
 
     @property
     def claim(self) -> Claim:
@@ -130,7 +131,11 @@ class Lease:
 
         Raises:
             ResultInUseError: if another run has taken over.
+            RunError: if somebody removed it.
         """
+        if self._is_gone:
+            what = f"the lease beside {self._url} is gone: somebody removed it, or the folder that both are in"
+            raise RunError(explain(what, try_="the same command again"))
         if self.lost:
             raise ResultInUseError(explain("another run has taken over the output", got=self._url))
 
@@ -228,7 +233,9 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):
             try:
-                self.lost = not self._is_ours()
+                holder = self._read()
+                self._is_gone = holder is None
+                self.lost = holder is None or holder.nonce != self._holder.nonce
                 if not self.lost:
                     write_key(self._store, self._key, self._encoded())
                     self._renewed = time.monotonic()

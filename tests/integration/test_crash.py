@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -102,6 +103,27 @@ def test_where_ray_is_killed_with_its_workers_it_is_said_and_the_same_command_go
     assert "error: Ray was killed on this machine, and the workers with it (try the same command again" in stderr
     assert json.loads(stdout)["status"] == "failed"
     assert run_slideseg(*arguments(stack, grey_model, out, 1)).status == 0
+    assert array_bytes(out) == undisturbed
+
+
+@pytest.mark.parametrize("what", ["the result", "the folder it lies in"])
+def test_a_result_that_is_removed_while_it_is_written_is_one_line_and_can_be_made_anew(
+    what, stack, grey_model, undisturbed, tmp_path
+):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    out = folder / "x.zarr"
+    process = started(arguments(stack, grey_model, out, 1), out, 3)
+    shutil.rmtree(out if what == "the result" else folder, ignore_errors=True)
+    _, stderr = process.communicate(timeout=200)
+
+    assert process.returncode in (1, 2), stderr
+    assert stderr.count("error: ") >= 1
+    assert "somebody removed" in stderr or "does not exist" in stderr, stderr
+    assert "Traceback" not in stderr
+    folder.mkdir(exist_ok=True)
+    again = run_slideseg(*arguments(stack, grey_model, out, 1))
+    assert again.status == 0, again.err
     assert array_bytes(out) == undisturbed
 
 

@@ -194,6 +194,8 @@ def test_losing_it_shows_and_the_other_s_stays(url, file, quick, gone):
         else:
             until(lambda: _replaced(file, other))
         until(lambda: lease.lost or (gone and _remove(file)))
+        with pytest.raises(RunError if gone else ResultInUseError, match="is gone: somebody" if gone else "has taken over"):
+            lease.check()
     if not gone:
         assert json.loads(file.read_text())["nonce"] == other.nonce
 
