@@ -112,6 +112,13 @@ ROWS = (
     ),
     Row("R6", "a bucket that fails", "100 %, at most twice the time at 20 % of 503", "s3fs: 5.1 times (one run)", buckets),
     Row(
+        "R10",
+        "checkpoints and model files made to harm",
+        "all refused, 0 side effects",
+        "`pickle.load`: its code runs",
+        lambda f: f"{total(f, 'refused')} of {total(f, 'kinds')} refused, {total(f, 'side_effects')} side effects",
+    ),
+    Row(
         "R11",
         "two commands on one output",
         "0 lost in 50",
@@ -132,6 +139,16 @@ ROWS = (
         "all identical",
         "",
         lambda f: f"{total(f, 'identical')} of {total(f, 'runs')} identical after {total(f, 'steps')} mishaps",
+    ),
+    Row(
+        "R16",
+        "strangers ask every socket of a run",
+        "0 answered, token 0600",
+        "",
+        lambda f: (
+            f"{total(f, 'unauthenticated_2xx')} of {total(f, 'requests')} requests answered; "
+            f"{total(f, 'off_loopback')} sockets of Ray's off loopback"
+        ),
     ),
 )
 

@@ -66,9 +66,10 @@ def readable(source: Source, beside: str, executor: Executor) -> Iterator[Source
         yield source
         return
     copy = _place_of_copy(beside)
+    _make_folder(beside)
     run_shards(partial(CopyWorker, source.path, copy, source.selection), [0], executor, on_failure=_refuse, light=True)
     yield replace(source, path=copy, selection=WHOLE, fingerprint=None)
-    shutil.rmtree(copy)
+    _remove(copy, beside)
 
 
 def is_readable(slide: Slide, level: int) -> bool:
@@ -78,33 +79,45 @@ def is_readable(slide: Slide, level: int) -> bool:
 
 def discard_copy(beside: str) -> None:
     """Remove a temporary copy that a run left behind which was killed at its very end; nothing else that has its name."""
+    copy = _place_of_copy(beside)
     with contextlib.suppress(*_NO_COPY):
-        copy = _place_of_copy(beside)
-        _facts_of(zarr.open_array(copy, mode="r"))
-        shutil.rmtree(copy)
+        if locate(beside).bucket is None or _is_private(Path(copy).parent):
+            _facts_of(zarr.open_array(copy, mode="r"))
+            _remove(copy, beside)
 
 
 def _place_of_copy(beside: str) -> str:
     """Return where the copy lies, always the same for one result, so that another try finds it."""
     if locate(beside).bucket is None:
         return f"{beside.rstrip('/')}.source.zarr"
-    return str(_private_folder() / f"{hashlib.sha256(beside.encode()).hexdigest()[:16]}.source.zarr")
+    name = f"slideseg-{os.geteuid()}-{hashlib.sha256(beside.encode()).hexdigest()[:16]}"
+    return str(Path(tempfile.gettempdir(), name, "source.zarr"))
 
 
-def _private_folder() -> Path:
-    """Return a folder of this user's alone among the temporary files: anybody can know the name that a copy will have.
+def _make_folder(beside: str) -> None:
+    """Make the folder of a copy among the temporary files, this user's alone: anybody can know the name that it will have.
 
     Raises:
         SlideError: if somebody else has it.
     """
-    folder = Path(tempfile.gettempdir(), f"slideseg-copies-{os.geteuid()}")
+    if locate(beside).bucket is None:
+        return
+    folder = Path(_place_of_copy(beside)).parent
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if not _is_private(folder):
         want = "a folder of yours that is open to nobody else"
         raise SlideError(explain(f"a copy can't be kept in {folder}", got="another's", want=want, try_="another TMPDIR"))
-    return folder
+
+
+def _is_private(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _remove(copy: str, beside: str) -> None:
+    """Remove a copy, with the folder that was made for it."""
+    shutil.rmtree(copy if locate(beside).bucket is None else Path(copy).parent)
 
 
 class CopyWorker:

@@ -10,7 +10,7 @@ import tifffile
 from slideseg.errors import SlideError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
-from slideseg.slide.rows.copy import _place_of_copy, chunk_slide, discard_copy
+from slideseg.slide.rows.copy import _make_folder, _place_of_copy, chunk_slide, discard_copy
 from slideseg.space.box import Box
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.testing.slides import FailingSlide, SlowSlide
@@ -106,17 +106,20 @@ def test_a_copy_knows_where_nothing_was_scanned(tmp_path, dtype):
 
 def test_a_copy_for_a_bucket_is_where_nobody_else_can_put_one(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    place = Path(_place_of_copy("s3://lab/x.zarr"))
-    assert place.parent.parent == tmp_path
-    assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
-    assert Path(_place_of_copy("s3://lab/x.zarr")) == place
+    beside = "s3://lab/x.zarr"
+    _make_folder(beside)
+    (folder,) = tmp_path.iterdir()
+    assert Path(_place_of_copy(beside)).parent == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    _make_folder(beside)  # another try
 
-    place.parent.chmod(0o755)
+    folder.chmod(0o755)
     with pytest.raises(SlideError, match="a copy can't be kept in"):
-        _place_of_copy("s3://lab/x.zarr")
-    place.parent.rmdir()
+        _make_folder(beside)
+    folder.rmdir()
     (tmp_path / "theirs").mkdir(mode=0o700)
-    place.parent.symlink_to(tmp_path / "theirs")
+    folder.symlink_to(tmp_path / "theirs")
     with pytest.raises(SlideError, match="a copy can't be kept in"):
-        _place_of_copy("s3://lab/x.zarr")
-    discard_copy("s3://lab/x.zarr")  # whoever has no copy there isn't concerned
+        _make_folder(beside)
+    discard_copy(beside)  # whoever has no copy there isn't concerned
+    assert folder.is_symlink()
