@@ -228,6 +228,7 @@ class Hog:
 def test_a_cluster_whose_cores_are_taken_is_waited_for_aloud(ray_executor, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(module, "FIRST_WORD", 0.3)
     monkeypatch.setattr(module, "NEXT_WORD", 0.3)
+    ray_executor.__exit__()  # its actors have the cores, and would keep them
     hogs = [Hog.remote() for _ in range(2)]
     ray.get([hog.there.remote() for hog in hogs])
     worker = functools.partial(ScriptedWorker, str(tmp_path))
