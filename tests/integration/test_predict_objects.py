@@ -18,6 +18,7 @@ from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
+from slideseg.model.unet import UNet
 from slideseg.result.manifest import MAP_PART
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
@@ -145,7 +146,7 @@ def test_what_can_not_be_done_is_refused_before_anything_is_written(image, grey_
     border = tmp_path / "border.safetensors"
     classes = (ModelClass(0, "background", "#000000"), ModelClass(1, "border", "#ff0000"))
     model = random_model(border, UNetConfig(1, 2, 4, 2))
-    save_model(border, model.net, replace(model.info, classes=classes))
+    save_model(border, UNet(model.info.config), replace(model.info, classes=classes))
     for words, complaint in (
         (arguments(image, (border,), out, "--objects"), "there is no class that could make objects (got border"),
         (arguments(image, grey_model, out, "--min-area", 5), "--min-area is of objects, which are not asked for"),
