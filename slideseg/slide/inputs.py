@@ -112,8 +112,8 @@ def check_outputs(slides: Sequence[str], outputs: Sequence[str]) -> None:
             both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
             what = f"{times} slides would share the result {name}"
             raise ConfigError(explain(what, got=both, try_="one command each, with an --output of its own"))
-    for folder in {result.rstrip("/").rpartition("/")[0]: result for result in outputs}.values():
-        _check_apart(folder)
+    for first in {result.rstrip("/").rpartition("/")[0]: result for result in reversed(outputs)}.values():
+        _check_apart(first)
     results = {way for result in outputs for way in ways_up(result)[:1]}
     for slide in slides:
         if not results.isdisjoint(ways_up(slide)):
