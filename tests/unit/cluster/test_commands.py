@@ -53,9 +53,7 @@ def test_a_command_that_is_written_down_can_be_typed(path, name, words):
         pytest.skip(f"slideseg has no command {name} yet")
     given = check_command(name, words)
     writes = any(option.name == "output" for option in cli.commands[name].params)
-    assert not writes or isinstance(given["output"], str), (
-        "where results go must not depend on a folder that a scheduler chose"
-    )
+    assert not writes or isinstance(given["output"], str), "where results go must not depend on a folder that a scheduler chose"
 
 
 @pytest.mark.parametrize("words", [["x.svs", "--adress", "auto"], ["x.svs", "--workers", "many"], ["-o", "x.zarr"]])
