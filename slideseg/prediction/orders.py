@@ -79,7 +79,7 @@ def take_orders(
     found = name_results(inputs, output)
     orders = tuple(Order(slide, result, options) for slide, result in zip(found.slides, found.results, strict=True))
     several = len(orders) > 1
-    return Orders(orders, found.folder or (os.fspath(output or HERE) if several else HERE), several)
+    return Orders(orders, os.fspath(output or HERE) if several else found.folder or HERE, several)
 
 
 def read_manifest(path: str | os.PathLike[str], output: Output, options: PredictOptions) -> Orders:

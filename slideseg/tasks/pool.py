@@ -280,11 +280,16 @@ class Pool:
 
     def _end_refused(self) -> None:
         """End the batches that no machine can make a worker of, also none that may still come soon."""
-        for batch in [batch for batch in self._batches if batch.refused]:
-            others = any(member.takes(batch) for member in self._members)
-            if not others and time.monotonic() - batch.refused_at >= self._employer.grace:
+        for batch in self._refused_by_all():
+            if time.monotonic() - batch.refused_at >= self._employer.grace:
+                batch.is_over = True
+                batch.waiting.clear()
                 batch.events.put(next(iter(batch.refused.values())))
-                batch.refused = {}
+
+    def _refused_by_all(self) -> list[Batch]:
+        """Return the batches of which none of the machines that are there can make a worker."""
+        refused = [batch for batch in self._batches if batch.refused and not batch.is_over]
+        return [batch for batch in refused if not any(member.takes(batch) for member in self._members)]
 
     def _bury(self, member: Member) -> None:
         """Let a process go that is dead, or is to be."""
@@ -341,7 +346,7 @@ class Pool:
         """Return the seconds until something has to be looked at that no message tells; None for never."""
         now = time.monotonic()
         times = [when for when, _, _ in self._on_trial]
-        times += [batch.refused_at + self._employer.grace for batch in self._batches if batch.refused]
+        times += [batch.refused_at + self._employer.grace for batch in self._refused_by_all()]
         times += [member.pinged + PING_SECONDS for member in self._members if member.tasks]
         if self._has_nobody():
             self._waits_since = self._waits_since or now

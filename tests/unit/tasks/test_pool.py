@@ -312,6 +312,30 @@ def test_where_no_machine_can_make_a_worker_the_reason_is_raised(office):
     pool.close()
 
 
+def test_nobody_looks_around_without_end_while_others_do_what_one_machine_can_not(office, monkeypatch):
+    office.grace = 0.05
+    looks = []
+    look = Pool._look_around
+    monkeypatch.setattr(Pool, "_look_around", lambda pool: looks.append(1) or look(pool))
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2, 3])
+    until(lambda: len(office.hands) == 2 and all(hand.start for hand in office.hands))
+    bad, good = office.hands
+    good.start(Returned(Ready("good")))
+    until(lambda: good.tasks)
+    bad.start(Returned(Ready("bad")))
+    until(lambda: bad.tasks)
+    refuse(bad, SlideError("no such file"))
+    threading.Event().wait(0.3)  # past the time in which another machine might have come
+    assert len(looks) < 50
+    while caller.is_alive():
+        until(lambda: good.tasks or not caller.is_alive())
+        for task in list(good.tasks):
+            good.finish(task)
+    assert len(caller.result()) == 3
+    pool.close()
+
+
 def test_a_machine_that_is_not_fit_is_named_and_avoided(pool, office, caplog):
     caller = Caller(pool, [1])
     until(lambda: office.hands and office.hands[0].start)
