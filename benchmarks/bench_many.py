@@ -33,7 +33,6 @@ from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.orders import Order
 from slideseg.prediction.report import SlideReport
 from slideseg.space.box import Box
-from slideseg.tasks.in_process import InProcessExecutor
 
 SOURCE = DATA / "wsi" / "aperio" / "CMU-1-Small-Region.svs"
 LIMIT, IDLE_LIMIT, RAY_SECONDS = 1.15, 0.05, 10.0
@@ -92,7 +91,7 @@ def bookkeeping() -> dict[str, float]:
         mock.patch.object(many, "run_plan", done),
         mock.patch.object(many.Begun, "now", return_value=None),
     ):
-        found = many.Together(orders, InProcessExecutor(), 2, None).reports()
+        found = many.Together(orders, mock.Mock(is_hungry=True, has_failed=False), 2, None).reports()
     seconds = time.perf_counter() - started
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert [report.input for report in found] == [order.slide for order in orders]

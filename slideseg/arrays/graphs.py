@@ -30,29 +30,10 @@ class GraphExecutor:
     def __exit__(self, *_: object) -> None:
         """Do nothing: the other executor ends what it started."""
 
-    def at(self, place: int) -> GraphExecutor:
-        """Return the same around the other executor at that place."""
-        return GraphExecutor(self._executor.at(place))
-
     @property
     def is_here(self) -> bool:
         """Whether it is this process that works."""
         return self._executor.is_here
-
-    @property
-    def is_hungry(self) -> bool:
-        """Whether more tasks could be begun than there are."""
-        return self._executor.is_hungry
-
-    @property
-    def idle(self) -> float:
-        """Which share of their time the other executor's workers had no task."""
-        return self._executor.idle
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether the other executor will have no workers any more."""
-        return self._executor.has_failed
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = True) -> Generator[Done | Failed]:
         """Yield one event a task, graph by graph; in this process any error ends the run and is raised as it was."""

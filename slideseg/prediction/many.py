@@ -27,14 +27,14 @@ from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, predict_slide, run_plan
 from slideseg.tasks.base import IN_FLIGHT
 from slideseg.tasks.progress import Progress
-from slideseg.tasks.run_shards import executor_for
+from slideseg.tasks.run_shards import shared_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.orders import Order
-    from slideseg.tasks.base import Executor
+    from slideseg.tasks.base import SharedExecutor
     from slideseg.tasks.progress import Watcher
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watc
         orders = [replace(order, options=with_the_runs(order.options, of_all)) for order in orders]
         if workers == 1 and options.address is None:
             return Report(_one_after_the_other(orders, watcher), round(time.monotonic() - started, 3))
-        with executor_for(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
+        with shared_executor(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
             slides = Together(orders, executor, workers, watcher).reports()
             return Report(slides, round(time.monotonic() - started, 3), workers, round(executor.idle, 4))
 
@@ -140,7 +140,7 @@ def report_of(order: Order, work: Callable[[], SlideReport]) -> SlideReport:
 class Together:
     """Slides under way at the same time."""
 
-    def __init__(self, orders: Sequence[Order], executor: Executor, workers: int, watcher: Watcher | None) -> None:
+    def __init__(self, orders: Sequence[Order], executor: SharedExecutor, workers: int, watcher: Watcher | None) -> None:
         self._orders, self._executor, self._watcher = orders, executor, watcher
         self._most = workers * IN_FLIGHT + PLANNED_AT_ONCE
         self._ended: SimpleQueue[tuple[int, SlideReport]] = SimpleQueue()

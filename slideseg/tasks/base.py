@@ -105,13 +105,17 @@ class Executor(Protocol):
         """
         ...
 
-    def at(self, place: int) -> Executor:
-        """Return this executor as one of several sees it who share it: tasks of a lower place come first."""
-        ...
-
     @property
     def is_here(self) -> bool:
         """Whether light work is done by this process."""
+        ...
+
+
+class SharedExecutor(Executor, Protocol):
+    """An executor whose workers several have tasks for at the same time."""
+
+    def at(self, place: int) -> Executor:
+        """Return this executor as one of several sees it who share it: tasks of a lower place come first."""
         ...
 
     @property

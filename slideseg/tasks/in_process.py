@@ -66,29 +66,10 @@ class InProcessExecutor:
         """How many light tasks run at once."""
         return self.threads or min(MOST_THREADS, usable_cores())
 
-    def at(self, _place: int) -> Self:
-        """Return itself: here one comes after the other."""
-        return self
-
     @property
     def is_here(self) -> bool:
         """Return that it is this process that works."""
         return True
-
-    @property
-    def is_hungry(self) -> bool:
-        """Return that there is never work in store."""
-        return True
-
-    @property
-    def idle(self) -> float:
-        """Return that there are no other processes."""
-        return 0.0
-
-    @property
-    def has_failed(self) -> bool:
-        """Return that this process is there."""
-        return False
 
 
 @cache

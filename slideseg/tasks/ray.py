@@ -147,29 +147,10 @@ class _At:
     def __exit__(self, *_: object) -> None:
         """Do nothing: its owner ends it."""
 
-    def at(self, place: int) -> Executor:
-        """Return the actors at another place."""
-        return _At(self.executor, place)
-
     @property
     def is_here(self) -> bool:
         """Whether light tasks are done by this process."""
         return self.executor.is_here
-
-    @property
-    def is_hungry(self) -> bool:
-        """Whether more tasks could be begun than there are."""
-        return self.executor.is_hungry
-
-    @property
-    def idle(self) -> float:
-        """Which share of their time all actors had no task."""
-        return self.executor.idle
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether no actors can be had any more."""
-        return self.executor.has_failed
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""

@@ -12,13 +12,20 @@ from slideseg.tasks.in_process import InProcessExecutor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from slideseg.tasks.base import Node
+    from slideseg.tasks.base import Node, SharedExecutor
 
 
 def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS) -> Executor:
     """Return what runs a run's tasks: this process for one worker, Ray for more or on a cluster, which may be waited for."""
     if workers == 1 and address is None:
         return InProcessExecutor()
+    return shared_executor(workers, address, gpus_per_worker, wait)
+
+
+def shared_executor(
+    workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS
+) -> SharedExecutor:
+    """Return workers on Ray, on this machine or a cluster, that may have tasks of several slides at a time."""
     from slideseg.tasks.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
 
     return RayExecutor(workers, address, gpus_per_worker, wait)
