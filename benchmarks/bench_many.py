@@ -91,7 +91,7 @@ def bookkeeping() -> dict[str, float]:
         mock.patch.object(many, "run_plan", done),
         mock.patch.object(many.Begun, "now", return_value=None),
     ):
-        found = many.Together(orders, mock.Mock(is_hungry=True, has_failed=False), 2, None).reports()
+        found = many.Together(orders, mock.Mock(is_hungry=True, failure=None), 2, None).reports()
     seconds = time.perf_counter() - started
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert [report.input for report in found] == [order.slide for order in orders]

@@ -1,6 +1,8 @@
 """A Ray cluster of several nodes on this machine, with token authentication; only what is started here is ended here."""
 
+import collections
 import os
+import re
 import secrets
 import signal
 import socket
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -31,6 +34,7 @@ class Cluster:
         self._port = free_port()
         self.address = f"127.0.0.1:{self._port}"
         self.nodes = []
+        self._endpoints = []
         words = ["--head", f"--port={self._port}", f"--temp-dir={self._folder.name}", "--include-dashboard=false"]
         self._head = self._start(*words, f"--num-cpus={head_cores}")
         self._wait(self._head)
@@ -48,6 +52,22 @@ class Cluster:
         node.wait(PATIENCE)
         self.nodes.remove(node)
 
+    def metrics(self, prefix):
+        """Return what the nodes' endpoints say, by name without ``prefix`` and label ``node``, added up over all others.
+
+        It takes the packages of ``ray[default]``, and a node some seconds, until there is such an endpoint.
+        """
+        found = collections.Counter()
+        for port in self._endpoints:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+                lines = answer.read().decode().splitlines()
+            for line in lines:
+                if line.startswith(prefix):
+                    name, labels, value = re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line).groups()
+                    node = re.search('(?:^|,)node="(.*?)"', labels)
+                    found[name.removeprefix(prefix), node[1] if node else ""] += float(value)
+        return found
+
     def end(self):
         """End all of it."""
         for node in (*self.nodes, self._head):
@@ -60,7 +80,9 @@ class Cluster:
         self._folder.cleanup()
 
     def _start(self, *words):
+        self._endpoints.append(free_port())
         ours = ["--block", "--object-store-memory=80000000", "--node-ip-address=127.0.0.1"]
+        ours.append(f"--metrics-export-port={self._endpoints[-1]}")
         return subprocess.Popen(
             [RAY, "start", *words, *ours],
             env={**os.environ, **self.env, **self._more},

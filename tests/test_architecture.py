@@ -54,7 +54,7 @@ HOMES = {
     "nd2": ("slide.microscopes.nd2",),
     "liffile": ("slide.microscopes.lif",),
     "pydicom": ("slide.dicom",),
-    "ray": ("tasks.ray", "tasks.session", "tasks.trial", "training.ray"),
+    "ray": ("tasks.ray", "tasks.metrics", "tasks.session", "tasks.trial", "training.ray"),
     "tifffile": ("slide.tiff", "exports.ome_tiff", "testing"),
     "torch": ("model", "prediction", "training", "testing.models", "doctor.devices"),
     "pydantic": ("training.recipe", "result.record"),

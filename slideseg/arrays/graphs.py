@@ -11,7 +11,7 @@ from slideseg.tasks.in_process import light_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from slideseg.tasks.base import Executor, Failed, Worker
+    from slideseg.tasks.base import Counted, Executor, Failed, Worker, WorkerTime
 
 BATCH = 512
 """Tasks in a graph: enough to hide Dask's start, few enough that a slide of any size needs little memory."""
@@ -34,6 +34,15 @@ class GraphExecutor:
     def is_here(self) -> bool:
         """Whether it is this process that works."""
         return self._executor.is_here
+
+    def count(self, what: Counted, number: int = 1) -> None:
+        """Have the other executor count something."""
+        self._executor.count(what, number)
+
+    @property
+    def spent(self) -> tuple[WorkerTime, ...]:
+        """How the other executor's workers spent their time."""
+        return self._executor.spent
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = True) -> Generator[Done | Failed]:
         """Yield one event a task, graph by graph; in this process any error ends the run and is raised as it was."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.cohort.chart import charts
 from slideseg.cohort.markup import name, tag, text
 from slideseg.cohort.rows import heads, scale_of, slide_row
+from slideseg.cohort.spent import spent
 from slideseg.storage.place import locate
 from slideseg.version import __version__
 from slideseg.words import duration, many, number
@@ -64,6 +65,7 @@ def page(
     for index in sorted(range(len(slides)), key=lambda number: slides[number]["status"] == "ok"):
         yield slide_row(index, slides[index], looks[index], picture_of(index), scale)
     yield "</tbody></table></div>\n"
+    yield spent(run)
     yield tag("footer", f"slideseg {text(__version__)} \u00b7 {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     yield f"\n<script>{_script()}</script>\n</body></html>\n"
 

@@ -52,7 +52,7 @@ def write_reports(
     Args:
         folder: the folder of the results, or a bucket's; empty for the current one.
         run: the run's report as ``--json`` has it: ``status``, ``error``, ``slides``, and what else is known of it; the page
-            tells of ``seconds``, ``workers``, and ``idle``, the share of their time that they waited.
+            tells of ``seconds``, ``workers``, ``idle``, the share of their time that they waited, and ``by_worker``.
         executor: looks at the results; inside its ``with`` block.
         watch: told after each result how many of how many were looked at.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.markup import last_part, link_between, name, tag, text
+from slideseg.cohort.spent import stages_of
 from slideseg.words import duration, many, number
 
 if TYPE_CHECKING:
@@ -199,4 +200,5 @@ def _time(slide: Mapping[str, Any]) -> str:
     seconds, shards = slide.get("seconds") or 0.0, slide.get("shards") or {}
     kept = f", {shards['kept']:,} kept" if shards.get("kept") else ""
     below = _div(f"{many(shards['total'], 'shard')}{kept}", "faint") if shards.get("total") else ""
+    below += "".join(_div(f"{text(stage)} {duration(took)}", "faint stage") for stage, took in stages_of(slide))
     return _cell(_div(duration(seconds), "all") + below if seconds else "", seconds or None)

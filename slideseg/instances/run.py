@@ -110,7 +110,8 @@ def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = Non
     opened = open_result(result)
     rules = rules_for(opened.classes, opened.mpp, wanted, opened.record.model.rules_at(opened.mpp))
     target = Target(opened.url, opened.layout, opened.record, rules)
-    with executor_for(wanted.workers, wanted.address, wait=wanted.wait_for_workers) as executor, Lease(opened.url) as lease:
+    executor = executor_for(wanted.workers, wanted.address, wait=wanted.wait_for_workers, run=absolute(opened.url))
+    with executor, Lease(opened.url) as lease:
         if not wanted.overwrite:
             target = target.settle(asked=bool(wanted.said), try_="--overwrite")
         return write_objects(target, executor, Watch(opened.url, on_progress, lease.check), replace=wanted.overwrite)

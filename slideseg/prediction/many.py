@@ -25,6 +25,7 @@ from slideseg.prediction.orders import OF_THE_RUN
 from slideseg.prediction.plan import make_plan
 from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, predict_slide, run_plan
+from slideseg.storage.place import absolute
 from slideseg.tasks.base import IN_FLIGHT
 from slideseg.tasks.progress import Progress
 from slideseg.tasks.run_shards import shared_executor
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slideseg.prediction.options import PredictOptions
-    from slideseg.prediction.orders import Order
+    from slideseg.prediction.orders import Order, Orders
     from slideseg.tasks.base import SharedExecutor
     from slideseg.tasks.progress import Watcher
 
@@ -47,7 +48,7 @@ GOODBYE_SECONDS = 10.0
 """Time for the slides under way to give back their leases when a run is stopped."""
 
 
-def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watcher | None = None) -> Report:
+def predict_many(orders: Orders, options: PredictOptions, watcher: Watcher | None = None) -> Report:
     """Segment slides, and return what became of each; one that fails does not stop the others.
 
     ``options`` say of the workers what is true for all slides: how many, where, on what.
@@ -55,19 +56,20 @@ def predict_many(orders: Sequence[Order], options: PredictOptions, watcher: Watc
     Raises:
         SlidesegError: if there can be no workers.
     """
-    if len(orders) == 1:  # which knows by its plan how many workers are of use
-        return Report(_one_after_the_other(orders, watcher))
+    if len(orders.slides) == 1:  # which knows by its plan how many workers are of use
+        return _alone(orders.slides[0], watcher)
     started = time.monotonic()
     with settled(options) as of_all:
         device = choose_device(of_all)
         workers = choose_workers(of_all, device, sys.maxsize)
         of_all = replace(of_all, workers=workers)
-        orders = [replace(order, options=with_the_runs(order.options, of_all)) for order in orders]
+        slides = [replace(order, options=with_the_runs(order.options, of_all)) for order in orders.slides]
         if workers == 1 and options.address is None:
-            return Report(_one_after_the_other(orders, watcher), round(time.monotonic() - started, 3))
-        with shared_executor(workers, options.address, gpus_of(device), options.wait_for_workers) as executor:
-            slides = Together(orders, executor, workers, watcher).reports()
-            return Report(slides, round(time.monotonic() - started, 3), workers, round(executor.idle, 4))
+            return Report(_one_after_the_other(slides, watcher), round(time.monotonic() - started, 3))
+        wait, run = options.wait_for_workers, absolute(orders.folder)
+        with shared_executor(workers, options.address, gpus_of(device), wait, run) as executor:
+            reports = Together(slides, executor, workers, watcher).reports()
+            return Report(reports, round(time.monotonic() - started, 3), workers, executor.spent)
 
 
 def with_the_runs(options: PredictOptions, of_all: PredictOptions) -> PredictOptions:
@@ -85,19 +87,21 @@ class _Turns:
         self._found: dict[int, SlideReport] = {}
         self._again: list[int] = []
 
-    def done(self, number: int, report: SlideReport) -> None:
-        """Take what became of a slide."""
+    def done(self, number: int, report: SlideReport) -> bool:
+        """Take what became of a slide; return whether that is the last of it."""
         is_in_use, is_first = report.exit_code == ResultInUseError.exit_code, number not in self._found
         self._found[number] = report
         if is_in_use and is_first:
             self._again.append(number)
+        return not (is_in_use and is_first)
 
-    def give_up(self, orders: Sequence[Order], like: SlideReport) -> None:
-        """Have all that are left fail as another one did."""
+    def give_up(self, orders: Sequence[Order], error: BaseException) -> int:
+        """Have all that are left fail for the same error; return how many."""
+        number_left = len(self.left)
         while self.left:
             number = self.left.popleft()
-            order = orders[number]
-            self._found[number] = replace(like, input=order.slide, output=order.output)
+            self._found[number] = failed_by(orders[number], error)
+        return number_left
 
     @property
     def over(self) -> int:
@@ -114,26 +118,34 @@ class _Turns:
         return tuple(self._found[number] for number in sorted(self._found))
 
 
+def _alone(order: Order, watcher: Watcher | None) -> Report:
+    return report_of(order, partial(predict_slide, order.slide, order.output, order.options, watcher))
+
+
 def _one_after_the_other(orders: Sequence[Order], watcher: Watcher | None) -> tuple[SlideReport, ...]:
     turns = _Turns(orders)
     while turns.left:
         number = turns.left.popleft()
-        order = orders[number]
-        turns.done(number, report_of(order, partial(predict_slide, order.slide, order.output, order.options, watcher)))
-        if not turns.left and len(orders) > 1:
+        turns.done(number, _alone(orders[number], watcher).slides[0])
+        if not turns.left:
             turns.once_more()
     return turns.reports()
 
 
-def report_of(order: Order, work: Callable[[], SlideReport]) -> SlideReport:
+def report_of(order: Order, work: Callable[[], Report]) -> Report:
     """Return what became of a slide, also where the work on it raised an error."""
     try:
         return work()
-    except SlidesegError as error:
-        message, code = str(error), error.exit_code
     except Exception as error:
         log.debug("%s", order.slide, exc_info=True)
-        message, code = f"{type(error).__name__}: {error}", RunError.exit_code
+        return Report((failed_by(order, error),))
+
+
+def failed_by(order: Order, error: BaseException) -> SlideReport:
+    """Return what is said of a slide that failed for an error."""
+    if isinstance(error, SlidesegError):
+        return SlideReport(order.slide, order.output, "failed", error=str(error), exit_code=error.exit_code)
+    message, code = f"{type(error).__name__}: {error}", RunError.exit_code
     return SlideReport(order.slide, order.output, "failed", error=message, exit_code=code)
 
 
@@ -160,10 +172,11 @@ class Together:
                 with contextlib.suppress(Empty):
                     number, report = self._ended.get(timeout=LOOK_SECONDS)
                     self._threads.pop(number).join()
-                    turns.done(number, report)
+                    is_last = turns.done(number, report)
                     self._over = turns.over
-                    if self._executor.has_failed:  # those that are left need not be planned to know that
-                        turns.give_up(self._orders, report)
+                    self._executor.count("slides" if report.status == "ok" else "slides_failed", int(is_last))
+                    if (error := self._executor.failure) is not None:  # those that are left need not be planned to know it
+                        self._executor.count("slides_failed", turns.give_up(self._orders, error))
                     self._tell(Progress(report.input, "done", report.pixels, report.pixels))
                 if not turns.left and not self._threads:
                     turns.once_more()
@@ -185,15 +198,15 @@ class Together:
 
     def _do(self, number: int) -> None:
         order = self._orders[number]
-        report = report_of(order, partial(self._segment, number, order))
+        (report,) = report_of(order, partial(self._segment, number, order)).slides
         self._planning.discard(number)
         self._ended.put((number, report))
 
-    def _segment(self, number: int, order: Order) -> SlideReport:
+    def _segment(self, number: int, order: Order) -> Report:
         begun = Begun.now(order.slide)
         plan = make_plan(order.slide, order.output, order.options)
         self._planning.discard(number)
-        return run_plan(plan, order.options, self._executor.at(number), begun, self._tell)
+        return Report((run_plan(plan, order.options, self._executor.at(number), begun, self._tell),))
 
     def _tell(self, progress: Progress) -> None:
         if self._is_stopped:

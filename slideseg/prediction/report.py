@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.errors import ResultInUseError
+from slideseg.tasks.base import idle_share
 
 if TYPE_CHECKING:
     from slideseg.result.record import BadTile
+    from slideseg.tasks.base import WorkerTime
 
 PARTIAL_EXIT = 1
 
@@ -48,6 +50,27 @@ class WorkerSeconds:
 
 
 @dataclass(frozen=True, slots=True)
+class StageSeconds:
+    """Wall seconds of each stage of a slide, one after the other: together all of its time.
+
+    Beside other slides some of it is waiting: the workers do what was begun first.
+    """
+
+    plan: float = 0.0
+    """Until it was clear what is to be done, and the result was begun."""
+    copy: float = 0.0
+    """Copying a slide that can't be read in part."""
+    segment: float = 0.0
+    """Until its last shard was there."""
+    pyramids: float = 0.0
+    """Making the smaller levels, and the overview."""
+    objects: float = 0.0
+    """Finding, labelling and measuring objects."""
+    commit: float = 0.0
+    """Finishing the result."""
+
+
+@dataclass(frozen=True, slots=True)
 class SlideReport:
     """What became of one slide."""
 
@@ -81,6 +104,8 @@ class SlideReport:
     """Shards in all, computed and kept."""
     peak_memory: PeakMemory = PeakMemory()
     """Most RAM used."""
+    stage_seconds: StageSeconds = StageSeconds()
+    """Where the wall time went."""
     worker_seconds: WorkerSeconds = WorkerSeconds()
     """Where the workers' time went."""
     error: str | None = None
@@ -101,11 +126,11 @@ class Report:
     slides: tuple[SlideReport, ...]
     """One a slide, in the order they were given."""
     seconds: float = 0.0
-    """Wall time of the run over several slides."""
+    """Wall time of the run."""
     workers: int = 1
     """Worker processes that they shared."""
-    idle: float = 0.0
-    """Which share of their time these had no task."""
+    by_worker: tuple[WorkerTime, ...] = ()
+    """How each of these spent its time, those that died too; none where the work was done in this process."""
     notes: tuple[str, ...] = ()
     """What could not be written of the report itself."""
 
@@ -114,6 +139,11 @@ class Report:
         """``ok`` if every slide is done, ``failed`` if none is."""
         done = sum(slide.status == "ok" for slide in self.slides)
         return "ok" if done == len(self.slides) else "partial" if done else "failed"
+
+    @property
+    def idle(self) -> float:
+        """Which share of their time the workers had no task."""
+        return round(idle_share(self.by_worker), 4)
 
     @property
     def error(self) -> str | None:
@@ -136,4 +166,10 @@ class Report:
         """Return the report as ``--json`` prints it."""
         said = {"status": self.status, "error": self.error, "slides": [slide.to_dict() for slide in self.slides]}
         together = {"seconds": self.seconds, "workers": self.workers, "idle": self.idle, "notes": list(self.notes)}
-        return {**said, **together} if len(self.slides) > 1 else said
+        by_worker = [_rounded(worker) for worker in self.by_worker]
+        return {**said, **together, "by_worker": by_worker} if len(self.slides) > 1 or by_worker else said
+
+
+def _rounded(worker: WorkerTime) -> dict[str, Any]:
+    seconds, busy = round(worker.seconds, 3), round(worker.busy, 3)
+    return {"node": worker.node, "tasks": worker.tasks, "seconds": seconds, "busy": busy, "idle": round(worker.idle, 4)}

@@ -14,7 +14,6 @@ from slideseg.options import take_options
 from slideseg.prediction.many import predict_many
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.orders import take_orders
-from slideseg.prediction.report import Report
 from slideseg.prediction.slide import predict_slide
 from slideseg.tasks.progress import Watch
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import os
 
     from slideseg.prediction.orders import Orders
+    from slideseg.prediction.report import Report
     from slideseg.slide.inputs import Inputs
     from slideseg.tasks.progress import Watcher
 
@@ -56,7 +56,7 @@ def predict(
         return predict_orders(orders, wanted, on_progress)
     orders.make_folder()
     (order,) = orders.slides
-    return Report((predict_slide(order.slide, order.output, order.options, on_progress),))
+    return predict_slide(order.slide, order.output, order.options, on_progress)
 
 
 def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | None = None) -> Report:
@@ -68,7 +68,7 @@ def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | N
         SlidesegError: if there can be no workers.
     """
     orders.make_folder()
-    report = predict_many(orders.slides, options, watcher)
+    report = predict_many(orders, options, watcher)
     if not orders.several:
         return report
     watch = Watch(orders.folder, watcher, lambda: None)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import resource
-import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from slideseg.arrays.pyramid import write_pyramid
-from slideseg.errors import RunError, SlideError, explain, naming
+from slideseg.errors import RunError, SlideError, SlidesegError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
 from slideseg.prediction.choices.cluster import settled
@@ -22,7 +21,8 @@ from slideseg.prediction.choices.resolution import size_hint
 from slideseg.prediction.choices.suits import described
 from slideseg.prediction.gaps import gaps_of_kept
 from slideseg.prediction.plan import PredictPlan, make_plan
-from slideseg.prediction.report import PeakMemory, ShardCounts, SlideReport, WorkerSeconds
+from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
+from slideseg.prediction.stopwatch import Stopwatch
 from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Watcher | None = None) -> SlideReport:
+def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Watcher | None = None) -> Report:
     """Segment one slide into one result store.
 
     Raises:
@@ -59,23 +59,30 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     begun = Begun.now(slide)
     with settled(options) as open_no_more:
         plan = make_plan(slide, output, open_no_more)
-        with executor_for(plan.workers, plan.address, gpus_of(plan.job.tiling.device), options.wait_for_workers) as executor:
-            return run_plan(plan, options, executor, begun, watcher)
+        gpus, wait, run = gpus_of(plan.job.tiling.device), options.wait_for_workers, absolute(output)
+        with executor_for(plan.workers, plan.address, gpus, wait, run) as executor:
+            try:
+                report = run_plan(plan, options, executor, begun, watcher)
+            except SlidesegError:
+                executor.count("slides_failed")
+                raise
+            executor.count("slides")
+            return Report((report,), report.seconds, plan.workers, executor.spent)
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
     """How things were when work on a slide began."""
 
-    seconds: float
-    """By this process's clock."""
+    clock: Stopwatch
+    """Which runs since."""
     written: int | None
     """When the slide's file was last written to."""
 
     @classmethod
     def now(cls, slide: str) -> Begun:
         """Return how they are."""
-        return cls(time.perf_counter(), last_written(absolute(slide)))
+        return cls(Stopwatch(), last_written(absolute(slide)))
 
 
 def run_plan(
@@ -93,13 +100,17 @@ def run_plan(
         found = create_result(plan.output, plan.layout, plan.record, overwrite=options.overwrite)
         target = _settled_objects(plan, asked=bool(options.said))
         tally = Tally.of_finished(plan)
+        begun.clock.end("plan")
         if found != "complete" or tally.missing:
-            objects = _segment(plan, target, tally, executor, watch, begun.seconds)
+            objects = _segment(plan, target, tally, executor, watch, begun.clock)
         else:
             objects = None if target is None else write_objects(target, executor, watch)
+            begun.clock.end("objects")
         watch("done", plan.pixels, plan.pixels, tally.kept_pixels)
     touched = _touched(plan.job.source.path, begun.written)
-    return _report(plan, open_result(plan.output).record, tally, objects, time.perf_counter() - begun.seconds, touched)
+    record = open_result(plan.output).record
+    begun.clock.end("commit")
+    return _report(plan, record, tally, objects, begun.clock, touched)
 
 
 def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
@@ -116,27 +127,30 @@ def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
 
 
 def _segment(
-    plan: PredictPlan, target: Target | None, tally: Tally, executor: Executor, watch: Watch, started: float
+    plan: PredictPlan, target: Target | None, tally: Tally, executor: Executor, watch: Watch, clock: Stopwatch
 ) -> ObjectsReport | None:
     """Compute what is missing and commit the result; return what was found of objects, if they are wanted."""
     if plan.chunk_first:
         watch("chunking", 0, plan.pixels, tally.kept_pixels)
     with readable(plan.job.source, plan.job.output, executor) as source:
+        clock.end("copy")
         job = plan.job.at(source)
         record = replace(plan.record, tiling=replace(plan.record.tiling, max_error=_tiling_error(plan, job)))
         _compute_shards(job, plan, tally, executor, watch)
         gaps_of_kept(job, tally.kept, executor, tally.add_gaps)
+        clock.end("segment")
         watch("finishing", tally.pixels, plan.pixels, tally.kept_pixels)
         _write_pyramids(job, plan, executor)
+        clock.end("pyramids")
         objects = None
         if target is not None:
             record = replace(record, settings=replace(record.settings, objects=target.rules))
             copied = source.path if plan.chunk_first else None
             objects = write_objects(replace(target, slide=copied, record=record), executor, watch)
-        seconds = round(time.perf_counter() - started, 3)
+            clock.end("objects")
         record = replace(
             record,
-            seconds=seconds,
+            seconds=clock.seconds,
             reused_pixels=tally.reused,
             skipped_pixels=plan.skipped_pixels + tally.unscanned,
             damaged_tiles=tuple(sorted(tally.damaged)),
@@ -185,6 +199,8 @@ def _compute_shards(job: Job, plan: PredictPlan, tally: Tally, executor: Executo
 
     def count(shard: ShardDone) -> None:
         tally.add(shard)
+        executor.count("shards")
+        executor.count("pixels", shard.pixels)
         watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
 
     watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
@@ -274,14 +290,19 @@ def _hint(plan: PredictPlan, objects: ObjectsReport | None) -> tuple[str, ...]:
 
 
 def _report(
-    plan: PredictPlan, record: RunRecord, tally: Tally, objects: ObjectsReport | None, seconds: float, touched: tuple[str, ...]
+    plan: PredictPlan,
+    record: RunRecord,
+    tally: Tally,
+    objects: ObjectsReport | None,
+    clock: Stopwatch,
+    touched: tuple[str, ...],
 ) -> SlideReport:
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return SlideReport(
         input=plan.input,
         output=plan.output,
         status="ok",
-        seconds=round(seconds, 3),
+        seconds=clock.seconds,
         pixels=plan.pixels,
         skipped_pixels=record.skipped_pixels,
         damaged_tiles=record.damaged_tiles,
@@ -293,6 +314,7 @@ def _report(
         notes=(*touched, *_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
+        stage_seconds=clock.stages,
         worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),
     )
 

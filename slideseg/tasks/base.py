@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -26,6 +26,8 @@ STRIKES = 3
 """A task is given up after its worker died so often."""
 WAIT_FOR_WORKERS = 600.0
 """Seconds that a cluster without room is waited for, unless the user says otherwise."""
+Counted = Literal["pixels", "shards", "slides", "slides_failed"]
+"""What a run counts for whoever follows it: pixels and shards that were segmented, slides that are done, that failed."""
 _EXPENDABLE = threading.Event()
 
 
@@ -83,6 +85,31 @@ class Node:
     """What its GPUs are called, where that is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerTime:
+    """How a worker process spent its time, from its being ready to its end."""
+
+    node: str
+    """What people call its machine."""
+    tasks: int
+    """Tasks that it did: a task is a shard in one pass over a slide."""
+    seconds: float
+    """How long it was there."""
+    busy: float
+    """Seconds in which it had a task."""
+
+    @property
+    def idle(self) -> float:
+        """Which share of its time it had none."""
+        return idle_share([self])
+
+
+def idle_share(workers: Sequence[WorkerTime]) -> float:
+    """Return which share of their time workers had no task; 0 where there are none."""
+    there = sum(worker.seconds for worker in workers)
+    return max(0.0, 1.0 - sum(worker.busy for worker in workers) / there) if there else 0.0
+
+
 class Executor(Protocol):
     """Runs tasks on workers, for as long as its ``with`` block lasts."""
 
@@ -105,9 +132,18 @@ class Executor(Protocol):
         """
         ...
 
+    def count(self, what: Counted, number: int = 1) -> None:
+        """Count something for whoever follows the run, if anybody can."""
+        ...
+
     @property
     def is_here(self) -> bool:
         """Whether light work is done by this process."""
+        ...
+
+    @property
+    def spent(self) -> tuple[WorkerTime, ...]:
+        """How the workers of other processes spent their time until now, those that are gone too."""
         ...
 
 
@@ -124,11 +160,6 @@ class SharedExecutor(Executor, Protocol):
         ...
 
     @property
-    def idle(self) -> float:
-        """Which share of their time workers of other processes had no task."""
-        ...
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether there will be no workers any more."""
+    def failure(self) -> BaseException | None:
+        """Why there will be no workers any more; None while there can be some."""
         ...

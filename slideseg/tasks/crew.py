@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+
+from slideseg.tasks.base import WorkerTime
 
 if TYPE_CHECKING:
     from slideseg.tasks.base import Done, Failed
@@ -43,6 +45,8 @@ class Member:
     process: Process
     machine: str | None = None
     """Where it runs; None until it is ready."""
+    host: str = ""
+    """What people call that."""
     tasks: list[tuple[Batch, int]] = field(default_factory=list)
     """Tasks that it has."""
     knows: set[int] = field(default_factory=set)
@@ -56,6 +60,8 @@ class Member:
     busy: float = 0.0
     """Seconds in which it had a task."""
     busy_since: float = 0.0
+    done: int = 0
+    """Tasks that it did."""
     pinged: float = 0.0
     """When it was last asked whether it is alive."""
     heard: float = 0.0
@@ -64,3 +70,25 @@ class Member:
     def takes(self, batch: Batch) -> bool:
         """Tell whether it could have tasks of a batch."""
         return self.machine is not None and self.machine not in batch.refused
+
+    def spent(self, now: float) -> WorkerTime:
+        """Return how it has spent its time until now."""
+        busy = self.busy + (now - self.busy_since if self.tasks else 0.0)
+        there = (self.until or now) - self.since
+        return WorkerTime(self.host, self.done, there, min(busy, there))  # of a dead one the last answer comes late
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """What a pool is at."""
+
+    waiting: int
+    """Tasks that no process has."""
+    ready: Counter[str]
+    """Processes that could have some, by what people call their machine."""
+    at_work: Counter[str]
+    """Those of them that do."""
+    lost: int
+    """Tasks so far whose process was gone before they were done."""
+    failed: int
+    """Tasks so far that could not be done."""

@@ -17,6 +17,8 @@ from slideseg.tasks.base import IN_FLIGHT, Done, Failed, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from slideseg.tasks.base import Counted, WorkerTime
+
 MOST_THREADS = 8
 """Light tasks that run at once at most: reading and writing gain nothing from more, and each holds its shards in memory."""
 
@@ -66,10 +68,18 @@ class InProcessExecutor:
         """How many light tasks run at once."""
         return self.threads or min(MOST_THREADS, usable_cores())
 
+    def count(self, what: Counted, number: int = 1) -> None:
+        """Do nothing: who started this process sees its progress."""
+
     @property
     def is_here(self) -> bool:
         """Return that it is this process that works."""
         return True
+
+    @property
+    def spent(self) -> tuple[WorkerTime, ...]:
+        """Return nothing: there are no others."""
+        return ()
 
 
 @cache

@@ -17,21 +17,21 @@ import logging
 import threading
 import time
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ClusterError, RunError, SlideError, explain
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
-from slideseg.tasks.crew import Batch, Member
+from slideseg.tasks.crew import Batch, Member, PoolState
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from slideseg.errors import SlidesegError
-    from slideseg.tasks.base import Worker
+    from slideseg.tasks.base import Worker, WorkerTime
     from slideseg.tasks.process import Employer, Outcome
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Pool:
         self._were_ready: list[Member] = []
         self._on_trial: list[tuple[float, Batch, int]] = []
         """Tasks with three deaths, and when it is known whether these count."""
-        self._failed_starts = 0
+        self._failed_starts = self._lost_tasks = self._failed_tasks = 0
         self._unfit: set[str] = set()
         """Machines whose processes are not fit for work."""
         self._waits_since: float | None = None
@@ -96,20 +96,29 @@ class Pool:
     @property
     def is_hungry(self) -> bool:
         """Whether more tasks could be begun than there are."""
-        return sum(len(batch.waiting) for batch in list(self._batches)) < self._employer.most * IN_FLIGHT
+        return self._waiting < self._employer.most * IN_FLIGHT
 
     @property
-    def is_broken(self) -> bool:
-        """Whether there will be no processes any more."""
-        return self._broken is not None
+    def _waiting(self) -> int:
+        return sum(len(batch.waiting) for batch in list(self._batches))
 
     @property
-    def idle(self) -> float:
-        """Which share of their time the processes had no task, from their being ready to now."""
+    def failure(self) -> BaseException | None:
+        """Why there will be no processes any more; None while there can be some."""
+        return self._broken
+
+    @property
+    def spent(self) -> tuple[WorkerTime, ...]:
+        """How the processes spent their time, from their being ready to now."""
         now = time.monotonic()
-        there = sum((member.until or now) - member.since for member in self._were_ready)
-        busy = sum(member.busy + (now - member.busy_since if member.tasks else 0.0) for member in list(self._were_ready))
-        return max(0.0, 1.0 - busy / there) if there else 0.0
+        return tuple(member.spent(now) for member in list(self._were_ready))
+
+    @property
+    def state(self) -> PoolState:
+        """What the pool is at."""
+        ready = [member for member in list(self._members) if member.machine is not None]
+        there, at_work = (Counter(member.host for member in some) for some in (ready, [one for one in ready if one.tasks]))
+        return PoolState(self._waiting, there, at_work, self._lost_tasks, self._failed_tasks)
 
     def close(self) -> None:
         """End all processes; who still waits for tasks is told that there will be none."""
@@ -215,8 +224,8 @@ class Pool:
 
     def _is_ready(self, member: Member, outcome: Outcome) -> None:
         match outcome:
-            case Returned(Ready(machine, None)):
-                member.machine, member.since, self._failed_starts = machine, time.monotonic(), 0
+            case Returned(Ready(machine, None, host)):
+                member.machine, member.host, member.since, self._failed_starts = machine, host, time.monotonic(), 0
                 member.heard = member.pinged = member.since
                 self._were_ready.append(member)
             case Returned(Ready(machine, complaint)):
@@ -261,8 +270,10 @@ class Pool:
         match outcome:
             case Returned(value):
                 batch.done += 1
+                member.done += 1
                 batch.events.put(Done(task, value))
             case Raised(SlideError() as error):
+                self._failed_tasks += 1
                 batch.events.put(Failed(task, str(error)))
             case Raised(NotMadeError(error=error)):
                 self._refused(member, batch, task, error)
@@ -300,6 +311,7 @@ class Pool:
 
     def _lost(self, member: Member, batch: Batch, task: int) -> None:
         """Have a task done again that a process died with; with three deaths it is on trial."""
+        self._lost_tasks += 1
         if member.is_ended:
             batch.waiting.appendleft(task)
             return
@@ -322,6 +334,7 @@ class Pool:
                 continue
             got = f"{STRIKES} deaths"
             batch.convicted += 1
+            self._failed_tasks += 1
             batch.events.put(Failed(task, explain("it killed its worker", got=got, try_="ray logs, or more --memory")))
             if batch.convicted >= STRIKES and not batch.done:
                 what = f"{STRIKES} tasks killed their workers, and none was done"

@@ -27,6 +27,8 @@ class Ready:
     """Which machine it is on; no two have one name."""
     complaint: str | None = None
     """Why it is not fit for work, such as another version; None if it is."""
+    host: str = ""
+    """What people call the machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ the worker.
 from __future__ import annotations
 
 import contextlib
+import platform
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ from slideseg.errors import ClusterError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
+from slideseg.tasks.metrics import Metrics
 from slideseg.tasks.pool import Pool
 from slideseg.tasks.process import Died, NotMadeError, Outcome, Process, Raised, Ready, Returned
 from slideseg.tasks.session import Session
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
     from concurrent.futures import Future
 
+    from slideseg.tasks.base import Counted, WorkerTime
 
 KINDS = {"CPU": "cores", "GPU": "GPUs"}
 """What Ray calls what a worker needs, and what people do."""
@@ -43,7 +46,12 @@ class RayExecutor:
     """Runs tasks on Ray actors: one pool of them for all who have tasks, from the first to the end of the ``with`` block."""
 
     def __init__(
-        self, workers: int, address: str | None = None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS
+        self,
+        workers: int,
+        address: str | None = None,
+        gpus_per_worker: int = 0,
+        wait: float = WAIT_FOR_WORKERS,
+        run: str = "",
     ) -> None:
         """Take so many actors.
 
@@ -53,13 +61,15 @@ class RayExecutor:
                 first task is there to be run.
             gpus_per_worker: GPUs that Ray reserves for an actor.
             wait: seconds that the first actor is waited for.
+            run: what the run is called in a cluster's metrics; empty for none.
         """
-        self._address, self._workers = address, workers
+        self._address, self._workers, self._run = address, workers, run
         threads = 1 if address is not None else max(1, usable_cores() // workers)
         self._actors = _Actors(workers, wait, gpus_per_worker, threads, GRACE if address is not None else 0.0)
         self._started = contextlib.ExitStack()
         self._starting = threading.Lock()
         self._pool: Pool | None = None
+        self._metrics: Metrics | None = None
 
     def __enter__(self) -> Self:
         """See whether a cluster that was named answers and has the cores or GPUs for at least one worker.
@@ -77,12 +87,18 @@ class RayExecutor:
 
     def __exit__(self, *_: object) -> None:
         """End the actors; leave the cluster, or end the Ray that was started."""
-        self._pool = None
+        self._pool = self._metrics = None
         self._started.close()
 
     def at(self, place: int) -> Executor:
         """Return the same actors as somebody sees them whose tasks come after those of lower places."""
         return _At(self, place)
+
+    def count(self, what: Counted, number: int = 1) -> None:
+        """Count something for the cluster's metrics."""
+        metrics = self._metrics
+        if metrics is not None:
+            metrics.count(what, number)
 
     @property
     def is_here(self) -> bool:
@@ -108,14 +124,14 @@ class RayExecutor:
         return self._pool is None or self._pool.is_hungry
 
     @property
-    def idle(self) -> float:
-        """Which share of their time the actors had no task."""
-        return 0.0 if self._pool is None else self._pool.idle
+    def spent(self) -> tuple[WorkerTime, ...]:
+        """How the actors spent their time."""
+        return () if self._pool is None else self._pool.spent
 
     @property
-    def has_failed(self) -> bool:
-        """Whether no actors can be had any more."""
-        return self._pool is not None and self._pool.is_broken
+    def failure(self) -> BaseException | None:
+        """Why no actors can be had any more; None while they can."""
+        return None if self._pool is None else self._pool.failure
 
     def _started_pool(self) -> Pool:
         with self._starting:
@@ -124,6 +140,9 @@ class RayExecutor:
                 self._pool = Pool(self._actors)
                 self._started.callback(self._pool.close)
                 session.tell_of_its_end(self._pool.give_up)
+                if self._address is not None and self._run:
+                    self._metrics = Metrics(self._run, self._pool)
+                    self._started.callback(self._metrics.close)
             return self._pool
 
     def _check_room(self) -> None:
@@ -151,6 +170,15 @@ class _At:
     def is_here(self) -> bool:
         """Whether light tasks are done by this process."""
         return self.executor.is_here
+
+    @property
+    def spent(self) -> tuple[WorkerTime, ...]:
+        """How the actors spent their time, whoever had tasks for them."""
+        return self.executor.spent
+
+    def count(self, what: Counted, number: int = 1) -> None:
+        """Count something for the cluster's metrics."""
+        self.executor.count(what, number)
 
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""
@@ -219,7 +247,7 @@ class _Actor:
         complaint = None
         if __version__ != self._version:
             complaint = explain("it has another slideseg", got=__version__, want=self._version, try_="the same everywhere")
-        return Ready(ray.get_runtime_context().get_node_id(), complaint)
+        return Ready(ray.get_runtime_context().get_node_id(), complaint, platform.node())
 
     def ping(self) -> None:
         """Answer."""

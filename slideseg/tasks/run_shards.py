@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from slideseg.tasks.base import Node, SharedExecutor
 
 
-def executor_for(workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS) -> Executor:
-    """Return what runs a run's tasks: this process for one worker, Ray for more or on a cluster, which may be waited for."""
+def executor_for(
+    workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS, run: str = ""
+) -> Executor:
+    """Return what runs the tasks of a ``run``: this process for one worker, Ray for more or on a cluster that is waited for."""
     if workers == 1 and address is None:
         return InProcessExecutor()
-    return shared_executor(workers, address, gpus_per_worker, wait)
+    return shared_executor(workers, address, gpus_per_worker, wait, run)
 
 
 def shared_executor(
-    workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS
+    workers: int, address: str | None, gpus_per_worker: int = 0, wait: float = WAIT_FOR_WORKERS, run: str = ""
 ) -> SharedExecutor:
     """Return workers on Ray, on this machine or a cluster, that may have tasks of several slides at a time."""
     from slideseg.tasks.ray import RayExecutor  # noqa: PLC0415 - a single worker does without Ray
 
-    return RayExecutor(workers, address, gpus_per_worker, wait)
+    return RayExecutor(workers, address, gpus_per_worker, wait, run)
 
 
 @contextmanager

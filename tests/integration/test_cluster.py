@@ -1,8 +1,13 @@
 """A run on a running cluster: the test starts its own head, with token authentication, and ends that process alone."""
 
+import importlib.util
+import platform
 import secrets
+import time
 
+import numpy as np
 import pytest
+import tifffile
 
 from tests.clusters import Cluster
 from tests.integration.conftest import array_bytes, run_slideseg
@@ -12,12 +17,18 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Yield (address, environment) of a head of two cores, with keys to buckets of its own."""
+def started():
+    """Yield a head of two cores, with keys to buckets of its own."""
     keys = {"AWS_ACCESS_KEY_ID": "anyone", "AWS_SECRET_ACCESS_KEY": "anything"}
     started = Cluster(2, {**keys, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"})
-    yield started.address, started.env
+    yield started
     started.end()
+
+
+@pytest.fixture
+def cluster(started):
+    """Return address and environment of the head."""
+    return started.address, started.env
 
 
 def test_the_doctor_looks_at_a_cluster(cluster, tmp_path):
@@ -42,6 +53,40 @@ def test_a_cluster_gives_the_same_bytes_as_this_process(cluster, data, grey_mode
     assert remote.slide["shards"]["computed"] == 30
     assert run_slideseg(*words, "-o", tmp_path / "b.zarr", "-w", 1).status == 0
     assert array_bytes(tmp_path / "a.zarr") == array_bytes(tmp_path / "b.zarr")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("opencensus") is None, reason="Ray has no metrics endpoint without ray[default]")
+def test_rays_metrics_say_what_the_report_says(started, rgb_model, tmp_path):
+    (tmp_path / "slides").mkdir()
+    image = np.random.default_rng(0).integers(0, 255, (60, 70, 3)).astype(np.uint8).repeat(20, 0).repeat(20, 1)
+    for name in "abc":
+        tifffile.imwrite(tmp_path / "slides" / f"{name}.tif", image, tile=(256, 256), photometric="rgb")
+    (tmp_path / "slides" / "b.tif").write_bytes((tmp_path / "slides" / "a.tif").read_bytes()[:2000])
+    before = metrics_of(started)
+    words = ["predict", tmp_path / "slides", "-o", tmp_path / "out", "-m", rgb_model[0], "--objects", "--json"]
+
+    done = run_slideseg(*words, "--address", started.address, "-w", 2, env=started.env)
+
+    assert done.status == 1, done.err
+    slides = [slide for slide in done.report["slides"] if slide["status"] == "ok"]
+    said = metrics_of(started)
+    said.subtract(before)
+    assert said["pixels_total", ""] == sum(slide["pixels"] for slide in slides) == 2 * image.shape[0] * image.shape[1]
+    assert said["shards_total", ""] == sum(slide["shards"]["computed"] for slide in slides)
+    assert (said["slides_total", ""], said["slides_failed_total", ""]) == (2, 1)
+    assert said["tasks_total", platform.node()] == sum(worker["tasks"] for worker in done.report["by_worker"])
+    assert said["tasks_waiting", ""] == said["workers_at_work", platform.node()] == 0
+
+
+def metrics_of(cluster):
+    """Return what a cluster's endpoints say of runs; a node has none in its first seconds."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return cluster.metrics("ray_slideseg_")
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.5)
 
 
 def test_a_wrong_token_is_one_clear_line(cluster, data, grey_model, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import platform
 import random
 import signal
 import subprocess
@@ -86,11 +87,29 @@ def check(done, alone, out):
     assert not list(out.glob(".*.lease"))
 
 
+def check_times(report, workers):
+    """See that stages add up to a slide's time, and that the workers did all of its shards."""
+    good = [slide for slide in report["slides"] if slide["status"] == "ok"]
+    for slide in good:
+        stages = slide["stage_seconds"]
+        assert list(stages) == ["plan", "copy", "segment", "pyramids", "objects", "commit"]
+        assert sum(stages.values()) == pytest.approx(slide["seconds"], abs=0.005)
+        assert all(stages[name] > 0 for name in ("plan", "segment", "pyramids", "objects", "commit"))
+    spent = report["by_worker"]
+    assert len(spent) == (0 if workers == 1 else workers)
+    if spent:
+        shards = sum(slide["shards"]["computed"] for slide in good)
+        assert sum(worker["tasks"] for worker in spent) >= 3 * shards  # also parts, labels and rows of objects
+        assert {worker["node"] for worker in spent} == {platform.node()}
+        assert all(0 < worker["busy"] <= worker["seconds"] for worker in spent)
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
 def test_slides_of_a_manifest_are_as_if_each_had_its_own_command(workers, manifest, alone, rgb_model, tmp_path):
     done = run_slideseg("predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", workers, "--json")
 
     check(done, alone, tmp_path)
+    check_times(done.report, workers)
     assert "columns that are no options are not used: patient" in done.err
     assert "Traceback" not in done.err
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(not any(map(shutil.which, NAMES)), reason="no Ch
 LOADED_S = 60
 NAME = '"><img src=x onerror="document.title=\'run\'">'
 EVIL = f"<script>document.title='run'</script>{NAME}"
-SHOWN = "[...document.querySelectorAll('tbody tr')].filter(row => row.offsetParent).map(row => row.id)"
+STAGES = {"plan": 0.1, "copy": 0.0, "segment": 0.6, "pyramids": 0.1, "objects": 0.15, "commit": 0.05}
+SHOWN = "[...document.querySelectorAll('.wide tbody tr')].filter(row => row.offsetParent).map(row => row.id)"
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,12 @@ def folder(tmp_path_factory):
         class_map[rows:] = 0
         make_result(folder / f"{name}.zarr", class_map, image=np.full((300, 300, 3), 200, np.uint8))
         slideseg.objects(folder / f"{name}.zarr")
-        slides.append({"input": f"{name}{NAME}.tif", "output": str(folder / f"{name}.zarr"), "status": "ok", "seconds": 1.0})
+        told = {"input": f"{name}{NAME}.tif", "output": str(folder / f"{name}.zarr"), "status": "ok"}
+        slides.append({**told, "seconds": 1.0, "stage_seconds": STAGES})
     slides.append({"input": "bad.tif", "output": "bad.zarr", "status": "failed", "error": EVIL, "notes": [EVIL]})
-    assert write_reports(str(folder), {"status": "partial", "error": EVIL, "slides": slides}) == []
+    worker = {"node": "a-node-with-a-rather-long-name.example", "tasks": 400, "seconds": 61.0, "busy": 58.0, "idle": 0.0492}
+    run = {"status": "partial", "error": EVIL, "slides": slides, "by_worker": [{**worker, "tasks": n} for n in range(40)]}
+    assert write_reports(str(folder), run) == []
     return folder
 
 
@@ -67,6 +71,17 @@ def test_buttons_show_failed_slides_or_those_with_warnings(browser, folder):
     assert click(browser, "#only-failed") == ["s3"]
     assert click(browser, "#only-warned") == ["s3"]
     assert click(browser, "#all") == ["s3", "s0", "s1", "s2"]
+
+
+def test_where_the_time_went_stays_whatever_is_filtered_and_sorted(browser, folder):
+    show(browser, folder)
+    rows = "[...document.querySelectorAll('.spent tr')].filter(row => row.offsetParent).length"
+    assert browser.evaluate(rows) == 1 + len(STAGES) + 1 + 40
+    click(browser, "#only-failed")
+    click(browser, ".wide th:nth-child(9) button")
+    assert browser.evaluate(rows) == 1 + len(STAGES) + 1 + 40
+    assert browser.evaluate("[...document.querySelectorAll('.spent section')].every(one => one.scrollWidth <= one.clientWidth)")
+    assert browser.evaluate("document.querySelectorAll('.spent section')[1].clientHeight") <= 420
 
 
 def test_nothing_is_loaded_and_no_name_is_run(browser, folder):

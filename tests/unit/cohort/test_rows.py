@@ -36,6 +36,11 @@ def test_every_column_is_sorted_by_what_it_shows():
     assert "1:15 min" in cells[-1][1]
 
 
+def test_a_slides_time_is_told_stage_by_stage_without_the_short_ones():
+    *_, (_, inner) = cells_of(Look(ROW, (TUMOUR,)), stage_seconds={"plan": 0.1, "segment": 60.0, "objects": 15.0})
+    assert re.sub(r"\|+", "|", inner) == "|1:15 min|segment 1:00 min|objects 15 s|"
+
+
 def test_classes_have_a_line_each_below_that_of_all():
     cells = [re.sub(r"\|+", "|", inner) for _, inner in cells_of(Look(ROW, (TUMOUR, STROMA)))]
     assert cells[3:8] == [

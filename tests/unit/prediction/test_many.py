@@ -1,6 +1,7 @@
 """Many slides at a time: whose turn it is, and what becomes of each."""
 
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -16,16 +17,21 @@ from slideseg.tasks.in_process import InProcessExecutor
 class Workers(InProcessExecutor):
     """An executor that may fail, or have enough to do."""
 
-    has_failed = False
+    failure = None
     is_hungry = True
+    counted: ClassVar = {}
 
     def at(self, _):
         return self
 
+    def count(self, what, number=1):
+        self.counted[what] = self.counted.get(what, 0) + number
+
 
 @pytest.fixture
 def executor():
-    Workers.has_failed, Workers.is_hungry = False, True
+    Workers.failure, Workers.is_hungry = None, True
+    Workers.counted.clear()
     return Workers()
 
 
@@ -66,6 +72,7 @@ def test_a_fault_of_ours_at_one_slide_costs_the_others_nothing(work, executor):
         "005": "005 is damaged",
     }
     assert Report(found).exit_code == 1
+    assert executor.counted == {"slides": 7, "slides_failed": 2}
 
 
 def test_slides_of_another_run_are_looked_at_once_more_when_all_others_are_done(work, executor):
@@ -83,18 +90,27 @@ def test_slides_of_another_run_are_looked_at_once_more_when_all_others_are_done(
     assert [report.input for report in found if report.error] == ["002"]
     assert made.count("002") == 2
     assert Report(found).exit_code == ResultInUseError.exit_code
+    assert executor.counted == {"slides": 5, "slides_failed": 1}
 
 
-def test_where_there_are_no_workers_any_more_nobody_plans_in_vain(work, executor):
-    def segment(_):
-        Workers.has_failed = True
-        raise ClusterError("no worker could be had")
+@pytest.mark.parametrize("own", [None, SlideError("000 is damaged"), ClusterError("no worker could be had")])
+def test_where_there_are_no_workers_any_more_nobody_plans_in_vain(work, executor, own):
+    """Whatever became of the slide that was the last to end: its own error is not that of the others."""
+
+    def segment(order):
+        if order.slide == "000" or Workers.failure is not None:
+            Workers.failure = ClusterError("no worker could be had")
+            if own is not None or order.slide != "000":
+                raise own if order.slide == "000" else Workers.failure
 
     made = work(segment)
     found = Together(orders_of(500), executor, 1, None).reports()
     assert len(made) < 20
-    assert {report.error for report in found} == {"no worker could be had"}
+    assert found[0].error == (own and str(own))
+    assert found[-1].error == "no worker could be had"
     assert [report.input for report in found] == [f"{index:03}" for index in range(500)]
+    assert sum(executor.counted.values()) == 500
+    assert executor.counted["slides_failed"] == sum(report.status == "failed" for report in found)
 
 
 def test_a_slide_is_begun_when_the_workers_could_take_more(work, executor):

@@ -6,7 +6,7 @@ import pytest
 
 from slideseg.errors import ClusterError, RunError, SlideError
 from slideseg.tasks import pool as module
-from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
+from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, idle_share
 from slideseg.tasks.pool import Pool
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
@@ -123,7 +123,7 @@ def hired(office, number=2, machine="here"):
     """Wait for so many new hands and let them be ready."""
     until(lambda: len(office.hands) >= number and all(hand.start for hand in office.hands))
     for hand in office.hands[-number:]:
-        hand.start(Returned(Ready(machine)))
+        hand.start(Returned(Ready(machine, host=machine)))
     return office.hands[-number:]
 
 
@@ -406,11 +406,11 @@ def test_where_there_is_no_room_it_is_said_and_given_up(office, caplog, monkeypa
     pool.close()
 
 
-def test_the_idle_share_is_of_the_time_that_processes_were_there(office, monkeypatch):
+def test_it_is_known_how_each_process_spent_the_time_that_it_was_there(office, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     pool = Pool(office)
-    assert pool.idle == 0.0
+    assert (pool.spent, idle_share(pool.spent)) == ((), 0.0)
     caller = Caller(pool, [1, 2, 3])
     one, two = hired(office)
     until(lambda: len(one.tasks) + len(two.tasks) == 3)
@@ -420,8 +420,47 @@ def test_the_idle_share_is_of_the_time_that_processes_were_there(office, monkeyp
         hand.finish(task)
         until(lambda after=after: len(caller.events) == [10, 30, 40].index(after) + 1)
     caller.result()
-    assert pool.idle == pytest.approx(1 - (40 + 30) / 80)
+    until(lambda: not one.tasks and not two.tasks)
+    found = sorted(pool.spent, key=lambda spent: spent.tasks)
+    assert [(spent.node, spent.tasks, spent.seconds) for spent in found] == [("here", 1, 40.0), ("here", 2, 40.0)]
+    assert sorted((spent.busy, spent.idle) for spent in found) == [(30.0, 0.25), (40.0, 0.0)]
+    assert idle_share(pool.spent) == pytest.approx(1 - (40 + 30) / 80)
+    again = Caller(pool, [4, 5, 6, 7])
+    until(lambda: len(one.tasks) == IN_FLIGHT)
+    first, second = one.tasks.values()
+    one.tasks = {}
+    first(Died("it was killed"))
+    until(lambda: one.is_killed)
+    clock[0] += 60
+    assert sorted(spent.seconds for spent in pool.spent) == [40.0, 100.0], "the dead are told of too"
+    assert all(spent.busy <= spent.seconds for spent in pool.spent)
+    second(Died("it was killed"))
+    until(lambda: pool.state.lost == IN_FLIGHT)
+    assert all(spent.busy <= spent.seconds for spent in pool.spent)
+    assert again.is_alive()
     pool.close()
+
+
+def test_the_state_tells_what_waits_who_works_and_what_was_lost_or_failed(pool, office):
+    caller = Caller(pool, range(6))
+    one, two = hired(office)
+    until(lambda: len(one.tasks) == len(two.tasks) == IN_FLIGHT)
+    state = pool.state
+    assert (state.waiting, state.ready, state.at_work, state.lost, state.failed) == (2, {"here": 2}, {"here": 2}, 0, 0)
+    one.tasks.pop(next(iter(one.tasks)))(Raised(SlideError("a tile is damaged")))
+    until(lambda: pool.state.failed == 1 and len(one.tasks) == IN_FLIGHT)
+    one.die()
+    until(lambda: pool.state.lost == IN_FLIGHT)
+    assert pool.state.ready == {"here": 1}
+    until(lambda: len(office.hands) == 3)
+    (new,) = hired(office, 1)
+    while caller.is_alive():
+        for hand in (two, new):
+            if hand.tasks:
+                hand.finish(next(iter(hand.tasks)))
+    assert [isinstance(event, Failed) for event in caller.result()].count(True) == 1
+    until(lambda: not pool.state.at_work)
+    assert (pool.state.waiting, pool.state.lost, sum(spent.tasks for spent in pool.spent)) == (0, IN_FLIGHT, 5)
 
 
 def test_a_pool_that_is_closed_lets_nobody_wait(pool, office):
