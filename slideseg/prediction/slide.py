@@ -206,7 +206,8 @@ def _compute_shards(job: Job, plan: PredictPlan, tally: Tally, executor: Executo
     watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
     run_shards(partial(SegmentWorker, job, plan.layout), tally.missing, executor, watch=count, on_failure=note)
     if failed:
-        what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {failed[0].task}: {failed[0].error}"
+        first = min(failed, key=lambda failure: failure.task)  # whichever ended first, the same words each time
+        what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {first.task}: {first.error}"
         raise RunError(explain(what, try_="the same command again, it keeps what is done"))
 
 

@@ -54,13 +54,14 @@ def private_folder() -> Iterator[str]:
         token.touch(mode=0o600)
         token.write_text(_token())
     os.environ.update(fresh)
+    gone = [*fresh, *({"RAY_AUTH_MODE"} - set(os.environ))]  # Ray sets that itself, and would leave it to the next connection
     with (folder / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         janitor = _start_janitor(folder)
         try:
             yield str(folder / RAYS)
         finally:
-            for name in fresh:
+            for name in gone:
                 os.environ.pop(name, None)
             shutil.rmtree(folder, ignore_errors=True)
             janitor.communicate()

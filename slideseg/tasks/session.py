@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
+from ray.exceptions import RayError
 
 from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, RunError, explain
@@ -108,13 +109,15 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
 
     Raises:
         ClusterError: if the cluster can't be reached.
+        RunError: if Ray does not start on this machine.
     """
     if ray.is_initialized():  # the caller's own session: use it, leave it
         yield
         return
     with private_folder() if address is None else contextlib.nullcontext() as folder:
-        on_terminate = signal.getsignal(signal.SIGTERM)
+        on_terminate, on_breakpoint = signal.getsignal(signal.SIGTERM), os.environ.get("PYTHONBREAKPOINT")
         _connect(workers, address, folder)
+        _set_environment("PYTHONBREAKPOINT", on_breakpoint)  # Ray's own would stay in a notebook
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)  # Ray puts its own in, which leaves with another status
         try:
@@ -124,16 +127,26 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
 
 
 def _connect(workers: int, address: str | None, folder: str | None) -> None:
-    if address is None:
-        own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
-        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
-        return
-    check_address(address)
     try:
-        ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_="ray status")) from error
+        if address is None:
+            own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
+            ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
+        else:
+            check_address(address)
+            ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
+    except (RayError, RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        if address is None:
+            raise RunError(explain("Ray does not start on this machine", got=reason, try_="slideseg doctor")) from error
+        try_ = "ray status there, and its token in RAY_AUTH_TOKEN"
+        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_=try_)) from error
+
+
+def _set_environment(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def nodes_there() -> tuple[Node, ...]:
