@@ -22,8 +22,9 @@ test-slow: $(VENV)/.installed-test  ## run the tests that take minutes each
 
 chaos: $(VENV)/.installed-test  ## break what can break, for up to an hour; figures go to benchmarks/results/reliability.jsonl
 	rm -f benchmarks/results/reliability.jsonl
-	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest tests/reliability --timeout 3600
+	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest $(CHAOS) --timeout 3600 --durations 20
 	$(PYTHON) -m tests.reliability.page
+CHAOS := tests/reliability tests/unit/test_security.py tests/integration/test_train.py -k "reliability or security or killed"
 
 lint: $(VENV)/.installed-dev  ## check style, formatting and types
 	ruff check .

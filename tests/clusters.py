@@ -68,6 +68,10 @@ class Cluster:
                     found[name.removeprefix(prefix), node[1] if node else ""] += float(value)
         return found
 
+    def workers(self):
+        """Return the processes of all nodes' workers."""
+        return [one for node in (self._head, *self.nodes) for one in _family(node) if is_worker(one)]
+
     def end(self):
         """End all of it."""
         for node in (*self.nodes, self._head):
@@ -113,6 +117,14 @@ def kill(process):
         process.kill()
     except psutil.NoSuchProcess:
         return
+
+
+def is_worker(process):
+    """Tell whether a process is one of slideseg's workers."""
+    try:
+        return "_Actor" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def _family(node):

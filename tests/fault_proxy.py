@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.s3_server import S3Server
 
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
@@ -152,3 +156,19 @@ def proxy_to(port: int, faults: Faults, seed: int = 0) -> Iterator[FaultProxy]:
             proxy.stopped.set()
             proxy.shutdown()
             thread.join()
+
+
+@contextmanager
+def failing(server: S3Server, faults: Faults, seed: int = 0) -> Iterator[FaultProxy]:
+    """Have the environment, of commands too, say that the bucket is behind a proxy."""
+    with proxy_to(server.server_port, faults, seed) as proxy, at(server, proxy.server_port):
+        yield proxy
+
+
+@contextmanager
+def at(server: S3Server, port: int) -> Iterator[None]:
+    """Have the environment say that a server's buckets are at a port."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**server.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+            patch.setenv(name, value)
+        yield

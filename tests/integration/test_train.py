@@ -21,6 +21,7 @@ import tifffile
 import slideseg
 from slideseg.errors import SlidesegError
 from tests.integration.conftest import Outcome, command, run_slideseg
+from tests.reliability import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,6 +216,7 @@ def test_a_command_that_was_stopped_and_killed_gives_the_same_weights_in_the_end
     assert process.returncode == 0, errors.decode()
     assert epochs_done(run) == EPOCHS
     assert weights(run) == undisturbed(workers)
+    report("R15", workers=workers, runs=1, identical=1, kills=1 if workers == 1 else 3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """One small run that has everything, its bytes when nothing disturbs it, and how to get at its processes."""
 
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ import tifffile
 import slideseg
 from slideseg.model.config import UNetConfig
 from slideseg.testing.models import random_model
+from tests.clusters import is_worker
 from tests.integration.conftest import array_bytes, command
 
 PLANES, SIDE = 36, 320
 """One shard a plane: enough of them to be hit at any time, small enough for a second's work in all."""
+OPTIONS = {"objects": True, "mpp_of_slide": 1.0, "min_area": 60.0}
 OBJECTS = ("--objects", "--mpp-of-slide", 1, "--min-area", 60)
 """The network's weights are random: what it finds is mostly specks."""
 
@@ -46,8 +49,7 @@ def workload(tmp_path_factory):
     tifffile.imwrite(folder / "stack.tif", small.repeat(16, 1).repeat(16, 2), metadata={"axes": "ZYX"}, compression="zlib")
     random_model(folder / "m.safetensors", UNetConfig(in_channels=1, out_channels=1, base_channels=6, depth=2), seed=3)
     out = folder / "undisturbed.zarr"
-    settings = {"objects": True, "mpp_of_slide": 1.0, "min_area": 60.0}
-    slideseg.predict(folder / "stack.tif", out, model=folder / "m.safetensors", workers=1, **settings)
+    slideseg.predict(folder / "stack.tif", out, model=folder / "m.safetensors", workers=1, **OPTIONS)
     return Workload(folder / "stack.tif", folder / "m.safetensors", array_bytes(out))
 
 
@@ -60,7 +62,8 @@ class Run:
     """A command that is under way."""
 
     def __init__(self, words, env=None):
-        self.process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+        self._said = [tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")]  # noqa: SIM115 - a pipe would fill in hours
+        self.process = subprocess.Popen(command(*words), stdout=self._said[0], stderr=self._said[1], env=env)
 
     def until(self, out, shards):
         """Wait for so many shards; tell whether it was still under way then."""
@@ -76,16 +79,11 @@ class Run:
 
     def workers(self):
         """Return the processes of its workers."""
-        return [one for one in self.below() if _is_worker(one)]
+        return [one for one in self.below() if is_worker(one)]
 
     def end(self):
-        """Wait for its end; return its status and what it said."""
-        out, err = self.process.communicate(timeout=250)
-        return self.process.returncode, out, err
-
-
-def _is_worker(process):
-    try:
-        return "_Actor" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+        """Wait for its end; return its status and what it said on its two outputs."""
+        status = self.process.wait(timeout=250)
+        for file in self._said:
+            file.seek(0)
+        return status, *(file.read() for file in self._said)

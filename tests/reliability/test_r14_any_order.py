@@ -35,7 +35,7 @@ def killed(workload, out, chance):
     run = Run(workload.words(out, 1))
     run.until(out, min(PLANES, shards_in(out) + chance.randrange(1, 9)))
     run.process.kill()
-    run.process.communicate()
+    run.process.wait()
 
 
 def twice(workload, out, _):

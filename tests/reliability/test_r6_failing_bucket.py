@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ from slideseg.storage.store import (
 )
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide
-from tests.fault_proxy import Faults, proxy_to
+from tests.fault_proxy import Faults, at, failing
 from tests.integration.conftest import command, run_slideseg
 from tests.reliability import LONG, report, trials
 from tests.s3_server import running
@@ -71,22 +71,6 @@ def proxy(server):
     server.buckets["lab"] = {}
     with failing(server, Faults()) as proxy:
         yield proxy
-
-
-@contextmanager
-def failing(server, faults, seed=0):
-    """Have the environment, of commands too, say that the bucket is behind a proxy."""
-    with proxy_to(server.server_port, faults, seed) as proxy, at(server, proxy.server_port):
-        yield proxy
-
-
-@contextmanager
-def at(server, port):
-    """Have the environment say that a server's buckets are at a port."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**server.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
-            patch.setenv(name, value)
-        yield
 
 
 def once(kind, *methods, part=""):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.reliability import report
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -139,9 +141,11 @@ def _narrows(node: ast.Assert) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_does_nothing_dangerous(path: Path) -> None:
-    assert dangers(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) == []
+def test_no_module_does_anything_dangerous() -> None:
+    found = {path: dangers(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in FILES}
+    found = {path: said for path, said in found.items() if said}
+    report("R17", files=len(FILES), found=len(found))
+    assert found == {}
 
 
 def test_what_has_a_place_is_there() -> None:
