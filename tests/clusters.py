@@ -23,25 +23,32 @@ PATIENCE = 60.0
 class Cluster:
     """A head, and nodes that come and go."""
 
-    def __init__(self, head_cores, environment=None):
-        """Start a head with so many cores, in a folder of its own; ``environment`` is what its nodes have besides ours."""
-        self._more = environment or {}
+    def __init__(self, head_cores, environment=None, hosts=None):
+        """Start a head, in a folder of its own.
+
+        Args:
+            head_cores: cores of the head.
+            environment: what its nodes have besides ours.
+            hosts: where nodes live, as tests/namespaces.py makes them; the head on ``head``. None for this machine.
+        """
+        self._more, self._hosts = environment or {}, hosts
         self._folder = tempfile.TemporaryDirectory(prefix="seg-head-", ignore_cleanup_errors=True)
         token = Path(self._folder.name, "token")
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         self.env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
         self._port = free_port()
-        self.address = f"127.0.0.1:{self._port}"
+        self._ip = hosts.addresses["head"] if hosts else "127.0.0.1"
+        self.address = f"{self._ip}:{self._port}"
         self.nodes = []
         self._endpoints = []
         words = ["--head", f"--port={self._port}", f"--temp-dir={self._folder.name}", "--include-dashboard=false"]
-        self._head = self._start(*words, f"--num-cpus={head_cores}")
+        self._head = self._start("head", *words, f"--num-cpus={head_cores}")
         self._wait(self._head)
 
-    def add_node(self, cores):
+    def add_node(self, cores, host=""):
         """Start a node that joins; it is there some seconds later."""
-        node = self._start(f"--address={self.address}", f"--num-cpus={cores}")
+        node = self._start(host, f"--address={self.address}", f"--num-cpus={cores}")
         self.nodes.append(node)
         return node
 
@@ -83,12 +90,13 @@ class Cluster:
             node.wait(PATIENCE)
         self._folder.cleanup()
 
-    def _start(self, *words):
+    def _start(self, host, *words):
+        within, address = (self._hosts.within(host), self._hosts.addresses[host]) if self._hosts else ([], "127.0.0.1")
         self._endpoints.append(free_port())
-        ours = ["--block", "--object-store-memory=80000000", "--node-ip-address=127.0.0.1"]
+        ours = ["--block", "--object-store-memory=80000000", f"--node-ip-address={address}"]
         ours.append(f"--metrics-export-port={self._endpoints[-1]}")
         return subprocess.Popen(
-            [RAY, "start", *words, *ours],
+            [*within, RAY, "start", *words, *ours],
             env={**os.environ, **self.env, **self._more},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -99,11 +107,18 @@ class Cluster:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             assert head.poll() is None, "the head did not start"
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+            if self._listens():
+                return
             time.sleep(0.1)
         raise AssertionError("the head does not answer")
+
+    def _listens(self):
+        if self._hosts:  # this process is on none of them
+            asked = f"import socket; socket.create_connection(('{self._ip}', {self._port}), 5)"
+            words = [*self._hosts.within("head"), sys.executable, "-c", asked]
+            return subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode == 0
+        with socket.socket() as probe:
+            return probe.connect_ex((self._ip, self._port)) == 0
 
 
 def free_port():

@@ -290,9 +290,10 @@ class Pool:
             batch.refused[machine], batch.refused_at = error, time.monotonic()
 
     def _end_refused(self) -> None:
-        """End the batches that no machine can make a worker of, also none that may still come soon."""
+        """End the batches that no machine can make a worker of, also none whose processes may still come."""
         for batch in self._refused_by_all():
-            if time.monotonic() - batch.refused_at >= self._employer.grace:
+            is_late = time.monotonic() - batch.refused_at >= self._employer.grace
+            if is_late or not self._employer.has_others(batch.refused):
                 batch.is_over = True
                 batch.waiting.clear()
                 batch.events.put(next(iter(batch.refused.values())))

@@ -113,6 +113,10 @@ class Employer(Protocol):
         """Tell whether a machine has left."""
         ...
 
+    def has_others(self, machines: Collection[str]) -> bool:
+        """Tell whether a process could be on another machine than these."""
+        ...
+
     def needs(self) -> str:
         """Say what a process needs."""
         ...

@@ -220,6 +220,11 @@ class _Actors:
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         return not any(node["Alive"] for node in nodes if node["NodeID"] == machine)
 
+    def has_others(self, machines: Collection[str]) -> bool:
+        """Tell whether an actor could be on another node than these."""
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in machines]  # type: ignore[no-untyped-call]
+        return any(node["Resources"].get("CPU", 0) >= 1 and node["Resources"].get("GPU", 0) >= self.gpus for node in nodes)
+
     def needs(self) -> str:
         """Return what Ray reserves for an actor."""
         return "1 core" + (f" and {self.gpus:g} GPU" if self.gpus else "")

@@ -8,10 +8,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 LONG = "SLIDESEG_CHAOS"
 """Set in the environment: run as many trials as docs/reliability.md tells of."""
 REPORT = "SLIDESEG_CHAOS_REPORT"
 """A file that the figures go to, a JSON object a line."""
+
+
+long_only = pytest.mark.skipif(not os.environ.get(LONG), reason="make chaos runs it")
+"""For what takes too long for `make test`."""
 
 
 def trials(quick: int, long: int) -> int:

@@ -61,9 +61,10 @@ def shards_in(out):
 class Run:
     """A command that is under way."""
 
-    def __init__(self, words, env=None):
+    def __init__(self, words, env=None, within=()):
+        """Begin it, with an environment, and within what other words run it in."""
         self._said = [tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")]  # noqa: SIM115 - a pipe would fill in hours
-        self.process = subprocess.Popen(command(*words), stdout=self._said[0], stderr=self._said[1], env=env)
+        self.process = subprocess.Popen([*within, *command(*words)], stdout=self._said[0], stderr=self._said[1], env=env)
 
     def until(self, out, shards):
         """Wait for so many shards; tell whether it was still under way then."""

@@ -8,8 +8,6 @@ from tests.integration.conftest import run_slideseg
 from tests.reliability import report, trials
 from tests.reliability.conftest import PLANES, Run, shards_in
 
-STEPS = 7
-
 pytestmark = pytest.mark.timeout(3400)
 
 
@@ -18,7 +16,7 @@ def test_any_order_of_mishaps_ends_in_the_same_bytes(workload, tmp_path):
     for seed in range(runs):
         chance, out = random.Random(seed), tmp_path / f"{seed}.zarr"
         told = []
-        for _ in range(STEPS):
+        for _ in range(trials(4, 7)):
             mishap = chance.choice([killed, twice, flipped, cut, removed, verified, repaired, ended])
             told.append(mishap.__name__)
             mishap(workload, out, chance)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.clusters import Cluster, kill
 from tests.fault_proxy import Faults, failing
-from tests.reliability import LONG, report
+from tests.reliability import long_only, report
 from tests.reliability.conftest import Run
 from tests.s3_server import running
 
@@ -25,7 +25,7 @@ FAULTS = Faults(slow_down=0.05, reset=0.01, truncate=0.02, lose_reply=0.02)
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(SECONDS + 600),
-    pytest.mark.skipif(not os.environ.get(LONG), reason="make chaos runs it"),
+    long_only,
 ]
 
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import run_slideseg
-from tests.reliability import report, trials
+from tests.reliability import long_only, report, trials
 from tests.reliability.conftest import PLANES, Run, shards_in
 
 WORKERS, IN_FLIGHT = 2, 2
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.timeout(3000)
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("name", "times", "quick", "long"), [("driver", 1, 1, 20), ("double", 2, 1, 10)])
-def test_a_killed_command_goes_on_to_the_same_bytes(name, times, quick, long, workload, tmp_path):
-    runs, redone, survivors, longest = trials(quick, long), 0, 0, 0.0
+@pytest.mark.parametrize(("name", "times", "long"), [pytest.param("driver", 1, 20, marks=long_only), ("double", 2, 10)])
+def test_a_killed_command_goes_on_to_the_same_bytes(name, times, long, workload, tmp_path):
+    runs, redone, survivors, longest = trials(1, long), 0, 0, 0.0
     for seed in range(runs):
         out, chance = tmp_path / f"{seed}.zarr", random.Random(f"{name} {seed}")
         for _ in range(times):

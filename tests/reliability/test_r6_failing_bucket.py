@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 import subprocess
 import threading
 import time
@@ -41,7 +40,7 @@ from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide
 from tests.fault_proxy import Faults, at, failing
 from tests.integration.conftest import command, run_slideseg
-from tests.reliability import LONG, report, trials
+from tests.reliability import long_only, report, trials
 from tests.s3_server import running
 
 FAULTS = {
@@ -53,7 +52,6 @@ FAULTS = {
     "50 ms late": Faults(jitter=0.05),
     "all at once": Faults(slow_down=0.1, reset=0.05, truncate=0.1, lose_reply=0.1, jitter=0.01),
 }
-long_only = pytest.mark.skipif(not os.environ.get(LONG), reason="make chaos runs it")
 KINDS = ("slow_down", "reset", "truncate", "lose_reply")
 TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
 URL = "s3://lab/runs/x.zarr"
@@ -306,6 +304,7 @@ def test_a_slide_in_a_failing_bucket_is_segmented_into_it(server, slide, undistu
     report("R6", what="predict", faults=name, workers=workers, runs=len(factors), identical=len(factors), factor=factor)
 
 
+@long_only
 def test_in_a_failing_bucket_a_killed_run_goes_on_and_damage_is_repaired(server, slide, undisturbed, model):
     wanted = undisturbed("1")[1]
     for seed in range(trials(1, 10)):

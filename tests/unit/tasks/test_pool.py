@@ -53,6 +53,7 @@ class Office:
 
     def __init__(self, most=2, wait=MANY, grace=0.0):
         self.most, self.wait, self.grace, self.hands, self.gone = most, wait, grace, [], set()
+        self.machines = {"any", "other"}
 
     def hire(self, avoid):
         self.avoided = set(avoid)
@@ -67,6 +68,9 @@ class Office:
 
     def name_of(self, machine):
         return f"node {machine}"
+
+    def has_others(self, machines):
+        return bool(self.machines - set(machines))
 
     def needs(self):
         return "1 core"
@@ -308,6 +312,19 @@ def test_where_no_machine_can_make_a_worker_the_reason_is_raised(office):
         until(lambda hand=hand: hand.tasks)
         refuse(hand, SlideError(f"no such file on {machine}"))
     with pytest.raises(SlideError, match="no such file on"):
+        caller.result()
+    pool.close()
+
+
+def test_where_there_is_no_other_machine_nothing_is_waited_for(office):
+    office.grace, office.machines = 10 * MANY, {"a"}
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2])
+    until(lambda: office.hands and office.hands[0].start)
+    office.hands[0].start(Returned(Ready("a")))
+    until(lambda: office.hands[0].tasks)
+    refuse(office.hands[0], SlideError("no such file"))
+    with pytest.raises(SlideError, match="no such file"):
         caller.result()
     pool.close()
 
