@@ -1,4 +1,4 @@
-// Slides of a table with the column `path`, segmented by Nextflow, each by a task of its own:
+// Slides of a manifest (a CSV with the column `path`, and options of predict), segmented by Nextflow, each by a task of its own:
 //   nextflow run cluster/nextflow/main.nf --slides slides.csv --results /shared/results -resume
 // Or all of them by one command, whose workers are started once and pass from slide to slide:
 //   nextflow run cluster/nextflow/main.nf --slides slides.csv --results /shared/results --cohort
@@ -12,26 +12,26 @@ params.options = ''
 params.cohort = false
 
 process SEGMENT {
-    tag "${slides[0]}"
+    tag "${cells.path}"
     cpus 8
     memory '48 GB'
     errorStrategy 'retry'
     maxRetries 2
 
     input:
-    val slides
+    tuple val(row), val(cells) // what a row says, so that -resume does it again when that has changed
 
     output:
     path 'report.json'
 
     script:
-    def words = slides.collect { slide -> "'${slide}'" }.join(' ')
+    def chosen = row ? "--rows ${row}" : ''
     """
-    slideseg predict ${words} -o '${params.results}/' --workers ${task.cpus} --json ${params.options} > report.json
+    slideseg predict --manifest '${file(params.slides)}' ${chosen} -o '${params.results}' --workers ${task.cpus} --json ${params.options} > report.json
     """
 }
 
 workflow {
-    paths = channel.fromPath(params.slides).splitCsv(header: true).map { row -> row.path }
-    SEGMENT(params.cohort ? paths.collect() : paths.map { slide -> [slide] })
+    rows = file(params.slides).splitCsv(header: true)
+    SEGMENT(params.cohort ? channel.of(['', rows]) : channel.fromList(rows.withIndex(1).collect { cells, row -> [row, cells] }))
 }

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     "--manifest", type=click.Path(), metavar="FILE.csv",
     help="A CSV in place of INPUT: one row a slide, with its path and any of these options by name.",
 )  # fmt: skip
+@click.option("--rows", metavar="N|A-B", help="Only these rows of the manifest, from 1: 7 or 21-40.")
 @click.option(
     "-o", "--output", help="Result store (of one slide: X.zarr) or folder of them (of several, or a folder); a path or s3://."
 )
@@ -72,7 +73,13 @@ if TYPE_CHECKING:
 @log_json_option
 @debug_option
 def predict(
-    inputs: tuple[str, ...], manifest: str | None, output: str | None, dry_run: bool, as_json: bool, **options: Any
+    inputs: tuple[str, ...],
+    manifest: str | None,
+    rows: str | None,
+    output: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Segment slides: INPUT is a slide, a zarr, or a folder of slides. Several are done at a time, on the same workers."""
     from slideseg.slide.guard.process import start
@@ -87,12 +94,12 @@ def predict(
 
     options["tissue"] = options["tissue"] or ""
     wanted = take_options(PredictOptions, options)
-    orders = take_orders(inputs, output, wanted, manifest)
+    orders = take_orders(inputs, output, wanted, manifest, rows)
     if dry_run:
         return _dry_run(orders, as_json=as_json)
     with shown() as watcher:
         if click.get_current_context().meta[DEBUG]:
-            report = predict_or_raise(inputs, output, manifest=manifest, on_progress=watcher, **options)
+            report = predict_or_raise(inputs, output, manifest=manifest, rows=rows, on_progress=watcher, **options)
         else:
             report = predict_orders(orders, wanted, watcher)
     _print_report(report, as_json=as_json)

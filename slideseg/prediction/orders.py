@@ -9,13 +9,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slideseg.columns import read_rows
+from slideseg.columns import read_rows, whole
 from slideseg.errors import ConfigError, DataError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.options import read_options
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.inputs import check_outputs, find_inputs, name_results, names_of
 from slideseg.storage.place import local_path
+from slideseg.words import many
 
 if TYPE_CHECKING:
     from slideseg.columns import Row
@@ -50,6 +51,8 @@ class Orders:
     """Where their results go together, or lie beside each other: a path or an address."""
     several: bool
     """Whether it is a run over several slides, one of which may fail, be there only one or not."""
+    is_part: bool = False
+    """Whether others do other slides of the same run, so that what became of these is not all that there is to tell."""
 
     def make_folder(self) -> None:
         """Make the folder of the results; in a bucket there is none to be made."""
@@ -62,8 +65,9 @@ def take_orders(
     output: str | os.PathLike[str] | None,
     options: PredictOptions,
     manifest: str | os.PathLike[str] | None = None,
+    rows: str | int | None = None,
 ) -> Orders:
-    """Return what is to be done with the slides that were named, or that are in a manifest.
+    """Return what is to be done with the slides that were named, or that are in a manifest, maybe in some ``rows`` of it.
 
     Raises:
         ConfigError: if neither or both are named, the manifest can't be used, or results can't be where they would.
@@ -75,30 +79,36 @@ def take_orders(
             explain("slides are named by a manifest or one by one", got="both", try_="all of them in the manifest")
         )
     if manifest is not None:
-        return read_manifest(manifest, output, options)
+        return read_manifest(manifest, output, options, rows)
+    if rows is not None:
+        raise ConfigError(explain("there are no rows to choose", got=f"rows {rows}", want="a manifest"))
     found = name_results(inputs, output)
     orders = tuple(Order(slide, result, options) for slide, result in zip(found.slides, found.results, strict=True))
     several = len(orders) > 1
     return Orders(orders, os.fspath(output or HERE) if several else found.folder or HERE, several)
 
 
-def read_manifest(path: str | os.PathLike[str], output: Output, options: PredictOptions) -> Orders:
+def read_manifest(
+    path: str | os.PathLike[str], output: Output, options: PredictOptions, rows: str | int | None = None
+) -> Orders:
     """Read a CSV of slides: the column ``path``, and any option of a slide by its name; an empty cell is as the command says.
 
     Paths are relative to the manifest's folder, an ``output`` to the folder of the results. A slide that is missing is not
-    refused here: it fails as its turn comes, and the others are done.
+    refused here: it fails as its turn comes, and the others are done. With ``rows``, such as 7 or ``5-9``, only their slides
+    are to be done; all others are read too, so that results are called the same whoever does which.
 
     Raises:
         ConfigError: if the file can't be read, or an option in it not be used.
     """
     what = f"the manifest {os.fspath(path)}"
     try:
-        names, rows = read_rows(path, what, {PATH}, "a column path, and options of predict by their names")
+        names, found = read_rows(path, what, {PATH}, "a column path, and options of predict by their names")
     except DataError as error:
         raise ConfigError(str(error)) from error
     columns = _columns(names, what)
     folder = None if output is None else f"{os.fspath(output).rstrip('/')}/"
-    orders = [order for row in rows for order in _orders_of(row, columns, Path(path).parent, options, what)]
+    by_row = [_orders_of(row, columns, Path(path).parent, options, what) for row in found]
+    orders = [order for of_row in by_row for order in of_row]
     if not orders:
         raise ConfigError(explain(f"{what} names no slide", want="a row for each"))
     slides = [order.slide for order in orders]
@@ -106,8 +116,28 @@ def read_manifest(path: str | os.PathLike[str], output: Output, options: Predict
         _result(order.output or f"{name}.zarr", folder or "") for order, name in zip(orders, names_of(slides), strict=True)
     ]
     check_outputs(slides, results)
-    done = tuple(replace(order, output=result) for order, result in zip(orders, results, strict=True))
-    return Orders(done, os.fspath(output or HERE), several=True)
+    placed = [replace(order, output=result) for order, result in zip(orders, results, strict=True)]
+    numbers = [number for number, of_row in enumerate(by_row, start=1) for _ in of_row]
+    chosen = range(1, len(by_row) + 1) if rows is None else _chosen(rows, len(by_row), what)
+    wanted = tuple(order for number, order in zip(numbers, placed, strict=True) if number in chosen)
+    return Orders(wanted, os.fspath(output or HERE), several=True, is_part=rows is not None)
+
+
+def _chosen(rows: str | int, number: int, what: str) -> range:
+    """Return which of so many rows are meant, from 1; a last one that is not there stands for all to the end.
+
+    >>> _chosen(7, 9, "x"), _chosen("5-7", 9, "x"), _chosen("9-12", 9, "x")
+    (range(7, 8), range(5, 8), range(9, 10))
+    """
+    first, separator, last = str(rows).partition("-")
+    begin, end = whole(first), whole(last if separator else first)
+    if begin is None or end is None or not 1 <= begin <= end:
+        raise ConfigError(
+            explain("rows can't be read", got=rows, want="a number from 1, or the first and the last such as 5-9")
+        )
+    if begin > number:
+        raise ConfigError(explain(f"{what} has no row {begin}", got=many(number, "row")))
+    return range(begin, min(end, number) + 1)
 
 
 def _columns(names: list[str], what: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ def predict(
     output: str | os.PathLike[str] | None = None,
     *,
     manifest: str | os.PathLike[str] | None = None,
+    rows: str | int | None = None,
     on_progress: Watcher | None = None,
     **options: Any,
 ) -> Report:
@@ -41,6 +42,7 @@ def predict(
         output: the result store of a single slide, or the folder of the stores of several, of a folder of slides, of a
             manifest, or where it ends in a slash; None for ``<stem>.zarr`` here.
         manifest: a CSV with the column ``path`` and options by their names, one row a slide, in place of ``inputs``.
+        rows: which rows of the manifest, from 1, such as 7 or ``"5-9"``; None for all.
         on_progress: called with a `Progress` as the run goes on.
         **options: fields of `PredictOptions`, such as ``model="nuclei"`` or ``workers=8``.
 
@@ -51,7 +53,7 @@ def predict(
         SlidesegError: if the options or the inputs can't be used, or the only slide fails.
     """
     wanted = take_options(PredictOptions, options)
-    orders = take_orders(inputs, output, wanted, manifest)
+    orders = take_orders(inputs, output, wanted, manifest, rows)
     if orders.several:
         return predict_orders(orders, wanted, on_progress)
     orders.make_folder()
@@ -62,6 +64,7 @@ def predict(
 def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | None = None) -> Report:
     """Segment slides, and write beside the results of several what became of each; one that fails does not stop the others.
 
+    A part of a run writes nothing beside them: it would replace what others say of theirs.
     ``options`` say of the workers what is true for all slides: how many, where, on what.
 
     Raises:
@@ -69,7 +72,7 @@ def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | N
     """
     orders.make_folder()
     report = predict_many(orders, options, watcher)
-    if not orders.several:
+    if not orders.several or orders.is_part:
         return report
     watch = Watch(orders.folder, watcher, lambda: None)
     notes = write_reports(orders.folder, report.to_dict(), watch=partial(watch, "summing up"))

@@ -114,6 +114,24 @@ def test_slides_of_a_manifest_are_as_if_each_had_its_own_command(workers, manife
     assert "Traceback" not in done.err
 
 
+def test_parts_of_a_manifest_make_the_same_results_and_the_whole_then_tells_of_all(manifest, alone, rgb_model, tmp_path):
+    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", 1, "--json"]
+    (tmp_path / "report.csv").write_text("mine")
+    later, one, early = [run_slideseg(*words, "--rows", rows) for rows in ("6-99", "4", "1-5")]
+    assert [[slide["input"].rpartition("/")[2] for slide in part.report["slides"]] for part in (one, early)] == [
+        ["cut.tif"], ["s00.tif", "s01.tif", "s02.tif", "cut.tif", "s03.tif"],
+    ]  # fmt: skip
+    assert (later.status, one.status, early.status) == (1, 2, 1)
+    assert bytes_in(tmp_path) == alone
+    assert {path.name for path in tmp_path.glob("report.*")} == {"report.csv"}
+    assert not any(part.report.get("notes") for part in (later, early)), "nothing was to be written"
+    (tmp_path / "report.csv").unlink()
+    whole = run_slideseg(*words)
+    check(whole, alone, tmp_path)
+    assert sum(slide["shards"]["computed"] for slide in whole.report["slides"]) == 0
+    assert [slide["status"] for slide in json.loads((tmp_path / "report.json").read_text())["slides"]].count("ok") == GOOD
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize("victim", ["driver", "worker"])
 def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, manifest, alone, rgb_model, tmp_path):

@@ -74,7 +74,7 @@ def shards_in(out):
 
 @pytest.fixture
 def table(checkout):
-    """Three slides; the second is not there, the third's name needs quotes and its row a level of its own."""
+    """Three slides; the second is not there, the third's name needs quotes and its row options of its own."""
     pixels = np.random.default_rng(1).integers(0, 255, (70, 90), np.uint8)
     for name in ("a.png", "c, 1.png"):
         Image.fromarray(pixels).save(checkout / name)
@@ -98,6 +98,17 @@ def test_an_array_segments_each_slide_of_a_table_and_only_the_missing_one_fails(
     assert (checkout / "own.zarr" / "probabilities").exists()
     assert {path.name for path in (checkout / "results").iterdir()} == {"a.zarr"}
     assert "b.png" in (checkout / f"slideseg-array-{job}-2.log").read_text()
+
+
+def test_a_task_of_an_array_may_do_several_rows(slurm, checkout, table):
+    job = slurm.submit(checkout, "--array=1-3:2", *ARRAY, table, "-m", checkout / "m.safetensors", "-o", f"{checkout}/results")
+
+    ends = [slurm.wait(f"{job}_{row}") for row in (1, 3)]
+
+    assert [end["ExitCode"] for end in ends] == ["1:0", "0:0"], log_of(checkout)
+    assert "1 of 2 slides" in log_of(checkout)
+    assert {path.name for path in (checkout / "results").iterdir()} == {"a.zarr"}
+    assert run_slideseg("verify", checkout / "own.zarr").status == 0
 
 
 # --- one job on two nodes --------------------------------------------------------------------------------------------------

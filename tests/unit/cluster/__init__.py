@@ -31,7 +31,7 @@ def check_command(name, words):
         assert rest == []
         for parameter in command.params:
             value = given.get(parameter.name)
-            if isinstance(parameter, click.Argument):
+            if isinstance(parameter, click.Argument) and given.get("manifest") is None:
                 assert isinstance(value, str | tuple), f"{name} lacks {parameter.name}"
                 assert value, f"{name} lacks {parameter.name}"
             elif isinstance(value, str):

@@ -35,12 +35,13 @@ def filled_in(text):
     text = re.sub(r">.*", "", text)
     text = re.sub(r"\$?\{(threads|task\.cpus)\}", "8", text)
     text = re.sub(r"\$?\{params\.options\}", "", text)
-    return re.sub(r"'?\$?\{[\w.]+(:q)?\}(/?)'?", r"/shared/x\2", text)
+    text = text.replace("${chosen}", "--rows 7")
+    return re.sub(r"'?\$?\{[\w.()]+(:q)?\}'?", "/shared/x", text)
 
 
 def expanded(word, arguments):
     """Return what the shell would make of a word in a script that is called with these arguments."""
-    rests = {"$@": arguments, "${@:2}": arguments[1:], "${row[@]}": ["--", "/shared/x.svs"]}
+    rests = {"$@": arguments, "${@:2}": arguments[1:], "$1": arguments[:1]}
     return rests.get(word, [SHELL_VALUES.get(word, word)])
 
 

@@ -22,9 +22,9 @@ from PIL import Image
 from slideseg.model.config import UNetConfig
 from slideseg.storage.lease import EXPIRE_SECONDS
 from slideseg.testing.models import random_model
-from tests.unit.cluster import CLUSTER, ROOT, check_command, name_of
+from tests.unit.cluster import CLUSTER, ROOT, name_of
 
-SCRIPTS = sorted(path for path in (CLUSTER / "slurm").iterdir() if path.suffix != ".py")
+SCRIPTS = sorted((CLUSTER / "slurm").iterdir())
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
@@ -125,62 +125,33 @@ class Job:
 
 @pytest.fixture
 def slides(tmp_path):
-    """A table whose second slide has a name with a blank, and options of its own."""
+    """A manifest whose second slide has a name with a blank."""
     (tmp_path / "slides.csv").write_text(TABLE, encoding="utf-8-sig")  # as Excel writes it
     return tmp_path / "slides.csv"
 
 
-TABLE = """path,output,mpp,save_probabilities,objects
-/shared/a.svs,,,,
-/shared/b c.ome.tif,/shared/own.zarr,0.5,yes,no
-"""
-RESULTS = ["-o", "/shared/results/"]
+TABLE = "path,output\n/shared/a.svs,\n/shared/b c.ome.tif,/shared/own.zarr\n"
+RESULTS = ["-o", "/shared/results"]
 
 
-def test_a_task_of_an_array_takes_its_own_slide_and_hands_the_status_on(tmp_path, slides):
+@pytest.mark.parametrize(("step", "rows"), [({}, "2-2"), ({"ARRAY_TASK_STEP": 1}, "2-2"), ({"ARRAY_TASK_STEP": 20}, "2-21")])
+def test_a_task_of_an_array_takes_its_own_rows_and_hands_the_status_on(tmp_path, slides, step, rows):
     job = Job(tmp_path, ENDING)
-    assert job.start("predict-array.sbatch", slides, *RESULTS).wait(30) == 7
+    assert job.start("predict-array.sbatch", slides, *RESULTS, **step).wait(30) == 7
     (called,) = job.called("slideseg")
-    own = "--output=/shared/own.zarr --mpp=0.5 --save-probabilities --no-objects -- /shared/b c.ome.tif"
-    assert called == f"slideseg predict --workers 1 -o /shared/results/ {own}"
+    assert called == f"slideseg predict --manifest {slides} --rows {rows} --workers 1 -o /shared/results"
     assert job.called("scontrol") == []
 
 
 @pytest.mark.parametrize(
-    ("text", "row", "said"),
-    [
-        ("path\na.svs\n", 2, "has no row 2 (got 1 rows)"),
-        ("path\na.svs\n", 0, "has no row 0"),
-        ("a.svs\nb.svs\n", 1, "want a first line with the column path"),
-        ("path,mpp\na.svs\n", 1, "as many cells as there are columns"),
-        ("path\na, b.svs\n", 1, "try quotes around cells with commas"),
-        ("", 1, "names no slides"),
-    ],
+    "text", ["path\na.svs\nb.svs\nc.svs\n", "path\r\na.svs\r\nb.svs\r\nc.svs", "path\n\na.svs\nb.svs\nc.svs\n\n"]
 )
-def test_a_table_that_does_not_say_what_to_do_ends_a_task_in_one_line(tmp_path, text, row, said):
-    (tmp_path / "slides.csv").write_text(text)
-    job = Job(tmp_path, ENDING)
-    assert job.start("predict-array.sbatch", tmp_path / "slides.csv", *RESULTS, ARRAY_TASK_ID=row).wait(30) == 1
-    (line,) = job.log.read_text().splitlines()
-    assert line.startswith("error: ")
-    assert said in line
-    assert job.called("slideseg") == []
-
-
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_the_size_of_an_array_is_the_number_of_slides(tmp_path, end):
-    (tmp_path / "slides.csv").write_text(f'path\na.svs\n"b\nc.svs"\nd.svs{end}')  # two lines, one slide
-    words = [sys.executable, CLUSTER / "slurm" / "row.py", tmp_path / "slides.csv"]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "3\n"
-
-
-def test_all_that_a_table_may_say_can_be_typed(slides):
-    words = subprocess.run(
-        [sys.executable, CLUSTER / "slurm" / "row.py", slides, "2"], capture_output=True, text=True, check=True
-    )
-    given = check_command("predict", words.stdout.split("\0")[:-1])
-    assert given["output"] == "/shared/own.zarr"
-    assert given["inputs"] == ("/shared/b c.ome.tif",)
+@pytest.mark.parametrize("page", ["cluster/slurm/predict-array.sbatch", "docs/clusters.md"])
+def test_the_size_of_an_array_is_the_number_of_rows(tmp_path, page, text):
+    (command,) = re.findall(r"n=\$\(.*\)", (ROOT / page).read_text())
+    (tmp_path / "slides.csv").write_bytes(text.encode())
+    done = subprocess.run(["bash", "-c", f"{command}; echo $n"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
 
 
 def test_a_job_whose_time_is_nearly_up_stops_and_waits_in_the_queue_again(tmp_path, slides):
