@@ -20,6 +20,7 @@ from slideseg.slide.values.doubt import doubt_of_values
 from slideseg.slide.values.measured import measure_values
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
+from slideseg.training.data.doubtful_labels import LabelDoubts
 from slideseg.training.data.instance_classes import read_instance_classes
 from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
 from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
@@ -91,7 +92,7 @@ class FoundImages:
 
 
 def check_data(config: DataConfig, classes: Sequence[str], channels: int, made: MadeClass | None = None) -> FoundImages:
-    """See whether the images of a recipe and their labels fit, without decoding any; return what there is.
+    """See whether the images of a recipe and their labels fit, by their heads and a few pixels; return what there is.
 
     Args:
         config: the recipe's ``data`` part.
@@ -162,14 +163,16 @@ class _Opener:
         self._diameters: dict[str, float | None] = {}
         self._values: dict[str, Values | None] = {}
         self._doubts: dict[str, list[Doubt]] = {}
+        self._label_doubts = LabelDoubts()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be told of the images that were checked or opened, a sentence for each source."""
+        """What is to be told of the images that were checked or opened, and of their labels, by source."""
         how = "range: [{}]", "range: auto in data.sources"
-        return tuple(
+        of_images = [
             f"{many(len(doubts), 'image')} of {source}: {doubts[0].in_words(*how)}" for source, doubts in self._doubts.items()
-        )
+        ]
+        return *of_images, *self._label_doubts.notes
 
     def check(self, image: LabelledImage) -> None:
         """See whether an image and its labels fit the recipe and each other, as far as their files' heads tell."""
@@ -183,6 +186,7 @@ class _Opener:
             self._range(slide, level, image)
             full = slide.levels[0].shape
             self._labels(image, View(full, full, (1.0, 1.0))).close()
+        self._label_doubts.look(image)
 
     def open(self, image: LabelledImage, weight_map: WeightMap | None) -> Item:
         """Return the image with its labels; nothing is decoded yet, but labels whose objects say the resolution."""
@@ -194,6 +198,7 @@ class _Opener:
             view = _view(slide, level, factors, resampled.levels[0].shape)
             labels = self._labels(image, view)
             limits = self._range(slide, level, image)
+            self._label_doubts.look(image)
             closed_on_failure.pop_all()
         pair = OpenPair(resampled, image.plane or 0, labels, limits)
         return Item(image.name, image.kind, pair, self._channels, weight_map)
