@@ -3,6 +3,7 @@
     SlidesegError
     ├── ConfigError (ValueError)      options that contradict each other or the input
     ├── SlideError (ValueError)       a slide that is missing, damaged or of a kind we can't use
+    │   └── UnreachableError          ... or merely can't be read where it lies: nothing is known of its content
     ├── DataError (ValueError)        training data that is missing or does not fit together
     ├── ModelError (ValueError)       a model file that is missing, damaged or does not fit
     ├── ResultError (ValueError)      a result that is damaged, unfinished or in the way
@@ -30,6 +31,10 @@ class ConfigError(SlidesegError, ValueError):
 
 class SlideError(SlidesegError, ValueError):
     """A slide that is missing, damaged or of a kind we can't use."""
+
+
+class UnreachableError(SlideError):
+    """A slide that can't be read where it lies, or was replaced meanwhile: that says nothing of its content."""
 
 
 class DataError(SlidesegError, ValueError):

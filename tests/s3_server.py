@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import contextmanager
 from email.utils import formatdate
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -46,6 +47,8 @@ class S3Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.requests: list[tuple[str, str]] = []
         """Method and path of all that was asked."""
+        self.parts: list[tuple[str, int, int]] = []
+        """Keys of which a part was asked for, its first byte, and the one behind its last."""
         self.refusal: tuple[int, str] | None = None
         """Status and code of the answer to everything, if it is to be that."""
         self.deleted: list[str] = []
@@ -132,6 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         if key not in there:
             self._fail(404, "NoSuchKey")
             return
+        if self.headers.get("If-Match", tag_of(there[key])) != tag_of(there[key]):
+            self._fail(412, "PreconditionFailed")
+            return
         data, headers = there[key], {"ETag": tag_of(there[key]), "Last-Modified": self._written(key)}
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
@@ -142,6 +148,7 @@ class Handler(BaseHTTPRequestHandler):
         if start >= stop:
             self._fail(416, "InvalidRange")
             return
+        self.server.parts.append((key, start, stop))
         self._answer(206, data[start:stop], **headers, **{"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"})
 
     def _written(self, key: str) -> str:
@@ -215,5 +222,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+@lru_cache(maxsize=64)
 def tag_of(data: bytes) -> str:
     return f'"{hashlib.md5(data).hexdigest()}"'

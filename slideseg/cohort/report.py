@@ -13,7 +13,8 @@ from slideseg.cohort.look import Look, LookWorker
 from slideseg.cohort.page import is_ours, page
 from slideseg.cohort.table import csv_lines
 from slideseg.errors import explain
-from slideseg.storage.store import open_store, path_or_file, reason, storage_errors, write_file
+from slideseg.storage.in_bucket import path_or_file
+from slideseg.storage.store import open_store, reason, storage_errors, write_file
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.run_shards import run_shards
 from slideseg.version import __version__

@@ -15,9 +15,10 @@ from slideseg.slide.base import channels_of, planes_of
 from slideseg.slide.inputs import find_inputs
 from slideseg.slide.listing.names import stem
 from slideseg.slide.open import open_labels, open_slide
-from slideseg.slide.zarr.place import is_url, is_zarr
+from slideseg.slide.zarr.place import is_zarr
 from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
+from slideseg.storage.place import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.columns import read_rows, whole
-from slideseg.errors import ConfigError, DataError, explain
+from slideseg.errors import ConfigError, DataError, SlideError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.options import read_options
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.inputs import check_outputs, find_inputs, name_results, names_of
-from slideseg.storage.place import local_path
+from slideseg.storage.place import is_in_bucket, local_path
 from slideseg.words import many
 
 if TYPE_CHECKING:
@@ -167,10 +167,20 @@ def _orders_of(row: Row, columns: dict[str, str], folder: Path, options: Predict
     except ConfigError as error:
         raise ConfigError(f"{line}: {error}") from error
     place = _beside(path, folder)
-    slides = find_inputs(place) if "://" not in place and Path(place).is_dir() else [place]
+    slides = _slides_at(place)
     if output and len(slides) > 1:
         raise ConfigError(explain(f"{line} names one result of {len(slides)} slides", got=output, try_="no output"))
     return [Order(slide, output, replace(options, **_placed(values, folder))) for slide in slides]
+
+
+def _slides_at(place: str) -> list[str]:
+    """Return the slides of a folder, or the one at a place; where it can't be told, it fails by itself and stops no other."""
+    try:
+        return find_inputs(place) if is_in_bucket(place) or Path(place).is_dir() else [place]
+    except SlideError:
+        if is_in_bucket(place):
+            return [place]
+        raise
 
 
 def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:

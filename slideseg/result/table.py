@@ -13,7 +13,8 @@ from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import OBJECTS, TABLE
 from slideseg.result.sizes import Sizes
-from slideseg.storage.store import list_keys, path_or_file, read_key, reason, storage_errors
+from slideseg.storage.in_bucket import path_or_file
+from slideseg.storage.store import list_keys, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

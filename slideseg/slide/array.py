@@ -10,7 +10,7 @@ import numpy as np
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, PixelSize, make_levels
-from slideseg.slide.raw import RawImage
+from slideseg.slide.raw import LocalFile, RawImage
 from slideseg.slide.reader import DTYPES, Reader
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class NpySlide(Reader):
         )
         super().__init__(facts, types)
         self._image = RawImage(mapped.offset, (shape[-3], shape[-2], shape[-1]), mapped.dtype)
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._file = LocalFile.open(path)
 
     def close(self) -> None:
         """Release the file."""
@@ -93,7 +93,7 @@ class NpySlide(Reader):
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
         shifted = RawImage(self._image.offset + plane * self._image.nbytes, self._image.shape, self._image.dtype)
         try:
-            return np.ascontiguousarray(shifted.read(self._file.fileno(), box), self.dtype)
+            return np.ascontiguousarray(shifted.read(self._file, box), self.dtype)
         except (OSError, EOFError, ValueError) as error:
             raise SlideError(explain(f"{self.path}: cut off or closed", got=error)) from error
 

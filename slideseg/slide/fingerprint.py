@@ -1,6 +1,7 @@
 """Tell whether a slide is still the one a run was started with, without reading it whole.
 
-What counts is content, not times: a slide that was copied or touched is the same slide.
+What counts is content, not times: a slide that was copied or touched is the same slide. In a bucket the store's ETags say
+whether content is the same.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slideseg.errors import SlideError, explain
+from slideseg.errors import SlideError, UnreachableError, explain
+from slideseg.slide.listing.identity import identity_of_zarr
 from slideseg.slide.listing.sets import files_of
+from slideseg.slide.reader import changed, unreachable
+from slideseg.slide.tiff.files import remote_tiff
+from slideseg.storage.place import is_url
+from slideseg.storage.remote import RemoteError
+from slideseg.storage.store import reason, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 _ENDS = 1 << 20
 """Bytes of each end of a file that count."""
@@ -33,8 +41,9 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     """Return a hex SHA-256 of a slide's identity: of its content, so that a copy has the same; memory does not grow with it.
 
     A file: its size, first and last MiB, and 16 pieces between them. A slide of several files: these of each, whichever is
-    named. A folder: the metadata files' content, name and size of every file in it, and pieces of 64 of them. An address
-    (``s3://...``): the address alone.
+    named. A folder: the metadata files' content, name and size of every file in it, and pieces of 64 of them. At an address
+    (``s3://...``) a file: its size and ETag, or where it has none the same as on a disk; a zarr: the metadata's content, and
+    names, sizes and ETags of its first 10,000 keys.
 
     Raises:
         SlideError: if it can't be read.
@@ -42,9 +51,8 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     name = os.fspath(path)
     digest = hashlib.sha256()
     try:
-        if "://" in name:
-            digest.update(name.encode())
-            return digest.hexdigest()
+        if is_url(name):
+            return _at_address(name) or _zarr_at_address(name)
         files = files_of(name)
         if Path(name).is_dir() and files == [name]:
             for line in _folder(name):
@@ -68,8 +76,21 @@ def check_same(path: str | os.PathLike[str], known: str) -> None:
         SlideError: if it is another one, or can't be read any more.
     """
     if fingerprint(path) != known:
-        what = f"{os.fspath(path)} has changed while it was read"
-        raise SlideError(explain(what, try_="the same command again, once nobody writes to it"))
+        raise changed(os.fspath(path))
+
+
+def check_opened(path: str | os.PathLike[str], known: str) -> None:
+    """See the same of a slide that was just opened, if it is a file: at a zarr's thousands a run looks at its end alone.
+
+    Raises:
+        SlideError: as `check_same`.
+    """
+    name = os.fspath(path)
+    if is_url(name):
+        if _at_address(name) not in (None, known):
+            raise changed(name)
+    elif Path(name).is_file():
+        check_same(name, known)
 
 
 def last_written(path: str | os.PathLike[str]) -> int | None:
@@ -79,7 +100,7 @@ def last_written(path: str | os.PathLike[str]) -> int | None:
         SlideError: if it can't be read.
     """
     name = os.fspath(path)
-    if "://" in name:
+    if is_url(name):
         return None
     try:
         files = files_of(name)
@@ -101,19 +122,50 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         raise SlideError(explain(f"{os.fspath(path)} can't be read", got=error.strerror)) from error
 
 
+def _at_address(url: str) -> str | None:
+    """Return the fingerprint of the file at an address; None where there is none that is a slide.
+
+    Raises:
+        UnreachableError: if it can't be read.
+    """
+    try:
+        file = remote_tiff(url)
+        if file is None:
+            return None
+        of = f"{file.size} {file.version.tag}".encode() if file.version.tag else _samples(file.stream().as_file, _ENDS)
+    except RemoteError as error:
+        raise unreachable(url, error) from error
+    return hashlib.sha256(of).hexdigest()
+
+
+def _zarr_at_address(url: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        for line in identity_of_zarr(url):
+            digest.update(line)
+    except storage_errors() as error:
+        raise UnreachableError(explain(f"{url} can't be read", got=reason(error))) from error
+    return digest.hexdigest()
+
+
 def _file(path: str, ends: int) -> bytes:
     """Return a digest of a file's size, its ``ends`` and pieces between them."""
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest = hashlib.sha256(f"{size} ".encode())
+        return _samples(file, ends)
+
+
+def _samples(file: BinaryIO, ends: int) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    digest = hashlib.sha256(f"{size} ".encode())
+    file.seek(0)
+    digest.update(file.read(ends))
+    between = size - 2 * ends
+    for k in range(_SAMPLES if between > 0 else 0):
+        file.seek(ends + max(0, between - _SAMPLE) * k // (_SAMPLES - 1))
+        digest.update(file.read(_SAMPLE))
+    if size > ends:
+        file.seek(max(ends, size - ends))
         digest.update(file.read(ends))
-        between = size - 2 * ends
-        for k in range(_SAMPLES if between > 0 else 0):
-            file.seek(ends + max(0, between - _SAMPLE) * k // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE))
-        if size > ends:
-            file.seek(max(ends, size - ends))
-            digest.update(file.read(ends))
     return digest.digest()
 
 

@@ -9,32 +9,36 @@ from typing import TYPE_CHECKING, Literal
 from slideseg.errors import SlideError, explain
 from slideseg.slide.array import NpySlide
 from slideseg.slide.dicom.detect import HEAD, holds_dicom, looks_like_dicom
-from slideseg.slide.listing.names import SUFFIXES, stem
+from slideseg.slide.listing.names import SUFFIXES, ZARRS, stem
 from slideseg.slide.microscopes.czi import CziSlide
 from slideseg.slide.microscopes.lif import LifSlide
 from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.picture.slide import IndexedPicture, PictureSlide, sides_of_picture
-from slideseg.slide.reader import DTYPES, LABEL_TYPES
+from slideseg.slide.reader import DTYPES, LABEL_TYPES, unreachable
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
+from slideseg.slide.tiff.files import BEGINNINGS as TIFF
+from slideseg.slide.tiff.files import remote_at
 from slideseg.slide.tiff.images.multifile import first_of_companion
 from slideseg.slide.tiff.preflight import check_tables, first_sides, first_tags, is_jpeg_inside
+from slideseg.slide.tiff.remote import open_remote_tiff
 from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.tolerant import TolerantSlide
-from slideseg.slide.zarr.place import ZIP, is_url, is_zarr
+from slideseg.slide.zarr.place import ZIP, is_zarr
 from slideseg.slide.zarr.slide import ZarrSlide
-from slideseg.storage.place import local_path
+from slideseg.storage.place import is_url, local_path
+from slideseg.storage.remote import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slideseg.slide.base import Slide
+    from slideseg.storage.remote import RemoteFile
 
     Opener = Callable[[str, tuple[str, ...], Selection], Slide]
     """Opens a path, for pixels of some types, as far as it is selected."""
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG = b"\xff\xd8\xff"
 _PICTURES = (b"\x89PNG\r\n\x1a\n", _JPEG)
 _NPY = (b"\x93NUMPY",)
@@ -56,8 +60,8 @@ def open_slide(  # noqa: PLR0913  # what a user may say of a file
 ) -> Slide:
     """Open the slide at ``path``: a TIFF, SVS, NDPI or other scanner file, OME-Zarr, zarr array, ``.npy``, PNG or JPEG.
 
-    ``path`` may also be an address: ``file://`` of anything, ``s3://``, ``gs://``, ``az://`` or ``http(s)://`` of a zarr. The
-    file is used in place, nothing is copied.
+    ``path`` may also be an address: ``file://`` of anything, ``s3://``, ``gs://``, ``az://`` or ``http(s)://`` of a zarr or a
+    TIFF (SVS, OME-TIFF and others; none that OpenSlide reads). The file is used in place, nothing is copied.
 
     Args:
         path: the file, folder or address.
@@ -131,18 +135,20 @@ def open_labels(path: str | os.PathLike[str]) -> Slide:
 
 def _is_jpeg(path: str) -> bool:
     """Tell whether a file is a JPEG, or a TIFF with JPEG inside."""
-    if is_url(path) or not Path(path).is_file():
+    if is_url(path):
+        remote = _remote(path)
+        return remote is not None and _head_of(remote).startswith(TIFF) and is_jpeg_inside(path, remote.stream().as_file)
+    if not Path(path).is_file():
         return False
     with Path(path).open("rb") as file:
         head = file.read(HEAD)
-    return head.startswith(_JPEG) or (head.startswith(_TIFF) and is_jpeg_inside(path))
+    return head.startswith(_JPEG) or (head.startswith(TIFF) and is_jpeg_inside(path))
 
 
 def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     name = local_path(name)
     if is_url(name):
-        _check_zarr(name)
-        return _open_zarr(name, types, selection)
+        return _open_url(name, types, selection)
     place = Path(name)
     try:
         if place.is_dir():
@@ -160,12 +166,33 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     return _open_file(name, head, types, selection)
 
 
-def _check_zarr(url: str) -> None:
-    """Refuse an address that ends as those of other slides do."""
+def _open_url(url: str, types: tuple[str, ...], selection: Selection) -> Slide:
+    """Open what lies at an address: a TIFF, or else a zarr, unless it is called otherwise."""
     name = url.rstrip("/").lower()
-    if name.endswith(SUFFIXES) and not name.endswith(".zarr"):
-        try_ = f"a local copy, or slideseg convert of it to {url.rpartition('/')[0]}/{stem(url)}.zarr"
-        raise SlideError(explain(f"{url} can't be read where it is", want="a zarr, the only slides of buckets", try_=try_))
+    file = _remote(url)
+    head = b"" if file is None else _head_of(file)
+    if file is not None and head.startswith(TIFF):
+        return open_remote_tiff(file, types, selection, _READ_AS_TIFF)
+    if not name.endswith(SUFFIXES) or name.endswith(ZARRS):
+        return _open_zarr(url, types, selection)
+    if file is None:
+        raise SlideError(explain(f"no such slide: {url}"))
+    if not head:
+        raise SlideError(explain(f"{url} is empty", got="0 bytes"))
+    try_ = f"a local copy, or slideseg convert of it to {url.rpartition('/')[0]}/{stem(url)}.zarr"
+    want = "a TIFF, SVS, OME-TIFF or zarr: of others only local files are read"
+    raise SlideError(explain(f"{url} can't be read where it is", want=want, try_=try_))
+
+
+def _remote(url: str) -> RemoteFile | None:
+    try:
+        return remote_at(url)
+    except RemoteError as error:
+        raise unreachable(url, error) from error
+
+
+def _head_of(file: RemoteFile) -> bytes:
+    return file.read(0, min(HEAD, file.size))
 
 
 def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
@@ -209,7 +236,7 @@ def _sides_of(path: str) -> tuple[int, int] | None:
         return None
     if head.startswith(_PICTURES):
         return sides_of_picture(path)
-    return first_sides(path) if head.startswith(_TIFF) else None
+    return first_sides(path) if head.startswith(TIFF) else None
 
 
 def _open_dicom(path: str, types: tuple[str, ...], selection: Selection) -> Slide:
@@ -225,7 +252,7 @@ def _open_mirax(path: str, _types: tuple[str, ...], selection: Selection) -> Sli
     if not folder.is_dir():
         raise SlideError(explain(f"{path} has no pixels itself", got="no folder beside it", want=f"the folder {folder.name}"))
     with Path(path).open("rb") as file:
-        if file.read(4).startswith(_TIFF):
+        if file.read(4).startswith(TIFF):
             try_ = "an empty file in its place: the pixels are in its folder"
             raise SlideError(explain(f"{path} begins as a TIFF, and OpenSlide takes it for one", try_=try_))
     return _open_scanned(path, selection)
@@ -276,7 +303,7 @@ _BY_ENDING: tuple[tuple[tuple[str, ...], Opener], ...] = (
 )
 """Files whose slides lie in other files; what they are themselves, such as a picture or nothing at all, does not matter."""
 _BY_HEAD: tuple[tuple[tuple[bytes, ...], Opener], ...] = (
-    (_TIFF, _open_tiff),
+    (TIFF, _open_tiff),
     (_NPY, _open_npy),
     (ZIP, _open_zarr),
     (_PICTURES, _open_picture),

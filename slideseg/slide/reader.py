@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from slideseg.errors import SlideError, explain
+from slideseg.errors import SlideError, UnreachableError, explain
 from slideseg.slide.facts import planes_in
 from slideseg.space.box import Box
+from slideseg.storage.remote import ReplacedError
 from slideseg.words import in_words
 
 if TYPE_CHECKING:
@@ -230,6 +231,19 @@ def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool
         return True
     touched = [min(side, (-(-READ_SIDE // chunk) + 1) * chunk) for side, chunk in zip(shape_yx, chunk_yx, strict=True)]
     return touched[0] * touched[1] <= 4 * READ_SIDE * READ_SIDE
+
+
+def unreachable(path: str, fault: Exception) -> UnreachableError:
+    """Return what to raise of a slide whose storage failed."""
+    if isinstance(fault, ReplacedError):
+        return changed(path)
+    return UnreachableError(explain(f"{path} can't be read", got=fault))
+
+
+def changed(path: str) -> UnreachableError:
+    """Return what to raise of a slide that is no longer the one that was opened."""
+    what, try_ = f"{path} has changed while it was read", "the same command again, once nobody writes to it"
+    return UnreachableError(explain(what, try_=try_))
 
 
 @lru_cache(maxsize=2)

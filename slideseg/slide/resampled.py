@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.slide.facts import make_levels
-from slideseg.slide.fingerprint import check_same
+from slideseg.slide.fingerprint import check_opened
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import WHOLE, Selection, facts_of
@@ -147,9 +146,9 @@ class Source:
             SlideError: if it can't be opened, is another slide by now, or has no such level.
         """
         slide = open_in_run(self.path, self.selection)
-        if self.fingerprint is not None and Path(self.path).is_file():  # of a zarr's thousands the run looks at the end
+        if self.fingerprint is not None:
             try:
-                check_same(self.path, self.fingerprint)  # now that it is open: nothing can come between
+                check_opened(self.path, self.fingerprint)  # now that it is open: nothing can come between
             except SlideError:
                 slide.close()
                 raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.errors import SlideError
+from slideseg.errors import SlideError, UnreachableError
 from slideseg.slide.reader import Reader
 from slideseg.slide.selection import facts_of
 from slideseg.space.box import Box
@@ -80,6 +80,8 @@ class TolerantSlide(Reader):
     def _pixels(self, box: Box, level: int, plane: int) -> np.ndarray | None:
         try:
             return self._slide.read(box, level, plane)
+        except UnreachableError:
+            raise  # which is no damage
         except SlideError:
             return None
 

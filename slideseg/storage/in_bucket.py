@@ -1,38 +1,54 @@
-"""A file in a bucket, for those who read files."""
+"""What lies in a bucket or on the web, opened to be read in parts."""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from slideseg.storage.place import is_in_bucket, locate
+from slideseg.storage.remote import remote_file, version_of
+from slideseg.storage.store import open_store, open_url
 
 if TYPE_CHECKING:
-    import obstore
+    from slideseg.storage.remote import RemoteFile, Stream, Version
+    from slideseg.storage.store import Store
 
 
-class InBucket(io.RawIOBase):
-    """A file in an object store, as Python's files are."""
+def open_remote(url: str) -> RemoteFile | None:
+    """Open the file at an address as it is now; None where there is none, as where there is a folder.
 
-    def __init__(self, reader: obstore.ReadableFile) -> None:
-        self._reader = reader
+    Raises:
+        RemoteError: if the store fails, or gives no parts of files.
+        ConfigError: if it is of an unknown kind.
+    """
+    return remote_file(*_placed(url), url)
 
-    def readable(self) -> bool:
-        """Return that it can be read."""
-        return True
 
-    def seekable(self) -> bool:
-        """Return that it can be read from any place."""
-        return True
+def version_at(url: str) -> Version | None:
+    """Return which version of a file lies at an address now; None where there is none.
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        return int(self._reader.seek(offset, whence))
+    Raises:
+        RemoteError: if the store fails.
+        ConfigError: if it is of an unknown kind.
+    """
+    return version_of(*_placed(url))
 
-    def tell(self) -> int:
-        """Return the place."""
-        return int(self._reader.tell())
 
-    def readinto(self, buffer: Any) -> int:
-        """Read as many bytes as there is room for, or all that are left; return how many."""
-        data = memoryview(self._reader.read(len(buffer)))
-        buffer[: len(data)] = data
-        return len(data)
+def path_or_file(store: Store, key: str) -> str | Stream | None:
+    """Return what others open to read ``key`` piece by piece: a local path, or a file in a bucket; None where there is none.
+
+    Raises:
+        RemoteError: if a bucket fails.
+    """
+    if store.folder is not None:
+        path = store.folder / key
+        return str(path) if path.is_file() else None
+    file = remote_file(store, key, f"{store.name}/{key}")
+    return None if file is None else file.stream()
+
+
+def _placed(url: str) -> tuple[Store, str]:
+    """Return the store that holds a file, and its key there; a web server's files are stores of their own."""
+    if not is_in_bucket(url):
+        return open_url(url), ""
+    place = locate(url)
+    return open_store(place.parent, read_only=True), place.name

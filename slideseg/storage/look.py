@@ -10,6 +10,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore
 
+from slideseg.storage.trouble import is_forbidden
 from slideseg.storage.waiting import interruptible, persistent
 
 if TYPE_CHECKING:
@@ -60,6 +61,44 @@ def list_some(store: Store, prefix: str, most: int) -> list[str] | None:
     except (BaseError, OSError):
         return None
     return found
+
+
+def read_if_allowed(store: Store, key: str) -> bytes | None:
+    """Return the bytes under a key; None where there is none, or the storage forbids the question, as some do then.
+
+    Raises:
+        OSError: if the storage fails; see `storage_errors`.
+    """
+    return _if_allowed(store, lambda: bytes(store.to_read().get(key).bytes()))
+
+
+def list_versions(store: Store, most: int) -> list[tuple[str, int, str]]:
+    """Return name, size and ETag of at most so many keys, by name; none where they can't be listed, as on the web.
+
+    Raises:
+        OSError: if the storage fails; see `storage_errors`.
+    """
+
+    def ask() -> list[tuple[str, int, str]]:
+        found: list[tuple[str, int, str]] = []
+        for page in store.to_read().list():
+            found.extend((entry["path"], entry["size"], entry["e_tag"] or "") for entry in page)
+            if len(found) >= most:
+                break
+        return sorted(found)[:most]
+
+    return [] if isinstance(store.root, HTTPStore) else _if_allowed(store, ask) or []
+
+
+def _if_allowed(store: Store, ask: Callable[[], Answer]) -> Answer | None:
+    try:
+        return interruptible(lambda: persistent(ask, store.patience), store.name)
+    except FileNotFoundError:
+        return None
+    except BaseError as error:
+        if is_forbidden(error):
+            return None
+        raise
 
 
 def list_folders(store: Store) -> list[str]:

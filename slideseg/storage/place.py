@@ -68,6 +68,15 @@ def is_in_bucket(url: str | os.PathLike[str]) -> bool:
     return os.fspath(url).startswith(tuple(f"{kind}://" for kind in BUCKETS))
 
 
+def is_url(path: str) -> bool:
+    """Tell whether ``path`` is an address in a bucket or on the web rather than a local path.
+
+    >>> is_url("s3://bucket/x.svs"), is_url("https://host/x.svs"), is_url("x.svs")
+    (True, True, False)
+    """
+    return is_in_bucket(path) or path.startswith(("http://", "https://"))
+
+
 def absolute(path: str) -> str:
     """Return a path from the root, so that a worker elsewhere on a cluster means the same; addresses stay as they are.
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 GAP = 256 * 1024
 """Bytes between two ranges that are rather read than asked around."""
+PIECE = 8 << 20
+"""Bytes that one request asks for at most."""
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -29,6 +31,34 @@ def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         elif length:
             spans.append((start, start + length))
     return spans
+
+
+def in_pieces(spans: Iterable[tuple[int, int]], most: int = PIECE) -> list[tuple[int, int]]:
+    """Return spans (start, stop) cut into pieces of at most so many bytes.
+
+    >>> in_pieces([(3, 10), (20, 22)], 4)
+    [(3, 7), (7, 10), (20, 22)]
+    """
+    return [(at, min(at + most, stop)) for start, stop in spans for at in range(start, stop, most)]
+
+
+def in_batches(ranges: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
+    """Return the numbers of ranges (start, length) as they follow each other, in batches of about so many bytes to read.
+
+    >>> in_batches([(5_000_000, 60), (0, 50), (50, 70)], 100)
+    [[1], [2], [0]]
+    """
+    batches: list[list[int]] = []
+    end = room = 0
+    for number in sorted(range(len(ranges)), key=ranges.__getitem__):
+        start, length = ranges[number]
+        between = start - end if batches and start <= end + GAP else 0
+        if room < between + length:
+            batches.append([])
+            room, between = most, 0
+        batches[-1].append(number)
+        end, room = max(end, start + length), room - between - length
+    return batches
 
 
 def cut(starts: Sequence[int], parts: Sequence[Any], start: int, length: int) -> bytes:

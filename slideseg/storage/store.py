@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
 from slideseg.errors import RunError, explain
 from slideseg.storage.bucket import PATIENCE, open_bucket, open_web
-from slideseg.storage.in_bucket import InBucket
 from slideseg.storage.place import Location, is_in_bucket, locate
 from slideseg.storage.ranges import cut, end_of, joined
 from slideseg.storage.trouble import in_words, says_no_bucket
@@ -294,17 +292,6 @@ def _copied(store: Store, key: str, target: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def path_or_file(store: Store, key: str) -> str | InBucket | None:
-    """Return what others open to read ``key`` piece by piece: a local path, or a file in a bucket; None where there is none."""
-    path = _file_of(store, key)
-    if path is not None:
-        return str(path) if path.is_file() else None
-    try:
-        return InBucket(_do(store, key, lambda: obstore.open_reader(store.to_read(), key)))
-    except FileNotFoundError:
-        return None
 
 
 def _file_of(store: Store, key: str) -> Path | None:

@@ -58,6 +58,11 @@ def is_about_access(error: Exception) -> bool:
     return NO_ANSWER in said or any(pattern.search(said) for pattern in (METADATA, REFUSED_KEYS, OTHER_REGION))
 
 
+def is_forbidden(error: Exception) -> bool:
+    """Tell whether a store does not allow what was asked; some answer so of keys that are not there."""
+    return isinstance(error, PermissionDeniedError | UnauthenticatedError) or FORBIDDEN.search(_said(error)) is not None
+
+
 def in_words(error: Exception) -> str:
     """Return what went wrong and what to set, in short: obstore adds a dump of its state, object stores whole documents.
 
@@ -86,7 +91,7 @@ def _hint(error: BaseError, said: str) -> str | None:
         named = REGION.search(said)
         where = f"AWS_REGION={named[1] or named[2]}" if named else "AWS_REGION"
         return f"the bucket lies in another region than was asked: set {where}"
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or FORBIDDEN.search(said):
+    if is_forbidden(error):
         return f"the store does not allow it: see {KEYS[kind]}, and what they may do in the bucket"
     if NO_ANSWER in said:
         server = SERVER.search(said)

@@ -18,6 +18,7 @@ import zarr
 from obstore.store import MemoryStore
 
 from slideseg.errors import ResultInUseError, RunError
+from slideseg.storage.in_bucket import path_or_file
 from slideseg.storage.lease import Lease
 from slideseg.storage.store import (
     anything_at,
@@ -27,7 +28,6 @@ from slideseg.storage.store import (
     list_keys,
     local_copy,
     open_store,
-    path_or_file,
     read_end,
     read_key,
     read_ranges,

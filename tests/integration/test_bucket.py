@@ -95,7 +95,7 @@ def two_slides(picture):
             if name != "AWS_ENDPOINT_URL":
                 patch.setenv(name, value)
         patch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-        server.buckets["lab"] = {"slides/c.svs": b"II*", "slides/notes.txt": b"", "slides/more/x": b""}
+        server.buckets["lab"] = {"slides/c.ndpi": b"II*", "slides/notes.txt": b"", "slides/more/x": b""}
         for name in ("a", "b"):
             assert there(server, "convert", picture, f"s3://lab/slides/{name}.zarr").status == 0
         yield server
@@ -113,7 +113,7 @@ def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_
     assert done.status == 2, "results would replace the slides"
     done = there(two_slides, "predict", "s3://lab/slides", "-m", rgb_model[0], "-o", "s3://lab/out/", "-w", 1, "--objects")
     assert done.status == 0, done.err
-    assert "left out, name it to take it: more (a folder), c.svs (only zarrs are read from buckets)" in done.err
+    assert "left out, name it to take it: more (a folder), c.ndpi (of such files only local ones are read)" in done.err
     folders = {key.split("/")[1] for key in two_slides.buckets["lab"] if key.startswith("out/")}
     assert folders == {"a.zarr", "b.zarr", "report.csv", "report.html", "report.json"}
     for words in (
@@ -133,7 +133,7 @@ def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_
 
 def test_what_can_t_be_read_in_a_bucket_is_one_line(two_slides, rgb_model):
     for url, said in (
-        ("s3://lab/slides/c.svs", "can't be read where it is (want a zarr, the only slides of buckets; try a local copy"),
+        ("s3://lab/slides/c.ndpi", "can't be read where it is (want a TIFF, SVS, OME-TIFF or zarr: of others only local files"),
         ("s3://lab/none", "missing, damaged or unsupported zarr (got no zarr.json or .zgroup or .zarray)"),
         ("s3://none/x.zarr", "there is no such bucket: s3://none"),
     ):

@@ -20,6 +20,7 @@ from slideseg.errors import ResultInUseError
 from slideseg.model.config import UNetConfig
 from slideseg.result.manifest import MAP_PART
 from slideseg.storage import bucket, lease
+from slideseg.storage.in_bucket import path_or_file
 from slideseg.storage.lease import Lease
 from slideseg.storage.store import (
     anything_at,
@@ -28,7 +29,6 @@ from slideseg.storage.store import (
     list_keys,
     local_copy,
     open_store,
-    path_or_file,
     read_key,
     read_ranges,
     read_tail,

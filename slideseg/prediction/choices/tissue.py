@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slideseg.errors import ConfigError, SlideError, explain
+from slideseg.errors import ConfigError, SlideError, UnreachableError, explain
 from slideseg.slide.base import planes_of
 from slideseg.slide.guard.slide import open_in_run
 from slideseg.slide.tissue.blocks import TissueMap, map_of_mask_slide
@@ -60,8 +60,8 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str, white: flo
         if not wanted and planes_of(slide) > 1:
             return Tissue("none", look=look_at(slide, white))
         found, look = look_over(slide, shape_yx, white)
-    except SlideError:
-        if wanted:
+    except SlideError as error:
+        if wanted or isinstance(error, UnreachableError):
             raise
         return Tissue("none")  # damage is to fail the shard that it lies in, not the plan of all others
     return replace(_found(found, wanted), look=look)

@@ -48,7 +48,7 @@ def list_folder(folder: str, *, results: bool = False) -> Listing:
     named = [file for file in files if file.name.lower().endswith(SUFFIXES) and not file.name.lower().endswith(".dcm")]
     parts = _parts_of_others(named)
     alone = [file for file in named if file.name not in parts]
-    _put_files(listing, alone)
+    put_files(listing, alone)
     data_folders = {file.stem for file in alone if file.name.lower().endswith(".mrxs")}
     dicom = [file for file in files if file not in named and is_dicom(file)]
     _put_series(listing, Path(folder), dicom, fills=not listing.slides)
@@ -73,8 +73,8 @@ def _parts_of_others(files: list[Path]) -> set[str]:
     return parts
 
 
-def _put_files(listing: Listing, files: list[Path]) -> None:
-    """Put files that are slides of their own, without pictures that belong to one of them."""
+def put_files(listing: Listing, files: list[Path]) -> None:
+    """Put files that are slides of their own, by their names, without pictures that belong to one of them."""
     by_stem: dict[str, Path] = {}
     for file in sorted(files, key=lambda file: file.name.lower().endswith(PICTURES)):
         by_stem.setdefault(stem(file.name).lower(), file)

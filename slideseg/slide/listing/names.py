@@ -7,7 +7,11 @@ from pathlib import Path
 
 SCANNERS = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi", ".svslide", ".qptiff", ".nd2", ".lif")
 """Endings of files that only scanners and microscopes write."""
+ZARRS = (".zarr",)
+"""Endings of folders that are slides."""
 PICTURES = (".png", ".jpg", ".jpeg")
+IN_BUCKETS = (".svs", ".tif", ".tiff", ".btf", ".tf8", ".qptiff")
+"""Endings of files that are looked for in buckets; of others only local files are read."""
 SUFFIXES = (
     *(".ome.tiff", ".ome.tif", ".ome.btf", ".ome.tf8", ".ome.zarr", ".tiff", ".tif", ".btf", ".tf8"),
     *(*SCANNERS, ".dcm", *PICTURES, ".npy", ".zarr.zip", ".zarr", ".ozx"),

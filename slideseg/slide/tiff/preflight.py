@@ -8,6 +8,7 @@ it claims to hold. Nothing here decodes pixels; what is read is a few bytes a di
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -47,6 +48,8 @@ _SIDES = (256, 257)
 """Columns and rows."""
 _WHOLE_TYPES = (1, 3, 4, 16)
 """Types of unsigned whole numbers: 1, 2, 4 and 8 bytes."""
+_TEXT_TYPES = (1, 2, 7)
+"""Types of texts, and of documents that are stored as bytes."""
 _TABLES = ((324, 325), (273, 279))
 """The tags of offsets and lengths, of tiles and of strips."""
 _RAW = 1
@@ -114,8 +117,19 @@ class _Page:
     size: int
     """Bytes of the file."""
     layout: _Layout
+    start: int
+    """Where the directory is."""
     entries: _Entries
     """Type, count and value or offset by tag."""
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """Yield the places (offset, length) of the directory, and of what its tags hold but for lists of numbers."""
+        number, width = struct.calcsize(self.layout.count), struct.calcsize(self.layout.offset)
+        yield self.start, number + len(self.entries) * struct.calcsize(self.layout.entry) + width
+        for kind, count, value in self.entries.values():
+            length = _TYPE_SIZES.get(kind, 0) * count
+            if length > width and kind in _TEXT_TYPES:
+                yield value, length
 
     def numbers(self, tag: int) -> np.ndarray:
         """Return the whole numbers under a tag.
@@ -154,22 +168,37 @@ def first_sides(path: str) -> tuple[int, int]:
     return rows, columns
 
 
-def is_jpeg_inside(path: str) -> bool:
+def is_jpeg_inside(path: str, file: BinaryIO | None = None) -> bool:
     """Tell whether a TIFF's first image is stored as JPEG, which does not keep values, by its head alone.
+
+    ``file`` is the TIFF, where it does not lie on a disk.
 
     Raises:
         SlideError: if the header or the first directory is damaged.
     """
-    return int(next(iter(next(_walk(path)).numbers(_COMPRESSION)), 0)) in _JPEGS
+    return int(next(iter(next(_walk(path, file)).numbers(_COMPRESSION)), 0)) in _JPEGS
 
 
-def check_directories(path: str) -> int:
+def check_directories(path: str, file: BinaryIO | None = None) -> int:
     """Follow the chain of directories to its end and return their number.
+
+    ``file`` is the TIFF, where it does not lie on a disk.
 
     Raises:
         SlideError: if the chain leaves the file, returns to itself, or a tag's value lies outside the file.
     """
-    return sum(1 for _ in _walk(path))
+    return sum(1 for _ in _walk(path, file))
+
+
+def extents_of_head(path: str, file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the places (offset, length) of a TIFF's header, its directories, and what their tags hold but for lists of numbers.
+
+    Raises:
+        SlideError: as `check_directories`.
+    """
+    yield 0, 16
+    for page in _walk(path, file):
+        yield from page.extents()
 
 
 def check_tables(path: str) -> None:
@@ -190,10 +219,10 @@ def check_tables(path: str) -> None:
             _check_inside(path, offsets[there], counts[there], page.size)
 
 
-def _walk(path: str) -> Iterator[_Page]:
+def _walk(path: str, opened: BinaryIO | None = None) -> Iterator[_Page]:
     """Yield the directories of a chain."""
     seen: set[int] = set()
-    with open(path, "rb") as file:
+    with open(path, "rb") if opened is None else nullcontext(opened) as file:
         size = file.seek(0, 2)
         layout, offset = _header(path, file, size)
         while offset:
@@ -206,8 +235,9 @@ def _walk(path: str) -> Iterator[_Page]:
                     explain(f"{path}: too many pages", want=f"at most {MAX_PAGES}", try_="a zarr array for the stack")
                 )
             seen.add(offset)
-            entries, offset = _directory(path, file, size, layout, offset)
-            yield _Page(path, file, size, layout, entries)
+            start = offset
+            entries, offset = _directory(path, file, size, layout, start)
+            yield _Page(path, file, size, layout, start, entries)
 
 
 def check_table(path: str, page: Any, expected: int) -> None:

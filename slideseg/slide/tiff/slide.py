@@ -20,7 +20,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.levels import box_at_level_0
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
-from slideseg.slide.reader import DTYPES, Reader, nothing
+from slideseg.slide.reader import DTYPES, Reader, nothing, unreachable
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.tiff.decoding.segments import DamagedTileError
 from slideseg.slide.tiff.describe import describe, left_out, listed, placed
@@ -31,6 +31,7 @@ from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn, up
 from slideseg.slide.tiff.preflight import check_directories
 from slideseg.slide.tiff.pyramid import PROBED, Opened, levels_of
 from slideseg.space.box import Box
+from slideseg.storage.remote import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from slideseg.slide.facts import Facts
     from slideseg.slide.tiff.images.roles import TiffImage
     from slideseg.slide.tiff.pyramid import TiffLevel
+    from slideseg.storage.remote import RemoteFile
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters of its warnings is checked and raised here
 
@@ -62,22 +64,29 @@ FAULTS = (
 class TiffSlide(Reader):
     """A TIFF of any of the usual kinds, read in place, tile by tile."""
 
-    def __init__(self, path: str, types: tuple[str, ...] = DTYPES, selection: Selection = WHOLE) -> None:
+    def __init__(
+        self, path: str, types: tuple[str, ...] = DTYPES, selection: Selection = WHOLE, remote: RemoteFile | None = None
+    ) -> None:
         """Open the image of the TIFF at ``path`` that ``selection`` names, whose pixels are of one of ``types``.
+
+        ``remote`` is the file, where it lies in a bucket.
 
         Raises:
             SlideError: if it is damaged, has no such image, or is of a kind that is not supported.
         """
-        check_directories(path)
         self._tolerant = selection.on_bad_tile == "background"
         with _refusing(path), ExitStack() as closed_on_failure:
-            self._tif = closed_on_failure.enter_context(tifffile.TiffFile(path, _multifile=False))
+            stream = None if remote is None else remote.stream()
+            check_directories(path, None if remote is None else remote.stream().as_file)
+            self._tif = closed_on_failure.enter_context(tifffile.TiffFile(stream.as_file if stream else path, _multifile=False))
             found = find_series(path, self._tif)
-            self._files = Files(found.paths)
+            self._files = Files(found.paths, remote)
             closed_on_failure.callback(self._files.close)
             self._owners = [new_owner() for _ in found.paths]
             images = images_of(self._tif, found.series, found.document)
             self._load(path, types, images, choose(path, images, selection.series), found.companion)
+            if stream is not None and stream.failure is not None:  # tifffile passes over what it can't read
+                raise stream.failure
             closed_on_failure.pop_all()
 
     def _load(self, path: str, types: tuple[str, ...], images: list[TiffImage], number: int, companion: str | None) -> None:
@@ -186,6 +195,8 @@ def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
         yield
     except SlideError:
         raise
+    except RemoteError as fault:
+        raise unreachable(path, fault) from fault
     except DamagedTileError as fault:
         try_ = "another copy, or --on-bad-tile background"
         raise SlideError(explain(f"{path}: a tile can't be decoded", got=fault, try_=try_)) from fault

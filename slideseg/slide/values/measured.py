@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.errors import SlideError
+from slideseg.errors import SlideError, UnreachableError
 from slideseg.model.values import are_numbers
 from slideseg.slide.base import channels_of
 from slideseg.slide.reader import SMALL_PLANE
@@ -76,6 +76,8 @@ def look_at_values(slide: Slide, level: int = 0) -> Values | None:
             return None
     try:
         return measure_values(slide, level)
+    except UnreachableError:
+        raise
     except SlideError:
         return None  # damage is to fail the shard that it lies in
 

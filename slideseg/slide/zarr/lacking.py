@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.slide.zarr.place import FAULTS
+from slideseg.slide.zarr.place import FAULTS, is_of_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,9 @@ def _has_pixels(finer: Tier, region: Region, fill: object) -> bool:
     """Tell whether a region of the finer level is something else than the value that its reduced copy is filled with."""
     try:
         pixels = np.asarray(finer.array[tuple(slice(low, high) for low, high in region)])
-    except FAULTS:
+    except FAULTS as fault:
+        if is_of_storage(fault):
+            raise
         return True  # there is something, whatever it is
     empty = np.full_like(pixels, 0 if fill is None else fill)
     return not np.array_equal(pixels, empty, equal_nan=pixels.dtype.kind == "f")

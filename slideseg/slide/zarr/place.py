@@ -14,9 +14,9 @@ import zarr
 import zarr.errors
 import zarr.storage
 
-from slideseg.errors import SlideError, explain
+from slideseg.errors import SlideError, UnreachableError, explain
 from slideseg.slide.zarr.keys import BucketKeys, FolderKeys, ZipKeys
-from slideseg.storage.place import is_in_bucket
+from slideseg.storage.place import is_url
 from slideseg.storage.store import open_store, open_url, reason, storage_errors, zarr_store
 
 if TYPE_CHECKING:
@@ -63,11 +63,6 @@ class Opened:
         """Release the file."""
         if self.store is not None:
             self.store.close()
-
-
-def is_url(path: str) -> bool:
-    """Tell whether ``path`` is the address of an object store rather than a local path."""
-    return is_in_bucket(path) or path.startswith(("http://", "https://"))
 
 
 def is_zarr(path: str) -> bool:
@@ -140,9 +135,20 @@ def _root_in(path: str, names: Iterable[str]) -> str:
     return f"{top}/" if top else ""
 
 
+def damage(path: str, where: object, fault: Exception, try_: str | None = None) -> SlideError:
+    """Return what to raise of pixels that could not be read: they are damaged, unless it was the storage that failed."""
+    if is_of_storage(fault):
+        return UnreachableError(explain(f"{path} can't be read in {where}", got=short(fault)))
+    return SlideError(explain(f"{path}: damaged zarr in {where}", got=short(fault), try_=try_))
+
+
+def is_of_storage(fault: Exception) -> bool:
+    """Tell whether a bucket or a server failed; codecs raise what disks do."""
+    return isinstance(fault, storage_errors()) and not isinstance(fault, OSError)
+
+
 def short(fault: Exception) -> str:
     """Return what went wrong, in short."""
     if isinstance(fault, zarr.errors.GroupNotFoundError):
         return f"no {' or '.join(MARKS[:3])}"
-    is_stores = isinstance(fault, storage_errors()) and not isinstance(fault, OSError)  # which codecs raise too
-    return reason(fault) if is_stores else f"{type(fault).__name__}: {fault}"[:200]
+    return reason(fault) if is_of_storage(fault) else f"{type(fault).__name__}: {fault}"[:200]

@@ -13,7 +13,7 @@ from slideseg.slide.reader import DTYPES, LABEL_TYPES, Reader, over
 from slideseg.slide.zarr.converted import HALF
 from slideseg.slide.zarr.layout import ome_of
 from slideseg.slide.zarr.picture import facts_of, picture_of, pixels_of
-from slideseg.slide.zarr.place import FAULTS, open_place, short
+from slideseg.slide.zarr.place import FAULTS, damage, open_place, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ class ZarrSlide(Reader):
         try:
             return pixels_of(layer.array, letters, box, self._at(plane))
         except FAULTS as fault:
-            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault), try_=_TRY)) from fault
+            raise damage(self.path, box, fault, _TRY) from fault
 
     def _read_own(self, reader: BoxReader, box: Box, plane: int) -> np.ndarray:
         """Read what slideseg wrote, (y, x, c)."""
@@ -121,7 +121,7 @@ class ZarrSlide(Reader):
         try:
             return chunks.stored_in(box, self._at(plane))
         except FAULTS as fault:
-            raise SlideError(explain(f"{self.path}: damaged zarr in {box}", got=short(fault))) from fault
+            raise damage(self.path, box, fault) from fault
 
     def _at(self, plane: int) -> dict[str, int]:
         """Return the index of a plane along each axis of the stack."""

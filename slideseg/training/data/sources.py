@@ -14,8 +14,9 @@ from slideseg.slide.base import planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint
 from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.open import open_labels, open_slide
-from slideseg.slide.zarr.place import is_url, is_zarr
+from slideseg.slide.zarr.place import is_zarr
 from slideseg.slide.zarr.slide import labels_in
+from slideseg.storage.place import is_url
 from slideseg.training.data.annotations import POLYGONS
 from slideseg.training.data.instance_classes import SUFFIX as CLASSES
 

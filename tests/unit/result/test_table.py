@@ -11,7 +11,7 @@ import pytest
 from slideseg.errors import ResultError
 from slideseg.result.layout import TABLE
 from slideseg.result.table import open_table, sum_table, table_hash
-from slideseg.storage.in_bucket import InBucket
+from slideseg.storage.remote import Stream
 from slideseg.storage.store import Store, open_store
 
 ROWS = 400_000
@@ -27,13 +27,13 @@ def test_sums_and_hash_hold_a_piece_of_the_table_at_a_time(tmp_path, monkeypatch
     }
     pq.write_table(pa.table(columns), tmp_path / "t", row_group_size=20_000)
     data = (tmp_path / "t").read_bytes()
-    bucket, lengths, readinto = obstore.store.MemoryStore(), [], InBucket.readinto
+    bucket, lengths, readinto = obstore.store.MemoryStore(), [], Stream.readinto
 
     def counted(file, buffer):
         lengths.append(readinto(file, buffer))
         return lengths[-1]
 
-    monkeypatch.setattr(InBucket, "readinto", counted)
+    monkeypatch.setattr(Stream, "readinto", counted)
     store = Store(bucket, read_only=True)
     assert table_hash(store) is None
     with pytest.raises(ResultError, match="missing"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,9 +10,14 @@ import pytest
 import tifffile
 import zarr
 
-from slideseg.errors import SlideError
-from slideseg.slide.fingerprint import content_hash, fingerprint
+from slideseg.errors import SlideError, UnreachableError
+from slideseg.slide.fingerprint import check_opened, content_hash, fingerprint
+from slideseg.slide.listing import identity
+from slideseg.storage import waiting
+from slideseg.storage.in_bucket import version_at
 from tests.dicom_files import Made, series, write
+from tests.s3_server import running
+from tests.web_server import serving
 
 MIB = 1 << 20
 
@@ -181,5 +187,77 @@ def test_what_is_missing_is_a_slide_error(tmp_path, hashed):
         hashed(tmp_path / "missing")
 
 
-def test_an_address_is_its_own_fingerprint():
-    assert fingerprint("s3://a/b") != fingerprint("s3://a/c")
+@pytest.fixture
+def bucket(monkeypatch):
+    with running() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        server.buckets["lab"] = {}
+        yield server.buckets["lab"]
+
+
+def test_in_a_bucket_a_file_is_known_by_its_size_and_etag(bucket):
+    """So every byte counts, and a copy is the same slide."""
+    content = b"II*\0" + bytes(4 * MIB)
+    bucket["a.tif"] = bucket["b"] = content
+    before = fingerprint("s3://lab/a.tif")
+    assert fingerprint("s3://lab/b") == before
+    for place in (4, 2 * MIB, 4 * MIB + 3):
+        bucket["a.tif"] = content[:place] + b"x" + content[place + 1 :]
+        assert fingerprint("s3://lab/a.tif") != before
+        with pytest.raises(SlideError, match=r"s3://lab/a\.tif has changed while it was read"):
+            check_opened("s3://lab/a.tif", before)
+    bucket["a.tif"] = content
+    check_opened("s3://lab/a.tif", before)
+
+
+def test_a_zarr_in_a_bucket_is_known_by_its_keys(bucket, tmp_path, monkeypatch):
+    zarr.create_array(str(tmp_path / "x"), shape=(20, 20), chunks=(10, 10), dtype="u1")[:] = 1
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in (tmp_path / "x").rglob("*") if path.is_file()}
+    bucket.update(files)
+    before = fingerprint("s3://lab/x")
+    assert fingerprint("s3://lab/x/") == before
+    for key in files:
+        bucket[key] = bytes([files[key][0] ^ 1]) + files[key][1:]
+        assert fingerprint("s3://lab/x") != before, key
+        bucket[key] = files[key]
+    assert fingerprint("s3://lab/x") == before
+    del bucket["x/c/1/1"]
+    assert fingerprint("s3://lab/x") != before
+    monkeypatch.setattr(identity, "MOST_KEYS", 2)
+    few = fingerprint("s3://lab/x")
+    bucket["x/c/1/1"] = b""
+    assert fingerprint("s3://lab/x") == few, "so many keys alone are listed"
+
+
+def test_the_metadata_of_levels_counts_however_many_keys_come_before(bucket, monkeypatch):
+    monkeypatch.setattr(identity, "MOST_KEYS", 0)
+    group = {"attributes": {"ome": {"multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}]}]}}}
+    bucket.update({"x/zarr.json": json.dumps(group).encode(), "x/1/zarr.json": b"{}"})
+    before = fingerprint("s3://lab/x")
+    bucket["x/1/zarr.json"] = b"{ }"
+    assert fingerprint("s3://lab/x") != before
+
+
+def test_on_a_server_without_etags_pieces_count(tmp_path):
+    content = bytearray(b"II*\0" + np.random.default_rng(0).bytes(8 * MIB))
+    (tmp_path / "x.tif").write_bytes(content)
+    with serving(tmp_path) as url:
+        assert version_at(f"{url}/x.tif").tag is None
+        before = fingerprint(f"{url}/x.tif")
+        content[2 * MIB : 7 * MIB] = bytes(5 * MIB)
+        (tmp_path / "x.tif").write_bytes(content)
+        assert fingerprint(f"{url}/x.tif") != before
+
+
+def test_a_store_that_fails_is_no_other_slide(monkeypatch):
+    monkeypatch.setattr(waiting, "FIRST_PATIENCE", 0.2)
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for url in ("s3://lab/x.tif", "s3://lab/x.zarr"):
+        with pytest.raises(UnreachableError, match=r"can't be read \(got no answer from http://127\.0\.0\.1:9"):
+            fingerprint(url)

@@ -14,7 +14,7 @@ from slideseg.instances.run import objects
 from slideseg.result.layout import TABLE
 from slideseg.result.result import open_result
 from slideseg.result.table import sum_table
-from slideseg.storage.in_bucket import InBucket
+from slideseg.storage.remote import Stream
 from slideseg.storage.store import Store, open_store
 from slideseg.viewer.object_row import TableReader
 from tests.made_results import blobs, make_result
@@ -89,14 +89,14 @@ def test_of_a_table_in_a_bucket_only_the_rows_around_are_read(tmp_path, monkeypa
     random = np.random.default_rng(0).random(ids.size)
     columns = {"id": ids, "class": np.ones(ids.size, np.uint8), "x": random}
     pq.write_table(pa.table(columns), tmp_path / "t", row_group_size=65_536)
-    bucket, lengths, read = obstore.store.MemoryStore(), [], InBucket.read
+    bucket, lengths, read = obstore.store.MemoryStore(), [], Stream.read
 
     def counted(file, size=-1):
         data = read(file, size)
         lengths.append(len(data))
         return data
 
-    monkeypatch.setattr(InBucket, "read", counted)
+    monkeypatch.setattr(Stream, "read", counted)
     table = TableReader(str(tmp_path))
     table._store = Store(bucket, read_only=True)
     with pytest.raises(ResultError, match="missing"):

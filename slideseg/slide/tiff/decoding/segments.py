@@ -6,7 +6,6 @@ process's cache, because the neighbouring box wants the other part.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.slide.cache import memory_for, tile_cache, tile_memory
-from slideseg.slide.raw import read_bytes
 from slideseg.slide.tiff.decoding.streams import is_whole
 from slideseg.slide.tiff.decoding.strips import BoxReader, LargeStrips, RowsOfStrip, WholeStrip, comes_in_rows
 from slideseg.space.box import Box
@@ -24,6 +22,7 @@ from slideseg.tasks.share import share
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slideseg.slide.raw import ByteFile, Bytes
     from slideseg.slide.tiff.decoding.decode import SegmentDecoder
 
 _FETCHED = 64 << 10
@@ -73,7 +72,7 @@ class CodedPage:
     stored: np.ndarray | None
     """Whether each has data, by separate sample, row and column of tiles; None where all have."""
 
-    def read(self, file: int, box: Box, out: np.ndarray, bad: list[Box] | None = None) -> None:
+    def read(self, file: ByteFile, box: Box, out: np.ndarray, bad: list[Box] | None = None) -> None:
         """Write what the page stores of ``box`` into ``out`` (y, x, samples); where it stores nothing that stays as it is.
 
         Where ``bad`` is given, the places of tiles that can't be decoded are added to it, and their pixels are 0.
@@ -91,15 +90,21 @@ class CodedPage:
                 bad.append(segment.extent)
                 out[segment.extent.intersect(box).relative_to(box).slices] = 0
 
-        def work(run: list[Segment]) -> None:
-            for segment, data in zip(run, self._fetched(file, run), strict=True):
-                place(segment, partial(self._place, data))
-
         if self.large is None:
-            share(work, self._runs(self._touched(box)))
+            self._share(file, self._runs(self._touched(box)), place)
         else:
             for segment in self._touched(box):
                 place(segment, partial(self._place_large, self.large, file))
+
+    def _share(self, file: ByteFile, runs: list[list[Segment]], place: Callable[[Segment, Any], None]) -> None:
+        """Have some threads fetch and place the segments of ``runs``, which lie next to each other in the file."""
+
+        def work(near: Bytes, run: list[Segment]) -> None:
+            for segment, data in zip(run, self._fetched(near, run), strict=True):
+                place(segment, partial(self._place, data))
+
+        for some, near in file.ahead([self._extent(run) for run in runs]):
+            share(partial(work, near), [runs[number] for number in some])
 
     def holds(self, box: Box) -> bool:
         """Tell whether the page stores anything of ``box``."""
@@ -179,10 +184,15 @@ class CodedPage:
             end, room = offset + count, room - count
         return runs
 
-    def _fetched(self, file: int, run: list[Segment]) -> Iterator[bytes]:
+    def _extent(self, run: list[Segment]) -> tuple[int, int]:
+        """Return the first byte of a run, and how many it has."""
         offsets, counts = self.page.dataoffsets, self.page.databytecounts
-        start, length = offsets[run[0].index], sum(counts[segment.index] for segment in run)
-        data = read_bytes(file, start, length)
+        return int(offsets[run[0].index]), int(sum(counts[segment.index] for segment in run))
+
+    def _fetched(self, file: Bytes, run: list[Segment]) -> Iterator[bytes]:
+        offsets, counts = self.page.dataoffsets, self.page.databytecounts
+        start, length = self._extent(run)
+        data = file.read(start, length)
         for segment in run:
             begin = offsets[segment.index] - start
             yield data[begin : begin + counts[segment.index]]
@@ -211,17 +221,17 @@ class CodedPage:
 
         return tile_cache().get((self.owner, int(self.page.offset), segment.index), decode)
 
-    def _place_large(self, large: LargeStrips, file: int, segment: Segment, box: Box, out: np.ndarray) -> None:
+    def _place_large(self, large: LargeStrips, file: ByteFile, segment: Segment, box: Box, out: np.ndarray) -> None:
         """Write what ``box`` has of a segment that is too large to be decoded for each box."""
         part = segment.extent.intersect(box)
         target = out[part.relative_to(box).slices][..., segment.sample]
         key = (self.owner, int(self.page.offset), segment.index)
         large.read(key, lambda: self._reader(file, segment), part.relative_to(segment.extent), target)
 
-    def _reader(self, file: int, segment: Segment) -> BoxReader:
+    def _reader(self, file: ByteFile, segment: Segment) -> BoxReader:
         if not comes_in_rows(self.page):
             return WholeStrip(self._decode(next(self._fetched(file, [segment])), segment.index))
-        return RowsOfStrip(os.dup(file), self.page, segment.index, self._form(segment))
+        return RowsOfStrip(file.again(), self.page, segment.index, self._form(segment))
 
     def _decode(self, data: bytes, index: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return tile or strip ``index`` decoded (y, x, samples), in the memory of ``out`` where its codec can."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import imagecodecs
 import numpy as np
 
-from slideseg.slide.raw import read_bytes
 from slideseg.slide.rows.inflate import DECODERS, PIECE, PieceFile
 from slideseg.slide.rows.stream import RowReader
 from slideseg.slide.tiff.decoding.decode import are_coloured, colours_of_jpeg
@@ -19,6 +17,7 @@ from slideseg.slide.tiff.decoding.streams import jpeg_head
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slideseg.slide.raw import ByteFile
     from slideseg.slide.rows.stream import RowStream
     from slideseg.space.box import Box
 
@@ -65,7 +64,7 @@ class WholeStrip:
 class RowsOfStrip:
     """Boxes of a strip that is decoded row by row."""
 
-    def __init__(self, file: int, page: Any, index: int, shape: tuple[int, int, int]) -> None:
+    def __init__(self, file: ByteFile, page: Any, index: int, shape: tuple[int, int, int]) -> None:
         """Read strip or tile ``index`` of ``page``, which has ``shape``, from ``file``, which is its own to close."""
         self._file = file
         self._rows = RowReader(lambda: open_rows(file, page, index, shape), shape[0], shape[1] * shape[2] * page.dtype.itemsize)
@@ -77,7 +76,7 @@ class RowsOfStrip:
     def close(self) -> None:
         """Release the file."""
         self._rows.close()
-        os.close(self._file)
+        self._file.close()
 
 
 class LargeStrips:
@@ -172,7 +171,7 @@ def comes_in_rows(page: Any) -> bool:
     return compression in DECODERS and not keyframe.is_subsampled and (plain or packed)
 
 
-def open_rows(file: int, page: Any, index: int, shape: tuple[int, int, int]) -> RowStream:
+def open_rows(file: ByteFile, page: Any, index: int, shape: tuple[int, int, int]) -> RowStream:
     """Return the rows of strip or tile ``index`` of the open ``file``, which has ``shape`` (y, x, samples)."""
     keyframe = page.keyframe
     pieces = _pieces(file, page.dataoffsets[index], page.databytecounts[index])
@@ -184,9 +183,9 @@ def open_rows(file: int, page: Any, index: int, shape: tuple[int, int, int]) -> 
     return rows_of_source(file_of_pieces.read, shape, keyframe.dtype)
 
 
-def _pieces(file: int, offset: int, count: int) -> Iterator[bytes]:
+def _pieces(file: ByteFile, offset: int, count: int) -> Iterator[bytes]:
     for start in range(0, count, PIECE):
-        yield read_bytes(file, offset + start, min(PIECE, count - start))
+        yield file.read(offset + start, min(PIECE, count - start))
 
 
 def _with_tables(pieces: Iterator[bytes], page: Any) -> Iterator[bytes]:

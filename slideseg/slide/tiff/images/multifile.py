@@ -12,6 +12,7 @@ import tifffile
 from slideseg.errors import SlideError, explain
 from slideseg.slide.tiff.images.ome import parse_ome
 from slideseg.slide.tiff.preflight import check_directories
+from slideseg.storage.place import is_url
 
 if TYPE_CHECKING:
     from slideseg.slide.tiff.images.ome import Ome, OmeImage
@@ -30,6 +31,7 @@ def document_of(path: str, tif: Any) -> tuple[Ome | None, str | None]:
     found = parse_ome(path, tif.ome_metadata or "") if tif.is_ome else None
     if found is None or found.metadata_file is None:
         return found, None
+    _check_local(path)
     companion = _beside(path, found.metadata_file)
     if not companion.is_file():
         got, try_ = f"no {companion.name} beside it", "the whole set of files"
@@ -96,12 +98,14 @@ def series_in_files(path: str, tif: Any, document: Ome) -> tuple[list[Any], tupl
     Raises:
         SlideError: if a file is missing, or its pages are not what the document says.
     """
-    if _is_renamed(document, tif):
+    if not is_url(path) and _is_renamed(document, tif):
         document = _of_one_file(document)
     others = sorted({data.file_name for image in document.images for data in image.data if data.file_name})
     if len(others) > _MOST_FILES:
         raise SlideError(explain(f"{path}: too many files", got=len(others), want=f"at most {_MOST_FILES}"))
     places = {name: _beside(path, name) for name in others if not _is_named(name, tif)}
+    if places:
+        _check_local(path)
     missing = [name for name, place in places.items() if not place.is_file()]
     if missing:
         got = f"no {missing[0]} beside it" + (f", nor {len(missing) - 1} others" if len(missing) > 1 else "")
@@ -175,6 +179,11 @@ def _place(number: int, order: list[str], sizes: dict[str, int]) -> int | None:
     for axis in order:
         number, at[axis] = divmod(number, sizes[axis])
     return None if number else (at["T"] * sizes["Z"] + at["Z"]) * sizes["C"] + at["C"]
+
+
+def _check_local(path: str) -> None:
+    if is_url(path):
+        raise SlideError(explain(f"{path} lies in several files, which are read from disks alone", try_="a local copy of all"))
 
 
 def _pages_of_file(path: str) -> list[Any]:

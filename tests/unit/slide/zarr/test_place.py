@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import shutil
-import threading
-from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from slideseg.storage.place import absolute, local_path
 from slideseg.storage.store import list_keys, open_store, write_key
 from tests.s3_server import running
 from tests.unit.slide.zarr.made import image, multiscale
+from tests.web_server import Whole, serving
 
 PIXELS = np.random.default_rng(2).integers(1, 256, (3, 150, 200), dtype=np.uint8)
 
@@ -57,7 +55,7 @@ def check(slide):
 def web(slide_folder):
     asked = []
 
-    class Plain(http.server.SimpleHTTPRequestHandler):
+    class Plain(Whole):
         """Gives files, and lists no folders."""
 
         def log_message(self, *_):
@@ -66,10 +64,8 @@ def web(slide_folder):
         def list_directory(self, _):
             self.send_error(404)
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Plain, directory=slide_folder.parent)) as served:
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{served.server_port}/my%20slide.zarr", asked
-        served.shutdown()
+    with serving(slide_folder.parent, Plain) as url:
+        yield f"{url}/my%20slide.zarr", asked
 
 
 def test_a_web_server(web, slide_folder, zarr_format):

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import http.server
-import threading
-from functools import partial
-
 import numcodecs
 import numpy as np
 import pytest
@@ -20,6 +16,7 @@ from slideseg.storage.store import open_store
 from tests.damage import delete_chunk
 from tests.made_results import make_result
 from tests.unit.slide.zarr.made import PIXELS, image, multiscale
+from tests.web_server import Whole, serving
 
 
 def bare(path, shape, **options):
@@ -234,14 +231,8 @@ def test_chunks_that_are_deep_in_z_are_not_direct(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as served:
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{served.server_port}"
-        served.shutdown()
+    with serving(tmp_path, Whole) as url:
+        yield url
 
 
 def test_a_zarr_behind_an_address(tmp_path, server):
@@ -251,6 +242,9 @@ def test_a_zarr_behind_an_address(tmp_path, server):
         np.testing.assert_array_equal(slide.read((5, 6, 40, 50)), PIXELS[:, 5:40, 6:50].transpose(1, 2, 0))
     with pytest.raises(SlideError, match="missing"):
         open_slide(f"{server}/nothing.zarr")
+    (tmp_path / "x.zarr").rename(tmp_path / "x")
+    with open_slide(f"{server}/x") as slide:
+        assert slide.shape == (48, 64, 3), "of a folder the server gives a page, and no part of it"
 
 
 @pytest.fixture
