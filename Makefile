@@ -24,7 +24,8 @@ chaos: $(VENV)/.installed-test  ## break what can break, for up to an hour; figu
 	rm -f benchmarks/results/reliability.jsonl
 	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest $(CHAOS) --timeout 3600 --durations 20
 	$(PYTHON) -m tests.reliability.page
-CHAOS := tests/reliability tests/unit/test_security.py tests/integration/test_train.py -k "reliability or security or killed"
+CHAOS := tests/reliability tests/unit/test_security.py tests/integration/test_train.py tests/integration/test_many.py
+CHAOS += -k "reliability or security or killed or slides_of_a_manifest"
 
 lint: $(VENV)/.installed-dev  ## check style, formatting and types
 	ruff check .
