@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+from typing import ClassVar
 
 NETWORK = "10.91.{}.{}"
 
@@ -69,6 +70,20 @@ class Hosts:
 
     def _in(self, space, *words):
         ip("netns", "exec", space, *words)
+
+
+class Blinded:
+    """Two hosts with the network of this machine: ``head``, and ``blind``, which has an empty folder where we have another."""
+
+    addresses: ClassVar = {"head": "127.0.0.1", "blind": "127.0.0.1"}
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def within(self, name):
+        """Return the words that run a command on a host."""
+        covered = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(self._folder)]
+        return covered if name == "blind" else []
 
 
 def ip(*words):

@@ -16,7 +16,7 @@ import numpy as np
 from slideseg.arrays.graphs import GraphExecutor
 from slideseg.arrays.plan import ArrayPlan
 from slideseg.arrays.shards import create_array, missing_shards, read_shard, write_shard
-from slideseg.storage.store import open_store
+from slideseg.storage.store import open_made, open_store
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.run_shards import run_shards
 
@@ -66,7 +66,7 @@ class LevelWorker:
     """Computes shards of a level, by number, each from up to four of the level before."""
 
     def __init__(self, url: str, source: ArrayPlan, target: ArrayPlan, reduction: Reduction) -> None:
-        self._store = open_store(url)
+        self._store = open_made(url)
         self._source, self._target, self._reduce = source, target, REDUCTIONS[reduction]
 
     def __call__(self, index: int) -> None:

@@ -19,7 +19,7 @@ from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained
 from slideseg.instances.labelling.reach import Place
 from slideseg.instances.workers import WORK, read_work
 from slideseg.result.layout import TABLE
-from slideseg.storage.store import list_keys, open_store, run_errors, write_file, write_key
+from slideseg.storage.store import list_keys, open_made, open_store, run_errors, write_file, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,7 +111,7 @@ class MeasureWorker:
 
     def __init__(self, job: TableJob) -> None:
         self._job = job
-        self._store = open_store(job.url)
+        self._store = open_made(job.url)
         self._image = None if job.image is None else job.image.open(self._store)
 
     def __call__(self, index: int) -> int:

@@ -23,7 +23,7 @@ from slideseg.instances.labelling.parts import LocalParts, ShardParts, find_part
 from slideseg.instances.labelling.reach import Place, halo_of
 from slideseg.result.layout import OBJECTS
 from slideseg.result.record import ObjectsRecord
-from slideseg.storage.store import delete_folder, delete_key, list_keys, open_store, read_key, run_errors, write_key
+from slideseg.storage.store import delete_folder, delete_key, list_keys, open_made, open_store, read_key, run_errors, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ class PartsWorker:
 
     def __init__(self, job: ObjectsJob) -> None:
         self._job = job
-        self._store = open_store(job.url)
+        self._store = open_made(job.url)
 
     def __call__(self, index: int) -> int:
         """Do one shard; return how many pixels it has.
@@ -106,7 +106,7 @@ class LabelsWorker:
     def __init__(self, job: ObjectsJob, number: int) -> None:
         self._job = job
         self._labels = job.labels(number)
-        self._store = open_store(job.url)
+        self._store = open_made(job.url)
 
     def __call__(self, index: int) -> int:
         """Do one shard; return how many pixels it has.

@@ -18,7 +18,7 @@ from slideseg.slide.resampled import block_mean
 from slideseg.slide.values.window import display_window, to_uint8
 from slideseg.space.box import Box
 from slideseg.space.grid import shard_side
-from slideseg.storage.store import open_store
+from slideseg.storage.store import open_made, open_store
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.run_shards import run_shards
 
@@ -106,7 +106,7 @@ class OverviewWorker:
     """Makes shards of the image, by number, from the slide."""
 
     def __init__(self, url: str, source: Opens, overview: Overview, window: Window | None) -> None:
-        self._store, self._slide = open_store(url), source.open()
+        self._store, self._slide = open_made(url), source.open()
         self._overview, self._window = overview, window
 
     def __call__(self, index: int) -> None:

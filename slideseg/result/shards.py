@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.arrays.shards import finished_shards, write_shard
-from slideseg.storage.store import open_store
+from slideseg.storage.store import open_made
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ class ShardStore:
     """
 
     def __init__(self, url: str, layout: ResultLayout) -> None:
-        self._store = open_store(url)
+        self._store = open_made(url)
         self._class_map = layout.segmentation()
         self._probabilities = layout.probability() if layout.probabilities else None
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import glob
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -109,6 +110,19 @@ def open_store(url: str | os.PathLike[str], *, read_only: bool = False, patience
         return Store(Path(location.path), read_only)
     name = f"{location.scheme}://{location.bucket}"
     return Store(_open_bucket(location, patience), read_only, name, patience)
+
+
+def open_made(url: str) -> Store:
+    """Open for writing what another process has made, perhaps on another machine.
+
+    Raises:
+        RunError: if the folder is not there, or may not be written to: this machine does not share it, and would make its own.
+    """
+    store = open_store(url)
+    if store.folder is not None and not os.access(store.folder, os.W_OK | os.X_OK):
+        what = f"{store.folder} {'may not be written to' if store.folder.is_dir() else 'is not there'} on {platform.node()}"
+        raise RunError(explain(what, want="a folder that all machines share"))
+    return store
 
 
 def _open_bucket(place: Location, patience: float) -> ObjectStore:

@@ -288,6 +288,8 @@ class Pool:
         batch.waiting.appendleft(task)
         if machine not in batch.refused:
             batch.refused[machine], batch.refused_at = error, time.monotonic()
+            if self._employer.has_others(batch.refused):
+                log.warning("%s is left out: %s", self._employer.name_of(machine), error)
 
     def _end_refused(self) -> None:
         """End the batches that no machine can make a worker of, also none whose processes may still come."""

@@ -11,6 +11,7 @@ import tifffile
 
 from tests.clusters import Cluster
 from tests.integration.conftest import array_bytes, run_slideseg
+from tests.namespaces import Blinded, permitted
 from tests.s3_server import running
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
@@ -120,3 +121,21 @@ def test_workers_learn_from_the_command_where_a_bucket_is(cluster, data, grey_mo
         assert done.status == 0, done.err
         assert done.slide["shards"]["computed"] > 0
         assert "x.zarr/zarr.json" in server.buckets["lab"]
+
+
+@pytest.mark.skipif(not permitted(), reason="no namespaces may be made here")
+def test_a_node_that_does_not_share_the_output_is_left_out_and_named(data, grey_model, tmp_path):
+    """It would make a folder of its own, and what it writes there would be lost."""
+    out = tmp_path / "shared" / "x.zarr"
+    out.parent.mkdir()
+    split = Cluster(1, hosts=Blinded(out.parent))
+    split.add_node(1, "blind")
+    words = ["predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--json"]
+    try:
+        done = run_slideseg(*words, "-o", out, "--address", split.address, "-w", 2, env=split.env)
+    finally:
+        split.end()
+    assert done.status == 0, done.err
+    assert f"is left out: {out} is not there on" in done.err
+    assert run_slideseg(*words, "-o", tmp_path / "b.zarr", "-w", 1).status == 0
+    assert array_bytes(out) == array_bytes(tmp_path / "b.zarr")

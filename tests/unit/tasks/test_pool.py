@@ -283,7 +283,7 @@ def refuse(hand, error):
         hand.tasks.pop(task)(Raised(NotMadeError(error)))
 
 
-def test_a_machine_that_can_not_make_a_worker_is_left_out_and_the_others_do_it(office):
+def test_a_machine_that_can_not_make_a_worker_is_left_out_and_named_and_the_others_do_it(office, caplog):
     office.grace = MANY
     pool = Pool(office)
     caller = Caller(pool, [1, 2, 3, 4])
@@ -299,6 +299,7 @@ def test_a_machine_that_can_not_make_a_worker_is_left_out_and_the_others_do_it(o
         for task in list(good.tasks):
             good.finish(task)
     assert caller.result() == [Done(task, 10 * task) for task in (1, 2, 3, 4)]
+    assert [record.getMessage() for record in caplog.records] == ["node bad is left out: no such file"]
     pool.close()
 
 
