@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from slideseg.errors import SlideError, UnreachableError, explain
 from slideseg.slide.listing.identity import identity_of_zarr
 from slideseg.slide.listing.sets import files_of
-from slideseg.slide.reader import changed, unreachable
+from slideseg.slide.reader import changed, reached
 from slideseg.slide.tiff.files import remote_tiff
 from slideseg.storage.place import is_url
-from slideseg.storage.remote import RemoteError
 from slideseg.storage.store import reason, storage_errors
 
 if TYPE_CHECKING:
@@ -128,14 +127,12 @@ def _at_address(url: str) -> str | None:
     Raises:
         UnreachableError: if it can't be read.
     """
-    try:
+    with reached(url):
         file = remote_tiff(url)
         if file is None:
             return None
         of = f"{file.size} {file.version.tag}".encode() if file.version.tag else _samples(file.stream().as_file, _ENDS)
-    except RemoteError as error:
-        raise unreachable(url, error) from error
-    return hashlib.sha256(of).hexdigest()
+        return hashlib.sha256(of).hexdigest()
 
 
 def _zarr_at_address(url: str) -> str:

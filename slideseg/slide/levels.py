@@ -31,7 +31,7 @@ _ROUNDING = 2
 """Pixels by which a side may be off: it may have been rounded up or down at each halving."""
 _ROUGHLY = 0.01
 """Share by which a declared scale, or a side, may be off."""
-_SAMPLES = 5
+SAMPLES = 5
 """Patches along each side that are compared."""
 _PATCH = 24
 """Side of a patch in pixels of the coarser level."""
@@ -39,7 +39,7 @@ _ALIKE = 0.6
 """Patches at the same place differ by at most this share of what patches at different places do."""
 _FLAT = 0.04
 """Share of the largest value by which flat pictures may differ."""
-_PROBES = 3
+PROBES = 3
 """Patches along each side that are looked at where all says that they show the same."""
 _DETAIL, _GRAIN = 0.02, 3
 """Deviations in a patch, as a share of the largest value, that are more than noise, and over how many pixels a side."""
@@ -114,7 +114,7 @@ def same_pixels(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tu
     Patches spread over both are compared, the finer ones reduced by means. They are the same picture where patches at the same
     place differ clearly less than patches at different places.
     """
-    small, large = _patches(coarse, shape, fine, fine_shape, _SAMPLES)
+    small, large = _patches(coarse, shape, fine, fine_shape, SAMPLES)
     at_place = float(np.abs(small - large).mean())
     elsewhere = float(np.mean([np.abs(small - np.roll(large, by, axis=0)).mean() for by in range(1, len(small))]))
     flat = _FLAT * float(max(np.abs(small).max(), np.abs(large).max()))
@@ -129,7 +129,7 @@ def shows_another(coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: 
     """
     if min(shape) < 2 * _GRAIN:
         return False
-    small, large = _patches(coarse, shape, fine, fine_shape, _PROBES)
+    small, large = _patches(coarse, shape, fine, fine_shape, PROBES)
     most = float(max(np.abs(small).max(), np.abs(large).max()))
     a, b = _detail(small), _detail(large)
     visible = max(a.std(), b.std()) > _DETAIL * most
@@ -238,13 +238,21 @@ def _padded(stored: tuple[int, int], full: tuple[int, int], tile: tuple[int, int
     ]
 
 
+def compared(shape: tuple[int, int], fine_shape: tuple[int, int], many: int) -> list[tuple[Box, Box]]:
+    """Return the patches, ``many`` along each side, that are compared: of an image, and what lies under them in a finer one."""
+    boxes = [_patch(row, column, shape, many) for row in range(many) for column in range(many)]
+    edges = (_edges(box, shape, fine_shape) for box in boxes)
+    return [(box, Box(int(ys[0]), int(xs[0]), int(ys[-1]), int(xs[-1]))) for box, (ys, xs) in zip(boxes, edges, strict=True)]
+
+
 def _patches(
     coarse: Read, shape: tuple[int, int], fine: Read, fine_shape: tuple[int, int], many: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the values (patch, y, x) of ``many`` times as many patches of an image, and of a finer one reduced to it."""
-    boxes = [_patch(row, column, shape, many) for row in range(many) for column in range(many)]
-    factors = (fine_shape[0] / shape[0], fine_shape[1] / shape[1])
-    pairs = [(_values(coarse(box)), _reduced(fine, box, factors, fine_shape)) for box in boxes]
+    pairs = [
+        (_values(coarse(box)), _reduced(fine(under), *_edges(box, shape, fine_shape)))
+        for box, under in compared(shape, fine_shape, many)
+    ]
     small, large = (np.stack(side) for side in zip(*pairs, strict=True))
     return small, large
 
@@ -268,10 +276,17 @@ def _values(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(np.nan_to_num(pixels.astype(np.float64)).mean(axis=2))
 
 
-def _reduced(fine: Read, box: Box, factors: tuple[float, float], shape: tuple[int, int]) -> np.ndarray:
-    """Return the means of the finer image's pixels under each pixel of ``box``."""
-    ys = np.clip(np.rint(np.arange(box.y0, box.y1 + 1) * factors[0]).astype(int), 0, shape[0])
-    xs = np.clip(np.rint(np.arange(box.x0, box.x1 + 1) * factors[1]).astype(int), 0, shape[1])
-    pixels = _values(fine(Box(int(ys[0]), int(xs[0]), int(ys[-1]), int(xs[-1]))))
-    rows = np.add.reduceat(pixels, ys[:-1] - ys[0], axis=0) / np.diff(ys)[:, None]
+def _reduced(pixels: np.ndarray, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+    """Return the means of a finer image's pixels between edges."""
+    rows = np.add.reduceat(_values(pixels), ys[:-1] - ys[0], axis=0) / np.diff(ys)[:, None]
     return np.asarray(np.add.reduceat(rows, xs[:-1] - xs[0], axis=1) / np.diff(xs)[None, :])
+
+
+def _edges(box: Box, shape: tuple[int, int], fine_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the pixels of ``box`` begin and end in a finer image, along y and x."""
+    spans = ((box.y0, box.y1), (box.x0, box.x1))
+    ys, xs = (
+        np.clip(np.rint(np.arange(start, end + 1) * (fine / coarse)).astype(int), 0, fine)
+        for (start, end), coarse, fine in zip(spans, shape, fine_shape, strict=True)
+    )
+    return ys, xs

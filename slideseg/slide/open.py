@@ -16,10 +16,10 @@ from slideseg.slide.microscopes.nd2 import Nd2Slide
 from slideseg.slide.mosaic import NAME, MosaicSlide, is_mosaic
 from slideseg.slide.openslide import OpenSlideSlide, vendor_of
 from slideseg.slide.picture.slide import IndexedPicture, PictureSlide, sides_of_picture
-from slideseg.slide.reader import DTYPES, LABEL_TYPES, unreachable
+from slideseg.slide.reader import DTYPES, LABEL_TYPES, reached
 from slideseg.slide.selection import WHOLE, Selection, select, selection_of
 from slideseg.slide.tiff.files import BEGINNINGS as TIFF
-from slideseg.slide.tiff.files import remote_at
+from slideseg.slide.tiff.files import is_tiff, remote_at, remote_tiff
 from slideseg.slide.tiff.images.multifile import first_of_companion
 from slideseg.slide.tiff.preflight import check_tables, first_sides, first_tags, is_jpeg_inside
 from slideseg.slide.tiff.remote import open_remote_tiff
@@ -28,13 +28,11 @@ from slideseg.slide.tolerant import TolerantSlide
 from slideseg.slide.zarr.place import ZIP, is_zarr
 from slideseg.slide.zarr.slide import ZarrSlide
 from slideseg.storage.place import is_url, local_path
-from slideseg.storage.remote import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slideseg.slide.base import Slide
-    from slideseg.storage.remote import RemoteFile
 
     Opener = Callable[[str, tuple[str, ...], Selection], Slide]
     """Opens a path, for pixels of some types, as far as it is selected."""
@@ -136,8 +134,9 @@ def open_labels(path: str | os.PathLike[str]) -> Slide:
 def _is_jpeg(path: str) -> bool:
     """Tell whether a file is a JPEG, or a TIFF with JPEG inside."""
     if is_url(path):
-        remote = _remote(path)
-        return remote is not None and _head_of(remote).startswith(TIFF) and is_jpeg_inside(path, remote.stream().as_file)
+        with reached(path):
+            remote = remote_tiff(path)
+            return remote is not None and is_jpeg_inside(path, remote.stream().as_file)
     if not Path(path).is_file():
         return False
     with Path(path).open("rb") as file:
@@ -148,7 +147,8 @@ def _is_jpeg(path: str) -> bool:
 def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
     name = local_path(name)
     if is_url(name):
-        return _open_url(name, types, selection)
+        with reached(name):
+            return _open_url(name, types, selection)
     place = Path(name)
     try:
         if place.is_dir():
@@ -169,30 +169,18 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
 def _open_url(url: str, types: tuple[str, ...], selection: Selection) -> Slide:
     """Open what lies at an address: a TIFF, or else a zarr, unless it is called otherwise."""
     name = url.rstrip("/").lower()
-    file = _remote(url)
-    head = b"" if file is None else _head_of(file)
-    if file is not None and head.startswith(TIFF):
+    file = remote_at(url)
+    if file is not None and is_tiff(file):
         return open_remote_tiff(file, types, selection, _READ_AS_TIFF)
     if not name.endswith(SUFFIXES) or name.endswith(ZARRS):
         return _open_zarr(url, types, selection)
     if file is None:
         raise SlideError(explain(f"no such slide: {url}"))
-    if not head:
+    if not file.size:
         raise SlideError(explain(f"{url} is empty", got="0 bytes"))
     try_ = f"a local copy, or slideseg convert of it to {url.rpartition('/')[0]}/{stem(url)}.zarr"
     want = "a TIFF, SVS, OME-TIFF or zarr: of others only local files are read"
     raise SlideError(explain(f"{url} can't be read where it is", want=want, try_=try_))
-
-
-def _remote(url: str) -> RemoteFile | None:
-    try:
-        return remote_at(url)
-    except RemoteError as error:
-        raise unreachable(url, error) from error
-
-
-def _head_of(file: RemoteFile) -> bytes:
-    return file.read(0, min(HEAD, file.size))
 
 
 def _open_folder(path: str, types: tuple[str, ...], selection: Selection) -> Slide:

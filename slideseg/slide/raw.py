@@ -53,6 +53,10 @@ class ByteFile(Bytes, Protocol):
         """Yield the numbers of some of the ranges (offset, length) that are wanted, and what has them, until all were."""
         ...
 
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Be told of ranges (offset, length) that are read next, one after the other."""
+        ...
+
     def again(self) -> ByteFile:
         """Return it opened once more, to be closed by itself."""
         ...
@@ -109,6 +113,9 @@ class LocalFile:
     def ahead(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[Sequence[int], LocalFile]]:
         """Yield all at once: a disk is asked when it is."""
         yield range(len(ranges)), self
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Do nothing: the system reads ahead."""
 
     def again(self) -> LocalFile:
         """Return it opened once more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
@@ -11,11 +12,11 @@ import numpy as np
 from slideseg.errors import SlideError, UnreachableError, explain
 from slideseg.slide.facts import planes_in
 from slideseg.space.box import Box
-from slideseg.storage.remote import ReplacedError
+from slideseg.storage.remote import RemoteError, ReplacedError
 from slideseg.words import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from slideseg.slide.facts import Channel, Facts, Image, Level, PixelSize
 
@@ -233,11 +234,19 @@ def reads_directly(shape_yx: tuple[int, int], chunk_yx: tuple[int, int]) -> bool
     return touched[0] * touched[1] <= 4 * READ_SIDE * READ_SIDE
 
 
-def unreachable(path: str, fault: Exception) -> UnreachableError:
-    """Return what to raise of a slide whose storage failed."""
-    if isinstance(fault, ReplacedError):
-        return changed(path)
-    return UnreachableError(explain(f"{path} can't be read", got=fault))
+@contextmanager
+def reached(path: str) -> Iterator[None]:
+    """Turn a failure of the storage that a slide lies in into an error that says nothing of its content.
+
+    Raises:
+        UnreachableError: if there is one.
+    """
+    try:
+        yield
+    except ReplacedError as fault:
+        raise changed(path) from fault
+    except RemoteError as fault:
+        raise UnreachableError(explain(f"{path} can't be read", got=fault)) from fault
 
 
 def changed(path: str) -> UnreachableError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.storage.place import is_in_bucket, locate
-from slideseg.storage.remote import remote_file, version_of
+from slideseg.storage.remote import remote_file
 from slideseg.storage.store import open_store, open_url
 
 if TYPE_CHECKING:
-    from slideseg.storage.remote import RemoteFile, Stream, Version
+    from slideseg.storage.remote import RemoteFile, Stream
     from slideseg.storage.store import Store
 
 
@@ -21,16 +21,6 @@ def open_remote(url: str) -> RemoteFile | None:
         ConfigError: if it is of an unknown kind.
     """
     return remote_file(*_placed(url), url)
-
-
-def version_at(url: str) -> Version | None:
-    """Return which version of a file lies at an address now; None where there is none.
-
-    Raises:
-        RemoteError: if the store fails.
-        ConfigError: if it is of an unknown kind.
-    """
-    return version_of(*_placed(url))
 
 
 def path_or_file(store: Store, key: str) -> str | Stream | None:

@@ -12,11 +12,13 @@ import itertools
 import os
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from obstore.exceptions import BaseError, NotSupportedError, PreconditionError
+from obstore.store import AzureStore, GCSStore, S3Store
 
 from slideseg.storage.ranges import in_batches, in_pieces, joined
 from slideseg.storage.trouble import in_words, is_forbidden, says_no_bucket
@@ -88,7 +90,7 @@ class RemoteFile:
         """Read ``version`` of a key, whose first block is ``begin``; ``name`` is its address."""
         self._store, self._key = store, key
         self.name, self.version, self.size = name, version, version.size
-        self._owner = next(_numbers)  # stores may have the same names, and tags
+        self._owner = _owner(store, name, version)
         self._next, self._ahead = 0, 1
         if len(begin) == min(BLOCK, self.size):
             _kept.put((self._owner, 0), begin)
@@ -145,6 +147,19 @@ class RemoteFile:
     def _span(self, start: int, stop: int) -> Any:
         """Return bytes; few are kept: boxes beside each other and looks at a slide's small levels want the same again."""
         return self.read(start, stop - start) if stop - start <= MOST_AHEAD else self._get(start, stop)
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Ask at once for ranges (offset, length) that are read next, one after the other, and keep them if there is room.
+
+        Raises:
+            RemoteError: as `read`.
+        """
+        there = [(start, length) for start, length in ranges if start + length <= self.size]  # whoever reads others is told
+        spans = in_pieces(joined(there), MOST_AHEAD)
+        if sum(stop - start for start, stop in spans) <= KEPT // 2:
+            with ThreadPoolExecutor(_AT_ONCE, "remote") as pool:
+                for _ in pool.map(lambda span: self.read(span[0], span[1] - span[0]), spans):
+                    pass
 
     def again(self) -> RemoteFile:
         """Return it for one who closes it when it likes."""
@@ -232,8 +247,20 @@ class Stream(io.RawIOBase):
         self._file, self._place = file, 0
         self.name = file.name
         """Its address."""
-        self.failure: RemoteError | None = None
-        """What failed, for those who read it through others, who may pass over it."""
+        self._failure: RemoteError | None = None
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Raise what failed, whatever those made of it through whom the block reads: they pass over what they can't read.
+
+        Raises:
+            RemoteError: if something did.
+        """
+        try:
+            yield
+        finally:
+            if self._failure is not None:
+                raise self._failure
 
     @property
     def as_file(self) -> BinaryIO:
@@ -270,7 +297,7 @@ class Stream(io.RawIOBase):
         try:
             memory[:length] = self._file.read(self._place, length)
         except RemoteError as error:
-            self.failure = error
+            self._failure = error
             raise
         self._place += length
         return length
@@ -304,18 +331,6 @@ def remote_file(store: Store, key: str, name: str) -> RemoteFile | None:
     return RemoteFile(store, key, name, version, begin)
 
 
-def version_of(store: Store, key: str) -> Version | None:
-    """Return which version is under a key now; None where there is none.
-
-    Raises:
-        RemoteError: if the store fails.
-    """
-    try:
-        return _asked(store, lambda: Version.of(store.to_read().head(key)))
-    except FileNotFoundError:
-        return None
-
-
 def _asked(store: Store, ask: Callable[[], T]) -> T:
     try:
         return interruptible(lambda: persistent(ask, store.patience), store.name)
@@ -335,9 +350,16 @@ def _check_end(size: int, offset: int, length: int) -> None:
         raise EOFError(msg)
 
 
-_Key = tuple[int, int]
+_Key = tuple[object, int]
 """Whose a block is, and its own number."""
 _numbers = itertools.count()
+
+
+def _owner(store: Store, name: str, version: Version) -> object:
+    """Return whose blocks are: those of a server's version, whoever opened it, if a tag tells which; else one opening's."""
+    if version.tag is None or not isinstance(store.root, S3Store | GCSStore | AzureStore):
+        return next(_numbers)
+    return store.root.config.get("endpoint"), name, version
 
 
 class _Blocks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,8 @@ from slideseg.slide.open import open_file, open_labels, open_slide
 from slideseg.slide.rows import stream
 from slideseg.slide.selection import WHOLE, Selection, facts_of
 from slideseg.slide.tiff import pages
-from slideseg.storage import store
+from slideseg.storage import remote
+from slideseg.storage.remote import RemoteError, RemoteFile
 from slideseg.testing.slides import write_pyramid
 from tests.contracts.test_slides import MADE, REAL, some_boxes
 from tests.contracts.test_tiff_variants import variants
@@ -129,6 +131,22 @@ def test_a_shard_is_few_requests(server, tmp_path):
         assert sum(stop - start for _, start, stop in server.parts) < 1.2 * 16 * 256 * 256 * 3
 
 
+def test_to_open_a_slide_hardly_waits(server, tmp_path, monkeypatch):
+    """What is looked at of its tiles is asked for at once, not one by one."""
+    path = tmp_path / "x.tif"
+    write_pyramid(path, np.random.default_rng(0).integers(0, 255, (4096, 4096, 3), np.uint8), tile=256, levels=3)
+    alone, asked = [], RemoteFile._get
+
+    def counted(self, start, stop):
+        alone.append(not threading.current_thread().name.startswith("remote"))
+        return asked(self, start, stop)
+
+    monkeypatch.setattr(RemoteFile, "_get", counted)
+    open_slide(put(server, path)).close()
+    assert sum(alone) <= 6, "two directories, and some tiles that are decoded"
+    assert len(alone) > 20
+
+
 def test_a_label_image_in_jpeg_is_refused_there_too(server, tmp_path):
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, np.zeros((64, 64), np.uint8), tile=(64, 64), compression="jpeg")
@@ -139,12 +157,11 @@ def test_a_label_image_in_jpeg_is_refused_there_too(server, tmp_path):
 
 
 @pytest.mark.parametrize("selection", [WHOLE, TOLERANT])
-def test_a_bucket_that_fails_is_no_damage(server, tmp_path, monkeypatch, selection):
+def test_a_bucket_that_fails_is_no_damage(server, tmp_path, selection):
     """Nor is a slide that was replaced: neither becomes background."""
     path = tmp_path / "x.tif"
     pixels = np.random.default_rng(0).integers(0, 255, (1024, 1024, 3), np.uint8)
     tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb", compression="zlib")
-    monkeypatch.setattr(store, "PATIENCE", 0.5)
     with open_file(url := put(server, path), selection) as slide:
         server.buckets["lab"]["x.tif"] += b" "
         with pytest.raises(UnreachableError, match=f"{url} has changed while it was read"):
@@ -152,6 +169,40 @@ def test_a_bucket_that_fails_is_no_damage(server, tmp_path, monkeypatch, selecti
         del server.buckets["lab"]["x.tif"]
         with pytest.raises(UnreachableError, match=f"{url} can't be read .got it is not there any more"):
             slide.read((0, 0, 1024, 1024))
+
+
+@pytest.mark.parametrize("kind", ["scanned", "channels", "palette"])
+def test_whenever_a_bucket_fails_a_slide_is_not_another_one(server, request, monkeypatch, tmp_path, kind):
+    """Libraries pass over tags that they can't read: a palette, for one."""
+    path, asked = tmp_path / "x.tif", []
+    if kind == "scanned":
+        path = request.getfixturevalue("data") / "wsi/aperio/CMU-1-Small-Region.svs"
+    elif kind == "channels":
+        tifffile.imwrite(
+            path, np.zeros((3, 300, 300), np.uint16), ome=True, metadata={"axes": "CYX"}, tile=(16, 16), compression="zlib"
+        )
+    else:
+        colours = np.random.default_rng(0).integers(0, 65536, (3, 256), np.uint16)
+        tifffile.imwrite(path, np.ones((64, 64), np.uint8), photometric="palette", colormap=colours)
+    url = put(server, path)
+    monkeypatch.setattr(remote, "BLOCK", 512 if path.stat().st_size < 200_000 else remote.BLOCK)
+    read = RemoteFile._get
+
+    def failing(self, start, stop):
+        asked.append(start)
+        if len(asked) == last:
+            raise RemoteError("no answer")
+        return read(self, start, stop)
+
+    monkeypatch.setattr(RemoteFile, "_get", failing)
+    monkeypatch.setattr(remote, "_kept", remote._Blocks())
+    last = 0
+    open_file(url, WHOLE).close()
+    for last in range(1, len(asked) + 1, 1 + len(asked) // 30):  # noqa: B007 - the server reads it
+        asked.clear()
+        monkeypatch.setattr(remote, "_kept", remote._Blocks())
+        with pytest.raises(UnreachableError, match=r"can't be read \(got no answer"):
+            open_file(url, WHOLE)
 
 
 def test_what_is_there_decides_not_its_name(server, tmp_path):

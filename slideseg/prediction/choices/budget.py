@@ -12,6 +12,7 @@ from slideseg.machine import available_memory, parse_size
 from slideseg.model.memory import peak_values, weight_count
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
+from slideseg.storage.place import is_url
 
 if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo
@@ -23,6 +24,8 @@ MIB = 2**20
 BASE_MEMORY = 520 * MIB
 """RAM of a worker before its first tile: Python, PyTorch, zarr, the readers and the 32 MiB that they keep of TIFFs. Measured,
 rounded up (docs/benchmarks.md)."""
+REMOTE_MEMORY = 64 * MIB
+"""RAM that a worker takes besides for a slide in a bucket: what is kept of it, is on its way and was just there. Measured."""
 MEMORY_SLACK = 1.2
 """Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
 MEMORY_SHARE = 0.7
@@ -50,8 +53,10 @@ def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOpt
     if batch < 1:
         raise ConfigError(explain("a batch holds at least one tile", got=f"--batch {batch}", want="1 or more"))
 
+    held = REMOTE_MEMORY if is_url(slide.path) else 0
+
     def needed(core: int) -> int:
-        return worker_memory(info, core, batch, region, out)
+        return worker_memory(info, core, batch, region, out) + held
 
     if options.tile != "auto":
         core = min(side, (options.tile - 2 * config.margin) // cell * cell)

@@ -13,7 +13,7 @@ from slideseg.storage.in_bucket import open_remote
 from slideseg.storage.remote import NoFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from slideseg.slide.raw import ByteFile
     from slideseg.storage.remote import RemoteFile
@@ -47,7 +47,16 @@ def remote_tiff(url: str) -> RemoteFile | None:
         RemoteError: if it can't be read.
     """
     file = remote_at(url)
-    return file if file is not None and file.read(0, min(4, file.size)) in BEGINNINGS else None
+    return file if file is not None and is_tiff(file) else None
+
+
+def is_tiff(file: RemoteFile) -> bool:
+    """Tell whether a file begins as a TIFF.
+
+    Raises:
+        RemoteError: if it can't be read.
+    """
+    return file.read(0, min(4, file.size)) in BEGINNINGS
 
 
 class Files:
@@ -77,6 +86,11 @@ class Files:
             with self._lock:
                 self._users[number] -= 1
                 self._close_some(_MOST_OPEN if not self._closed else 0)
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Be told of ranges (offset, length) of the first one that are read next; sets lie on disks, which don't care."""
+        with self.use(0) as file:
+            file.expect(ranges)
 
     def size(self, number: int) -> int:
         """Return the bytes of one."""

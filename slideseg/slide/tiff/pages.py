@@ -63,6 +63,13 @@ class LevelPages:
                     target[...] = part.read(file, box)
         return out
 
+    def expect(self, files: Files, boxes: Sequence[Box]) -> None:
+        """Have the tiles of some boxes of the first plane at hand, which are read one after the other."""
+        for part, number in self._parts(0):
+            if isinstance(part, CodedPage) and part.large is None:
+                with files.use(number) as file:
+                    file.expect([extent for box in boxes for extent in part.extents(box)])
+
     def close(self) -> None:
         """Release what is kept of large strips."""
         for page in self._coded():

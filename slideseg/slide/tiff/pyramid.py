@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.slide.facts import Level
-from slideseg.slide.levels import LARGEST_LOOK, lacks, level_of, possible_levels, same_pixels, shows_another
+from slideseg.slide.levels import (
+    LARGEST_LOOK,
+    PROBES,
+    SAMPLES,
+    compared,
+    lacks,
+    level_of,
+    possible_levels,
+    same_pixels,
+    shows_another,
+)
 from slideseg.slide.tiff.decoding.samples import Colour, are_alike, colour_of
 from slideseg.slide.tiff.decoding.segments import chunk_of
 from slideseg.slide.tiff.images.series import leading_axes, side_of
@@ -114,7 +124,7 @@ def _fitting(
 
 
 def _level(opened: Opened, series: Any, leading: dict[str, int], level: Level) -> TiffLevel:
-    colour = colour_of(opened.path, series, as_labels=opened.as_labels)
+    colour = colour_of(opened.path, series, opened.files.expect, as_labels=opened.as_labels)
     pages = pages_of(opened.path, series, leading, opened.files, opened.owners)
     return TiffLevel(level, pages, colour, series)
 
@@ -123,6 +133,7 @@ def _same(opened: Opened, coarse: TiffLevel, fine: TiffLevel) -> bool:
     chunks = (coarse.pages.chunk, fine.pages.chunk)
     if any(chunk is not None and math.prod(chunk) > PROBED for chunk in chunks):
         return False
+    _expect(opened, coarse, fine, SAMPLES)
     return same_pixels(_reader(opened, coarse), coarse.level.shape, _reader(opened, fine), fine.level.shape)
 
 
@@ -131,7 +142,16 @@ def _is_another(opened: Opened, coarse: TiffLevel, fine: TiffLevel) -> bool:
     chunks = (coarse.pages.chunk or (1, 1), fine.pages.chunk or (1, 1))
     if any(math.prod(side + _LOOKED for side in chunk) > _MOST_LOOKED for chunk in chunks):
         return False
+    _expect(opened, coarse, fine, PROBES)
     return shows_another(_reader(opened, coarse), coarse.level.shape, _reader(opened, fine), fine.level.shape)
+
+
+def _expect(opened: Opened, coarse: TiffLevel, fine: TiffLevel, many: int) -> None:
+    """Have at hand what is compared of two levels."""
+    for level, boxes in zip(
+        (coarse, fine), zip(*compared(coarse.level.shape, fine.level.shape, many), strict=True), strict=True
+    ):
+        level.pages.expect(opened.files, boxes)
 
 
 def _reader(opened: Opened, level: TiffLevel) -> Callable[[Box], np.ndarray]:

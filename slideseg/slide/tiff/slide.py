@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from slideseg.errors import SlideError, explain
 from slideseg.slide.cache import new_owner, tile_cache
 from slideseg.slide.levels import box_at_level_0
 from slideseg.slide.pixel_size.tiff import pixel_of_tiff
-from slideseg.slide.reader import DTYPES, Reader, nothing, unreachable
+from slideseg.slide.reader import DTYPES, Reader, nothing, reached
 from slideseg.slide.selection import WHOLE, Selection
 from slideseg.slide.tiff.decoding.segments import DamagedTileError
 from slideseg.slide.tiff.describe import describe, left_out, listed, placed
@@ -31,7 +31,6 @@ from slideseg.slide.tiff.orientation import orientation_of, stored_box, turn, up
 from slideseg.slide.tiff.preflight import check_directories
 from slideseg.slide.tiff.pyramid import PROBED, Opened, levels_of
 from slideseg.space.box import Box
-from slideseg.storage.remote import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,18 +74,18 @@ class TiffSlide(Reader):
             SlideError: if it is damaged, has no such image, or is of a kind that is not supported.
         """
         self._tolerant = selection.on_bad_tile == "background"
+        stream = None if remote is None else remote.stream()
         with _refusing(path), ExitStack() as closed_on_failure:
-            stream = None if remote is None else remote.stream()
-            check_directories(path, None if remote is None else remote.stream().as_file)
-            self._tif = closed_on_failure.enter_context(tifffile.TiffFile(stream.as_file if stream else path, _multifile=False))
-            found = find_series(path, self._tif)
-            self._files = Files(found.paths, remote)
-            closed_on_failure.callback(self._files.close)
-            self._owners = [new_owner() for _ in found.paths]
-            images = images_of(self._tif, found.series, found.document)
-            self._load(path, types, images, choose(path, images, selection.series), found.companion)
-            if stream is not None and stream.failure is not None:  # tifffile passes over what it can't read
-                raise stream.failure
+            with nullcontext() if stream is None else stream.telling():
+                check_directories(path, None if remote is None else remote.stream().as_file)
+                opened = tifffile.TiffFile(stream.as_file if stream else path, _multifile=False)
+                self._tif = closed_on_failure.enter_context(opened)
+                found = find_series(path, self._tif)
+                self._files = Files(found.paths, remote)
+                closed_on_failure.callback(self._files.close)
+                self._owners = [new_owner() for _ in found.paths]
+                images = images_of(self._tif, found.series, found.document)
+                self._load(path, types, images, choose(path, images, selection.series), found.companion)
             closed_on_failure.pop_all()
 
     def _load(self, path: str, types: tuple[str, ...], images: list[TiffImage], number: int, companion: str | None) -> None:
@@ -192,11 +191,10 @@ class TiffSlide(Reader):
 def _refusing(path: str, box: Box | None = None) -> Iterator[None]:
     """Turn what tifffile and the codecs raise into a SlideError."""
     try:
-        yield
+        with reached(path):
+            yield
     except SlideError:
         raise
-    except RemoteError as fault:
-        raise unreachable(path, fault) from fault
     except DamagedTileError as fault:
         try_ = "another copy, or --on-bad-tile background"
         raise SlideError(explain(f"{path}: a tile can't be decoded", got=fault, try_=try_)) from fault

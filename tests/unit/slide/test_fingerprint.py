@@ -14,7 +14,7 @@ from slideseg.errors import SlideError, UnreachableError
 from slideseg.slide.fingerprint import check_opened, content_hash, fingerprint
 from slideseg.slide.listing import identity
 from slideseg.storage import waiting
-from slideseg.storage.in_bucket import version_at
+from slideseg.storage.in_bucket import open_remote
 from tests.dicom_files import Made, series, write
 from tests.s3_server import running
 from tests.web_server import serving
@@ -243,7 +243,7 @@ def test_on_a_server_without_etags_pieces_count(tmp_path):
     content = bytearray(b"II*\0" + np.random.default_rng(0).bytes(8 * MIB))
     (tmp_path / "x.tif").write_bytes(content)
     with serving(tmp_path) as url:
-        assert version_at(f"{url}/x.tif").tag is None
+        assert open_remote(f"{url}/x.tif").version.tag is None
         before = fingerprint(f"{url}/x.tif")
         content[2 * MIB : 7 * MIB] = bytes(5 * MIB)
         (tmp_path / "x.tif").write_bytes(content)

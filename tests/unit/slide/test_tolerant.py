@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import zarr
 
-from slideseg.errors import SlideError
+from slideseg.errors import SlideError, UnreachableError
 from slideseg.slide.open import open_slide
 from slideseg.space.box import Box
+from tests.s3_server import running
 
 PIXELS = np.random.default_rng(0).integers(1, 200, (700, 900, 3), np.uint8)
 
@@ -49,3 +50,16 @@ def test_black_is_behind_what_has_no_colours(tmp_path):
         pixels = slide.read((0, 0, 300, 300))
         assert pixels.sum() == 0, "the chunk is in all cells"
         assert not slide.scanned((0, 0, 300, 300)).any()
+
+
+def test_what_a_bucket_does_not_give_is_no_background(damaged, monkeypatch):
+    with running() as server:
+        files = [path for path in damaged.rglob("*") if path.is_file()]
+        server.buckets["lab"] = {path.relative_to(damaged.parent).as_posix(): path.read_bytes() for path in files}
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        with open_slide("s3://lab/x.zarr", on_bad_tile="background") as slide:
+            assert slide.damaged((500, 700, 520, 790)) == (Box(256, 512, 512, 768),)
+            server.refusal = (403, "AccessDenied")
+            with pytest.raises(UnreachableError, match=r"s3://lab/x\.zarr can't be read in .* \(got the store does not"):
+                slide.read((0, 0, 300, 300))

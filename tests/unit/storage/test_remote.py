@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from slideseg.storage import remote, waiting
-from slideseg.storage.in_bucket import open_remote, version_at
+from slideseg.storage.in_bucket import open_remote
 from slideseg.storage.remote import BATCH, BLOCK, MOST_AHEAD, NoFileError, RemoteError, ReplacedError, Version
+from tests import s3_server
 from tests.fault_proxy import Faults, proxy_to
 from tests.s3_server import running
 from tests.web_server import InParts, Whole, serving
@@ -79,8 +80,17 @@ def test_a_few_bytes_are_asked_for_once(server):
     for at in (0, 100, BLOCK - 4, 30 * MIB, 30 * MIB + 50):
         file.read(at, 4)
     assert sorted(server.parts) == [("slides/a.svs", 0, BLOCK), ("slides/a.svs", 30 * MIB, 30 * MIB + BLOCK)]
-    open_remote(URL).read(20, 10)
-    assert len(server.parts) == 3, "what is opened again may be another one"
+    open_remote(URL).read(30 * MIB, 10)
+    assert len(server.parts) == 3, "to open it is one request; blocks are kept from one opening to the next"
+
+
+def test_what_another_server_has_is_not_taken_for_it(server, monkeypatch):
+    monkeypatch.setattr(s3_server, "tag_of", lambda _: '"same"')
+    assert open_remote(URL).read(20 * MIB, 4) == CONTENT[20 * MIB :][:4]
+    with running() as other:
+        other.buckets["lab"] = {"slides/a.svs": bytes(len(CONTENT))}
+        monkeypatch.setenv("AWS_ENDPOINT_URL", other.environment["AWS_ENDPOINT_URL"])
+        assert open_remote(URL).read(20 * MIB, 4) == bytes(4)
 
 
 def test_what_is_read_on_and_on_is_asked_for_ahead(server):
@@ -101,14 +111,27 @@ def test_ranges_that_lie_close_are_one_request(server):
     assert sum(stop - start for _, start, stop in server.parts) < 9 * (9 * 15_000 + 2 * BLOCK)
 
 
-def test_what_is_not_decoded_yet_is_not_read_without_end(server):
+@pytest.mark.parametrize(("length", "step"), [(100_000, 100_000), (10, 200_000)])
+def test_what_is_not_decoded_yet_is_not_read_without_end(server, length, step):
+    """Nor what lies between."""
     file = open_remote(URL)
-    ranges = [(at, 100_000) for at in range(0, 39 * MIB, 100_000)]
+    ranges = [(at, length) for at in range(0, 39 * MIB, step)]
     server.parts.clear()
     for number, _ in enumerate(file.ahead(ranges)):
         asked = sum(stop - start for _, start, stop in server.parts)
         assert asked <= (number + 2) * (BATCH + 2 * MOST_AHEAD)
     assert number >= 4
+
+
+def test_what_is_expected_is_asked_for_at_once(server):
+    file = open_remote(URL)
+    ranges = [(at * MIB, 30_000) for at in range(1, 30, 3)]
+    file.expect(ranges)
+    assert len(server.parts) == 11
+    assert [file.read(*one) for one in ranges] == [CONTENT[start : start + length] for start, length in ranges]
+    assert len(server.parts) == 11
+    file.expect([(0, 30 * MIB)])
+    assert len(server.parts) == 11, "there is no room for it"
 
 
 def test_no_more_is_kept_than_said(server):
@@ -131,7 +154,7 @@ def test_another_version_is_never_mixed_in(server, monkeypatch, heeds):
         with pytest.raises(ReplacedError):
             read()
     assert open_remote(URL).read(len(CONTENT) - 1, 1) == b"x"
-    assert version_at(URL) == open_remote(URL).version != file.version
+    assert open_remote(URL).version != file.version
 
 
 def test_what_is_gone(server):
@@ -139,7 +162,7 @@ def test_what_is_gone(server):
     del server.buckets["lab"]["slides/a.svs"]
     with pytest.raises(RemoteError, match="it is not there any more"):
         file.read(20 * MIB, 10)
-    assert open_remote(URL) is version_at(URL) is None
+    assert open_remote(URL) is None
     with pytest.raises(RemoteError, match="there is no such bucket: s3://none"):
         open_remote("s3://none/a.svs")
 
@@ -196,6 +219,14 @@ def test_as_a_file_of_python(server):
         stream.seek(-1)
     del server.buckets["lab"]["slides/a.svs"]
     stream.seek(20 * MIB)
-    with pytest.raises(RemoteError):
-        stream.read(5)
-    assert isinstance(stream.failure, RemoteError)
+
+    def through_others():
+        with stream.telling():
+            try:
+                stream.read(5)
+            except RemoteError:
+                msg = "nobody can read this"
+                raise ValueError(msg) from None
+
+    with pytest.raises(RemoteError, match="it is not there any more"):
+        through_others()

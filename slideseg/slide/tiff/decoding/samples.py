@@ -14,7 +14,10 @@ from slideseg.slide.tiff.decoding.decode import are_coloured, colours_of_jpeg, l
 from slideseg.slide.tiff.decoding.streams import JPEG, JPEG_2000, jpeg_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    Expect = Callable[[Sequence[tuple[int, int]]], None]
+    """Is told of parts (offset, length) of the file that are read next."""
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _DECODED_TO_RGB = frozenset({34892, 50001, 50002, 52546})
@@ -87,8 +90,10 @@ class Colour:
         return np.ones(stored.shape[:2], bool) if self.alpha is None else np.asarray(stored[..., self.alpha] != 0)
 
 
-def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
+def colour_of(path: str, series: Any, expect: Expect, *, as_labels: bool = False) -> Colour:
     """Return how the samples of a tifffile series become pixels; ``as_labels``, few bits stay the numbers that they are.
+
+    ``expect`` is told of parts of the file that are read next.
 
     Raises:
         SlideError: if its compression, its colours or its type of pixels are not supported.
@@ -108,7 +113,7 @@ def colour_of(path: str, series: Any, *, as_labels: bool = False) -> Colour:
     # in OME-TIFF and ImageJ's a palette is how values are shown, not what they are
     if photometric == _PALETTE and samples == 1 and not page.parent.is_ome and not page.parent.is_imagej:
         return _of_palette(page, as_labels)
-    return _of_samples(path, series, samples, as_labels=as_labels)
+    return _of_samples(path, series, expect, as_labels=as_labels)
 
 
 def fill_value(page: Any) -> int | None:
@@ -124,8 +129,9 @@ def fill_value(page: Any) -> int | None:
     return int(value) if limits.min <= value <= limits.max else None
 
 
-def _of_samples(path: str, series: Any, samples: int, *, as_labels: bool) -> Colour:
+def _of_samples(path: str, series: Any, expect: Expect, *, as_labels: bool) -> Colour:
     page = series.keyframe
+    samples = page.shaped[0] * page.shaped[4]
     alpha, associated = _alpha_of(page, samples)
     photometric = int(page.photometric)
     unnamed = samples == 4 and not page.extrasamples and photometric == _RGB
@@ -133,7 +139,7 @@ def _of_samples(path: str, series: Any, samples: int, *, as_labels: bool) -> Col
     notes = ["its fourth sample has no name and is left out"] if unnamed else []
     channels = min(samples, keep)
     coloured = photometric in COLOURED and channels == 3
-    notes.extend(_notes_of_streams(series) if coloured else [])
+    notes.extend(_notes_of_streams(series, expect) if coloured else [])
     bits = int(page.bitspersample)
     full = _full_range(bits, (1 << bits) - 1 if as_labels else 255) if bits < 8 and page.dtype.kind in "ub" else None
     white = int(full[-1]) if full is not None else _white(page.dtype, bits)
@@ -186,17 +192,17 @@ def _is_left_ycbcr(page: Any) -> bool:
     return tag_of(page) == "YCbCr" and not says_it and compression not in _DECODED_TO_RGB
 
 
-def _notes_of_streams(series: Any) -> list[str]:
+def _notes_of_streams(series: Any, expect: Expect) -> list[str]:
     """Return what is to be told of the colours of JPEG and JPEG 2000 streams: each is believed, whatever the tag says."""
     page = series.keyframe
     compression, tag = int(page.compression), tag_of(page)
     if compression not in JPEG | JPEG_2000 or page.planarconfig == _SEPARATE or not are_coloured(page):
         return []
     if compression in JPEG_2000:
-        if tag == "RGB" and any(leaves_ycbcr(one, head) for one, head in _heads(series)):
+        if tag == "RGB" and any(leaves_ycbcr(one, head) for one, head in _heads(series, expect)):
             return ["its JPEG 2000 streams are YCbCr, as compression 33003 says, though its tag says RGB"]
         return []
-    found = {colours_of_jpeg(one, jpeg_head(head)) for one, head in _heads(series)} - {"grey"}
+    found = {colours_of_jpeg(one, jpeg_head(head)) for one, head in _heads(series, expect)} - {"grey"}
     if len(found) > 1:
         return ["some of its JPEG streams are RGB, others YCbCr: each is read as it says"]
     told = next(iter(found), tag)
@@ -204,14 +210,17 @@ def _notes_of_streams(series: Any) -> list[str]:
     return [] if told == tag else [note]
 
 
-def _heads(series: Any) -> Iterator[tuple[Any, bytes]]:
+def _heads(series: Any, expect: Expect) -> Iterator[tuple[Any, bytes]]:
     """Yield the heads of some streams, spread over the tiles of all pages, with the pages that they are of."""
     pages = [page for page in series if page is not None]
+    chosen: list[tuple[Any, int, int]] = []
     for page in pages[:: -(-len(pages) // _HEADS)]:
         places = [(offset, count) for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count]
         most = max(1, _HEADS // len(pages))
-        for offset, count in places[:: max(1, -(-len(places) // most))]:
-            yield page, _head(page, offset, count)
+        chosen += [(page, offset, min(count, _HEAD)) for offset, count in places[:: max(1, -(-len(places) // most))]]
+    expect([(offset, length) for _, offset, length in chosen])
+    for page, offset, length in chosen:
+        yield page, _head(page, offset, length)
 
 
 def _first_stream(page: Any) -> bytes:

@@ -134,6 +134,10 @@ class CodedPage:
         for y, x in np.argwhere(~self.stored[sample]).tolist():
             yield Box(y * height, x * width, min((y + 1) * height, rows), min((x + 1) * width, columns))
 
+    def extents(self, box: Box) -> list[tuple[int, int]]:
+        """Return where in the file (offset, length) lies what ``box`` is decoded from."""
+        return [self._extent(run) for run in self._runs(self._touched(box))]
+
     def _grid(self, stored: np.ndarray, box: Box) -> np.ndarray:
         height, width = chunk_of(self.page.keyframe)
         return stored[:, box.y0 // height : -(-box.y1 // height), box.x0 // width : -(-box.x1 // width)]

@@ -9,7 +9,7 @@ import tifffile
 import slideseg
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
-from slideseg.prediction.choices.budget import check_disk, fit_tile
+from slideseg.prediction.choices.budget import REMOTE_MEMORY, check_disk, fit_tile
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
@@ -40,6 +40,12 @@ def test_less_memory_means_a_smaller_tile_and_too_little_is_refused(facts):
     assert cores[0] < cores[-1] == GRID.side
     with pytest.raises(ConfigError, match="does not hold one tile"):
         fit_tile(*facts, GRID, PredictOptions(memory="500MiB"), 1)
+
+
+def test_a_slide_in_a_bucket_takes_memory_of_its_own(facts):
+    there = ArraySlide(np.zeros((64, 64, 3), np.uint8), path="s3://lab/x.svs")
+    here = fit_tile(*facts, GRID, PredictOptions(tile=356), 1)
+    assert fit_tile(there, facts[1], GRID, PredictOptions(tile=356), 1) == (*here[:2], here[2] + REMOTE_MEMORY)
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slideseg.errors import ConfigError
+from slideseg.errors import ConfigError, SlideError, UnreachableError
 from slideseg.prediction.choices.tissue import find_tissue
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
@@ -30,6 +30,20 @@ def test_by_default_the_picture_decides():
     assert half.blocks.blocks.tolist() == [[True] * 4 + [False] * 3] * 5
     assert half.pixels == pytest.approx(SHAPE[0] * 1000, rel=0.02)
     assert (whole.said, whole.blocks, whole.pixels, whole.notes) == ("none", None, None, ())
+
+
+def test_a_bucket_that_fails_is_no_slide_without_glass():
+    """Damage fails the shard that it lies in; a plan must not depend on the network."""
+
+    class Failing(ArraySlide):
+        def _read(self, *_):
+            raise fault("no answer")
+
+    fault = SlideError
+    assert find_tissue(Failing(a_slide()), SHAPE, "").said == "none"
+    fault = UnreachableError
+    with pytest.raises(UnreachableError):
+        find_tissue(Failing(a_slide()), SHAPE, "")
 
 
 def test_size_does_not_matter_and_none_is_none():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slideseg.errors import SlideError
+from slideseg.errors import SlideError, UnreachableError
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
 from slideseg.slide.reader import Reader
@@ -99,6 +99,15 @@ def test_damage_is_told_when_values_are_asked_for_and_not_when_they_are_only_loo
     assert look_at_values(slide) is None
     with pytest.raises(SlideError, match="damaged"):
         measure_values(slide)
+
+
+def test_a_bucket_that_fails_is_no_damage():
+    class Away(Watched):
+        def _read(self, *_):
+            raise UnreachableError("no answer")
+
+    with pytest.raises(UnreachableError):
+        look_at_values(Away(np.ones((20, 20, 1), np.uint16)))
 
 
 def test_a_large_picture_of_8_bits_is_not_decoded_for_it(monkeypatch):
