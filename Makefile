@@ -22,7 +22,7 @@ test-slow: $(VENV)/.installed-test  ## run the tests that take minutes each
 
 chaos: $(VENV)/.installed-test  ## break what can break, for up to an hour; figures go to benchmarks/results/reliability.jsonl
 	rm -f benchmarks/results/reliability.jsonl
-	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest $(CHAOS) --timeout 3600 --durations 20
+	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest $(CHAOS) --timeout 3600 --durations 20 --numprocesses 2 --dist loadfile
 	$(PYTHON) -m tests.reliability.page
 CHAOS := tests/reliability tests/unit/test_security.py tests/integration/test_train.py tests/integration/test_many.py
 CHAOS += -k "reliability or security or killed or slides_of_a_manifest"

@@ -62,6 +62,13 @@ def drivers(found: Records) -> str:
     return "; ".join([*said, f"{total(found, 'redone_beyond_missing')} shards redone beyond the missing", left])
 
 
+def nodes(found: Records) -> str:
+    lost = f"{total(found, 'losses')} losses, {total(found, 'identical')} identical; "
+    cut = sum(one.get("cuts", 0) for one in found)  # none where no network namespaces may be made
+    links = f"; {total(found, 'cut_identical')} of {cut} links cut and mended identical" if cut else ""
+    return f"{lost}longest time without a shard {most(found, 'longest_stall')} s{links}"
+
+
 def buckets(found: Records) -> str:
     runs = [one for one in found if one["what"] in ("predict", "train")]
     at_20 = most([one for one in runs if one.get("faults") == "503 20 %"], "factor")
@@ -114,10 +121,7 @@ ROWS = (
         "machines vanish, others join",
         "20 losses, all identical",
         "Ray's ActorPool ends the job",
-        lambda f: (
-            f"{total(f, 'losses')} losses, {total(f, 'identical')} identical; "
-            f"longest time without a shard {most(f, 'longest_stall')} s"
-        ),
+        nodes,
     ),
     Row(
         "R4",

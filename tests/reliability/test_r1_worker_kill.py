@@ -10,7 +10,7 @@ import pytest
 from tests.reliability import report, trials
 from tests.reliability.conftest import PLANES, Run
 
-KILLS = 4
+KILLS = 6
 """In one run, some shards apart: a shard that dies three times is put aside, whoever killed it."""
 APART = PLANES // (KILLS + 2)
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(3000)]
 
 
 def test_killed_workers_change_no_byte(workload, tmp_path):
-    runs, same, killed, seconds = trials(1, 25), 0, 0, []
+    runs, same, killed, seconds = trials(1, 17), 0, 0, []
     quiet = disturbed(workload, tmp_path / "quiet.zarr", None)[0] if runs > 1 else 0
     for seed in range(runs):
         out = tmp_path / f"{seed}.zarr"

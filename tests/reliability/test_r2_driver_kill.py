@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(3000)
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("name", "times", "long"), [pytest.param("driver", 1, 20, marks=long_only), ("double", 2, 10)])
+@pytest.mark.parametrize(("name", "times", "long"), [pytest.param("driver", 1, 10, marks=long_only), ("double", 2, 10)])
 def test_a_killed_command_goes_on_to_the_same_bytes(name, times, long, workload, tmp_path):
     runs, redone, survivors, longest = trials(1, long), 0, 0, 0.0
     for seed in range(runs):
