@@ -18,16 +18,6 @@ settings.register_profile("nightly", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where pytest has two processes, one does what starts Ray, test after test; else a file stays together.
-
-    Much of Ray's time is waiting for processes that start. Two Rays at once would want the same cores.
-    """
-    for item in items:
-        group = "ray" if item.get_closest_marker("ray") else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real slides and image sets; tests that need it are skipped where it is missing."""
