@@ -84,7 +84,7 @@ class Run:
 
     def end(self):
         """Wait for its end; return its status and what it said on its two outputs."""
-        status = self.process.wait(timeout=250)
+        status = self.process.wait(timeout=500)
         for file in self._said:
             file.seek(0)
         return status, *(file.read() for file in self._said)
