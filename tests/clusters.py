@@ -42,7 +42,11 @@ class Cluster:
         self.address = f"{self._ip}:{self._port}"
         self.nodes = []
         self._endpoints = []
-        words = ["--head", f"--port={self._port}", f"--temp-dir={self._folder.name}", "--include-dashboard=false"]
+        rays = Path(self._folder.name, "r")
+        rays.mkdir()
+        if hosts:
+            hosts.give_each_its_own(rays)
+        words = ["--head", f"--port={self._port}", f"--temp-dir={rays}", "--include-dashboard=false"]
         self._head = self._start("head", *words, f"--num-cpus={head_cores}")
         self._wait(self._head)
 

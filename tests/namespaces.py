@@ -1,75 +1,89 @@
-"""Hosts of their own on this machine: each is a network namespace with one link to a switch, and a link can be cut.
+"""Hosts of their own on this machine: each has its network, with one link to a switch, its processes and its folders.
 
-Whatever is made here bears the number of this process, and nothing of the machine's own network is touched.
+A host is a process whose namespaces the others of the host enter, and end with. Nothing of the machine's own is touched.
 """
 
-import contextlib
 import os
 import shutil
 import subprocess
+import time
+from pathlib import Path
 from typing import ClassVar
 
-NETWORK = "10.91.{}.{}"
+import psutil
+
+NETWORK = "10.91.0.{}"
+OF_A_HOST = ("--net", "--pid", "--mount")
+HOLD = ("sleep", "infinity")
 
 
 def permitted():
-    """Tell whether this process may make network namespaces."""
-    if shutil.which("ip") is None:
+    """Tell whether this process may make such hosts."""
+    if os.geteuid() or any(shutil.which(program) is None for program in ("ip", "unshare", "nsenter")):
         return False
-    name = f"try{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
-    if made:
-        ip("netns", "del", name)
-    return made
+    words = ["unshare", *OF_A_HOST, "--fork", "--mount-proc", "true"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 class Hosts:
-    """A switch, and the hosts that hang on it; names of hosts have at most four letters."""
+    """A switch, and the hosts that hang on it."""
 
     def __init__(self, *names):
-        self._number = os.getpid() % 250
-        self._hub = f"hub{os.getpid()}"
-        ip("netns", "add", self._hub)
-        self._in(self._hub, "ip", "link", "add", "switch", "type", "bridge")
-        self._in(self._hub, "ip", "link", "set", "switch", "up")
-        self.addresses = {}
-        for number, name in enumerate(names, 1):
-            self.addresses[name] = NETWORK.format(self._number, number)
-            self._add(name)
+        self._hub = subprocess.Popen(["unshare", "--net", *HOLD])
+        self._run_at_hub("link", "add", "switch", "type", "bridge")
+        self._run_at_hub("link", "set", "switch", "up")
+        self._hosts = {name: _Host() for name in names}
+        self.addresses = {name: NETWORK.format(number) for number, name in enumerate(names, 1)}
+        for name in names:
+            self._connect(name)
+
+    def give_each_its_own(self, folder):
+        """Have each host find another folder there, as it would on a disk of its own."""
+        for name, host in self._hosts.items():
+            own = folder.with_name(f"{folder.name}-{name}")
+            own.mkdir()
+            run(*host.words, "mount", "--bind", own, folder)
 
     def within(self, name):
         """Return the words that run a command on a host."""
-        return ["ip", "netns", "exec", self._space(name)]
+        return self._hosts[name].words
 
     def cut(self, name):
         """Cut a host's link: nothing comes through, and nobody is told."""
-        self._in(self._hub, "ip", "link", "set", f"to-{name}", "down")
+        self._run_at_hub("link", "set", f"to-{name}", "down")
 
     def mend(self, name):
         """Mend it."""
-        self._in(self._hub, "ip", "link", "set", f"to-{name}", "up")
+        self._run_at_hub("link", "set", f"to-{name}", "up")
 
     def end(self):
-        """Remove all of it; what still runs there is cut off from everything."""
-        for space in (*map(self._space, self.addresses), self._hub):
-            with contextlib.suppress(subprocess.CalledProcessError):
-                ip("netns", "del", space)
+        """End the hosts, with all that runs there."""
+        for holder in (*(host.holder for host in self._hosts.values()), self._hub):
+            holder.kill()
+            holder.wait()
 
-    def _add(self, name):
-        space = self._space(name)
-        ip("netns", "add", space)
-        ip("link", "add", f"to-{name}", "netns", self._hub, "type", "veth", "peer", "name", "eth0", "netns", space)
-        self._in(self._hub, "ip", "link", "set", f"to-{name}", "master", "switch", "up")
-        self._in(space, "ip", "address", "add", f"{self.addresses[name]}/24", "dev", "eth0")
+    def _connect(self, name):
+        host = self._hosts[name]
+        self._run_at_hub("link", "add", f"to-{name}", "type", "veth", "peer", "name", "eth0", "netns", str(host.pid))
+        self._run_at_hub("link", "set", f"to-{name}", "master", "switch", "up")
+        run(*host.words, "ip", "address", "add", f"{self.addresses[name]}/24", "dev", "eth0")
         for link in ("lo", "eth0"):
-            self._in(space, "ip", "link", "set", link, "up")
-        self._in(space, "ip", "route", "add", "default", "dev", "eth0")
+            run(*host.words, "ip", "link", "set", link, "up")
+        run(*host.words, "ip", "route", "add", "default", "dev", "eth0")
 
-    def _space(self, name):
-        return f"{name}{os.getpid()}"
+    def _run_at_hub(self, *words):
+        _until(lambda: Path(f"/proc/{self._hub.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink())
+        run("nsenter", f"--target={self._hub.pid}", "--net", "ip", *words)
 
-    def _in(self, space, *words):
-        ip("netns", "exec", space, *words)
+
+class _Host:
+    """The first process of a host; when it ends, so do the others."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", *OF_A_HOST, "--fork", "--kill-child", "--mount-proc", *HOLD])
+        _until(lambda: any(one.name() == HOLD[0] for one in psutil.Process(self.holder.pid).children()))
+        self.pid = psutil.Process(self.holder.pid).children()[0].pid
+        self.words = ["nsenter", f"--target={self.pid}", *OF_A_HOST]
 
 
 class Blinded:
@@ -80,11 +94,21 @@ class Blinded:
     def __init__(self, folder):
         self._folder = folder
 
+    def give_each_its_own(self, _):
+        """Do nothing: they share this machine's disk."""
+
     def within(self, name):
         """Return the words that run a command on a host."""
         covered = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(self._folder)]
         return covered if name == "blind" else []
 
 
-def ip(*words):
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
+def run(*words):
+    subprocess.run(words, check=True, capture_output=True, timeout=20)
+
+
+def _until(true, seconds=20.0):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
-from slideseg.errors import ClusterError, explain
+from slideseg.errors import ClusterError, RunError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import IN_FLIGHT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
@@ -38,6 +38,8 @@ KINDS = {"CPU": "cores", "GPU": "GPUs"}
 """What Ray calls what a worker needs, and what people do."""
 NODE_ID = "ray.io/node-id"
 """Ray's name of the label that tells nodes apart."""
+FETCH_SECONDS = 120.0
+"""How long what a worker is made of may take to a node; it is some kilobytes, seldom megabytes."""
 GRACE = 30.0
 """Seconds after which a cluster knows that a node is gone whose network was cut."""
 
@@ -262,7 +264,7 @@ class _Actor:
         with self._making:
             if batch not in self._workers:
                 try:
-                    self._workers[batch] = ray.get(make_worker[0])()
+                    self._workers[batch] = _fetched(make_worker[0])()
                 except Exception as error:
                     raise NotMadeError(error) from error
             worker = self._workers[batch]
@@ -273,6 +275,19 @@ class _Actor:
         worker = self._workers.pop(batch, None)
         if worker is not None:
             worker.close()
+
+
+def _fetched(reference: Any) -> Any:
+    """Return what a reference stands for.
+
+    Raises:
+        RunError: if it does not come: nodes that can't reach each other would wait for ever, and answer when they are asked.
+    """
+    try:
+        return ray.get(reference, timeout=FETCH_SECONDS)
+    except GetTimeoutError as error:
+        what, try_ = f"the task did not come from the command within {FETCH_SECONDS:.0f} s", "a network open between all nodes"
+        raise RunError(explain(what, got=platform.node(), try_=try_)) from error
 
 
 class _ActorProcess:

@@ -91,6 +91,6 @@ def mishaps(run, cluster):
 
 
 def slope(memory):
-    """Return by how many MiB an hour the memory grows, after the first third."""
-    seconds, mebibytes = np.array(memory[len(memory) // 3 :]).T
+    """Return by how many MiB an hour the memory grows in the second half."""
+    seconds, mebibytes = np.array(memory[len(memory) // 2 :]).T
     return 3600 * float(np.polyfit(seconds, mebibytes, 1)[0])

@@ -10,15 +10,15 @@ import pytest
 from tests.reliability import report, trials
 from tests.reliability.conftest import PLANES, Run
 
-KILLS = 6
-"""In one run, some shards apart: a shard that dies three times is put aside, whoever killed it."""
+KILLS = 2
+"""In one run: a shard that was under way at three deaths is put aside, whoever killed its workers (R4)."""
 APART = PLANES // (KILLS + 2)
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(3000)]
 
 
 def test_killed_workers_change_no_byte(workload, tmp_path):
-    runs, same, killed, seconds = trials(1, 17), 0, 0, []
+    runs, same, killed, seconds = trials(1, 50), 0, 0, []
     quiet = disturbed(workload, tmp_path / "quiet.zarr", None)[0] if runs > 1 else 0
     for seed in range(runs):
         out = tmp_path / f"{seed}.zarr"

@@ -42,6 +42,7 @@ def cluster(hosts):
     for host, cores in (("near", 1), ("far", 1), ("desk", 0)):
         started.add_node(cores, host)
     yield started
+    hosts.end()  # and all that runs there
     started.end()
 
 
