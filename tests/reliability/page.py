@@ -91,6 +91,16 @@ def cuts(_: Records) -> str:
     return f"{ours['cuts']:,} cuts: {ours['refused when opened']:,} refused when opened, {late}; {ours['right']} not needed"
 
 
+def soak(found: Records) -> str:
+    last = found[-1]
+    held, minutes = last["mebibytes"], last["seconds"] / 60
+    same = (
+        f"{last['identical']} of {last['slides']} slides identical in {minutes:.0f} minutes, after {last['kills']} kills and "
+    )
+    memory = f"{last['mebibytes_an_hour']} MiB an hour ({held[len(held) // 2]} MiB at half time, {held[-1]} at the end)"
+    return f"{same}{broken}{memory}"
+
+
 def rot(found: Records) -> str:
     ours = [one for one in found if not one["damage"].startswith("baseline")]
     silent = "; ".join(f"{one['damage']}: {one['silent']}/{one['trials']} silent" for one in ours if "silent" in one)
@@ -222,10 +232,7 @@ ROWS = (
         "all that for long: workers, machines, a failing bucket, slide after slide",
         "identical, less than 10 MiB an hour",
         "",
-        lambda f: (
-            f"{total(f, 'identical')} of {total(f, 'slides')} slides identical in {total(f, 'seconds') / 60:.0f} minutes, "
-            f"after {total(f, 'kills')} kills and {total(f, 'losses')} losses; {most(f, 'mebibytes_an_hour')} MiB an hour"
-        ),
+        soak,
     ),
 )
 
