@@ -94,11 +94,10 @@ def cuts(_: Records) -> str:
 def soak(found: Records) -> str:
     last = found[-1]
     held, minutes = last["mebibytes"], last["seconds"] / 60
-    same = (
-        f"{last['identical']} of {last['slides']} slides identical in {minutes:.0f} minutes, after {last['kills']} kills and "
-    )
+    same = f"{last['identical']} of {last['slides']} slides identical in {minutes:.0f} minutes"
+    broken = f"after {last['kills']} kills and {last['losses']} losses"
     memory = f"{last['mebibytes_an_hour']} MiB an hour ({held[len(held) // 2]} MiB at half time, {held[-1]} at the end)"
-    return f"{same}{broken}{memory}"
+    return f"{same}, {broken}; {memory}"
 
 
 def rot(found: Records) -> str:
