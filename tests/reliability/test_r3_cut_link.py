@@ -80,6 +80,8 @@ def test_a_command_that_is_cut_off_from_its_cluster_is_given_again(cluster, host
     time.sleep(AGES)
     hosts.mend("desk")
     run.end()  # as it may: what counts is what can be done about it
+    cluster.nodes[-1].wait(PATIENCE)  # Ray had lost the desk's node, too
+    cluster.add_node(0, "desk")
     again = begun(cluster, hosts, workload, out, 0).end()
     assert again[0] == 0, again
     assert workload.is_as_undisturbed(out)
