@@ -92,7 +92,7 @@ class FoundImages:
 
 
 def check_data(config: DataConfig, classes: Sequence[str], channels: int, made: MadeClass | None = None) -> FoundImages:
-    """See whether the images of a recipe and their labels fit, by their heads and a few pixels; return what there is.
+    """See whether the images of a recipe and their labels fit, without decoding any; return what there is.
 
     Args:
         config: the recipe's ``data`` part.
@@ -186,7 +186,6 @@ class _Opener:
             self._range(slide, level, image)
             full = slide.levels[0].shape
             self._labels(image, View(full, full, (1.0, 1.0))).close()
-        self._label_doubts.look(image)
 
     def open(self, image: LabelledImage, weight_map: WeightMap | None) -> Item:
         """Return the image with its labels; nothing is decoded yet, but labels whose objects say the resolution."""
