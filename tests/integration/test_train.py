@@ -207,6 +207,7 @@ def test_a_command_that_was_stopped_and_killed_gives_the_same_weights_in_the_end
     report("R15", workers=workers, runs=1, identical=1, kills=1)
 
 
+@long_only
 @pytest.mark.ray
 def test_a_command_whose_workers_are_killed_gives_the_same_weights_in_the_end(
     stack: list[str], undisturbed: Callable[[int], bytes], tmp_path: Path
