@@ -286,8 +286,8 @@ def _fetched(reference: Any) -> Any:
     try:
         return ray.get(reference, timeout=FETCH_SECONDS)
     except GetTimeoutError as error:
-        what, try_ = f"the task did not come from the command within {FETCH_SECONDS:.0f} s", "a network open between all nodes"
-        raise RunError(explain(what, got=platform.node(), try_=try_)) from error
+        what = f"{platform.node()} got no work from the command within {FETCH_SECONDS:.0f} s"
+        raise RunError(explain(what, try_="a network that is open between all nodes and the command's")) from error
 
 
 class _ActorProcess:

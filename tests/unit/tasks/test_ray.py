@@ -23,4 +23,4 @@ def test_a_task_that_does_not_come_is_given_back(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(NotMadeError) as raised:
         _Actor(1, __version__).run(0, ["reference"], 7)
     assert isinstance(raised.value.error, RunError)
-    assert "did not come from the command within 120 s" in str(raised.value.error)
+    assert "got no work from the command within 120 s" in str(raised.value.error)
