@@ -49,7 +49,7 @@ def check_files(recipe: TrainConfig) -> int:
 
 
 def tell(notes: tuple[str, ...]) -> None:
-    """Warn of what was seen of the images."""
+    """Warn of what was seen of the data."""
     for note in notes:
         log.warning("%s", note)
 

@@ -57,7 +57,7 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     recipe = load_config(config, settings)
     tell_of_classes(recipe)
     data = Batches(recipe, Team.join("cpu"))
-    tell(data.notes)
+    tell((*data.notes, *data.label_notes))
     stages = data.stages(PREVIEWED)
     patches, colors = stages.patches, [named.color for named in recipe.model_classes]
     sheet = preview_sheet(stages.read, stages.augmented, patches.shown_NHW, patches.weights_NHW, colors)

@@ -30,7 +30,7 @@ from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
 from slideseg.tasks.session import connected
 from slideseg.tasks.share import use_threads
-from slideseg.training.check import check_batch
+from slideseg.training.check import check_batch, tell
 from slideseg.training.learning.loop import fit
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches
@@ -246,6 +246,8 @@ def _train(training: RayTraining, team: Team, inbox: Queue) -> None:
         logger.setLevel(logging.INFO)
         logger.addHandler(_SentLogs(inbox))
     data = Batches(training.recipe, team)
+    if team.writes:
+        tell(data.label_notes)  # of the images, the command has told
     team.meet()  # whatever is wrong with the data, nothing is written
     folder = RunFolder(training.claim.url, training.claim)
     if team.writes:

@@ -137,7 +137,7 @@ def checked(recipe: TrainConfig, place: Workplace, folder: RunFolder) -> Batches
     tell_of_classes(recipe)
     data = Batches(recipe, Team.join(place.device)) if place.is_this_process else None
     if data is not None:
-        tell(data.notes)
+        tell((*data.notes, *data.label_notes))
     steps = check_files(recipe) if data is None else data.steps
     check_course(recipe, steps, folder.checkpoints.epochs())
     return data

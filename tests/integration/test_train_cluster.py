@@ -92,7 +92,7 @@ def test_each_node_has_one_of_two_workers(two_nodes: tuple[str, list[int], dict[
     address, raylets, env = two_nodes
     words = ["train", TINY, "-o", tmp_path / "run", "--workers", 2, "--address", address, "--json", *write_stack(tmp_path)]
     with subprocess.Popen(
-        command(*words, "-s", "training.epochs=2"),
+        command(*words, "-s", "training.epochs=2", "-s", "data.sources.0.labels_are=instances"),
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -105,6 +105,7 @@ def test_each_node_has_one_of_two_workers(two_nodes: tuple[str, list[int], dict[
         out, err = process.communicate()
     assert process.returncode == 0, err
     assert seen == set(raylets)
+    assert err.count("all objects have one id") == 1  # a mask that is called instances, which only its pixels tell
     assert json.loads(out)["epochs"] == 2
     assert (tmp_path / "run" / "best.safetensors").is_file()
 

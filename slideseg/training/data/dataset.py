@@ -52,7 +52,9 @@ class TrainingData:
     validation: list[Item]
     """To judge by."""
     notes: tuple[str, ...] = ()
-    """What their user should know."""
+    """What their user should know of the images."""
+    label_notes: tuple[str, ...] = ()
+    """... and of their labels, whose pixels were looked at."""
 
     def close(self) -> None:
         """Close all files."""
@@ -144,7 +146,7 @@ def open_data(
             budget -= item.held_bytes
             item.hold()
     train, validation = ([items[image.name] for image in part] for part in (found.train, found.validation))
-    return TrainingData(train, validation, opener.notes)
+    return TrainingData(train, validation, opener.notes, opener.label_doubts.notes)
 
 
 class _Opener:
@@ -163,16 +165,15 @@ class _Opener:
         self._diameters: dict[str, float | None] = {}
         self._values: dict[str, Values | None] = {}
         self._doubts: dict[str, list[Doubt]] = {}
-        self._label_doubts = LabelDoubts()
+        self.label_doubts = LabelDoubts()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be told of the images that were checked or opened, and of their labels, by source."""
+        """What is to be told of the images that were checked or opened, by source."""
         how = "range: [{}]", "range: auto in data.sources"
-        of_images = [
+        return tuple(
             f"{many(len(doubts), 'image')} of {source}: {doubts[0].in_words(*how)}" for source, doubts in self._doubts.items()
-        ]
-        return *of_images, *self._label_doubts.notes
+        )
 
     def check(self, image: LabelledImage) -> None:
         """See whether an image and its labels fit the recipe and each other, as far as their files' heads tell."""
@@ -197,7 +198,7 @@ class _Opener:
             view = _view(slide, level, factors, resampled.levels[0].shape)
             labels = self._labels(image, view)
             limits = self._range(slide, level, image)
-            self._label_doubts.look(image)
+            self.label_doubts.look(image)
             closed_on_failure.pop_all()
         pair = OpenPair(resampled, image.plane or 0, labels, limits)
         return Item(image.name, image.kind, pair, self._channels, weight_map)

@@ -106,7 +106,7 @@ class Batches:
         opened = open_data(config.data, config.label_classes, config.input.channels, weigh, config.made_class)
         if weigh is not None and weigh.config.balance:
             weigh.balance = _balance(opened.train)  # also for the validation images
-        self.notes = opened.notes
+        self.notes, self.label_notes = opened.notes, opened.label_notes
         self.validation: list[Item] = opened.validation
         self._may_ignore = any(item.may_ignore for item in (*opened.train, *opened.validation))
         self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)

@@ -37,7 +37,7 @@ def notes(folder: Path, *labels: np.ndarray, **source: Any) -> tuple[str, ...]:
     config = DataConfig.model_validate({"sources": [said], "split": {"validation": [str(len(labels) - 1)]}})
     opened = open_data(config, CLASSES, 1)
     opened.close()
-    return tuple(note.removeprefix(f"{folder}/labels: ") for note in opened.notes)
+    return tuple(note.removeprefix(f"{folder}/labels: ") for note in opened.label_notes)
 
 
 @pytest.mark.parametrize("value", [1, 255])
