@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 COLOURS = ("#000000", "#e6550d", "#3182bd", "#31a354", "#756bb1")
 
 
-def random_model(path: Path, config: UNetConfig, *, seed: int = 0, mpp: float | None = None) -> LoadedModel:
+def random_model(
+    path: Path, config: UNetConfig, *, seed: int = 0, mpp: float | None = None, background: float = 0.0
+) -> LoadedModel:
     """Write a model file with random weights and batch-norm statistics to ``path``, and load it.
 
-    The logits are centred on an image of noise, so that every class occurs.
+    The logits are centred on an image of noise, so that every class occurs; ``background`` is added to its own, so that objects
+    are few.
     """
     torch.manual_seed(seed)
     net = UNet(config).eval()
@@ -32,6 +35,7 @@ def random_model(path: Path, config: UNetConfig, *, seed: int = 0, mpp: float | 
     with torch.no_grad():
         noise = torch.rand(1, config.in_channels, 8 * config.stride, 8 * config.stride)
         net.head.bias -= net((noise - 0.5) / 0.25).mean((0, 2, 3))
+        net.head.bias[0] += background
     names = ["background", *(f"class {index}" for index in range(1, max(2, config.out_channels)))]
     classes = tuple(ModelClass(index, name, COLOURS[index % len(COLOURS)]) for index, name in enumerate(names))
     channels = config.in_channels

@@ -22,8 +22,10 @@ from slideseg.testing.workers import ScriptedWorker
 @pytest.fixture(scope="module")
 def ray_executor():
     """An executor on a cluster, which is a Ray that this process has started: each run would start its own, for seconds."""
-    with connected(2, None), RayExecutor(2, "auto") as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slideseg.tasks.ray.GRACE", 2.0)  # nobody cuts its network, so nobody need wait for it
+        with connected(2, None), RayExecutor(2, "auto") as started:
+            yield started
 
 
 @pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
@@ -83,7 +85,7 @@ def test_the_serial_executor_works_in_this_process_without_spare_threads(tmp_pat
 
 @pytest.mark.ray
 def test_tasks_survive_the_death_of_their_workers_and_a_deadly_one_is_given_up(ray_executor, tmp_path):
-    deaths = {1: 1, 5: 2, 7: 99}
+    deaths = {5: 1, 7: 99}
     worker = functools.partial(ScriptedWorker, str(tmp_path), deaths=deaths, seconds=0.02)
 
     events = events_of(ray_executor, worker, range(12))

@@ -149,6 +149,13 @@ def rgb_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def sparse_model(tmp_path_factory):
+    """A model of which most is background: a few thousand objects a slide instead of hundreds of thousands."""
+    path = tmp_path_factory.mktemp("models") / "sparse.safetensors"
+    return path, random_model(path, UNetConfig(3, 3, 6, 4), background=5.0)
+
+
+@pytest.fixture(scope="session")
 def grey_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "grey.safetensors"
     return path, random_model(path, UNetConfig(1, 1, 4, 3))

@@ -26,20 +26,24 @@ def picture(tmp_path_factory):
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    """A server of buckets that the environment names."""
     with running() as server:
         server.buckets["lab"] = {}
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
         yield server
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
-def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, rgb_model, server, tmp_path, workers):
+def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, sparse_model, server, tmp_path, workers, monkeypatch):
     (tmp_path / "tmp").mkdir()
-    env = {**server.environment, "TMPDIR": str(tmp_path / "tmp"), "RAY_ADDRESS": "nonsense:1"}
-    words = ["predict", picture, "-m", rgb_model[0], "-w", workers, "--objects", "--json"]
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense:1")
+    words = ["predict", picture, "-m", sparse_model[0], "-w", workers, "--objects", "--json"]
 
-    here = run_slideseg(*words, "-o", tmp_path / "x.zarr", env=env)
-    there = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr", env=env, cwd=tmp_path)
+    here = run_slideseg(*words, "-o", tmp_path / "x.zarr")
+    there = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr", cwd=tmp_path)
 
     assert (here.status, there.status) == (0, 0), here.err + there.err
     assert there.slide["objects"] == here.slide["objects"]
@@ -53,36 +57,36 @@ def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, rgb_mode
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tmp", "x.zarr"]
     assert list((tmp_path / "tmp").iterdir()) == []
-    again = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr", env=env)
+    again = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr")
     assert (again.status, again.slide["shards"]["computed"]) == (0, 0)
-    assert run_slideseg("verify", "s3://lab/runs/x.zarr", env=env).status == 0
+    assert run_slideseg("verify", "s3://lab/runs/x.zarr").status == 0
 
 
-def test_on_a_cluster_a_picture_needs_a_folder_that_its_workers_share(picture, rgb_model, server):
-    options = PredictOptions(model=str(rgb_model[0]), address="127.0.0.1:1")
+def test_on_a_cluster_a_picture_needs_a_folder_that_its_workers_share(picture, sparse_model, server):
+    options = PredictOptions(model=str(sparse_model[0]), address="127.0.0.1:1")
     with pytest.raises(ConfigError, match="can only be read from a copy, which the workers of a cluster share"):
         make_plan(str(picture), "s3://lab/x.zarr", options)
     assert server.buckets["lab"] == {}
 
 
-def test_the_same_damage_is_found(picture, rgb_model, server):
+def test_the_same_damage_is_found(picture, sparse_model, server):
     url = "s3://lab/x.zarr"
-    assert run_slideseg("predict", picture, "-m", rgb_model[0], "-o", url, "-w", 1, env=server.environment).status == 0
+    assert run_slideseg("predict", picture, "-m", sparse_model[0], "-o", url, "-w", 1).status == 0
     key = "x.zarr/labels/segmentation/0/c/0/0"
     server.buckets["lab"][key] = bytes(len(server.buckets["lab"][key]))
-    done = run_slideseg("verify", url, env=server.environment)
+    done = run_slideseg("verify", url)
     assert done.status == 1
     assert "labels/segmentation/0/c/0/0" in done.out
     assert np.frombuffer(server.buckets["lab"][key], np.uint8).max() == 0
 
 
-def test_a_slide_in_a_bucket_is_read(picture, rgb_model, server, tmp_path):
-    env, url = server.environment, "s3://lab/slides/x.zarr"
-    assert run_slideseg("convert", picture, url, env=env).status == 0
-    there = run_slideseg("predict", url, "-m", rgb_model[0], "-o", tmp_path / "x.zarr", "-w", 1, env=env)
+def test_a_slide_in_a_bucket_is_read(picture, sparse_model, server, tmp_path):
+    url = "s3://lab/slides/x.zarr"
+    assert run_slideseg("convert", picture, url).status == 0
+    there = run_slideseg("predict", url, "-m", sparse_model[0], "-o", tmp_path / "x.zarr", "-w", 1)
     assert there.status == 0, there.err
     del server.buckets["lab"]["slides/x.zarr/0/c/0/0/0"]
-    damaged = run_slideseg("predict", url, "-m", rgb_model[0], "-o", tmp_path / "y.zarr", "-w", 1, env=env)
+    damaged = run_slideseg("predict", url, "-m", sparse_model[0], "-o", tmp_path / "y.zarr", "-w", 1)
     assert damaged.status == 1
     assert "shard 0/c/0/0/0 is missing" in damaged.err
 
@@ -106,12 +110,12 @@ def there(server, *words):
     return run_slideseg(*words, "--endpoint-url", server.environment["AWS_ENDPOINT_URL"])
 
 
-def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_server(two_slides, rgb_model, tmp_path):
+def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_server(two_slides, sparse_model, tmp_path):
     """The one that the option names: the environment's answers to nobody."""
     out = "s3://lab/slides/"
-    done = there(two_slides, "predict", "s3://lab/slides", "-m", rgb_model[0], "-o", out, "-w", 1, "--objects", "--json")
+    done = there(two_slides, "predict", "s3://lab/slides", "-m", sparse_model[0], "-o", out, "-w", 1, "--objects", "--json")
     assert done.status == 2, "results would replace the slides"
-    done = there(two_slides, "predict", "s3://lab/slides", "-m", rgb_model[0], "-o", "s3://lab/out/", "-w", 1, "--objects")
+    done = there(two_slides, "predict", "s3://lab/slides", "-m", sparse_model[0], "-o", "s3://lab/out/", "-w", 1, "--objects")
     assert done.status == 0, done.err
     assert "left out, name it to take it: more (a folder), c.ndpi (of such files only local ones are read)" in done.err
     folders = {key.split("/")[1] for key in two_slides.buckets["lab"] if key.startswith("out/")}
@@ -131,13 +135,13 @@ def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_
     assert "a.zarr" in there(two_slides, "info", "s3://lab/slides").out
 
 
-def test_what_can_t_be_read_in_a_bucket_is_one_line(two_slides, rgb_model):
+def test_what_can_t_be_read_in_a_bucket_is_one_line(two_slides, sparse_model):
     for url, said in (
         ("s3://lab/slides/c.ndpi", "can't be read where it is (want a TIFF, SVS, OME-TIFF or zarr: of others only local files"),
         ("s3://lab/none", "missing, damaged or unsupported zarr (got no zarr.json or .zgroup or .zarray)"),
         ("s3://none/x.zarr", "there is no such bucket: s3://none"),
     ):
-        done = there(two_slides, "predict", url, "-m", rgb_model[0], "-o", "s3://lab/y.zarr", "-w", 1)
+        done = there(two_slides, "predict", url, "-m", sparse_model[0], "-o", "s3://lab/y.zarr", "-w", 1)
         assert (done.status, done.err.count("\n")) == (2, 1), done.err
         assert said in done.err
     wrong = run_slideseg("info", "s3://lab/slides/a.zarr", "--endpoint-url", "here:9000")

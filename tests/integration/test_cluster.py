@@ -16,6 +16,9 @@ from tests.s3_server import running
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
 
+IMPATIENT = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
+"""For a cluster that refuses the token: Ray tries it so often, a second each; else 20 times."""
+
 
 @pytest.fixture(scope="module")
 def started():
@@ -40,7 +43,8 @@ def test_the_doctor_looks_at_a_cluster(cluster, tmp_path):
     assert "1 node, 2 of 2 cores free; a worker on" in found["found"]
     (tmp_path / "token").write_text(secrets.token_hex(32))
     (tmp_path / "token").chmod(0o600)
-    done = run_slideseg("doctor", "--address", address, env={**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")})
+    others = {**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), **IMPATIENT}
+    done = run_slideseg("doctor", "--address", address, env=others)
     assert (done.status, done.out.splitlines()[-1].startswith(f"bad   cluster {address}: ")) == (1, True)
 
 
@@ -96,7 +100,7 @@ def test_a_wrong_token_is_one_clear_line(cluster, data, grey_model, tmp_path):
 
     outcome = run_slideseg(
         "predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--address", address, "-o", tmp_path / "x.zarr",
-        env={**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), "RAY_NUM_REDIS_GET_RETRIES": "3"},  # a second each, else 20
+        env={**env, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), **IMPATIENT},
     )  # fmt: skip
 
     assert outcome.status == 2, outcome.err

@@ -53,7 +53,7 @@ def manifest(slides):
 
 
 @pytest.fixture(scope="module")
-def alone(slides, rgb_model, tmp_path_factory):
+def alone(slides, sparse_model, tmp_path_factory):
     """The bytes of each result as its own command makes it."""
     out = tmp_path_factory.mktemp("alone")
     found = {}
@@ -61,7 +61,7 @@ def alone(slides, rgb_model, tmp_path_factory):
         store = out / ("renamed.zarr" if number == GOOD - 1 else f"s{number:02}.zarr")
         more = {"save_probabilities": number % 4 == 0}
         slideseg.predict(
-            slides / f"s{number:02}.tif", store, model=rgb_model[0], objects=True, tissue="none", workers=1, **more
+            slides / f"s{number:02}.tif", store, model=sparse_model[0], objects=True, tissue="none", workers=1, **more
         )
         found[store.name] = array_bytes(store)
     return found
@@ -106,8 +106,8 @@ def check_times(report, workers):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
-def test_slides_of_a_manifest_are_as_if_each_had_its_own_command(workers, manifest, alone, rgb_model, tmp_path):
-    done = run_slideseg("predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", workers, "--json")
+def test_slides_of_a_manifest_are_as_if_each_had_its_own_command(workers, manifest, alone, sparse_model, tmp_path):
+    done = run_slideseg("predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", workers, "--json")
 
     check(done, alone, tmp_path)
     check_times(done.report, workers)
@@ -115,8 +115,8 @@ def test_slides_of_a_manifest_are_as_if_each_had_its_own_command(workers, manife
     assert "Traceback" not in done.err
 
 
-def test_parts_of_a_manifest_make_the_same_results_and_the_whole_then_tells_of_all(manifest, alone, rgb_model, tmp_path):
-    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", 1, "--json"]
+def test_parts_of_a_manifest_make_the_same_results_and_the_whole_then_tells_of_all(manifest, alone, sparse_model, tmp_path):
+    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 1, "--json"]
     (tmp_path / "report.csv").write_text("mine")
     later, one, early = [run_slideseg(*words, "--rows", rows) for rows in ("6-99", "4", "1-5")]
     assert [[slide["input"].rpartition("/")[2] for slide in part.report["slides"]] for part in (one, early)] == [
@@ -135,8 +135,8 @@ def test_parts_of_a_manifest_make_the_same_results_and_the_whole_then_tells_of_a
 
 @pytest.mark.ray
 @pytest.mark.parametrize("victim", ["driver", "worker"])
-def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, manifest, alone, rgb_model, tmp_path):
-    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", 2, "--json"]
+def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, manifest, alone, sparse_model, tmp_path):
+    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
     process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wanted = random.Random(victim).randrange(2, 8)
     while len(list(tmp_path.glob("*.zarr/labels/segmentation/0/c/*/*"))) < wanted:
@@ -158,8 +158,8 @@ def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, mani
 
 
 @pytest.mark.ray
-def test_two_commands_on_one_folder_share_the_slides(manifest, alone, rgb_model, tmp_path):
-    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", 2, "--json"]
+def test_two_commands_on_one_folder_share_the_slides(manifest, alone, sparse_model, tmp_path):
+    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
     both = [subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ends = [process.communicate(timeout=250) for process in both]
 
@@ -172,8 +172,8 @@ def test_two_commands_on_one_folder_share_the_slides(manifest, alone, rgb_model,
 
 
 @pytest.mark.ray
-def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, rgb_model, tmp_path):
-    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(rgb_model), "-w", 2, "--json"]
+def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, sparse_model, tmp_path):
+    words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
     process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("*.zarr/labels/segmentation/0/c/*/*")):
         assert process.poll() is None, process.stderr.read()

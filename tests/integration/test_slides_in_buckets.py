@@ -36,10 +36,10 @@ def slides(tmp_path_factory, request):
 
 
 @pytest.fixture(scope="module")
-def here(slides, rgb_model, tmp_path_factory):
+def here(slides, sparse_model, tmp_path_factory):
     """The results of the slides on the disk."""
     out = tmp_path_factory.mktemp("here")
-    done = run_slideseg("predict", slides, "-m", rgb_model[0], "-o", out, "-w", 1, "--objects", "--level", 0)
+    done = run_slideseg("predict", slides, "-m", sparse_model[0], "-o", out, "-w", 1, "--objects", "--level", 0)
     assert done.status == 0, done.err
     return out
 
@@ -66,24 +66,24 @@ def in_bucket(server, prefix):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
-def test_a_folder_of_slides_is_segmented_where_it_lies(slides, here, server, rgb_model, workers):
-    words = ["predict", "s3://lab/slides/", "-m", rgb_model[0], "-w", workers, "--objects", "--level", 0, "--json"]
-    done = run_slideseg(*words, "-o", "s3://lab/out/", env=server.environment)
+def test_a_folder_of_slides_is_segmented_where_it_lies(slides, here, server, sparse_model, workers):
+    words = ["predict", "s3://lab/slides/", "-m", sparse_model[0], "-w", workers, "--objects", "--level", 0, "--json"]
+    done = run_slideseg(*words, "-o", "s3://lab/out/")
     assert done.status == 0, done.err
     assert len(done.report["slides"]) == len(list(slides.iterdir()))
     assert pixels_of(in_bucket(server, "out/")) == pixels_of(in_folder(here))
-    again = run_slideseg(*words, "-o", "s3://lab/out/", env=server.environment)
+    again = run_slideseg(*words, "-o", "s3://lab/out/")
     assert (again.status, {slide["shards"]["computed"] for slide in again.report["slides"]}) == (0, {0})
 
 
-def test_a_manifest_names_slides_a_pattern_and_a_folder(here, server, rgb_model, tmp_path):
+def test_a_manifest_names_slides_a_pattern_and_a_folder(here, server, sparse_model, tmp_path):
     rows = ["s3://lab/slides/jpeg.tif", "s3://lab/slides/none.svs", "s3://lab/slides/o*", "s3://none/slides"]
     (tmp_path / "slides.csv").write_text("\n".join(["path", *rows]))
     words = [
         "--manifest",
         tmp_path / "slides.csv",
         "-m",
-        rgb_model[0],
+        sparse_model[0],
         "-o",
         tmp_path / "out",
         "-w",
@@ -92,7 +92,7 @@ def test_a_manifest_names_slides_a_pattern_and_a_folder(here, server, rgb_model,
         "--level",
         0,
     ]
-    done = run_slideseg("predict", *words, env=server.environment)
+    done = run_slideseg("predict", *words)
     assert done.status == 1
     assert "no such slide: s3://lab/slides/none.svs" in done.err
     assert "there is no such bucket: s3://none" in done.err
@@ -100,21 +100,21 @@ def test_a_manifest_names_slides_a_pattern_and_a_folder(here, server, rgb_model,
     assert pixels_of(in_folder(tmp_path / "out")) == wanted
 
 
-def test_a_failing_bucket_changes_nothing_but_the_time(here, server, rgb_model):
+def test_a_failing_bucket_changes_nothing_but_the_time(here, server, sparse_model, monkeypatch):
     faults = Faults(slow_down=0.1, reset=0.05, truncate=0.05, lose_reply=0.05, jitter=0.02)
     with proxy_to(server.server_port, faults, seed=1) as proxy:
-        env = server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.server_port}"}
-        words = ["predict", "s3://lab/slides/jpeg.tif", "-m", rgb_model[0], "-w", 1, "--objects", "--level", 0]
-        done = run_slideseg(*words, "-o", "s3://lab/out/jpeg.zarr", env=env)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
+        words = ["predict", "s3://lab/slides/jpeg.tif", "-m", sparse_model[0], "-w", 1, "--objects", "--level", 0]
+        done = run_slideseg(*words, "-o", "s3://lab/out/jpeg.zarr")
         assert done.status == 0, done.err
         assert min(proxy.happened[kind] for kind in ("truncate", "slow_down")) > 0
     wanted = {key: data for key, data in pixels_of(in_folder(here)).items() if key.startswith("jpeg.zarr")}
     assert pixels_of(in_bucket(server, "out/")) == wanted
 
 
-def test_a_slide_that_is_overwritten_is_an_error(server, rgb_model, tmp_path):
+def test_a_slide_that_is_overwritten_is_an_error(server, sparse_model, tmp_path):
     url, out = "s3://lab/slides/jpeg.tif", tmp_path / "r.zarr"
-    options = {"model": str(rgb_model[0]), "workers": 1, "image": "none"}
+    options = {"model": str(sparse_model[0]), "workers": 1, "image": "none"}
     before = server.buckets["lab"]["slides/jpeg.tif"]
 
     def overwrite():
@@ -129,9 +129,9 @@ def test_a_slide_that_is_overwritten_is_an_error(server, rgb_model, tmp_path):
     assert (report.status, report.slides[0].shards.kept) == ("ok", 0)
 
 
-def test_a_slide_of_the_same_content_is_the_same_slide(server, rgb_model, tmp_path):
+def test_a_slide_of_the_same_content_is_the_same_slide(server, sparse_model, tmp_path):
     """Written anew, or a copy."""
-    options = {"model": str(rgb_model[0]), "workers": 1, "image": "none"}
+    options = {"model": str(sparse_model[0]), "workers": 1, "image": "none"}
     slideseg.predict("s3://lab/slides/ome.ome.tif", tmp_path / "r.zarr", **options)
     server.buckets["lab"]["slides/copy.tif"] = bytes(bytearray(server.buckets["lab"]["slides/ome.ome.tif"]))
     again = slideseg.predict("s3://lab/slides/copy.tif", tmp_path / "r.zarr", **options)
@@ -141,27 +141,27 @@ def test_a_slide_of_the_same_content_is_the_same_slide(server, rgb_model, tmp_pa
         slideseg.predict("s3://lab/slides/copy.tif", tmp_path / "r.zarr", **options)
 
 
-def test_a_damaged_tile_is_found_there_as_on_a_disk(slides, server, rgb_model, tmp_path):
+def test_a_damaged_tile_is_found_there_as_on_a_disk(slides, server, sparse_model, tmp_path):
     with tifffile.TiffFile(slides / "jpeg.tif") as tif:
         offset, count = tif.pages[0].dataoffsets[8], tif.pages[0].databytecounts[8]
     content = bytearray(server.buckets["lab"]["slides/jpeg.tif"])
     content[offset : offset + count] = np.random.default_rng(0).bytes(count)
     server.buckets["lab"]["slides/bad.tif"] = bytes(content)
     (tmp_path / "bad.tif").write_bytes(content)
-    words = ["-m", rgb_model[0], "-w", 1, "--level", 0]
-    failed = run_slideseg("predict", "s3://lab/slides/bad.tif", *words, "-o", tmp_path / "r.zarr", env=server.environment)
+    words = ["-m", sparse_model[0], "-w", 1, "--level", 0]
+    failed = run_slideseg("predict", "s3://lab/slides/bad.tif", *words, "-o", tmp_path / "r.zarr")
     assert (failed.status, "tile 8 (rows 256 to 512, columns 512 to 768)" in failed.err) == (1, True), failed.err
     for place, name in (("s3://lab/slides/bad.tif", "there"), (tmp_path / "bad.tif", "here")):
         out = tmp_path / name / "x.zarr"
         out.parent.mkdir()
-        done = run_slideseg("predict", place, *words, "-o", out, "--on-bad-tile", "background", env=server.environment)
+        done = run_slideseg("predict", place, *words, "-o", out, "--on-bad-tile", "background")
         assert done.status == 0, done.err
     assert pixels_of(in_folder(tmp_path / "there")) == pixels_of(in_folder(tmp_path / "here"))
 
 
 def test_every_command_reads_it(server):
     url = "s3://lab/slides/ome.ome.tif"
-    assert "700 x 1300 x 3" in run_slideseg("info", url, env=server.environment).out
-    assert run_slideseg("convert", url, "s3://lab/copies/o.zarr", env=server.environment).status == 0
+    assert "700 x 1300 x 3" in run_slideseg("info", url).out
+    assert run_slideseg("convert", url, "s3://lab/copies/o.zarr").status == 0
     box = (0, 0, 700, 99)
     assert (slideseg.open_slide("s3://lab/copies/o.zarr").read(box) == slideseg.open_slide(url).read(box)).all()

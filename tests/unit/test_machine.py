@@ -26,11 +26,11 @@ def step():
 def work():
     {keep}
     counts = []
-    for _ in range(30):
+    for _ in range(18):
         before = faults()
         step()
         counts.append(faults() - before)
-    print(min(counts[-10:]), max(counts[-10:]))
+    print(min(counts[-5:]), max(counts[-5:]))
 if {in_thread}:
     thread = threading.Thread(target=work)
     thread.start()
@@ -41,7 +41,7 @@ else:
 
 
 def faults_of_a_step(*, keep: bool, in_thread: bool = False) -> tuple[int, int]:
-    """Return the fewest and the most pages that one of the last ten steps took.
+    """Return the fewest and the most pages that one of the last five steps took.
 
     The first steps say nothing: aligned blocks leave gaps until the C library's own caches are full, after 4 to 9 steps.
     """
