@@ -61,7 +61,12 @@ class Cluster:
         for process in (*_family(node), psutil.Process(node.pid)):
             kill(process)
         node.wait(PATIENCE)
-        self.nodes.remove(node)
+        if node in self.nodes:
+            self.nodes.remove(node)
+
+    def lose_head(self):
+        """Have the head vanish; others end by themselves, some time later."""
+        self.lose(self._head)
 
     def metrics(self, prefix):
         """Return what the nodes' endpoints say, by name without ``prefix`` and label ``node``, added up over all others.
@@ -85,7 +90,7 @@ class Cluster:
 
     def end(self):
         """End all of it."""
-        for node in (*self.nodes, self._head):
+        for node in [node for node in (*self.nodes, self._head) if node.poll() is None]:
             family = _family(node)
             node.send_signal(signal.SIGTERM)
             psutil.wait_procs(family, timeout=15)

@@ -29,6 +29,11 @@ def take_stdout() -> None:
     os.dup2(errors.fileno(), out.fileno())
 
 
+def stdout_is_taken() -> bool:
+    """Tell whether what others print on standard output goes to stderr."""
+    return bool(_kept)
+
+
 def say_json(value: Any, default: Callable[[Any], Any] | None = None) -> None:
     """Print a document in one line; ``default`` makes JSON of what is none."""
     line = json.dumps(value, default=default)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slideseg.cli.json_out import stdout_is_taken
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
@@ -85,7 +87,8 @@ def as_json_lines() -> Iterator[None]:
         return
     before = sys.stderr
     lines = JsonLines(before)
-    with contextlib.redirect_stderr(lines), _log_to(lines, before):
+    also_stdout = contextlib.redirect_stdout(lines) if stdout_is_taken() else contextlib.nullcontext()  # Ray prints there
+    with contextlib.redirect_stderr(lines), also_stdout, _log_to(lines, before):
         yield
     lines.end()
 

@@ -38,6 +38,31 @@ class Batch:
     refused_at: float = field(compare=False, default=0.0)
 
 
+class Waiting:
+    """The batches that somebody waits for; any thread may tell them that there will be no more events."""
+
+    def __init__(self) -> None:
+        self._batches: list[Batch] = []
+        self.failure: BaseException | None = None
+        """Why there will be none any more; None while there can be some."""
+
+    def add(self, batch: Batch) -> None:
+        """Have a batch told."""
+        self._batches.append(batch)
+        if self.failure is not None:
+            batch.events.put(self.failure)
+
+    def remove(self, batch: Batch) -> None:
+        """Nobody waits for a batch any more."""
+        self._batches.remove(batch)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell all that are there, and all that will come; the first error counts."""
+        self.failure = self.failure or error
+        for batch in list(self._batches):
+            batch.events.put(error)
+
+
 @dataclass(eq=False)
 class Member:
     """One process as the foreman sees it."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ClusterError, RunError, SlideError, explain
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
-from slideseg.tasks.crew import Batch, Member, PoolState
+from slideseg.tasks.crew import Batch, Member, PoolState, Waiting
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Pool:
         self._employer = employer
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._numbers = itertools.count()
+        self._waiting_for = Waiting()
+        self._last_tasks = LAST_TASKS
         self._batches: list[Batch] = []
         self._members: list[Member] = []
         self._were_ready: list[Member] = []
@@ -63,7 +65,6 @@ class Pool:
         """Machines whose processes are not fit for work."""
         self._waits_since: float | None = None
         self._next_word = 0.0
-        self._broken: BaseException | None = None
         self._is_closed = False
         self._foreman = threading.Thread(target=self._serve, name="foreman", daemon=True)
         self._foreman.start()
@@ -77,7 +78,8 @@ class Pool:
         """
         batch = Batch(place, next(self._numbers), self._employer.pack(make_worker), deque(tasks))
         left = len(batch.waiting)
-        self._tell(partial(self._begin, batch))
+        self._waiting_for.add(batch)
+        self._tell(partial(insort, self._batches, batch))
         try:
             while left:
                 event = batch.events.get()
@@ -86,12 +88,17 @@ class Pool:
                 left -= 1
                 yield event
         finally:
+            self._waiting_for.remove(batch)
             self._tell(partial(self._end, batch))
-            batch.has_left.wait(LAST_TASKS)
+            batch.has_left.wait(self._last_tasks)
 
     def give_up(self, error: SlidesegError) -> None:
-        """End all work with an error, now and for whoever comes later: there will be no processes."""
-        self._tell(partial(self._break, error))
+        """End all work with an error, now and for whoever comes later: processes can't be had, or reached, any more.
+
+        The foreman is not needed for that: it may be waiting for an answer that does not come.
+        """
+        self._last_tasks = 0.0
+        self._waiting_for.fail(error)
 
     @property
     def is_hungry(self) -> bool:
@@ -105,7 +112,7 @@ class Pool:
     @property
     def failure(self) -> BaseException | None:
         """Why there will be no processes any more; None while there can be some."""
-        return self._broken
+        return self._waiting_for.failure
 
     @property
     def spent(self) -> tuple[WorkerTime, ...]:
@@ -123,7 +130,7 @@ class Pool:
     def close(self) -> None:
         """End all processes; who still waits for tasks is told that there will be none."""
         self._tell(self._close)
-        self._foreman.join(LAST_TASKS)
+        self._foreman.join(self._last_tasks)
 
     # --- from here on, all is done by the foreman ---------------------------------------------------------------------
 
@@ -137,7 +144,7 @@ class Pool:
                 self._look_around()
                 self._hand_out()
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-                self._break(error)
+                self._waiting_for.fail(error)
 
     def _take_message(self) -> None:
         try:
@@ -146,23 +153,13 @@ class Pool:
             return
         message()
 
-    def _break(self, error: BaseException) -> None:
-        self._broken = self._broken or error
-        for batch in self._batches:
-            batch.events.put(error)
-
     def _close(self) -> None:
         self._is_closed = True
-        self._break(RunError(explain("the run was stopped", try_="the same command again, it goes on from here")))
+        self._waiting_for.fail(RunError(explain("the run was stopped", try_="the same command again, it goes on from here")))
         for member in self._members:
             member.process.kill()
         for batch in self._batches:
             batch.has_left.set()
-
-    def _begin(self, batch: Batch) -> None:
-        insort(self._batches, batch)
-        if self._broken is not None:
-            batch.events.put(self._broken)
 
     def _end(self, batch: Batch) -> None:
         """Let nothing of a batch go on: processes that are at its tasks are ended, the others forget it."""
@@ -182,7 +179,7 @@ class Pool:
 
     def _hand_out(self) -> None:
         """Give every process what it can take, and hire more where there is more to do."""
-        if self._broken is not None:
+        if self.failure is not None:
             return
         for held in range(IN_FLIGHT):  # everybody has one before somebody has two
             for member in self._members:
@@ -259,6 +256,8 @@ class Pool:
         if not member.tasks:
             member.busy += time.monotonic() - member.busy_since
         if isinstance(outcome, Died):
+            if member in self._members and not member.is_ended and not batch.is_over:
+                log.warning("a worker on %s died; what it had in hand is done again", member.host)
             self._bury(member)
         if not batch.is_over:
             self._pass_on(member, batch, task, outcome)
@@ -375,7 +374,7 @@ class Pool:
     def _has_nobody(self) -> bool:
         """Tell whether there is work and not a process that could do it."""
         has_work = any(batch.waiting for batch in self._batches)
-        return self._broken is None and has_work and all(member.machine is None for member in self._members)
+        return self.failure is None and has_work and all(member.machine is None for member in self._members)
 
     def _look_around(self) -> None:
         """Judge whom is to be judged, and say what is waited for.

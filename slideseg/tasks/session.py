@@ -16,13 +16,14 @@ from ray.exceptions import RayError
 from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, RunError, explain
 from slideseg.tasks.base import Node
-from slideseg.tasks.janitor import PROCESSES
+from slideseg.tasks.lifeline import LOOK_SECONDS, Head, OwnRay
 from slideseg.tasks.private_folder import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slideseg.errors import SlidesegError
+    from slideseg.tasks.lifeline import Lifeline
 
 CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
@@ -30,8 +31,6 @@ OBJECT_STORE_BYTES = 80 * 2**20
 """About the least Ray takes; nothing large is ever put there."""
 KIND = "accelerator_type:"
 """In front of what Ray calls a GPU."""
-LOOK_SECONDS = 1.0
-"""How often it is looked whether the Ray that was started is still there."""
 
 QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 """Settings that keep Ray's own messages off the terminal."""
@@ -47,6 +46,7 @@ class Session:
         self._arguments = workers, address
         self._is_over = threading.Event()
         self._made: Future[None] = Future()
+        self._lifeline: Lifeline | None = None
         self._tell: Callable[[SlidesegError], None] | None = None
         self._thread = threading.Thread(target=self._keep, name="ray", daemon=True)
 
@@ -66,41 +66,29 @@ class Session:
         self._thread.join()
 
     def tell_of_its_end(self, tell: Callable[[SlidesegError], None]) -> None:
-        """Have ``tell`` called if the Ray on this machine is killed; Ray itself would end this process some seconds later."""
-        self._tell = tell
+        """Have ``tell`` called if Ray is gone, here or with its cluster's head; it would end this process some time later."""
+        self._tell, self._lifeline = tell, lifeline(self._arguments[1])
 
     def _keep(self) -> None:
         try:
             with connected(*self._arguments):
                 self._made.set_result(None)
-                raylet = _raylet_below()
-                while not self._is_over.wait(LOOK_SECONDS):
-                    if raylet is not None and not _runs(raylet) and self._tell is not None:
-                        what = "Ray was killed on this machine, and the workers with it"
-                        self._tell(RunError(explain(what, try_="the same command again, it goes on from here")))
-                        raylet = None
+                self._watch()
         except Exception as error:
             if self._made.done():
                 raise
             self._made.set_exception(error)
 
-
-def _raylet_below() -> int | None:
-    """Return the number of the process that manages the workers, if this process has started it."""
-    for process in PROCESSES.glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):  # it has ended
-            name, _, rest = (process / "stat").read_text().partition("(")[2].rpartition(")")
-            if name.startswith("raylet") and int(rest.split()[1]) == os.getpid():
-                return int(process.name)
-    return None
-
-
-def _runs(process: int) -> bool:
-    """Tell whether a process of ours is there, and not dead but for our taking note of it."""
-    try:
-        return (PROCESSES / str(process) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    def _watch(self) -> None:
+        """Look after what the run hangs on until it is over, and tell if it is gone."""
+        while not self._is_over.wait(LOOK_SECONDS):
+            try:
+                if self._lifeline is not None:
+                    self._lifeline.check()
+            except RunError as error:
+                self._lifeline = None
+                if self._tell is not None:
+                    self._tell(error)
 
 
 @contextlib.contextmanager
@@ -147,6 +135,13 @@ def _set_environment(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
+
+
+def lifeline(address: str | None) -> Lifeline:
+    """Return what a run hangs on that is connected to a cluster, or to a Ray of its own where there is no ``address``."""
+    if address is None:
+        return OwnRay()
+    return Head(address.removeprefix("ray://") if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
 
 
 def nodes_there() -> tuple[Node, ...]:

@@ -28,7 +28,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from slideseg.errors import ClusterError, RunError, SlidesegError, explain
 from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
-from slideseg.tasks.session import connected
+from slideseg.tasks.lifeline import LOOK_SECONDS
+from slideseg.tasks.session import connected, lifeline
 from slideseg.tasks.share import use_threads
 from slideseg.training.check import check_batch, tell
 from slideseg.training.learning.loop import fit
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slideseg.storage.lease import Claim
+    from slideseg.tasks.lifeline import Lifeline
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.record.beginning import Beginning
     from slideseg.training.record.progress import TrainProgress, Watcher
@@ -99,9 +101,11 @@ class RayTraining:
             pool = ThreadPoolExecutor(1)  # not in the main thread, where Ray would take Ctrl-C for itself
             fitting = pool.submit(training.trainer(inbox, storage).fit)
             pool.shutdown(wait=False)  # nobody waits for it when Ctrl-C comes
-            for progress in _received(inbox, fitting):
+            has_begun = False
+            for progress in _received(inbox, fitting, lifeline(place.address)):
+                has_begun = True
                 watch(progress)
-            _check_end(fitting)
+            _check_end(fitting, has_begun=has_begun)
 
     def decided(self) -> RayTraining:
         """Return the training with numbers for what was left to the cluster.
@@ -157,7 +161,7 @@ class _DiedAtStartError(ClusterError):
     """A worker died between its own start and that of its work: there Ray gives up and keeps others' room (as of 2.60)."""
 
 
-def _check_end(fitting: Future[Any]) -> None:
+def _check_end(fitting: Future[Any], *, has_begun: bool) -> None:
     """Raise what ended the training, if it was not its last epoch."""
     try:
         fitting.result()
@@ -167,27 +171,34 @@ def _check_end(fitting: Future[Any]) -> None:
         raise RunError(explain(what, got=reason, try_="the same command again, or --debug")) from error
     except ray.train.ControllerError as error:
         if not isinstance(error.controller_failure, RayError):
-            raise _not_trained(error) from error
+            raise _not_trained(error, has_begun=has_begun) from error
         what, reason = "the training's workers died as they were started", str(error).strip().splitlines()[-1]
         raise _DiedAtStartError(explain(what, got=reason, try_="the same command again, or --debug")) from error
     except (ray.train.TrainingFailedError, RayError) as error:
-        raise _not_trained(error) from error
+        raise _not_trained(error, has_begun=has_begun) from error
 
 
-def _not_trained(error: Exception) -> ClusterError:
-    reason, try_ = str(error).strip().splitlines()[-1], "a run folder that all nodes share, or --debug"
-    return ClusterError(explain("Ray could not train", got=reason, try_=try_))
+def _not_trained(error: Exception, *, has_begun: bool) -> SlidesegError:
+    reason = str(error).strip().splitlines()[-1]
+    if has_begun:
+        what, try_ = "Ray was lost in the middle of the training", "the same command again, it goes on from here"
+        return RunError(explain(what, got=reason, try_=try_))
+    return ClusterError(explain("Ray could not train", got=reason, try_="a run folder that all nodes share, or --debug"))
 
 
-def _received(inbox: Queue, fitting: Future[Any]) -> Iterator[TrainProgress]:
+def _received(inbox: Queue, fitting: Future[Any], line: Lifeline) -> Iterator[TrainProgress]:
     """Yield how far the workers are until they are done; what they log is logged here.
 
     Raises:
         SlidesegError: what a worker raised; Ray would start it again and again.
+        RunError: if Ray is gone.
     """
-    done = False
+    done, look_at = False, 0.0
     while not done:
         done = fitting.done()
+        if time.monotonic() >= look_at:
+            line.check()
+            look_at = time.monotonic() + LOOK_SECONDS
         with contextlib.suppress(Empty, RayError):
             while True:
                 message = inbox.get(timeout=WAIT_SECONDS)

@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import subprocess
 import time
 
 import pytest
 
 from tests.clusters import Cluster
-from tests.reliability import report, trials
+from tests.integration.conftest import command, run_slideseg
+from tests.reliability import long_only, report, trials
 from tests.reliability.conftest import PLANES, Run, shards_in
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(3400)]
@@ -38,6 +40,27 @@ def test_lost_nodes_change_no_byte(cluster, workload, tmp_path):
         assert json.loads(said)["slides"][0]["shards"]["total"] == PLANES
         assert workload.is_as_undisturbed(out), f"seed {seed}"
     report("R3", losses=runs, identical=runs, longest_stall=round(stall, 1))
+
+
+@long_only
+def test_a_head_that_vanishes_is_told_and_the_same_command_goes_on(workload, tmp_path):
+    """Ray would end the command after a minute, without a word or a document."""
+    cluster, out = Cluster(2), tmp_path / "x.zarr"
+    words = workload.words(out, 2, "--address", cluster.address)
+    run = subprocess.Popen(
+        command(*words), env={**os.environ, **cluster.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while shards_in(out) < 3:
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(0.02)
+    cluster.lose_head()
+    said, err = run.communicate(timeout=90)
+    assert (run.returncode, json.loads(said)["status"]) == (1, "failed"), err
+    assert "error: the head of the cluster at " in err
+    assert not list(tmp_path.glob(".*.lease"))
+    cluster.end()
+    assert run_slideseg(*workload.words(out, 1)).status == 0
+    assert workload.is_as_undisturbed(out)
 
 
 def longest_stall(run, out):

@@ -37,3 +37,10 @@ def test_the_command_keeps_standard_output_for_it() -> None:
     assert done.returncode == 2
     assert json.loads(done.stdout)["status"] == "failed"
     assert "noise" in done.stderr
+
+
+def test_what_others_print_there_is_an_object_of_the_log() -> None:
+    code = "import slideseg.cli as c; c.cli.main = lambda **_: print('noise'); c.main(['info', 'x', '--json', '--log-json'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["message"] == "noise"

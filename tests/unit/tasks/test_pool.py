@@ -209,7 +209,7 @@ def alone(office, machine, or_else=lambda: False):
     until(lambda: or_else() or (office.hands and office.hands[-1].start and not office.hands[-1].is_killed))
     hand = office.hands[-1]
     if not hand.is_killed:
-        hand.start(Returned(Ready(machine)))
+        hand.start(Returned(Ready(machine, host=machine)))
         until(lambda: or_else() or hand.tasks)
     return hand
 
@@ -488,3 +488,44 @@ def test_a_pool_that_is_closed_lets_nobody_wait(pool, office):
     with pytest.raises(RunError, match="stopped"):
         caller.result()
     assert office.hands[0].is_killed
+
+
+def test_who_waits_hears_of_the_end_though_the_foreman_hears_of_nothing(office):
+    """A cluster that is gone may keep whoever asks it something waiting."""
+    pool = Pool(office)
+    first = Caller(pool, [1])
+    hired(office, 1)
+    asked, answer = threading.Event(), threading.Event()
+
+    def hire(avoid):
+        asked.set()
+        answer.wait(MANY)
+
+    office.hire = hire
+    late = Caller(pool, range(2, 9))
+    assert asked.wait(MANY)
+    later = Caller(pool, [9])
+    until(lambda: not pool._inbox.empty())
+    pool.give_up(RunError("the cluster is gone"))
+    for caller in (first, late, later, Caller(pool, [10])):
+        with pytest.raises(RunError, match="the cluster is gone"):
+            caller.result()
+    pool.close()
+    assert not answer.is_set()
+    answer.set()
+
+
+def test_a_worker_that_dies_at_its_work_is_told_of_once(office, caplog):
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, [1, 2])
+    hand = alone(office, "here")
+    until(lambda: len(hand.tasks) == IN_FLIGHT)
+    hand.die()
+    for _ in range(2):  # each is a suspect, and runs alone
+        hand = alone(office, "here") if hand.is_killed else hand
+        until(lambda hand=hand: hand.tasks)
+        hand.finish(next(iter(hand.tasks)))
+    assert len(caller.result()) == 2
+    pool.close()
+    assert [record.getMessage() for record in caplog.records] == ["a worker on here died; what it had in hand is done again"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.util.queue import Empty, Full
 
-from slideseg.errors import DataError
+from slideseg.errors import DataError, RunError
 from slideseg.training.ray import _received, _send, _SentLogs
 from slideseg.training.record.progress import TrainProgress
 
@@ -34,10 +34,24 @@ class Inbox:
         self.messages.append(message)
 
 
+class Here:
+    """A Ray that is there."""
+
+    def check(self) -> None:
+        pass
+
+
+class Gone:
+    """One that is not."""
+
+    def check(self) -> None:
+        raise RunError("Ray was killed")
+
+
 def received(inbox: Any) -> list[TrainProgress]:
     done: Future[None] = Future()
     done.set_result(None)
-    return list(_received(inbox, done))
+    return list(_received(inbox, done, Here()))
 
 
 def record(level: int, text: str, *facts: Any) -> logging.LogRecord:
@@ -60,6 +74,12 @@ def test_what_a_worker_logs_is_logged_by_the_command(caplog: pytest.LogCaptureFi
 def test_what_a_worker_raises_ends_the_training() -> None:
     with pytest.raises(DataError, match="a label is outside"):
         received(Inbox(PROGRESS, DataError("a label is outside the classes"), PROGRESS))
+
+
+def test_a_ray_that_is_gone_ends_the_training_that_it_would_not_end() -> None:
+    inbox: Any = Inbox()
+    with pytest.raises(RunError, match="Ray was killed"):
+        list(_received(inbox, Future(), Gone()))
 
 
 def test_a_worker_does_not_wait_for_a_command_that_does_not_listen() -> None:
