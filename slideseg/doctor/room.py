@@ -71,7 +71,8 @@ def temporary() -> list[Finding]:
 
 
 def _too_long(name: str, folder: str) -> Finding:
-    found, todo = f"the name of {folder} is too long for Ray's sockets", f"export TMPDIR=, at most {LONGEST_TEMP} letters"
+    found = f"the name of {folder} is too long for Ray's sockets"
+    todo = f"export TMPDIR=, a folder whose name has at most {LONGEST_TEMP} letters"
     if os.access("/tmp", os.W_OK | os.X_OK):
         return note(name, f"{found}, which go to /tmp", todo)
     return bad(name, f"{found}, and /tmp can't be written", todo)

@@ -101,8 +101,12 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None, *, se
     return outputs
 
 
-def check_outputs(slides: Sequence[str], outputs: Sequence[str]) -> None:
+def check_outputs(
+    slides: Sequence[str], outputs: Sequence[str], each: str = "one command each, with an --output of its own"
+) -> None:
     """Refuse results that two slides would share, that would replace a slide, or that would lie in another result.
+
+    ``each`` says what gives a slide a result of its own.
 
     Raises:
         ConfigError: if there is such a one.
@@ -111,7 +115,7 @@ def check_outputs(slides: Sequence[str], outputs: Sequence[str]) -> None:
         if times > 1:
             both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
             what = f"{times} slides would share the result {name}"
-            raise ConfigError(explain(what, got=both, try_="one command each, with an --output of its own"))
+            raise ConfigError(explain(what, got=both, try_=each))
     for first in {result.rstrip("/").rpartition("/")[0]: result for result in reversed(outputs)}.values():
         _check_apart(first)
     results = {way for result in outputs for way in ways_up(result)[:1]}
@@ -188,10 +192,11 @@ def _slides_at(path: str, *, results: bool) -> list[str]:
 
 def _told(path: str, found: Listing) -> list[str]:
     """Return the slides that were found in a folder; say what was left out."""
-    left_out = told(found.left_out)
     if not found.slides:
+        left_out = told(found.left_out)
         got = f"{path}, with {left_out}" if left_out else path
         raise SlideError(explain("the folder holds no slides", got=got, want=" ".join(SUFFIXES)))
-    if left_out:
-        log.warning("%s: left out, name it to take it: %s", path, left_out)
+    for what, is_out in (("left out, name it to take it", False), ("left out", True)):
+        if some := [(name, why) for name, why in found.left_out if (name in found.out_of_reach) == is_out]:
+            log.warning("%s: %s: %s", path, what, told(some))
     return found.slides

@@ -117,7 +117,8 @@ def test_a_folder_in_a_bucket_stands_for_its_slides_and_every_command_finds_the_
     assert done.status == 2, "results would replace the slides"
     done = there(two_slides, "predict", "s3://lab/slides", "-m", sparse_model[0], "-o", "s3://lab/out/", "-w", 1, "--objects")
     assert done.status == 0, done.err
-    assert "left out, name it to take it: more (a folder), c.ndpi (of such files only local ones are read)" in done.err
+    assert "left out, name it to take it: more (a folder)\n" in done.err
+    assert "left out: c.ndpi (of such files only local ones are read)\n" in done.err
     folders = {key.split("/")[1] for key in two_slides.buckets["lab"] if key.startswith("out/")}
     assert folders == {"a.zarr", "b.zarr", "report.csv", "report.html", "report.json"}
     for words in (

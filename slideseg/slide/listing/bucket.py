@@ -42,7 +42,8 @@ def _fitting(found: Listing, pattern: str) -> Listing:
     """Return those of a folder whose names fit a pattern of ``*`` and ``?``."""
     plain = pattern.replace("[", "[[]")
     slides = [slide for slide in found.slides if fnmatchcase(slide.rpartition("/")[2], plain)]
-    return Listing(slides, [(name, why) for name, why in found.left_out if fnmatchcase(name, plain)])
+    left_out = [(name, why) for name, why in found.left_out if fnmatchcase(name, plain)]
+    return Listing(slides, left_out, found.out_of_reach)
 
 
 def _listed(base: str, url: str, *, results: bool) -> Listing:
@@ -59,6 +60,8 @@ def _listed(base: str, url: str, *, results: bool) -> Listing:
     put_files(listing, [Path(key) for key in keys if key.lower().endswith(SUFFIXES) and not key.startswith(".")])
     others = [name for name in listing.slides if not name.lower().endswith(IN_BUCKETS) and name not in folders]
     listing.left_out += [(name, "of such files only local ones are read") for name in others]
+    files = [name for name, _ in listing.left_out if name not in folders]
+    listing.out_of_reach.update(name for name in files if not name.lower().endswith(IN_BUCKETS))
     listing.slides = [f"{base}/{name}" for name in sorted(set(listing.slides) - set(others))]
     return listing
 

@@ -33,6 +33,8 @@ class Listing:
     """By name; a slide of several files is the one that is named first, or the folder that it fills."""
     left_out: list[tuple[str, str]] = field(default_factory=list)
     """What looks like a slide and is none: its name, and what it is instead."""
+    out_of_reach: set[str] = field(default_factory=set)
+    """Names of those that were left out which are not read either where they are named."""
 
 
 def list_folder(folder: str, *, results: bool = False) -> Listing:
@@ -117,7 +119,9 @@ def _put_series(listing: Listing, folder: Path, files: list[Path], *, fills: boo
         slides = [str(folder)]
     listing.slides += slides
     if others:
-        listing.left_out.append((f"{others} DICOM files in {folder.name}", "of series without a slide"))
+        name = f"{others} DICOM files in {folder.name}"
+        listing.left_out.append((name, "of series without a slide"))
+        listing.out_of_reach.add(name)
 
 
 def _put_folder(listing: Listing, folder: Path, *, results: bool, depth: int) -> None:

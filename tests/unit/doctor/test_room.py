@@ -149,6 +149,7 @@ def test_a_temporary_folder_without_programs(temp: Path, monkeypatch: pytest.Mon
 def test_a_temporary_folder_with_a_long_name(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "LONGEST_TEMP", len(str(temp)) - 1)
     assert room.temporary()[0].state == "note"
+    assert room.temporary()[0].todo == f"export TMPDIR=, a folder whose name has at most {room.LONGEST_TEMP} letters"
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert room.temporary()[0].state == "bad"
 

@@ -8,7 +8,9 @@ import pytest
 
 from slideseg.errors import ConfigError, SlideError
 from slideseg.machine import available_memory, parse_size, usable_cores
+from slideseg.slide import inputs
 from slideseg.slide.inputs import find_inputs, name_of, name_outputs, name_results
+from slideseg.slide.listing.folder import Listing
 from slideseg.slide.listing.names import stem
 from slideseg.slide.listing.sets import files_of
 from slideseg.slide.open import open_labels, open_slide
@@ -41,6 +43,15 @@ def test_what_is_left_out_of_a_folder_is_told_once(tmp_path, caplog):
     with pytest.raises(SlideError, match=r"holds no slides \(got .*more, with x.zarr \(a result\)"):
         find_inputs(tmp_path / "more")
     assert len(find_inputs(tmp_path / "more", results=True)) == 1
+
+
+def test_of_what_is_not_read_where_it_is_named_it_is_not_said_to_name_it(monkeypatch, caplog):
+    found = Listing(["a"], [("b", "a folder"), ("c.png", "local"), ("d.png", "local")], {"c.png", "d.png"})
+    monkeypatch.setattr(inputs, "list_bucket", lambda *_, **__: found)
+    find_inputs("s3://lab/x")
+    assert [record.getMessage() for record in caplog.records] == [
+        "s3://lab/x: left out, name it to take it: b (a folder)", "s3://lab/x: left out: c.png (local), d.png (local)",
+    ]  # fmt: skip
 
 
 def test_a_slide_whose_files_are_all_named_counts_once(tmp_path):

@@ -39,6 +39,7 @@ def test_the_zarrs_and_tiffs_are_slides(url):
         "r.zarr": "a result",
         "e": "a folder",
     }
+    assert found.out_of_reach == {"a.png", "d.ndpi", "e.mrxs"}, "naming them would not help"
     assert list_bucket(url, results=True).slides == sorted([*SLIDES, "s3://lab/slides/r.zarr"])
 
 

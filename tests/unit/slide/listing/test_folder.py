@@ -54,6 +54,7 @@ def test_dicom_is_found_in_folders_of_folders_and_what_is_no_slide_is_told(tmp_p
     found, left_out = names(tmp_path)
     assert found == ["patient/study/series 1", "patient/study/series 2"]
     assert left_out == [f"2 DICOM files in {tmp_path.name}", "empty/"]
+    assert list_folder(str(tmp_path)).out_of_reach == {left_out[0]}
 
 
 def test_zarrs_of_any_name_are_slides_and_results_are_not(tmp_path):
