@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_DIGITS = 18
 """Of a whole number that any computer holds."""
+OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
+"""What some programs write instead of commas. It is not guessed: a cell may hold them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
         want: says in errors what is expected.
 
     Raises:
-        DataError: if it can't be read as CSV, lacks a column, has one twice, or a row is longer than the first one.
+        DataError: if it can't be read as CSV, has no commas between its columns, lacks a column, has one twice, or a row is
+            longer than the first one.
     """
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise DataError(explain(f"{what} can't be read", got="something that is no file", want=f"a CSV with {want}"))
         text = Path(path).read_text(encoding="utf-8-sig")
+        _check_commas(text, what, needed)
         reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
         header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -62,6 +66,16 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
             try_ = "quotes around what holds a comma, points in decimals"
             raise DataError(explain(f"line {line} of {what} is too long", got=got, want=want, try_=try_))
     return names, [Row(line, _by_name(names, cells)) for line, cells in rows if cells]
+
+
+def _check_commas(text: str, what: str, needed: Collection[str]) -> None:
+    """Refuse a table whose columns would be there if something else than commas stood between them."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    for mark, name in OTHER_MARKS.items():
+        cells = next(csv.reader([first], delimiter=mark, skipinitialspace=True))
+        if len(cells) > 1 and set(needed) <= {cell.strip().casefold() for cell in cells}:
+            got, try_ = f"{name} between the columns", "to save it as CSV with commas"
+            raise DataError(explain(f"{what} can't be used", got=got, want="commas", try_=try_))
 
 
 def whole(cell: str) -> int | None:

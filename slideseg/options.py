@@ -38,7 +38,9 @@ def take_options(kind: type[Options], values: dict[str, Any]) -> Options:
 
 
 def read_options(kind: type[Options], texts: dict[str, str]) -> dict[str, Any]:
-    """Read the values of options from text: ``yes`` or ``no``, numbers, words; several of them apart by semicolons.
+    """Read the values of options from text: ``yes`` or ``no``, numbers, words; several words apart by semicolons.
+
+    Several numbers are one text, as on the command line, which the option itself takes apart.
 
     Raises:
         ConfigError: if a value is of a type that the option does not have.
@@ -57,7 +59,10 @@ def _read(text: str, kind: Any) -> Any:
     if origin in (Union, UnionType):
         return _first_read(text, sorted(get_args(kind), key=lambda one: one is str))
     if origin is not None and origin is not Literal:
-        return tuple(_read(one.strip(), get_args(kind)[0]) for one in text.split(";"))
+        member = get_args(kind)[0]
+        if str not in (member, *get_args(member)):
+            raise _OtherTypeError
+        return tuple(_read(one.strip(), member) for one in text.split(";"))
     if origin is Literal:
         return _as(text, kind)
     try:

@@ -65,7 +65,8 @@ def rules_for(
     Raises:
         ConfigError: if the options don't fit each other or the class map.
     """
-    _check_numbers(options, mpp)
+    check_numbers(options)
+    _check_microns(options, mpp)
     advice, pixel = advice or ObjectRules(), mpp or 1.0
     border, chosen = _choose_classes(classes, options, advice)
     grow = advice.grow if options.grow is None else options.grow
@@ -109,15 +110,27 @@ def _border(ids: dict[str, int], options: ObjectOptions, advice: ObjectRules) ->
     return ids[options.border]
 
 
-def _check_numbers(options: ObjectOptions, mpp: float | None) -> None:
+def check_numbers(options: ObjectOptions) -> None:
+    """Refuse numbers that no objects could be found by.
+
+    Raises:
+        ConfigError: if there is one.
+    """
     if options.connectivity not in (None, 4, 8):
         raise ConfigError(explain("objects can't be connected like that", got=options.connectivity, want="4 or 8"))
     if not 0 <= (options.grow or 0) <= MOST_GROWTH:
         raise ConfigError(explain("objects can't grow so far", got=options.grow, want=f"0 to {MOST_GROWTH} pixels"))
-    microns = {name: getattr(options, name) or 0.0 for name in ("split", "min_area", "fill_holes")}
-    for name, value in microns.items():
+    for name, value in _microns(options).items():
         if not 0 <= value <= MOST_MICRONS:
             raise ConfigError(explain(f"{name} can't be like that", got=value, want=f"0 to {MOST_MICRONS:g}"))
+
+
+def _microns(options: ObjectOptions) -> dict[str, float]:
+    return {name: getattr(options, name) or 0.0 for name in ("split", "min_area", "fill_holes")}
+
+
+def _check_microns(options: ObjectOptions, mpp: float | None) -> None:
+    microns = _microns(options)
     if mpp is None and any(microns.values()):
         what = "lengths and areas in microns need a slide that names its microns per pixel"
         given = ", ".join(option_of(name) for name, value in microns.items() if value)

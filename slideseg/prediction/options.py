@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from slideseg.instances.options import ObjectOptions
+from slideseg.errors import ConfigError, explain
+from slideseg.instances.options import ObjectOptions, check_numbers, option_of
+from slideseg.machine import parse_size
 from slideseg.slide.selection import selection_of
+from slideseg.slide.values.stated import stated_range
 from slideseg.tasks.base import WAIT_FOR_WORKERS
 
 if TYPE_CHECKING:
@@ -70,3 +74,34 @@ class PredictOptions(ObjectOptions):
     def selection(self) -> Selection:
         """What of a slide's file is segmented."""
         return selection_of(self.series, self.channel, self.z, self.t, self.mpp_of_slide, self.on_bad_tile)
+
+    def check(self) -> None:
+        """Refuse what no slide, model or machine could do; what only their files can tell is seen when they are opened.
+
+        Raises:
+            ConfigError: if an option can't have its value, or options contradict each other.
+        """
+        self.check_values()
+        if self.level is not None and self.mpp is not None:
+            raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
+        if self.said and not self.objects:
+            raise ConfigError(explain(f"{option_of(self.said[0])} is of objects, which are not asked for", try_="--objects"))
+
+    def check_values(self) -> None:
+        """Refuse values that an option can't have, each by itself.
+
+        Raises:
+            ConfigError: if there is one.
+        """
+        self.selection.check()
+        stated_range(self.range)
+        check_numbers(self)
+        if self.memory != "auto":
+            parse_size(self.memory)
+        if self.level is not None and self.level < 0:
+            raise ConfigError(explain("--level counts from 0", got=self.level))
+        if self.mpp is not None and not 0 < self.mpp < math.inf:
+            raise ConfigError(explain("mpp can't be like that", got=self.mpp, want="microns above 0"))
+        for name in ("tile", "batch"):
+            if (number := getattr(self, name)) != "auto" and number < 1:
+                raise ConfigError(explain(f"{name} can't be like that", got=number, want="a whole number from 1, or auto"))

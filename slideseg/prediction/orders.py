@@ -70,7 +70,7 @@ def take_orders(
     """Return what is to be done with the slides that were named, or that are in a manifest, maybe in some ``rows`` of it.
 
     Raises:
-        ConfigError: if neither or both are named, the manifest can't be used, or results can't be where they would.
+        ConfigError: if neither or both are named, the manifest or an option can't be used, or results can't be there.
         SlideError: if a file that was named is missing, or a folder holds no slide.
     """
     named = bool(inputs) if not isinstance(inputs, os.PathLike) else True
@@ -79,7 +79,9 @@ def take_orders(
             explain("slides are named by a manifest or one by one", got="both", try_="all of them in the manifest")
         )
     if manifest is not None:
+        options.check_values()
         return read_manifest(manifest, output, options, rows)
+    options.check()
     if rows is not None:
         raise ConfigError(explain("there are no rows to choose", got=f"rows {rows}", want="a manifest"))
     found = name_results(inputs, output)
@@ -115,7 +117,7 @@ def read_manifest(
     results = [
         _result(order.output or f"{name}.zarr", folder or "") for order, name in zip(orders, names_of(slides), strict=True)
     ]
-    check_outputs(slides, results)
+    check_outputs(slides, results, "a row for each, with an output of its own")
     placed = [replace(order, output=result) for order, result in zip(orders, results, strict=True)]
     numbers = [number for number, of_row in enumerate(by_row, start=1) for _ in of_row]
     chosen = range(1, len(by_row) + 1) if rows is None else _chosen(rows, len(by_row), what)
@@ -163,14 +165,15 @@ def _orders_of(row: Row, columns: dict[str, str], folder: Path, options: Predict
     if not path:
         raise ConfigError(explain(f"{line} names no slide", got="an empty path"))
     try:
-        values = read_options(PredictOptions, texts)
+        said = replace(options, **_placed(read_options(PredictOptions, texts), folder))
+        said.check()
     except ConfigError as error:
         raise ConfigError(f"{line}: {error}") from error
     place = _beside(path, folder)
     slides = _slides_at(place)
     if output and len(slides) > 1:
         raise ConfigError(explain(f"{line} names one result of {len(slides)} slides", got=output, try_="no output"))
-    return [Order(slide, output, replace(options, **_placed(values, folder))) for slide in slides]
+    return [Order(slide, output, said) for slide in slides]
 
 
 def _slides_at(place: str) -> list[str]:

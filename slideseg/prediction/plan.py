@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
-from slideseg.instances.options import option_of, rules_for
+from slideseg.instances.options import rules_for
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import load_model_file
 from slideseg.model.values import FULL_SCALE
@@ -242,6 +242,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         ModelError: if the model can't be used, or not on this slide.
         ConfigError: if the options contradict each other, the slide or the machine.
     """
+    options.check()
     check_kept(_read_for(input_path, options), output, "what it is made from")
     model, info = _model(options)
     device = choose_device(options)
@@ -319,11 +320,7 @@ def _model_record(info: ModelInfo, sha256: str) -> ModelRecord:
 
 def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> ObjectRules | None:
     """Return what an object is; None if none are wanted."""
-    if options.objects:
-        return rules_for(model.classes, mpp, options, model.rules_at(mpp))
-    if options.said:
-        raise ConfigError(explain(f"{option_of(options.said[0])} is of objects, which are not asked for", try_="--objects"))
-    return None
+    return rules_for(model.classes, mpp, options, model.rules_at(mpp)) if options.objects else None
 
 
 def _of_file(slide: Slide) -> tuple[str, ...]:

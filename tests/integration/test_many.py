@@ -200,6 +200,12 @@ def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, spar
         ("path,mpp\n,1\n", "line 2 of the manifest"),
         ("path,output\na.tif,x.zarr\nb.tif,x.zarr\n", "2 slides would share the result"),
         ("path\na.tif\na.tif\n", "2 slides would share the result"),
+        ("path\na.tif\na.tif\n", "try a row for each, with an output of its own)"),
+        ("path;mpp\na.tif;0,5\n", "got semicolons between the columns, want commas"),
+        ("path,mpp_of_slide\na.tif,half\n", "line 2 of the manifest"),
+        ("path,range\na.tif,5-6\n", "line 2 of the manifest"),
+        ("path,level,mpp\na.tif,0,0.5\n", "line 2 of the manifest"),
+        ("path,split,objects\na.tif,5,no\n", "line 2 of the manifest"),
     ],
 )
 def test_a_manifest_that_can_not_be_used_is_refused_before_anything_is_done(text, said, run_here, tmp_path):

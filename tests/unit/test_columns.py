@@ -21,6 +21,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
         "\ufeffSize, NAME\r\n1, a b \r\n,c\r\n",
         'other,size,name\n"x,\ny",1,a b\nz,"",c\n',
         "name,size\na b,1,, \nc\n",
+        "name,size,name;more\na b,1\nc\n",
     ],
 )
 def test_columns_come_in_any_order_and_case(tmp_path: Path, text: str) -> None:
@@ -45,6 +46,9 @@ def test_a_file_may_have_no_rows(tmp_path: Path) -> None:
         ("size\n1\n", r"can't be used \(got columns size, want a column name"),
         ("name,Name\na,b\n", r"the list has two columns of one name \(got name, want one"),
         ("name\na\n20,5\n", r"line 3 of the list is too long \(got 2 cells, want at most 1, as many as columns; try quotes"),
+        ("size;name\n1,5;a\n", r"got semicolons between the columns, want commas; try to save it as CSV with commas"),
+        ('\ufeff"Name"\t"size"\r\na\t1\r\n', r"got tabs between the columns, want commas"),
+        ("size;sort\n1;a\n", r"got columns size;sort, want a column name"),
         ('name\n"a\n', r"the list can't be read \(got .*, want a CSV with a column name"),
     ],
 )

@@ -50,8 +50,6 @@ def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOpt
     out = side**2 * (2 + (config.out_channels if options.save_probabilities else 0))
     budget = _budget(options, workers)
     batch = 1 if options.batch == "auto" else options.batch
-    if batch < 1:
-        raise ConfigError(explain("a batch holds at least one tile", got=f"--batch {batch}", want="1 or more"))
 
     held = REMOTE_MEMORY if is_url(slide.path) else 0
 

@@ -36,15 +36,13 @@ def choose_source(slide: Slide, info: ModelInfo, options: PredictOptions) -> tup
     """Return what is read, and what its user should know before it is segmented.
 
     Raises:
-        ConfigError: if options exclude each other, there is no such level, or the slide can't be brought to the resolution.
+        ConfigError: if there is no such level, or the slide can't be brought to the resolution.
     """
-    if options.level is not None and options.mpp is not None:
-        raise ConfigError(explain("--level and --mpp exclude each other", try_="one of them"))
     level, factors = 0, AS_IT_IS
     wanted = options.mpp if options.mpp is not None else info.input.mpp
     if options.level is not None:
         level = options.level
-        if not 0 <= level < len(slide.levels):
+        if level >= len(slide.levels):
             raise ConfigError(explain(f"{slide.path} has no level {level}", want=f"0 to {len(slide.levels) - 1}"))
     elif wanted is not None and (slide.mpp is not None or options.mpp is not None):
         level, factors = choose_level(slide, wanted)

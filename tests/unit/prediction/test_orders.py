@@ -1,12 +1,18 @@
 """Which rows of a manifest are to be done, and what their results are called."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
+from slideseg.cli import cli
 from slideseg.errors import ConfigError
+from slideseg.options import take_options
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.orders import take_orders
+from slideseg.prediction.orders import OF_THE_RUN, take_orders
+from slideseg.slide.values.stated import stated_range
 
 TABLE = "path,mpp\na.tif,\n\nx/b.svs,0.5\nfolder,\nx/a.svs,\n"
 
@@ -58,3 +64,85 @@ def test_rows_are_those_of_a_manifest(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(ConfigError, match="there are no rows to choose"):
         take_orders([str(tmp_path / "a.png")], None, PredictOptions(), None, "1")
+
+
+COMMAND = cli.commands["predict"]
+COLUMNS = sorted({field.name for field in fields(PredictOptions)} - set(OF_THE_RUN))
+"""What a row may say."""
+VALUES = (
+    *("0", "1", "-1", "4", "8", "0.5", "-0.5", "17x", "1e999", "nan", "inf", "1e30", "half", "auto", "none", "maybe", "5-6"),
+    *("0,5", "5,0", "0.25;0.5", "0,4095", "1,2,3", ",", "256", "fp16", "int8", "fp8", "full", "overview", "fail", "background"),
+)
+SWITCHES = ("yes", "TRUE", "1", "no", "false", "0")
+
+
+def read_as_option(option, text):
+    """Return what the command makes of the option, as a field of `PredictOptions`; None where it refuses it."""
+    given = ["--objects", f"{option.opts[-1]}={text}"]
+    try:
+        found = COMMAND.make_context("predict", ["x.svs", *given]).params
+        options = take_options(PredictOptions, {option.name: found[option.name], "objects": True})
+        options.check()
+    except (click.UsageError, ConfigError):
+        return None
+    return options
+
+
+def read_as_cell(folder, name, text):
+    (folder / "m.csv").write_text(f'path,{name}\na.svs,"{text}"\n')
+    try:
+        (order,) = take_orders((), "out", PredictOptions(objects=True), folder / "m.csv").slides
+    except ConfigError as error:
+        return None if str(error).startswith("line 2 of the manifest") else pytest.fail(str(error))
+    return order.options
+
+
+@pytest.mark.parametrize("option", [param for param in COMMAND.params if param.name in COLUMNS], ids=lambda option: option.name)
+def test_a_cell_is_judged_as_the_option_is_before_anything_is_done(option, tmp_path):
+    if option.is_flag:
+        said = {text for text in (*SWITCHES, *VALUES) if read_as_cell(tmp_path, option.name, text)}
+        assert said == set(SWITCHES)
+        return
+    taken = {text: (read_as_option(option, text), read_as_cell(tmp_path, option.name, text)) for text in VALUES}
+    assert {text for text, (one, _) in taken.items() if one} == {text for text, (_, other) in taken.items() if other}
+    for text, (one, other) in taken.items():
+        if one and option.name not in ("channel", "model", "tissue"):
+            assert meaning(one, option.name) == meaning(other, option.name), text
+    assert any(one for one, _ in taken.values())
+    is_free = isinstance(option.type, click.types.StringParamType)
+    assert is_free or not all(one for one, _ in taken.values()), "nothing was refused"
+
+
+def meaning(options, name):
+    """Return what an option comes to, however it was said."""
+    if name == "range":
+        return stated_range(options.range)
+    return options.selection.mpp if name == "mpp_of_slide" else getattr(options, name)
+
+
+@pytest.mark.parametrize("name", sorted(set(COLUMNS) - {param.name for param in COMMAND.params}))
+def test_a_cell_of_what_is_no_option_of_the_command_is_judged_too(name, tmp_path):
+    wrong = {"border": (), "classes": (), "together": ("maybe",), "grow": ("-1", "x"), "connectivity": ("5", "x")}[name]
+    for text in wrong:
+        assert read_as_cell(tmp_path, name, text) is None
+    assert read_as_cell(tmp_path, name, {"together": "yes", "grow": "2", "connectivity": "8"}.get(name, "nucleus"))
+
+
+@pytest.mark.parametrize(("line", "said"), [("level,mpp\na,0,0.5", "exclude each other"), ("split\na,3", "not asked for")])
+def test_options_of_a_row_that_contradict_each_other_are_refused(line, said, tmp_path):
+    (tmp_path / "m.csv").write_text(f"path,{line}\n")
+    with pytest.raises(ConfigError, match=f"^line 2 of the manifest .*{re.escape(said)}"):
+        take_orders((), None, PredictOptions(), tmp_path / "m.csv")
+
+
+def test_what_is_wrong_with_the_command_is_not_blamed_on_a_row(tmp_path):
+    (tmp_path / "m.csv").write_text("path,objects\na,yes\n")
+    with pytest.raises(ConfigError, match=r"^split can't be like that"):
+        take_orders((), None, PredictOptions(split=-1), tmp_path / "m.csv")
+    (order,) = take_orders((), None, PredictOptions(split=1), tmp_path / "m.csv").slides
+    assert order.options.split == 1
+
+
+def test_what_only_files_can_tell_is_left_to_the_slide(tmp_path):
+    (tmp_path / "m.csv").write_text("path,model,tissue,series\nnone.svs,none.safetensors,none.png,7\n")
+    assert len(take_orders((), None, PredictOptions(), tmp_path / "m.csv").slides) == 1

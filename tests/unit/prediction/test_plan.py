@@ -135,7 +135,9 @@ def test_a_plan_describes_itself_in_json_s_types(folder):
     ("options", "message"),
     [
         ({"workers": 0}, "there must be a worker"),
-        ({"batch": 0}, "at least one tile"),
+        ({"batch": 0}, "batch can't be like that"),
+        ({"level": -1}, "level counts from 0"),
+        ({"mpp": float("nan")}, "mpp can't be like that"),
         ({"tile": 50}, "the tile is too small"),
         ({"level": 9}, "has no level 9"),
         ({"memory": "1kB"}, "does not hold one tile"),
