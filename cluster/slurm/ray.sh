@@ -5,7 +5,7 @@
 # What is started here is ended here, by number: other jobs of the same user on the same node keep their Ray.
 set -euo pipefail
 
-# The environment that `make demo` or `make test` made in the checkout. Put `module load` or another environment here.
+# The environment in the checkout: python -m venv .venv && .venv/bin/pip install . Put `module load` or another environment here.
 # shellcheck source=/dev/null
 source "$SLURM_SUBMIT_DIR/.venv/bin/activate"
 

@@ -101,9 +101,19 @@ def test_an_array_segments_each_slide_of_a_table_and_only_the_missing_one_fails(
 
 
 def test_a_task_of_an_array_may_do_several_rows(slurm, checkout, table):
-    job = slurm.submit(checkout, "--array=1-3:2", *ARRAY, table, "-m", checkout / "m.safetensors", "-o", f"{checkout}/results")
+    job = slurm.submit(
+        checkout,
+        "--export=ALL,SLIDESEG_ROWS=2",
+        "--array=1-2",
+        *ARRAY,
+        table,
+        "-m",
+        checkout / "m.safetensors",
+        "-o",
+        f"{checkout}/results",
+    )
 
-    ends = [slurm.wait(f"{job}_{row}") for row in (1, 3)]
+    ends = [slurm.wait(f"{job}_{task}") for task in (1, 2)]
 
     assert [end["ExitCode"] for end in ends] == ["1:0", "0:0"], log_of(checkout)
     assert "1 of 2 slides" in log_of(checkout)

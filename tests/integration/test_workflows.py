@@ -50,12 +50,12 @@ def snakemake(folder, *words):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("target", "reports"), [([], ["reports/a.json", "reports/b c.json"]), (["cohort"], ["cohort.json"])])
+@pytest.mark.parametrize(("target", "reports"), [([], ["1.json", "2.json"]), (["cohort"], ["all.json"])])
 def test_a_workflow_segments_all_slides_also_where_a_try_fails(folder, target, reports):
     done = snakemake(folder, *target)
     assert done.returncode == 0, done.stderr
     assert (folder / "tried").exists()
-    said = [json.loads((folder / "results" / name).read_text()) for name in reports]
+    said = [json.loads((folder / "results" / "reports" / name).read_text()) for name in reports]
     slides = [slide for report in said for slide in report["slides"]]
     assert [(Path(slide["input"]).name, slide["status"]) for slide in slides] == [("a.png", "ok"), ("b c.png", "ok")]
     assert run_slideseg("predict", folder / "a.png", "-m", folder / "m.safetensors", "-o", folder / "x.zarr").status == 0
@@ -66,31 +66,35 @@ def test_a_workflow_segments_all_slides_also_where_a_try_fails(folder, target, r
 
 
 def test_what_a_failed_try_has_done_is_there_for_the_next(folder):
-    (folder / "b c.png").unlink()
-    done = snakemake(folder, "--keep-going", "--retries", "0", "results/reports/a.json")
-    assert done.returncode == 0, done.stderr
+    assert snakemake(folder, "results/reports/1.json").returncode == 0
     assert (folder / "results" / "a.zarr" / "zarr.json").exists()
-    (folder / "results" / "reports" / "a.json").unlink()
-    done = snakemake(folder, "results/reports/a.json")
-    assert done.returncode == 0, done.stderr
-    (slide,) = json.loads((folder / "results" / "reports" / "a.json").read_text())["slides"]
+    (folder / "results" / "reports" / "1.json").unlink()
+    assert snakemake(folder, "results/reports/1.json").returncode == 0
+    (slide,) = json.loads((folder / "results" / "reports" / "1.json").read_text())["slides"]
     assert slide["shards"] == {"total": 1, "computed": 0, "kept": 1}
+
+
+def test_a_slide_that_is_missing_stops_no_other_and_rows_are_those_of_the_manifest(folder):
+    """Also one in a bucket, a folder of slides, and two slides of one name."""
+    (folder / "tried").touch()
+    for name in ("more/d.png", "more/e.png", "other/a.tif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.open(folder / "a.png").save(folder / name)
+    rows = ["path, note", "s3://nowhere/x.svs,", "", "a.png,", 'none.svs,"a\nb"', "more,", "other/a.tif,"]
+    (folder / "slides.csv").write_text("\n".join(rows))
+    done = snakemake(folder, "--keep-going", "--retries", "0")
+    assert done.returncode != 0
+    assert {path.name for path in (folder / "results" / "reports").iterdir()} == {"2.json", "4.json", "5.json"}
+    results = {path.name for path in (folder / "results").glob("*.zarr")}
+    assert results == {"a.png.zarr", "d.zarr", "e.zarr", "a.tif.zarr"}
 
 
 def test_a_row_that_has_changed_is_done_again_and_no_other(folder):
     assert snakemake(folder).returncode == 0
     (folder / "slides.csv").write_text("path,save_probabilities,overwrite\na.png,,\nb c.png,yes,yes\n")
-    before = [(folder / "results" / "reports" / f"{name}.json").stat().st_mtime_ns for name in ("a", "b c")]
-    done = snakemake(folder, "results/reports/b c.json")
+    before = [(folder / "results" / "reports" / f"{row}.json").stat().st_mtime_ns for row in (1, 2)]
+    done = snakemake(folder, "results/reports/2.json")
     assert done.returncode == 0, done.stderr
-    after = [(folder / "results" / "reports" / f"{name}.json").stat().st_mtime_ns for name in ("a", "b c")]
+    after = [(folder / "results" / "reports" / f"{row}.json").stat().st_mtime_ns for row in (1, 2)]
     assert (after[0] == before[0], after[1] == before[1]) == (True, False)
     assert (folder / "results" / "b c.zarr" / "probabilities").is_dir()
-
-
-def test_two_slides_of_one_name_are_refused(folder):
-    (folder / "slides.csv").write_text("path\na.png\nelsewhere/a.tif\n")
-    done = snakemake(folder)
-    assert done.returncode != 0
-    assert "two slides have the same name" in done.stderr
-    assert not (folder / "results").exists()

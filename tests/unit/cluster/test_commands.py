@@ -33,6 +33,7 @@ def commands(path):
 def filled_in(text):
     """Return a workflow's text with values in place of its templates, and without where the report goes."""
     text = re.sub(r">.*", "", text)
+    text = text.replace("{params.rows}", "--rows 7")
     text = re.sub(r"\$?\{(threads|task\.cpus)\}", "8", text)
     text = re.sub(r"\$?\{params\.options\}", "", text)
     text = text.replace("${chosen}", "--rows 7")

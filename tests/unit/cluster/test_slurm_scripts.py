@@ -134,10 +134,14 @@ TABLE = "path,output\n/shared/a.svs,\n/shared/b c.ome.tif,/shared/own.zarr\n"
 RESULTS = ["-o", "/shared/results"]
 
 
-@pytest.mark.parametrize(("step", "rows"), [({}, "2-2"), ({"ARRAY_TASK_STEP": 1}, "2-2"), ({"ARRAY_TASK_STEP": 20}, "2-21")])
-def test_a_task_of_an_array_takes_its_own_rows_and_hands_the_status_on(tmp_path, slides, step, rows):
+@pytest.mark.parametrize(
+    ("task", "each", "rows"), [(2, None, "2-2"), (2, 1, "2-2"), (1, 20, "1-20"), (2, 20, "21-40"), (500, 10, "4991-5000")]
+)
+def test_a_task_of_an_array_takes_its_own_rows_and_hands_the_status_on(tmp_path, slides, task, each, rows, monkeypatch):
+    if each is not None:
+        monkeypatch.setenv("SLIDESEG_ROWS", str(each))
     job = Job(tmp_path, ENDING)
-    assert job.start("predict-array.sbatch", slides, *RESULTS, **step).wait(30) == 7
+    assert job.start("predict-array.sbatch", slides, *RESULTS, ARRAY_TASK_ID=task).wait(30) == 7
     (called,) = job.called("slideseg")
     assert called == f"slideseg predict --manifest {slides} --rows {rows} --workers 1 -o /shared/results"
     assert job.called("scontrol") == []
@@ -152,6 +156,16 @@ def test_the_size_of_an_array_is_the_number_of_rows(tmp_path, page, text):
     (tmp_path / "slides.csv").write_bytes(text.encode())
     done = subprocess.run(["bash", "-c", f"{command}; echo $n"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "3\n"
+
+
+@pytest.mark.parametrize("number", [1, 9, 10, 11, 5000])
+@pytest.mark.parametrize("page", ["cluster/slurm/predict-array.sbatch", "docs/clusters.md"])
+def test_so_many_tasks_of_several_rows_do_all_of_them(page, number):
+    (command,) = re.findall(r"sbatch --export=.*", (ROOT / page).read_text())
+    words = subprocess.run(["bash", "-c", f"n={number}; echo {command}"], capture_output=True, text=True, check=True).stdout
+    each, tasks = re.findall(r"--export=ALL,SLIDESEG_ROWS=(\d+) --array=1-(\d+)%", words)[0]
+    assert (int(tasks) - 1) * int(each) < number <= int(tasks) * int(each)
+    assert int(tasks) <= 1000, "as many as Slurm has by default"
 
 
 def test_a_job_whose_time_is_nearly_up_stops_and_waits_in_the_queue_again(tmp_path, slides):
