@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
 from slideseg.doctor.finding import Finding, bad, note, ok
-from slideseg.version import __version__
+from slideseg.version import SOURCE, __version__, pip_install
 from slideseg.words import few
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def installation() -> list[Finding]:
     """Look whether all that slideseg needs is there, new enough and can be loaded."""
     name = "installation"
     if wrong := list(_wrong(_needs())):
-        return [bad(name, few(wrong, 5), "pip install --upgrade slideseg")]
+        return [bad(name, few(wrong, 5), f"pip install --upgrade {SOURCE}")]
     if broken := list(_broken(LOADED)):
         return [bad(name, few(broken), "pip install --force-reinstall, of these")]
     told = ", ".join(f"{package} {version(package)}" for package in TOLD)
@@ -86,5 +86,4 @@ def optional_readers() -> list[Finding]:
             missing[files] = extra
     if not missing:
         return [ok(name, ", ".join(there))]
-    extras = ",".join(dict.fromkeys(missing.values()))
-    return [note(name, f"not {', '.join(missing)}", f"pip install 'slideseg[{extras}]', if you have such files")]
+    return [note(name, f"not {', '.join(missing)}", f"{pip_install(*dict.fromkeys(missing.values()))}, if you have such files")]

@@ -11,6 +11,7 @@ from slideseg.errors import ConfigError, explain
 from slideseg.exports.frame import facts_of
 from slideseg.exports.rows import checked_table
 from slideseg.result.overlay import Overlay
+from slideseg.version import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> 
     try:
         import anndata  # noqa: PLC0415 - an optional extra
     except ImportError as error:
-        raise ConfigError(explain("--to anndata needs the package anndata", try_="pip install 'slideseg[anndata]'")) from error
+        raise ConfigError(explain("--to anndata needs the package anndata", try_=pip_install("anndata"))) from error
     batches = []
     for batch in table.batches():
         batches.append(batch)

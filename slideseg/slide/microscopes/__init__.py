@@ -1,1 +1,1 @@
-"""Microscopes' own files, read by libraries that come with ``pip install 'slideseg[microscopes]'``: CZI, ND2, LIF."""
+"""Microscopes' own files, read by libraries that come with the extra ``microscopes``: CZI, ND2, LIF."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import SlideError, explain
 from slideseg.slide.pixel_size.claims import claim_in_microns, settle
+from slideseg.version import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def refusing(path: str, kind: str, where: str = "") -> Iterator[None]:
     except SlideError:
         raise
     except ImportError as error:
-        try_ = "pip install 'slideseg[microscopes]'"
+        try_ = pip_install("microscopes")
         raise SlideError(explain(f"{path}: {kind} files need a library that is not installed", got=error, try_=try_)) from error
     except FAULTS as fault:
         got = f"{type(fault).__name__}: {fault}"[:200]

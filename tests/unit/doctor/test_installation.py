@@ -77,4 +77,4 @@ def test_files_that_need_something_more(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(installation, "version", versions(nd2=None, liffile=None))
     (found,) = installation.optional_readers()
     assert (found.state, found.found) == ("note", "not ND2, LIF")
-    assert "'slideseg[microscopes]'" in found.todo
+    assert "'slideseg[microscopes] @ git+https" in found.todo
