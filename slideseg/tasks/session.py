@@ -123,7 +123,7 @@ def _connect(workers: int, address: str | None, folder: str | None) -> None:
             check_address(address)
             ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
     except (RayError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0]  # Ray goes on with advice
         if address is None:
             raise RunError(explain("Ray does not start on this machine", got=reason, try_="slideseg doctor")) from error
         try_ = "ray status there, and its token in RAY_AUTH_TOKEN"
