@@ -22,7 +22,7 @@ from slideseg.cli.options import (
     selection_options,
 )
 from slideseg.errors import naming
-from slideseg.words import many, number
+from slideseg.words import few, many, number
 
 if TYPE_CHECKING:
     from slideseg.prediction.orders import Orders
@@ -108,25 +108,39 @@ def predict(
 
 def _print_report(report: Report, *, as_json: bool) -> None:
     several = len(report.slides) > 1
+    done = [slide for slide in report.slides if slide.status == "ok"]
     if as_json:
         say_json(report.to_dict())
-    for slide in report.slides:
-        if slide.error is not None:
-            click.echo(f"error: {naming(slide.input, slide.error) if several else slide.error}", err=True)
-        elif not as_json:
-            _print_slide(slide)
+    for slide in () if as_json else done:
+        _print_slide(slide)
+    if report.error is not None and not several:  # of several slides each failure was told when it was known
+        click.echo(f"error: {report.error}", err=True)
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)
-    if not as_json:
-        _print_whole(report)
-
-
-def _print_whole(report: Report) -> None:
-    if len(report.slides) > 1:
-        done, workers = sum(slide.status == "ok" for slide in report.slides), many(report.workers, "worker")
-        click.echo(f"{done:,} of {many(len(report.slides), 'slide')} in {report.seconds:.1f} s, by {workers}")
-    for model in dict.fromkeys(slide.model for slide in report.slides if slide.model):
+    if several:
+        _print_all(report, as_json=as_json)
+    for model in () if as_json else dict.fromkeys(slide.model for slide in done if slide.model):
         click.echo(f"model: {model}")
+
+
+def _print_all(report: Report, *, as_json: bool) -> None:
+    """Print what became of several slides in all, failures first."""
+    of_all = f"of {many(len(report.slides), 'slide')}"
+    failed = [slide for slide in report.slides if slide.status != "ok"]
+    warned = [slide for slide in report.slides if slide.status == "ok" and (slide.warnings or slide.notes)]
+    if failed:
+        click.echo(f"{len(failed):,} {of_all} failed: {_names(failed)}", err=True)
+    if as_json:
+        return
+    if warned:
+        click.echo(f"{len(warned):,} {of_all} with warnings: {_names(warned)}")
+    see = "" if report.page is None else f"; see {report.page}"
+    done, workers = len(report.slides) - len(failed), many(report.workers, "worker")
+    click.echo(f"{done:,} {of_all} done in {report.seconds:.1f} s, by {workers}{see}")
+
+
+def _names(slides: list[SlideReport]) -> str:
+    return few([slide.input.rstrip("/").rpartition("/")[2] for slide in slides])
 
 
 def _print_slide(slide: SlideReport) -> None:

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from slideseg.cli.log_json import json_lines
+from slideseg.errors import naming
+from slideseg.tasks.progress import DONE, FAILED, PUT_OFF
 from slideseg.words import duration
 
 if TYPE_CHECKING:
@@ -27,12 +29,10 @@ SECONDS_BETWEEN_OBJECTS = 1
 MEGA = 1e6
 SECONDS_BEFORE_RATE = 1
 """What is done in less time says nothing of the rate."""
+OVER = (DONE, FAILED, PUT_OFF)
+"""Phases after which a slide has none, or begins anew."""
 COUNTED = ("exporting", "outlining", "summing up")
 """Phases that count rows of a table as well as pixels, or images, or results."""
-
-
-DONE = "done"
-"""The last phase of a slide."""
 
 
 class Rate:
@@ -42,9 +42,12 @@ class Rate:
         self._started = time.monotonic()
 
     def describe(self, state: Progress) -> str:
-        """Return both in words; nothing before the first pixel is there, and no rate of what may be rows."""
+        """Return both in words, but no rate of what may be rows.
+
+        There is nothing to say before the first pixel is there, nor of a slide that shares the workers with others.
+        """
         done, seconds = state.done - state.kept, time.monotonic() - self._started
-        if done <= 0 or seconds < SECONDS_BEFORE_RATE:
+        if done <= 0 or seconds < SECONDS_BEFORE_RATE or state.slides[1] > 1:
             return ""
         rate = done / seconds
         left = f"{(state.total - state.done) / rate:.0f} s left"
@@ -53,23 +56,27 @@ class Rate:
 
 @contextmanager
 def shown() -> Iterator[Callable[[Progress], None]]:
-    """Show progress on stderr for as long as the block lasts."""
-    lines, console = json_lines(), Console(stderr=True)
+    """Show progress on stderr for as long as the block lasts; of several slides also the failure of each, as it is known."""
+    lines, console = json_lines(), Console(stderr=True, markup=False, emoji=False, highlight=False)  # names are as they are
     if lines is not None:
         yield _json_watcher(lines)
     elif console.is_terminal:
+        texts = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}", markup=False)
         with Bars(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console, transient=True,
-        ) as bars:  # fmt: skip
+            texts[0], BarColumn(), TextColumn("{task.percentage:>3.0f} %"), texts[1], console=console, transient=True
+        ) as bars:
             yield _bar_watcher(bars)
     else:
-        yield _line_watcher(console)
+        yield _LineWatcher(console)
+
+
+def _failure(state: Progress) -> str:
+    return f"error: {naming(state.slide, state.error or '')}"
 
 
 def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
     """Show a bar for each slide that is under way, and above them one for all slides where there are several."""
-    tasks: dict[str, tuple[TaskID, Rate]] = {}
+    tasks: dict[str, tuple[TaskID, dict[str, Rate]]] = {}
     everything: list[TaskID] = []
 
     def watch(state: Progress) -> None:
@@ -78,38 +85,58 @@ def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
             if not everything:
                 everything.append(bars.add_task("", total=slides, rate=""))
             bars.update(everything[0], completed=over, description=f"{over:,} of {slides:,} slides")
-        if state.phase == DONE:
+        if state.phase == FAILED:
+            bars.console.print(_failure(state), soft_wrap=True)
+        if state.phase in OVER:
             if state.slide in tasks:
                 bars.remove_task(tasks.pop(state.slide)[0])
             return
         if state.slide not in tasks:
-            tasks[state.slide] = bars.add_task(state.slide, total=state.total, rate=""), Rate()
-        task, rate = tasks[state.slide]
-        text = rate.describe(state).partition(",")[0] if state.phase == "segmenting" else state.phase
-        bars.update(task, completed=state.done, description=state.slide.rpartition("/")[2], rate=text)
+            tasks[state.slide] = bars.add_task(state.slide, total=state.total, rate=""), {}
+        task, rates = tasks[state.slide]
+        said = [state.phase * (state.phase != "segmenting"), rates.setdefault(state.phase, Rate()).describe(state)]
+        name, text = state.slide.rpartition("/")[2], ", ".join(filter(None, said))
+        bars.update(task, completed=state.done, total=state.total, description=name, rate=text)
 
     return watch
 
 
-def _line_watcher(console: Console) -> Callable[[Progress], None]:
-    rates: dict[tuple[str, str], Rate] = {}
-    last: dict[str, tuple[str, float]] = {}
+class _LineWatcher:
+    """Prints a line where a phase begins, now and then while it lasts, and where one of which a line was printed is over."""
 
-    def watch(state: Progress) -> None:
-        if state.phase == DONE:
-            last.pop(state.slide, None)
-            for known in [known for known in rates if known[0] == state.slide]:
-                del rates[known]
-            return
-        rate = rates.setdefault((state.slide, state.phase), Rate())
-        phase, when = last.get(state.slide, ("", 0.0))
-        if state.phase == phase and time.monotonic() - when < SECONDS_BETWEEN_LINES:
-            return
-        last[state.slide] = state.phase, time.monotonic()
-        parts = [f"{state.slide}: {state.phase}", f"{100 * state.done / max(1, state.total):.0f} %", rate.describe(state)]
-        console.print(", ".join(part for part in parts if part), highlight=False, soft_wrap=True)
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rates: dict[str, dict[str, Rate]] = {}
+        self._last: dict[str, tuple[str, float, bool]] = {}
 
-    return watch
+    def __call__(self, state: Progress) -> None:
+        """Take the state of things."""
+        if state.phase in OVER:
+            self._end(state)
+            return
+        rate = self._rates.setdefault(state.slide, {}).setdefault(state.phase, Rate())
+        if self._is_due(state):
+            self._last[state.slide] = state.phase, time.monotonic(), state.done >= state.total
+            parts = [state.phase, f"{100 * state.done / max(1, state.total):.0f} %", rate.describe(state)]
+            self._say(state, ", ".join(part for part in parts if part))
+
+    def _is_due(self, state: Progress) -> bool:
+        phase, when, was_whole = self._last.get(state.slide, ("", 0.0, False))
+        is_end = state.done >= state.total and not was_whole and state.slides[1] == 1
+        return state.phase != phase or is_end or time.monotonic() - when >= SECONDS_BETWEEN_LINES
+
+    def _end(self, state: Progress) -> None:
+        self._last.pop(state.slide, None)
+        self._rates.pop(state.slide, None)
+        if state.phase == FAILED:
+            self._console.print(_failure(state), soft_wrap=True)
+        elif state.slides[1] > 1:
+            self._say(state, state.phase)
+
+    def _say(self, state: Progress, text: str) -> None:
+        over, slides = state.slides
+        of_all = f"{over:,} of {slides:,} slides; " if slides > 1 else ""
+        self._console.print(f"{of_all}{state.slide}: {text}", soft_wrap=True)
 
 
 def _json_watcher(lines: JsonLines) -> Callable[[Progress], None]:
@@ -118,11 +145,14 @@ def _json_watcher(lines: JsonLines) -> Callable[[Progress], None]:
     def watch(state: Progress) -> None:
         where = state.phase, state.done >= state.total
         before, when = last.get(state.slide, (None, 0.0))
-        if where != before or (not where[1] and time.monotonic() - when >= SECONDS_BETWEEN_OBJECTS):
+        facts = {name: value for name, value in asdict(state).items() if name != "error"}
+        if state.phase == FAILED:
+            lines.say("error", {"message": naming(state.slide, state.error or ""), **facts}, "error")
+        elif where != before or (not where[1] and time.monotonic() - when >= SECONDS_BETWEEN_OBJECTS):
             last[state.slide] = where, time.monotonic()
-            lines.say("progress", asdict(state))
-        if state.phase == DONE:
-            del last[state.slide]  # of thousands of slides nothing is kept
+            lines.say("progress", facts)
+        if state.phase in OVER:
+            last.pop(state.slide, None)  # of thousands of slides nothing is kept
 
     return watch
 

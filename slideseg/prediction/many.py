@@ -25,9 +25,9 @@ from slideseg.prediction.orders import OF_THE_RUN
 from slideseg.prediction.plan import make_plan
 from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, predict_slide, run_plan
+from slideseg.prediction.telling import Telling
 from slideseg.storage.place import absolute
 from slideseg.tasks.base import IN_FLIGHT
-from slideseg.tasks.progress import Progress
 from slideseg.tasks.run_shards import shared_executor
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.orders import Order, Orders
     from slideseg.tasks.base import SharedExecutor
-    from slideseg.tasks.progress import Watcher
+    from slideseg.tasks.progress import Progress, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def predict_many(orders: Orders, options: PredictOptions, watcher: Watcher | Non
         of_all = replace(of_all, workers=workers)
         slides = [replace(order, options=with_the_runs(order.options, of_all)) for order in orders.slides]
         if workers == 1 and options.address is None:
-            return Report(_one_after_the_other(slides, watcher), round(time.monotonic() - started, 3))
+            return Report(_one_after_the_other(slides, Telling(watcher, len(slides))), round(time.monotonic() - started, 3))
         wait, run = options.wait_for_workers, absolute(orders.folder)
         with shared_executor(workers, options.address, gpus_of(device), wait, run) as executor:
             reports = Together(slides, executor, workers, watcher).reports()
@@ -95,18 +95,12 @@ class _Turns:
             self._again.append(number)
         return not (is_in_use and is_first)
 
-    def give_up(self, orders: Sequence[Order], error: BaseException) -> int:
-        """Have all that are left fail for the same error; return how many."""
-        number_left = len(self.left)
-        while self.left:
-            number = self.left.popleft()
-            self._found[number] = failed_by(orders[number], error)
-        return number_left
-
-    @property
-    def over(self) -> int:
-        """How many slides have had their turn."""
-        return len(self._found)
+    def give_up(self, orders: Sequence[Order], error: BaseException) -> list[SlideReport]:
+        """Have all that are left fail for the same error; return what is said of them."""
+        left = {number: failed_by(orders[number], error) for number in self.left}
+        self.left.clear()
+        self._found |= left
+        return list(left.values())
 
     def once_more(self) -> None:
         """Have a second look at the slides of another run, now that all others are done."""
@@ -122,11 +116,15 @@ def _alone(order: Order, watcher: Watcher | None) -> Report:
     return report_of(order, partial(predict_slide, order.slide, order.output, order.options, watcher))
 
 
-def _one_after_the_other(orders: Sequence[Order], watcher: Watcher | None) -> tuple[SlideReport, ...]:
+def _one_after_the_other(orders: Sequence[Order], telling: Telling) -> tuple[SlideReport, ...]:
     turns = _Turns(orders)
     while turns.left:
         number = turns.left.popleft()
-        turns.done(number, _alone(orders[number], watcher).slides[0])
+        (report,) = _alone(orders[number], telling).slides
+        if turns.done(number, report):
+            telling.over(report)
+        else:
+            telling.put_off(report)
         if not turns.left:
             turns.once_more()
     return turns.reports()
@@ -145,7 +143,7 @@ def failed_by(order: Order, error: BaseException) -> SlideReport:
     """Return what is said of a slide that failed for an error."""
     if isinstance(error, SlidesegError):
         return SlideReport(order.slide, order.output, "failed", error=str(error), exit_code=error.exit_code)
-    message, code = f"{type(error).__name__}: {error}", RunError.exit_code
+    message, code = " ".join(f"{type(error).__name__}: {error}".split()), RunError.exit_code
     return SlideReport(order.slide, order.output, "failed", error=message, exit_code=code)
 
 
@@ -153,13 +151,11 @@ class Together:
     """Slides under way at the same time."""
 
     def __init__(self, orders: Sequence[Order], executor: SharedExecutor, workers: int, watcher: Watcher | None) -> None:
-        self._orders, self._executor, self._watcher = orders, executor, watcher
+        self._orders, self._executor, self._telling = orders, executor, Telling(watcher, len(orders))
         self._most = workers * IN_FLIGHT + PLANNED_AT_ONCE
         self._ended: SimpleQueue[tuple[int, SlideReport]] = SimpleQueue()
         self._threads: dict[int, threading.Thread] = {}
         self._planning: set[int] = set()
-        self._telling = threading.Lock()
-        self._over = 0
         self._is_stopped = False
 
     def reports(self) -> tuple[SlideReport, ...]:
@@ -172,18 +168,23 @@ class Together:
                 with contextlib.suppress(Empty):
                     number, report = self._ended.get(timeout=LOOK_SECONDS)
                     self._threads.pop(number).join()
-                    is_last = turns.done(number, report)
-                    self._over = turns.over
-                    self._executor.count("slides" if report.status == "ok" else "slides_failed", int(is_last))
+                    if turns.done(number, report):
+                        self._end(report)
+                    else:
+                        self._telling.put_off(report)
                     if (error := self._executor.failure) is not None:  # those that are left need not be planned to know it
-                        self._executor.count("slides_failed", turns.give_up(self._orders, error))
-                    self._tell(Progress(report.input, "done", report.pixels, report.pixels))
+                        for known in turns.give_up(self._orders, error):
+                            self._end(known)
                 if not turns.left and not self._threads:
                     turns.once_more()
         except BaseException:
             self._stop()
             raise
         return turns.reports()
+
+    def _end(self, report: SlideReport) -> None:
+        self._executor.count("slides" if report.status == "ok" else "slides_failed")
+        self._telling.over(report)
 
     def _has_room(self) -> bool:
         if not self._threads:
@@ -211,9 +212,7 @@ class Together:
     def _tell(self, progress: Progress) -> None:
         if self._is_stopped:
             raise RunError(explain("the run was stopped", try_="the same command again, it goes on from here"))
-        if self._watcher is not None:
-            with self._telling:
-                self._watcher(replace(progress, slides=(self._over, len(self._orders))))
+        self._telling(progress)
 
     def _stop(self) -> None:
         """Have the slides under way end, so that they give back their leases."""

@@ -88,6 +88,8 @@ class SlideReport:
     """Pixels without tissue, or where nothing was scanned: class 0."""
     damaged_tiles: tuple[BadTile, ...] = ()
     """Tiles that could not be decoded, with ``--on-bad-tile background``."""
+    kept_pixels: int = 0
+    """Pixels that an earlier run had finished."""
     reused_pixels: int = 0
     """Pixels in tiles of one colour, taken from an earlier such tile."""
     objects: int | None = None
@@ -133,6 +135,8 @@ class Report:
     """How each of these spent its time, those that died too; none where the work was done in this process."""
     notes: tuple[str, ...] = ()
     """What could not be written of the report itself."""
+    page: str | None = None
+    """Where it can be looked at; None where no page was written."""
 
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:

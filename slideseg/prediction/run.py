@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from slideseg.cohort.report import write_reports
+from slideseg.cohort.report import HTML, write_reports
 from slideseg.options import take_options
 from slideseg.prediction.many import predict_many
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.orders import take_orders
 from slideseg.prediction.slide import predict_slide
-from slideseg.tasks.progress import Watch
+from slideseg.tasks.progress import DONE, Watch
 
 if TYPE_CHECKING:
     import os
@@ -76,5 +76,10 @@ def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | N
         return report
     watch = Watch(orders.folder, watcher, lambda: None)
     notes = write_reports(orders.folder, report.to_dict(), watch=partial(watch, "summing up"))
-    watch("done", len(report.slides), len(report.slides))
-    return replace(report, notes=tuple(notes))
+    watch(DONE, len(report.slides), len(report.slides))
+    page = None if any(note.startswith(HTML) for note in notes) else _beside_results(HTML, orders.folder)
+    return replace(report, notes=tuple(notes), page=page)
+
+
+def _beside_results(name: str, folder: str) -> str:
+    return name if folder in ("", ".") else f"{folder.rstrip('/')}/{name}"

@@ -307,6 +307,7 @@ def _report(
         pixels=plan.pixels,
         skipped_pixels=record.skipped_pixels,
         damaged_tiles=record.damaged_tiles,
+        kept_pixels=tally.kept_pixels,
         reused_pixels=tally.reused,
         objects=None if objects is None else objects.number,
         across_seams=None if objects is None else objects.across_seams,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+DONE, FAILED, PUT_OFF = "done", "failed", "put off"
+"""Last phases of a slide; one that another run has in hand is put off, and has another turn when all others are over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -13,7 +16,7 @@ class Progress:
     slide: str
     """Which slide."""
     phase: str
-    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them; ``done``."""
+    """``chunking``, ``segmenting`` or ``finishing``; with objects, finding, labelling and measuring them; `DONE`, `FAILED`."""
     done: int
     """Pixels done, those of an earlier run included; rows of a table that is exported, images that are outlined."""
     total: int
@@ -22,6 +25,8 @@ class Progress:
     """Pixels of `done` that an earlier run had finished."""
     slides: tuple[int, int] = (0, 1)
     """Slides that are over, and slides in all."""
+    error: str | None = None
+    """Why one of several slides failed."""
 
 
 Watcher = Callable[[Progress], None]

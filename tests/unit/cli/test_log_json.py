@@ -107,6 +107,16 @@ def test_progress_is_told_by_phase_at_its_end_and_now_and_then(
     assert lines[0].items() >= {"level": "info", "event": "progress", "slide": "a.tif", "total": 9}.items()
 
 
+def test_a_slide_that_failed_is_an_error_and_not_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with as_json_lines(), progress.shown() as watch:
+        watch(Progress("a.tif", "failed", 0, 0, slides=(1, 3), error="it is cut off"))
+        watch(Progress("b.tif", "done", 9, 9, slides=(2, 3)))
+    failed, done = said(capsys)
+    facts = {"slide": "a.tif", "phase": "failed", "done": 0, "total": 0, "kept": 0, "slides": [1, 3]}
+    assert failed == {"level": "error", "event": "error", "message": "a.tif: it is cut off", **facts}
+    assert (done["event"], done["phase"], "error" in done) == ("progress", "done", False)
+
+
 def test_a_trainings_epochs_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
     scores = Scores(0.5, 0.25, 0.125, {}, {})

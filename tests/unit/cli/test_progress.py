@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 from rich.progress import Progress as Bars
 
 from slideseg.cli import progress
@@ -16,6 +19,7 @@ from slideseg.tasks.progress import Progress
         (2, Progress("x", "segmenting", 5_000_000, 10_000_000), "2.50 Mpx/s, 2 s left"),
         (2, Progress("x", "segmenting", 5_000_000, 10_000_000, kept=5_000_000), ""),
         (2, Progress("x", "exporting", 100, 500), "8 s left"),
+        (2, Progress("x", "segmenting", 5_000_000, 10_000_000, slides=(0, 2)), ""),
     ],
 )
 def test_a_rate_is_of_pixels_and_of_some_time(
@@ -28,12 +32,50 @@ def test_a_rate_is_of_pixels_and_of_some_time(
     assert rate.describe(state) == text
 
 
-def test_of_many_slides_the_bars_of_those_that_are_over_go() -> None:
-    bars = Bars(disable=True)
-    watch = progress._bar_watcher(bars)
-    for name in ("a", "b"):
-        watch(Progress(name, "segmenting", 1, 10, slides=(0, 3)))
-    assert [task.description for task in bars.tasks] == ["0 of 3 slides", "a", "b"]
-    watch(Progress("a", "done", 10, 10, slides=(1, 3)))
-    watch(Progress("failed at once", "done", 0, 0, slides=(2, 3)))
-    assert [task.description for task in bars.tasks] == ["2 of 3 slides", "b"]
+def states() -> list[Progress]:
+    """A run over three slides: one fails, two are done, the last after it was put off."""
+    return [
+        Progress("[a].tif", "segmenting", 1, 10, slides=(0, 3)),
+        Progress("b", "segmenting", 1, 10, slides=(0, 3)),
+        Progress("cut.tif", "failed", 0, 0, slides=(1, 3), error="it is cut off"),
+        Progress("[a].tif", "segmenting", 10, 10, slides=(1, 3)),
+        Progress("[a].tif", "done", 10, 10, slides=(2, 3)),
+        Progress("b", "put off", 0, 0, slides=(2, 3)),
+        Progress("b", "segmenting", 1, 10, slides=(2, 3)),
+    ]
+
+
+def test_of_many_slides_the_bars_of_those_that_are_over_go_and_a_failure_is_told_above_them() -> None:
+    out = io.StringIO()
+    bars = Bars(disable=True, console=Console(file=out, markup=False))
+    watch, shown = progress._bar_watcher(bars), []
+    for state in states():
+        watch(state)
+        shown.append([task.description for task in bars.tasks])
+    assert shown[1] == ["0 of 3 slides", "[a].tif", "b"]
+    assert shown[4:] == [["2 of 3 slides", "b"], ["2 of 3 slides"], ["2 of 3 slides", "b"]]
+    assert out.getvalue() == "error: cut.tif: it is cut off\n"
+
+
+def test_lines_of_many_slides_say_how_many_are_over_and_a_failure_when_it_is_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress.shown() as watch:
+        for state in states():
+            watch(state)
+    assert capsys.readouterr().err.splitlines() == [
+        "0 of 3 slides; [a].tif: segmenting, 10 %",
+        "0 of 3 slides; b: segmenting, 10 %",
+        "error: cut.tif: it is cut off",
+        "2 of 3 slides; [a].tif: done",
+        "2 of 3 slides; b: put off",
+        "2 of 3 slides; b: segmenting, 10 %",
+    ]
+
+
+def test_the_last_line_of_what_is_counted_is_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown() as watch:
+        for done in range(1, 6):
+            watch(Progress("summary", "summing up", done, 5))
+        watch(Progress("summary", "summing up", 5, 5))
+    assert capsys.readouterr().err.splitlines() == ["summary: summing up, 20 %", "summary: summing up, 100 %"]

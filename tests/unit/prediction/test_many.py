@@ -65,7 +65,8 @@ def test_a_fault_of_ours_at_one_slide_costs_the_others_nothing(work, executor):
             raise SlideError("005 is damaged")
 
     work(segment)
-    found = Together(orders_of(9), executor, 2, None).reports()
+    told = []
+    found = Together(orders_of(9), executor, 2, told.append).reports()
     assert [report.input for report in found] == [f"{index:03}" for index in range(9)]
     assert {report.input: report.error for report in found if report.error} == {
         "003": "ZeroDivisionError: division by zero",
@@ -73,6 +74,9 @@ def test_a_fault_of_ours_at_one_slide_costs_the_others_nothing(work, executor):
     }
     assert Report(found).exit_code == 1
     assert executor.counted == {"slides": 7, "slides_failed": 2}
+    ends = {state.slide: state.phase for state in told}
+    assert ends == {f"{index:03}": "failed" if index in (3, 5) else "done" for index in range(9)}
+    assert [state.slides for state in told] == [(number, 9) for number in range(1, 10)]
 
 
 def test_slides_of_another_run_are_looked_at_once_more_when_all_others_are_done(work, executor):
@@ -85,12 +89,15 @@ def test_slides_of_another_run_are_looked_at_once_more_when_all_others_are_done(
         done.append(order.slide)
 
     made = work(segment)
-    found = Together(orders_of(6), executor, 1, None).reports()
+    told = []
+    found = Together(orders_of(6), executor, 1, told.append).reports()
     assert done[-1] == "001"
     assert [report.input for report in found if report.error] == ["002"]
     assert made.count("002") == 2
     assert Report(found).exit_code == ResultInUseError.exit_code
     assert executor.counted == {"slides": 5, "slides_failed": 1}
+    of_theirs = [(state.slide, state.phase) for state in told if state.slide in busy]
+    assert of_theirs == [("001", "put off"), ("002", "put off"), ("001", "done"), ("002", "failed")]
 
 
 @pytest.mark.parametrize("own", [None, SlideError("000 is damaged"), ClusterError("no worker could be had")])
@@ -104,12 +111,14 @@ def test_where_there_are_no_workers_any_more_nobody_plans_in_vain(work, executor
                 raise own if order.slide == "000" else Workers.failure
 
     made = work(segment)
-    found = Together(orders_of(500), executor, 1, None).reports()
+    told = []
+    found = Together(orders_of(500), executor, 1, told.append).reports()
     assert len(made) < 20
     assert found[0].error == (own and str(own))
     assert found[-1].error == "no worker could be had"
     assert [report.input for report in found] == [f"{index:03}" for index in range(500)]
     assert sum(executor.counted.values()) == 500
+    assert [state.slides[0] for state in told] == list(range(1, 501))
     assert executor.counted["slides_failed"] == sum(report.status == "failed" for report in found)
 
 
