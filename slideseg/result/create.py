@@ -11,6 +11,7 @@ from slideseg.arrays.shards import create_array
 from slideseg.errors import ResultError, explain
 from slideseg.result.layout import SEGMENTATION
 from slideseg.result.manifest import MAP_PART
+from slideseg.result.same_run import check_same_run
 from slideseg.result.twice import attributes_in, find_twins, group_text, write_copy, write_twice
 from slideseg.storage.place import check_parent
 from slideseg.storage.store import (
@@ -110,7 +111,7 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
         give_up(url)
         delete(url, last=ROOT)
         return "new"
-    _check_same_run(url, there.get("run"), record.to_json()["run"])
+    check_same_run(url, there, record)
     return "complete" if there.get("status") == "complete" else "resumed"
 
 
@@ -135,26 +136,3 @@ def _mended_root(store: Store) -> dict[str, Any]:
     elif found.text is not None and found.copy_damaged:
         write_copy(store, MAP_PART, found.text)
     return found.attributes
-
-
-def _check_same_run(url: str, got: object, want: object) -> None:
-    difference = first_difference(got if isinstance(got, dict) else {}, want)
-    if difference is not None:
-        key, there, here = difference
-        raise ResultError(explain(f"{url} holds another run's result: {key} differs", got=there, want=here, try_="--overwrite"))
-
-
-def first_difference(got: object, want: object, key: str = "run") -> tuple[str, object, object] | None:
-    """Return (key, got, want) of the first entry that differs, keys in order and joined by dots; None if all are equal.
-
-    >>> first_difference({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
-    ('b.c', 2, 3)
-    """
-    if not isinstance(got, dict) or not isinstance(want, dict):
-        return None if got == want else (key, got, want)
-    for name in sorted({*got, *want}):
-        below = name if key == "run" else f"{key}.{name}"
-        difference = first_difference(got.get(name), want.get(name), below)
-        if difference is not None:
-            return difference
-    return None

@@ -92,7 +92,7 @@ def test_auto_is_the_same_for_any_workers_and_a_run_with_another_range_is_anothe
     assert run_slideseg(*words, "-w", 1, "-o", outs[0]).slide["shards"]["computed"] == 0
     other = run_slideseg("predict", slides / "12 bits.tif", "--range", "0,4095", "-w", 1, "-o", outs[0])
     assert other.status == 2
-    assert "holds another run's result: range differs" in other.err
+    assert "holds another run's result: --range differs" in other.err
 
 
 def test_a_result_of_an_earlier_version_is_opened_and_resumed(slides, tmp_path):
