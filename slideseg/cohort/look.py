@@ -40,6 +40,8 @@ class Look:
     """All but background."""
     picture: bytes | None = field(default=None, repr=False)
     """A JPEG; None where there is none."""
+    seconds: float | None = None
+    """How long the run took that finished it."""
     lacking: str | None = None
     """Why there is no picture though one was wanted."""
 
@@ -64,11 +66,12 @@ def look_at(url: str, side: int) -> Look:
     if result is None:
         return Look(row, lacking=row["error"])
     classes: tuple[ShownClass, ...] = ()
+    seconds = result.record.seconds
     try:
         classes = tuple(_classes(result))
-        return Look(row, classes, thumbnail(result, side) if side else None)
+        return Look(row, classes, thumbnail(result, side) if side else None, seconds)
     except FAILURES as error:
-        return Look(row, classes, lacking=in_a_line(error))
+        return Look(row, classes, None, seconds, in_a_line(error))
 
 
 def _classes(result: Result) -> list[ShownClass]:

@@ -120,15 +120,18 @@ def _totals(run: Mapping[str, Any], looks: Sequence[Look]) -> str:
 def _times(run: Mapping[str, Any], pixels: int) -> Iterator[str]:
     """Yield what is known of how long it took, and on what."""
     seconds = run.get("seconds")
+    computed = pixels - sum(slide.get("kept_pixels") or 0 for slide in run["slides"])
     if seconds:
-        yield _total(duration(seconds), f"{number(pixels / MEGA / seconds)} Mpx a second")
+        rate = f"{number(computed / MEGA / seconds)} Mpx a second" if computed else "nothing to compute"
+        yield _total(duration(seconds), rate)
     shards = [slide["shards"] for slide in run["slides"] if slide.get("shards")]
     if total := sum(one["total"] for one in shards):
         kept = sum(one["kept"] for one in shards)
         yield _total(f"{total:,}", f"shards, {kept:,} kept from before" if kept else "shards" if total > 1 else "shard")
     if run.get("workers"):
-        idle = run.get("idle")
-        yield _total(f"{run['workers']:,}", "workers" if idle is None else f"workers, {100 * idle:.1f} % idle")
+        what = "worker" if run["workers"] == 1 else "workers"
+        idle = run.get("idle") if computed and run.get("by_worker") else None
+        yield _total(f"{run['workers']:,}", what if idle is None else f"{what}, {100 * idle:.1f} % idle")
 
 
 def _total(value: str, what: str, kind: str = "") -> str:

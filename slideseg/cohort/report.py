@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -110,7 +111,7 @@ class _Looks:
 
     def _keep(self, found: tuple[int, Look]) -> None:
         number, look = found
-        self.found[number] = Look(look.row, look.classes, None, look.lacking)
+        self.found[number] = replace(look, picture=None)
         if look.picture is not None:
             self._places[number] = (self._pictures.seek(0, 2), len(look.picture))
             self._pictures.write(look.picture)

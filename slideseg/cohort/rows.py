@@ -66,7 +66,7 @@ def slide_row(index: int, slide: Mapping[str, Any], look: Look, picture: bytes |
     said = _slide(slide, look, scale)
     if look.row:
         cells = [_picture(look, picture, slide), _cell(said, last_part(slide["input"]), "slide"), _tissue(look.row)]
-        cells += [*_found(look, scale), _time(slide)]
+        cells += [*_found(look, scale), _time(slide, look)]
     else:
         cells = [tag("td"), tag("td", said, class_="slide", data_v=last_part(slide["input"]), colspan=len(HEADS) - 1)]
     return tag("tr", "".join(cells), id=f"s{index}", class_=kinds) + "\n"
@@ -196,9 +196,13 @@ def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.1f} %"
 
 
-def _time(slide: Mapping[str, Any]) -> str:
+def _time(slide: Mapping[str, Any], look: Look) -> str:
+    """Return how long the run took; of a slide whose shards were all there, how long its making did."""
     seconds, shards = slide.get("seconds") or 0.0, slide.get("shards") or {}
     kept = f", {shards['kept']:,} kept" if shards.get("kept") else ""
+    if kept and not shards["computed"] and look.seconds is not None:
+        kept += f" by this run of {duration(seconds)}" * (seconds > 0)
+        seconds = look.seconds
     below = _div(f"{many(shards['total'], 'shard')}{kept}", "faint") if shards.get("total") else ""
     below += "".join(_div(f"{text(stage)} {duration(took)}", "faint stage") for stage, took in stages_of(slide))
     return _cell(_div(duration(seconds), "all") + below if seconds else "", seconds or None)

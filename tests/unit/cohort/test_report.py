@@ -15,6 +15,7 @@ import slideseg
 from slideseg.cohort import report
 from slideseg.cohort.report import write_reports
 from slideseg.cohort.thumbnail import thumbnail
+from slideseg.words import duration
 from tests.made_results import blobs, make_result
 from tests.s3_server import running
 from tests.unit.cohort.test_markup import EVIL, Parsed
@@ -48,6 +49,7 @@ def made(tmp_path):
         seconds=61.0,
         workers=2,
         idle=0.034,
+        by_worker=[{"node": "n", "tasks": 9, "seconds": 9.0, "busy": 8.7, "idle": 0.034}],
     )
 
 
@@ -99,6 +101,27 @@ def test_the_page_tells_of_each_slide_failed_ones_first(made, tmp_path):
     assert links == ["./a.zarr", "./b.zarr"]
     pictures = [base64.b64decode(attributes["src"].partition(",")[2]) for kind, attributes in parsed.tags if kind == "img"]
     assert pictures == [thumbnail(slideseg.open_result(tmp_path / f"{name}.zarr"), 480) for name in "ab"]
+
+
+def test_a_run_that_computed_nothing_has_no_rate_and_tells_how_long_the_results_took(tmp_path):
+    make_result(tmp_path / "a.zarr", blobs((400, 600), 1))
+    slides = [told("a.tif", tmp_path / "a.zarr", shards={"total": 4, "computed": 0, "kept": 4}, kept_pixels=240_000)]
+    made_in = slideseg.open_result(tmp_path / "a.zarr").record.seconds
+    workers = {"workers": 1, "idle": 0.0, "by_worker": [{"node": "n", "tasks": 1, "seconds": 1.0, "busy": 1.0, "idle": 0.0}]}
+    write_reports(str(tmp_path), run_of(*slides, seconds=2.7, **workers))
+    words = Parsed(page_of(tmp_path)).data
+    assert "2.7 s" in words
+    assert "nothing to compute" in words
+    assert "a second" not in words
+    assert "% idle" not in words
+    assert f"{duration(made_in)}4 shards, 4 kept by this run of 2.5 s" in words
+
+    part = [{**slides[0], "shards": {"total": 4, "computed": 2, "kept": 2}, "kept_pixels": 120_000}]
+    write_reports(str(tmp_path), run_of(*part, seconds=2.0, **workers))
+    words = Parsed(page_of(tmp_path)).data
+    assert "0.06 Mpx a second" in words
+    assert "2.5 s4 shards, 2 kept" in words
+    assert "kept by" not in words
 
 
 def test_the_page_loads_nothing_and_runs_only_its_own_script(made, tmp_path):
