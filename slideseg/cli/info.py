@@ -75,10 +75,7 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     from slideseg.result.result import is_result
 
     if is_result(path):
-        from slideseg.result.create import read_attributes
-        from slideseg.storage.store import open_store
-
-        return {"kind": "result", **read_attributes(open_store(path, read_only=True))["slideseg"], **_object_facts(path)}
+        return {"kind": "result", **_result_facts(path), **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
         raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
     selection = selection or Selection()
@@ -89,6 +86,20 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
         got = f"{path}, a folder of slides"
         raise ConfigError(explain("what is selected of a slide needs one", got=got, try_=folder["slides"][0]))
     return folder
+
+
+def _result_facts(path: str) -> dict[str, Any]:
+    """Return what a result says of itself; one that no run is at any more, and that is not finished, has status unfinished."""
+    from slideseg.result.create import read_attributes
+    from slideseg.storage.lease import is_held
+    from slideseg.storage.store import open_store
+
+    store = open_store(path, read_only=True)
+    said: dict[str, Any] = read_attributes(store)["slideseg"]
+    if said.get("status") != "running" or is_held(path):
+        return said
+    said = read_attributes(store)["slideseg"]  # a run that ends gives its lease back after it has finished the result
+    return {**said, "status": "unfinished"} if said.get("status") == "running" else said
 
 
 def _object_facts(path: str) -> dict[str, Any]:

@@ -257,6 +257,22 @@ class Lease:
         return _read(self._store, self._key)
 
 
+def is_held(url: str) -> bool:
+    """Tell whether a run that is alive holds a result, as far as can be seen without writing; if it can't be seen, it may.
+
+    Of a run on another machine the age of its lease tells, by this machine's clock.
+    """
+    folder, key = _place(url)
+    try:
+        store = open_store(folder, read_only=True)
+        holder, renewed = _read(store, key), last_modified(store, key)
+    except storage_errors():
+        return True
+    if holder is None or renewed is None:
+        return False
+    return holder.lives_here if holder.is_here else time.time() - renewed <= EXPIRE_SECONDS
+
+
 def _place(url: str) -> tuple[str, str]:
     """Return the folder and the name of a result's lease: a key, in which no control characters and broken letters may be."""
     location = locate(url)

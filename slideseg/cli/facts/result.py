@@ -29,16 +29,16 @@ def result_in_words(path: str, facts: dict[str, Any]) -> dict[str, object]:
     """Return in words what `facts_of` the result at ``path`` found; of a result that can't be used the facts themselves."""
     from slideseg.result.record import RunRecord
 
+    status = facts.get("status")
     try:
-        record = RunRecord.from_json(facts)
+        record = RunRecord.from_json({**facts, "status": "running"} if status == "unfinished" else facts)
     except ResultError:
         return facts
-    return dict(_lines(path, record, facts))
+    return {"kind": f"result, {status}", **dict(_lines(path, record, facts))}
 
 
 def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     slide, settings = record.slide, record.settings
-    yield "kind", f"result, {record.status}"
     yield "slide", slide.path
     yield "size", f"{in_words(slide.shape)}, {mpp_in_words(slide.mpp_yx)} a pixel ({slide.mpp_source})"
     yield "model", f"{record.model.name} (sha256 {record.model.sha256[:SHORT]}...)"

@@ -11,6 +11,7 @@ import slideseg
 from slideseg.cli import cli
 from slideseg.instances.run import objects
 from slideseg.model.config import UNetConfig
+from slideseg.storage.lease import Lease
 from slideseg.testing.models import random_model
 from slideseg.testing.records import made_classes
 from slideseg.testing.slides import PatternSlide, write_pyramid
@@ -65,7 +66,11 @@ def test_the_area_of_objects_is_told_where_a_class_is_their_outer_part(tmp_path)
 
 def test_an_unfinished_result_says_so_and_a_damaged_class_map_what_is_wrong(tmp_path):
     make_result(tmp_path / "x.zarr", blobs((300, 300)), finish=False)
-    assert "result, running" in printed(tmp_path / "x.zarr")
+    with Lease(str(tmp_path / "x.zarr")):
+        assert "result, running" in printed(tmp_path / "x.zarr")
+        assert json.loads(printed(tmp_path / "x.zarr", "--json"))["status"] == "running"
+    assert "result, unfinished" in printed(tmp_path / "x.zarr")
+    assert json.loads(printed(tmp_path / "x.zarr", "--json"))["status"] == "unfinished"
     assert "classes" not in printed(tmp_path / "x.zarr")
 
     make_result(tmp_path / "y.zarr", blobs((300, 300)))

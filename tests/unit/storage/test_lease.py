@@ -15,7 +15,7 @@ from obstore.store import MemoryStore
 
 from slideseg.errors import ResultError, ResultInUseError, RunError
 from slideseg.storage import lease as module
-from slideseg.storage.lease import Holder, Lease
+from slideseg.storage.lease import Holder, Lease, is_held
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,6 +54,22 @@ def until(condition) -> None:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert condition()
+
+
+def test_who_only_looks_sees_whether_a_run_is_alive(url, file):
+    assert not is_held(url)
+    with Lease(url):
+        assert is_held(url)
+        here = Holder(**json.loads(file.read_text()))
+    assert not is_held(url)
+    put(file, replace(here, started="another time"))  # it was killed
+    assert not is_held(url)
+    put(file, replace(here, machine="another one", pid=1))
+    assert is_held(url)
+    old = time.time() - 2 * module.EXPIRE_SECONDS
+    os.utime(file, (old, old))
+    assert not is_held(url)
+    assert file.exists(), "nothing is changed"
 
 
 def test_a_lease_lies_beside_the_result_and_goes_with_the_run(url, file, tmp_path):
