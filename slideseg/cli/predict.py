@@ -26,6 +26,7 @@ from slideseg.words import few, many, number
 
 if TYPE_CHECKING:
     from slideseg.prediction.orders import Orders
+    from slideseg.prediction.plan import PredictPlan
     from slideseg.prediction.report import Report, SlideReport
 
 
@@ -156,19 +157,29 @@ def _print_slide(slide: SlideReport) -> None:
 
 
 def _dry_run(orders: Orders, *, as_json: bool) -> int:
-    from slideseg.prediction.dry_run import dry_runs
+    from slideseg.prediction.dry_run import dry_runs, total_of
     from slideseg.prediction.report import PARTIAL_EXIT
 
-    plans, failed = dry_runs(orders)
+    plans, failed = [], {}
+    for slide, found in dry_runs(orders):
+        if isinstance(found, str):
+            failed[slide] = found
+            click.echo(f"error: {naming(slide, found)}", err=True)
+        else:
+            plans.append(found)
+            if not as_json:
+                _print_plan(found, several=orders.several)
     if as_json:
         status = "ok" if not failed else "partial" if plans else "failed"
         said = {"status": status, "error": next(iter(failed.values()), None)}
         slides_failed = [{"input": slide, "error": error} for slide, error in failed.items()]
         say_json({**said, "plans": [plan.describe() for plan in plans], "failed": slides_failed})
-    for plan in () if as_json else plans:
-        click.echo(f"{plan}\n")
-        for note in plan.notes:
-            click.echo(f"warning: {naming(plan.input, note) if orders.several else note}", err=True)
-    for slide, error in failed.items():
-        click.echo(f"error: {naming(slide, error)}", err=True)
+    elif len(plans) > 1:
+        click.echo(total_of(plans))
     return PARTIAL_EXIT if failed else 0
+
+
+def _print_plan(plan: PredictPlan, *, several: bool) -> None:
+    click.echo(f"{plan}\n")
+    for note in plan.notes:
+        click.echo(f"warning: {naming(plan.input, note) if several else note}", err=True)

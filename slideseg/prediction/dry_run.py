@@ -10,13 +10,18 @@ from slideseg.errors import SlidesegError
 from slideseg.options import take_options
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import make_plan
+from slideseg.prediction.plan import MIB, make_plan
 from slideseg.prediction.trial import measure_rate
 from slideseg.slide.inputs import name_outputs
+from slideseg.words import duration, many, number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from slideseg.prediction.orders import Orders
     from slideseg.prediction.plan import PredictPlan
+
+GIB = 1024 * MIB
 
 
 def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> PredictPlan:
@@ -38,21 +43,30 @@ def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = 
     return dry_run(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
 
 
-def dry_runs(orders: Orders) -> tuple[list[PredictPlan], dict[str, str]]:
-    """Plan the runs of all slides; return the plans, and by slide why there is none of it.
+def dry_runs(orders: Orders) -> Iterator[tuple[str, PredictPlan | str]]:
+    """Plan the runs of all slides; yield each slide with its plan, or why there is none of it.
 
     Raises:
         SlidesegError: if the only slide, or the options can't be used.
     """
-    plans, failed = [], {}
     for order in orders.slides:
         try:
-            plans.append(dry_run(order.slide, order.output, order.options))
+            found: PredictPlan | str = dry_run(order.slide, order.output, order.options)
         except SlidesegError as error:
             if not orders.several:
                 raise
-            failed[order.slide] = str(error)
-    return plans, failed
+            found = str(error)
+        yield order.slide, found
+
+
+def total_of(plans: Sequence[PredictPlan]) -> str:
+    """Return in a line what the runs of several slides take in all; the time is that of all workers at work."""
+    pixels, disk = sum(plan.pixels for plan in plans), sum(plan.disk for plan in plans)
+    workers = max(plan.workers for plan in plans)
+    seconds = sum((plan.seconds or 0.0) * plan.workers for plan in plans) / workers
+    room = f"{number(disk / GIB)} GiB" if disk >= GIB else f"{disk / MIB:.0f} MiB"
+    by = many(workers, "worker")
+    return f"{many(len(plans), 'slide')}: {number(pixels / 1e6)} Mpx, {room} of disk, about {duration(seconds)} by {by}"
 
 
 def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:

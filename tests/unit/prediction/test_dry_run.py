@@ -43,6 +43,17 @@ def test_a_plan_is_what_the_command_prints(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["m.safetensors", "slide.tif"]
 
 
+def test_of_several_slides_the_last_line_is_what_they_take_in_all(folder):
+    write_pyramid(folder / "small.tif", PatternSlide((1000, 500)), levels=1, mpp=0.25)
+    (folder / "m.csv").write_text("path\nslide.tif\nnone.tif\nsmall.tif\n")
+    words = ["predict", "--manifest", "m.csv", "-m", "m.safetensors", "--tissue", "none", "-w", "2", "--dry-run"]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    plans = [slideseg.plan(name, model="m.safetensors", tissue="none", workers=2) for name in ("slide.tif", "small.tif")]
+    disk = sum(plan.disk for plan in plans) / 2**20
+    assert done.stdout.splitlines()[-1] == f"2 slides: 8 Mpx, {disk:.0f} MiB of disk, about 4 s by 2 workers"
+    assert done.output.index("error: no such slide: ") < done.output.index("small.tif"), "a failure is told when it is known"
+
+
 def test_the_output_is_as_in_predict(folder):
     assert slideseg.plan(folder / "slide.tif", folder / "x.zarr", model="m.safetensors").output == str(folder / "x.zarr")
 
