@@ -23,6 +23,7 @@ from slideseg.cli.model import model
 from slideseg.cli.objects import objects
 from slideseg.cli.outline import outline
 from slideseg.cli.predict import predict
+from slideseg.cli.streams import LastingStderr, open_missing_streams
 from slideseg.cli.summary import summary
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify
@@ -61,16 +62,26 @@ for _command in (predict, objects, outline, train, evaluate, export, view, conve
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit status; every expected failure is one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    open_missing_streams()
     if "--json" in arguments:
         take_stdout()
+    if sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
+        sys.stderr = LastingStderr(sys.__stderr__)
     return_freed_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request to stop is a Ctrl-C
+    _take_requests_to_stop()
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
     with as_json_lines() if "--log-json" in arguments else contextlib.nullcontext():  # also what is wrong with the options
         code = _run(arguments)
     sys.exit(code)
+
+
+def _take_requests_to_stop() -> None:
+    """Take a scheduler's request to stop, and the end of a terminal, for a Ctrl-C; ``nohup`` still has the latter ignored."""
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(request) is not signal.SIG_IGN:
+            signal.signal(request, signal.default_int_handler)
 
 
 def _run(arguments: list[str]) -> int:
@@ -93,7 +104,8 @@ def _run(arguments: list[str]) -> int:
 def _fail(message: str, code: int, arguments: list[str]) -> int:
     click.echo(f"error: {' '.join(message.split())}", err=True)
     if "--json" in arguments:
-        say_json({"status": "failed", "error": message, **NOTHING.get(arguments[0], {})})
+        with contextlib.suppress(OSError):  # there may be no room for it; what failed may be that
+            say_json({"status": "failed", "error": message, **NOTHING.get(arguments[0], {})})
     return code
 
 

@@ -34,7 +34,7 @@ def thumbnail(result: Result, side: int) -> bytes:
     shape = levels_of(result.url, SEGMENTATION)[0].shape_yx
     picture = Image.fromarray(Outlined(result, min(side, max(LEAST_SIDE, *shape))).picture())
     file = io.BytesIO()
-    picture.save(file, "jpeg", quality=QUALITY, subsampling=0, optimize=True)  # thin lines keep their colours
+    picture.save(file, "jpeg", quality=QUALITY, subsampling=0)  # thin lines keep their colours
     return file.getvalue()
 
 

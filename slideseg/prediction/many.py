@@ -199,7 +199,10 @@ class Together:
 
     def _do(self, number: int) -> None:
         order = self._orders[number]
-        (report,) = report_of(order, partial(self._segment, number, order)).slides
+        try:
+            (report,) = report_of(order, partial(self._segment, number, order)).slides
+        except BaseException as error:  # noqa: BLE001 - a slide whose thread ended without a word would be waited for for ever
+            report = failed_by(order, error)
         self._planning.discard(number)
         self._ended.put((number, report))
 

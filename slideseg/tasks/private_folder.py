@@ -48,7 +48,8 @@ def private_folder() -> Iterator[str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers beside any busy process
     }
-    fresh = {name: value for name, value in settings.items() if name not in os.environ}
+    before = {name: os.environ[name] for name in settings if name in os.environ}
+    fresh = {name: value for name, value in settings.items() if name not in before or not _is_usable(name, before[name])}
     if "RAY_AUTH_TOKEN_PATH" in fresh:
         token = folder / "token"
         token.touch(mode=0o600)
@@ -63,8 +64,14 @@ def private_folder() -> Iterator[str]:
         finally:
             for name in gone:
                 os.environ.pop(name, None)
+            os.environ.update(before)
             shutil.rmtree(folder, ignore_errors=True)
             janitor.communicate()
+
+
+def _is_usable(name: str, value: str) -> bool:
+    """Tell whether what the user has said to Ray can stay; a token of a cluster that is not there any more can't."""
+    return name != "RAY_AUTH_TOKEN_PATH" or Path(value).is_file()
 
 
 @functools.cache
@@ -82,6 +89,12 @@ def _start_janitor(folder: Path) -> subprocess.Popen[bytes]:
 
 def _sweep(parent: str) -> None:
     """Remove folders of this user whose driver lives no more."""
+    for rays in Path(parent).glob(f"{PREFIX}*/{RAYS}"):  # processes that were ending have made it again
+        with contextlib.suppress(OSError):
+            found = rays.parent.stat()
+            is_old = found.st_uid == os.geteuid() and time.time() - found.st_mtime > NEW
+            if is_old and [entry.name for entry in rays.parent.iterdir()] == [RAYS]:
+                shutil.rmtree(rays.parent, ignore_errors=True)
     for lock in Path(parent).glob(f"{PREFIX}*/lock"):
         with contextlib.suppress(OSError), lock.open("rb") as file:
             found = os.fstat(file.fileno())
@@ -92,7 +105,7 @@ def _sweep(parent: str) -> None:
 
 def _short_parent() -> str:
     """Return where temporary files go; ``/tmp`` where names of Ray's sockets would be too long for the system."""
-    usual = tempfile.gettempdir()
+    usual = os.path.abspath(tempfile.gettempdir())  # which is "." where TMPDIR is
     if len(os.fsencode(usual)) <= LONGEST_TEMP or not os.access("/tmp", os.W_OK | os.X_OK):
         return usual
     return "/tmp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -29,6 +30,12 @@ CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
 OBJECT_STORE_BYTES = 80 * 2**20
 """About the least Ray takes; nothing large is ever put there."""
+KEEP_SECONDS = 0.02
+"""Between two times that handlers are put back, while Ray starts and ends."""
+LARGEST_ACTION = 512
+"""More bytes than any system's ``struct sigaction`` has."""
+EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""An HTTP/2 frame (RFC 9113, 4.1): 3 bytes of length, the type, flags, the stream."""
 KIND = "accelerator_type:"
 """In front of what Ray calls a GPU."""
 
@@ -92,35 +99,66 @@ class Session:
 
 
 @contextlib.contextmanager
-def connected(workers: int, address: str | None) -> Iterator[None]:
+def connected(workers: int, address: str | None) -> Iterator[str | None]:
     """Be connected to Ray: to a running cluster, or to one started on this machine for as long as the block lasts.
+
+    Yields:
+        The folder of the one that was started, which is gone after it, however it ends; None where none was.
 
     Raises:
         ClusterError: if the cluster can't be reached.
         RunError: if Ray does not start on this machine.
     """
     if ray.is_initialized():  # the caller's own session: use it, leave it
-        yield
+        yield None
         return
     with private_folder() if address is None else contextlib.nullcontext() as folder:
-        on_terminate, on_breakpoint = signal.getsignal(signal.SIGTERM), os.environ.get("PYTHONBREAKPOINT")
-        _connect(workers, address, folder)
+        on_breakpoint = os.environ.get("PYTHONBREAKPOINT")
+        with _handlers_kept():
+            _connect(workers, address, folder)
         _set_environment("PYTHONBREAKPOINT", on_breakpoint)  # Ray's own would stay in a notebook
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_terminate)  # Ray puts its own in, which leaves with another status
         try:
-            yield
+            yield folder
         finally:
-            ray.shutdown()
+            with _handlers_kept():
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Have a request to stop do what it did: Ray puts handlers of its own in, in Python and below, and takes ours out.
+
+    Theirs write the stack to stderr, leave with another status, and now and then abort. Those below can be put back from any
+    thread, and are all the time, since Ray takes seconds; Python's by the main thread alone, where Ray only changes them.
+    """
+    in_python, below = signal.getsignal(signal.SIGTERM), ctypes.create_string_buffer(LARGEST_ACTION)
+    libc, is_over = ctypes.CDLL(None), threading.Event()
+    libc.sigaction(signal.SIGTERM, None, below)
+
+    def keep() -> None:
+        while not is_over.wait(KEEP_SECONDS):
+            libc.sigaction(signal.SIGTERM, below, None)
+
+    keeper = threading.Thread(target=keep, name="handlers", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        keeper.join()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, in_python)
+        libc.sigaction(signal.SIGTERM, below, None)
 
 
 def _connect(workers: int, address: str | None, folder: str | None) -> None:
+    if address is not None:
+        check_address(address)
     try:
         if address is None:
             own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
             ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
         else:
-            check_address(address)
             ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
     except (RayError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]  # Ray goes on with advice
@@ -164,12 +202,23 @@ def check_address(address: str) -> None:
     Raises:
         ClusterError: if nothing does, or the address can't be read.
     """
-    if address in ("auto", "local"):
+    if address == "auto":
         return
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        raise ClusterError(explain("the Ray address can't be read", got=address, want="auto, host:port or ray://host:port"))
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()):
+        got, want = address or "nothing", "auto, host:port or ray://host:port"
+        raise ClusterError(explain("the Ray address can't be read", got=got, want=want, try_="none, for this machine alone"))
+    what = f"no Ray cluster answers at {address}"
     try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise ClusterError(explain(f"no Ray cluster answers at {address}", got=error, try_="ray status")) from error
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as there:
+            is_one = os.environ.get("RAY_USE_TLS") == "1" or _speaks_grpc(there)
+    except (OSError, OverflowError) as error:
+        raise ClusterError(explain(what, got=error, try_="ray status")) from error
+    if not is_one:
+        raise ClusterError(explain(what, got="something else", want="the port of its head", try_="ray status there"))
+
+
+def _speaks_grpc(there: socket.socket) -> bool:
+    """Tell whether the other side of a connection begins as an HTTP/2 server does, with its settings (RFC 9113, 3.4)."""
+    there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+    return there.recv(len(EMPTY_SETTINGS))[3:4] == EMPTY_SETTINGS[3:4]

@@ -92,7 +92,7 @@ class RayTraining:
         """Train to the end by one connection to Ray, whose end gives back all that was taken of the cluster."""
         place = self.place
         own = place.workers if isinstance(place.workers, int) else 1
-        with connected(own, place.address), tempfile.TemporaryDirectory(prefix="slideseg-") as local:
+        with connected(own, place.address) as folder, tempfile.TemporaryDirectory(prefix="slideseg-", dir=folder) as local:
             training = self.decided()
             training.wait_for_room()
             storage = local if place.address is None else self.claim.url

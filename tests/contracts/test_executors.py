@@ -104,7 +104,7 @@ def test_a_worker_that_can_not_be_made_ends_the_run_with_its_own_error(executor,
         list(executor.run(worker, range(3)))
 
 
-@pytest.mark.parametrize("address", ["nonsense", "host:port", "ray://"])
+@pytest.mark.parametrize("address", ["nonsense", "host:port", "ray://", "", "local", "host:\u00b2", ":6379"])
 def test_an_address_that_can_not_be_read_is_refused(address):
     with pytest.raises(ClusterError, match="can't be read"):
         check_address(address)

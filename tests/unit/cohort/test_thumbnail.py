@@ -84,3 +84,10 @@ def test_outlines_lie_inside_of_what_they_are_of():
     inner[4:8, 4:8] = True
     assert (shown == ((labels > 0) & ~inner)).all()
     assert not _outlines(np.ones((5, 5), np.uint8)).any()
+
+
+def test_a_picture_that_hardly_compresses_is_there_too(tmp_path, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    make_result(tmp_path / "x.zarr", np.zeros((300, 300), np.uint8), image=noise)
+    assert seen(tmp_path / "x.zarr", 300).shape == (300, 300, 3)
+    assert capfd.readouterr().err == ""

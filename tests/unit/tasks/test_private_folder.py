@@ -59,11 +59,20 @@ def test_only_its_user_can_look_into_it(short: Path) -> None:
 
 
 def test_what_the_user_says_to_ray_stays(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "mine")
+    mine = short / "mine"
+    mine.write_text("of a cluster")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(mine))
     with private_folder():
-        assert os.environ["RAY_AUTH_TOKEN_PATH"] == "mine"
+        assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(mine)
         assert not list(short.glob("*/token"))
-    assert os.environ["RAY_AUTH_TOKEN_PATH"] == "mine"
+    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(mine)
+
+
+def test_a_token_that_is_not_there_is_not_taken(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(short / "gone"))
+    with private_folder() as folder:
+        assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(Path(folder).parent / "token")
+    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(short / "gone")
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are told of in /proc alone")
@@ -93,12 +102,16 @@ def test_what_a_dead_driver_left_is_removed_by_the_next_one(short: Path, monkeyp
     for folder in (left, new):
         (folder / "lock").touch()
     os.utime(left / "lock", (1, 1))
+    again, young = (short / f"{PREFIX}{name}" for name in ("again", "young"))
+    for folder in (again, young):  # made again by processes that were ending
+        (folder / "r" / "session").mkdir(parents=True)
+    os.utime(again, (1, 1))
     with private_folder() as folder:
         os.utime(Path(folder).parent / "lock", (1, 1))
         assert not left.exists()
         with private_folder():
             assert Path(folder).parent.exists(), "its driver lives"
-    assert sorted(short.iterdir()) == [new, other]
+    assert sorted(short.iterdir()) == [new, other, young]
 
 
 def test_long_names_of_temporary_folders_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +119,9 @@ def test_long_names_of_temporary_folders_are_not_taken(tmp_path: Path, monkeypat
     deep.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(deep))
     assert module._short_parent() == "/tmp"
+
+
+def test_the_folder_of_a_relative_tmpdir_has_a_whole_name(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short)
+    monkeypatch.setattr("tempfile.tempdir", ".")
+    assert module._short_parent() == str(short)

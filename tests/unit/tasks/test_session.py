@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +15,30 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from slideseg.errors import ClusterError, RunError
+from slideseg.tasks import session
 from slideseg.tasks.session import Session, connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+ASKED = """
+import os, signal, threading
+from slideseg.tasks.session import Session
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+over = threading.Event()
+def ask():
+    while not over.wait(0.1):
+        os.kill(os.getpid(), signal.SIGTERM)
+asking = threading.Thread(target=ask)
+asking.start()
+with Session(1, None):
+    pass
+over.set()
+asking.join()
+print(len(heard))
+"""
 
 
 def fails_with(error: Exception) -> Callable[..., None]:
@@ -36,11 +60,35 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("error", [AuthenticationError("no token"), ConnectionError("no token"), OSError("no token")])
 def test_a_cluster_that_refuses_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", fails_with(error))
-    with socket.create_server(("127.0.0.1", 0)) as head:
-        address = f"127.0.0.1:{head.getsockname()[1]}"
-        wanted = f"no Ray cluster answers at {address} \\(got .*no token.*; try .*RAY_AUTH_TOKEN"
-        with pytest.raises(ClusterError, match=wanted), Session(1, address):
-            pass
+    monkeypatch.setattr(session, "check_address", lambda address: None)
+    wanted = r"no Ray cluster answers at here:1 \(got .*no token.*; try .*RAY_AUTH_TOKEN"
+    with pytest.raises(ClusterError, match=wanted), Session(1, "here:1"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("says", "complaint"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "got something else, want the port of its head"), (b"", "timed out")],
+)
+def test_a_port_where_something_else_answers_or_nobody_says_anything_is_told(
+    says: bytes, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        other = Future[socket.socket]()
+        threading.Thread(target=lambda: other.set_result(server.accept()[0]) or other.result().sendall(says)).start()
+        with pytest.raises(ClusterError, match=f"^no Ray cluster answers at {address} \\(.*{complaint}"):
+            session.check_address(address)
+        other.result().close()
+
+
+@pytest.mark.ray
+def test_a_request_to_stop_does_what_it_did_while_ray_starts_and_ends() -> None:
+    """In a process of its own, which is asked all the time; Ray's own handlers would end it."""
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 20
 
 
 @pytest.mark.ray
