@@ -17,13 +17,13 @@ from slideseg.cli.doctor import doctor
 from slideseg.cli.evaluate import evaluate
 from slideseg.cli.export import export
 from slideseg.cli.info import info
-from slideseg.cli.json_out import say_json, take_stdout
-from slideseg.cli.log_json import as_json_lines
 from slideseg.cli.model import model
 from slideseg.cli.objects import objects
 from slideseg.cli.outline import outline
+from slideseg.cli.output.json_out import say_json, take_stdout
+from slideseg.cli.output.log_json import as_json_lines
+from slideseg.cli.output.streams import LastingStderr, open_missing_streams
 from slideseg.cli.predict import predict
-from slideseg.cli.streams import LastingStderr, open_missing_streams
 from slideseg.cli.summary import summary
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify

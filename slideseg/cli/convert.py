@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, selection_options
+from slideseg.cli.output.log_json import log_json_option
 
 
 @click.command()

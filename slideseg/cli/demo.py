@@ -13,7 +13,7 @@ from slideseg.cli.options import debug_option
 @debug_option
 def demo(output: str, workers: int) -> None:
     """Make a slide of real tissue, find its nuclei, and draw them."""
-    from slideseg.cli.progress import shown
+    from slideseg.cli.output.progress import shown
     from slideseg.demo.run import run_demo
 
     with shown() as watcher:

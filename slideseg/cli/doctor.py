@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from slideseg.cli.json_out import say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
+from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.log_json import log_json_option
 from slideseg.words import many
 
 

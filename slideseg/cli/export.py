@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from slideseg.cli.json_out import say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
+from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.log_json import log_json_option
 
 FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 
@@ -46,7 +46,7 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @debug_option
 def export(result: str, to: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Write a result as a file for other programs: polygons, a TIFF pyramid, a picture or a table."""
-    from slideseg.cli.progress import shown
+    from slideseg.cli.output.progress import shown
     from slideseg.exports.run import export as run
 
     with shown() as watcher:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slideseg.cli.facts.folder import facts_of_folder, outlines_in_words
-from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, endpoint_option, json_option, selection_options
+from slideseg.cli.output.json_out import say_json
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.words import lines
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from slideseg.cli.json_out import say_json
 from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.output.json_out import say_json
 
 
 @click.group()

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from slideseg.cli.json_out import say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import cluster_options, debug_option, endpoint_option, json_option, object_options
+from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.log_json import log_json_option
 from slideseg.words import many
 
 
@@ -27,7 +27,7 @@ def objects(result: str, as_json: bool, **options: Any) -> None:
 
     Objects that are there stay, unless other ones are asked for with --overwrite.
     """
-    from slideseg.cli.progress import shown
+    from slideseg.cli.output.progress import shown
     from slideseg.instances.run import objects as run
 
     with shown() as watcher:

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from slideseg.cli.json_out import say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option, range_option, selection_options
+from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.log_json import log_json_option
 from slideseg.words import few, many
 
 RECIPE = """in a recipe's data.sources:
@@ -42,7 +42,7 @@ def outline(images: str, points: str, output: str, as_json: bool, **options: Any
     An outline that holds one point is kept, one that holds several is parted, and where a point has none, one is grown. What
     stays in doubt is ignored in training.
     """
-    from slideseg.cli.progress import shown
+    from slideseg.cli.output.progress import shown
     from slideseg.outlines.run import outline as run
 
     with shown() as watcher:

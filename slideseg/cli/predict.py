@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.json_out import say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import (
     DEBUG,
     SIZES,
@@ -21,6 +19,8 @@ from slideseg.cli.options import (
     range_option,
     selection_options,
 )
+from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.log_json import log_json_option
 from slideseg.errors import naming
 from slideseg.words import few, many, number
 
@@ -86,7 +86,7 @@ def predict(
     from slideseg.slide.guard.process import start
 
     start()  # it loads its decoders while this process loads PyTorch
-    from slideseg.cli.progress import shown
+    from slideseg.cli.output.progress import shown
     from slideseg.options import take_options
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.orders import take_orders

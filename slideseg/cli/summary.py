@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from slideseg.cli.json_out import say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import debug_option, endpoint_option, json_option
+from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.log_json import log_json_option
 from slideseg.errors import naming
 
 
@@ -22,7 +22,7 @@ from slideseg.errors import naming
 @debug_option
 def summary(results: tuple[str, ...], output: str | None, overwrite: bool, as_json: bool) -> int:
     """Sum up results as CSV, one row a slide: areas, counts, densities, medians. RESULT is a result or a folder of them."""
-    from slideseg.cli.progress import shown
+    from slideseg.cli.output.progress import shown
     from slideseg.cohort.facts import columns_of
     from slideseg.cohort.run import summary as run
     from slideseg.cohort.table import csv_lines

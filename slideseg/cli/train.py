@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.json_out import say, say_json
-from slideseg.cli.log_json import log_json_option
 from slideseg.cli.options import IntOrAuto, debug_option, endpoint_option, json_option
+from slideseg.cli.output.json_out import say, say_json
+from slideseg.cli.output.log_json import log_json_option
 from slideseg.machine import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def train(config: str, preview: str | None, settings: tuple[str, ...], as_json: 
         return _preview(config, settings, preview, as_json=as_json)
     keep_freed_memory()
     logging.getLogger("slideseg.training").setLevel(logging.INFO)
-    from slideseg.cli.progress import shown_training
+    from slideseg.cli.output.progress import shown_training
     from slideseg.training.run import train as train_or_raise
 
     with shown_training() as watch:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from slideseg.cli.json_out import say
 from slideseg.cli.options import debug_option, endpoint_option, json_option
+from slideseg.cli.output.json_out import say
 
 
 class Size(click.ParamType[tuple[int, int]]):

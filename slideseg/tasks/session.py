@@ -210,15 +210,17 @@ def check_address(address: str) -> None:
         raise ClusterError(explain("the Ray address can't be read", got=got, want=want, try_="none, for this machine alone"))
     what = f"no Ray cluster answers at {address}"
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as there:
-            is_one = os.environ.get("RAY_USE_TLS") == "1" or _speaks_grpc(there)
+        is_one = _speaks_grpc(host.strip("[]"), int(port))
     except (OSError, OverflowError) as error:
         raise ClusterError(explain(what, got=error, try_="ray status")) from error
     if not is_one:
         raise ClusterError(explain(what, got="something else", want="the port of its head", try_="ray status there"))
 
 
-def _speaks_grpc(there: socket.socket) -> bool:
-    """Tell whether the other side of a connection begins as an HTTP/2 server does, with its settings (RFC 9113, 3.4)."""
-    there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
-    return there.recv(len(EMPTY_SETTINGS))[3:4] == EMPTY_SETTINGS[3:4]
+def _speaks_grpc(host: str, port: int) -> bool:
+    """Tell whether whoever listens begins with settings, as an HTTP/2 server does (RFC 9113, 3.4); behind TLS it may."""
+    with socket.create_connection((host, port), CONNECT_SECONDS) as there:
+        if os.environ.get("RAY_USE_TLS") == "1":
+            return True
+        there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+        return there.recv(len(EMPTY_SETTINGS))[3:4] == EMPTY_SETTINGS[3:4]

@@ -13,9 +13,9 @@ import click
 import pytest
 
 from slideseg import cli
-from slideseg.cli import progress
-from slideseg.cli.log_json import JsonLines, as_json_lines, log_json_option
 from slideseg.cli.options import config_option
+from slideseg.cli.output import progress
+from slideseg.cli.output.log_json import JsonLines, as_json_lines, log_json_option
 from slideseg.tasks.progress import Progress
 from slideseg.training.record.progress import Scores, TrainProgress
 

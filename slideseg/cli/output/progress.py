@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from slideseg.cli.log_json import json_lines
+from slideseg.cli.output.log_json import json_lines
 from slideseg.errors import naming
 from slideseg.tasks.progress import DONE, FAILED, PUT_OFF
 from slideseg.words import duration
@@ -19,7 +19,7 @@ from slideseg.words import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slideseg.cli.log_json import JsonLines
+    from slideseg.cli.output.log_json import JsonLines
     from slideseg.tasks.progress import Progress
     from slideseg.training.record.progress import TrainProgress
 

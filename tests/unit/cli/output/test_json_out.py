@@ -8,7 +8,7 @@ import sys
 
 NOISY = """
 import os, subprocess, sys
-from slideseg.cli.json_out import say_json, take_stdout
+from slideseg.cli.output.json_out import say_json, take_stdout
 print("before")
 sys.stdout.flush()
 take_stdout()

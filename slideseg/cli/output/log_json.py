@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.json_out import stdout_is_taken
+from slideseg.cli.output.json_out import stdout_is_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from slideseg.cli import progress
+from slideseg.cli.output import progress
 from slideseg.tasks.progress import Progress
 
 
