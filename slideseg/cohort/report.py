@@ -46,8 +46,8 @@ def write_reports(
     run: Mapping[str, Any],
     executor: Executor = IN_PROCESS,
     watch: Callable[[int, int], None] | None = None,
-) -> list[str]:
-    """Write what became of each slide of a run, and what was found, as JSON, CSV and a page; return what could not be written.
+) -> dict[str, str]:
+    """Write what became of each slide of a run, and what was found, as JSON, CSV and a page.
 
     Each file is there whole or not at all. A file of that name that is not ours stays.
 
@@ -57,6 +57,9 @@ def write_reports(
             tells of ``seconds``, ``workers``, ``idle``, the share of their time that they waited, and ``by_worker``.
         executor: looks at the results; inside its ``with`` block.
         watch: told after each result how many of how many were looked at.
+
+    Returns:
+        Why a file could not be written, by its name.
     """
     folder = folder or "."
     with _Looks(run["slides"], executor, watch) as looks:
@@ -65,7 +68,7 @@ def write_reports(
         pages = page(folder, run, looks.found, looks.picture, looks.remark, looks.side)
         written = {JSON: _encoded(_json(run, looks.found)), CSV: csv_lines(columns, rows), HTML: _encoded(pages)}
         store = open_store(folder)
-        return [fault for key, pieces in written.items() if (fault := _written(store, key, pieces)) is not None]
+        return {key: fault for key, pieces in written.items() if (fault := _written(store, key, pieces)) is not None}
 
 
 class _Looks:

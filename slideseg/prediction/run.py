@@ -75,10 +75,10 @@ def predict_orders(orders: Orders, options: PredictOptions, watcher: Watcher | N
     if not orders.several or orders.is_part:
         return report
     watch = Watch(orders.folder, watcher, lambda: None)
-    notes = write_reports(orders.folder, report.to_dict(), watch=partial(watch, "summing up"))
+    faults = write_reports(orders.folder, report.to_dict(), watch=partial(watch, "summing up"))
     watch(DONE, len(report.slides), len(report.slides))
-    page = None if any(note.startswith(HTML) for note in notes) else _beside_results(HTML, orders.folder)
-    return replace(report, notes=tuple(notes), page=page)
+    page = None if HTML in faults else _beside_results(HTML, orders.folder)
+    return replace(report, notes=tuple(faults.values()), page=page)
 
 
 def _beside_results(name: str, folder: str) -> str:

@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     slides.append({"input": "bad.tif", "output": "bad.zarr", "status": "failed", "error": EVIL, "notes": [EVIL]})
     worker = {"node": "a-node-with-a-rather-long-name.example", "tasks": 400, "seconds": 61.0, "busy": 58.0, "idle": 0.0492}
     run = {"status": "partial", "error": EVIL, "slides": slides, "by_worker": [{**worker, "tasks": n} for n in range(40)]}
-    assert write_reports(str(folder), run) == []
+    assert write_reports(str(folder), run) == {}
     return folder
 
 

@@ -62,7 +62,7 @@ def rows_of(folder):
 
 
 def test_json_has_the_run_and_the_summary_of_each_result(made, tmp_path):
-    assert write_reports(str(tmp_path), made) == []
+    assert write_reports(str(tmp_path), made) == {}
     found = json.loads((tmp_path / "report.json").read_text())
     rows = {
         row["result"]: row for row in slideseg.summary([slide["output"] for slide in made["slides"] if slide["error"] is None])
@@ -147,7 +147,7 @@ def test_names_and_messages_are_text_wherever_they_stand(made, tmp_path):
         slide |= {"input": f"s/{EVIL}.tif", "notes": [EVIL] * len(slide["notes"]), "error": slide["error"] and EVIL}
     made["slides"][1]["output"] = f"x/{EVIL}.zarr"
     made["error"] = EVIL
-    assert write_reports(str(tmp_path), made) == []
+    assert write_reports(str(tmp_path), made) == {}
     assert [kind for kind, _ in Parsed(page_of(tmp_path)).tags] == harmless
     json.loads((tmp_path / "report.json").read_text())
     assert len(rows_of(tmp_path)) == 3
@@ -157,7 +157,7 @@ def test_a_result_that_is_damaged_has_its_row_and_why(made, tmp_path):
     shard = tmp_path / "a.zarr" / "labels/objects/0/c/0/0"
     shard.write_bytes(shard.read_bytes()[:-9])
     (tmp_path / "b.zarr" / "zarr.json").write_text("{")
-    assert write_reports(str(tmp_path), made) == []
+    assert write_reports(str(tmp_path), made) == {}
     parsed = Parsed(page_of(tmp_path))
     assert not any(kind == "img" for kind, _ in parsed.tags)
     assert "labels/objects/0/c/0/0" in parsed.data
@@ -166,10 +166,10 @@ def test_a_result_that_is_damaged_has_its_row_and_why(made, tmp_path):
 
 
 def test_files_of_others_stay_and_ours_are_replaced(made, tmp_path):
-    assert write_reports(str(tmp_path), made) == []
+    assert write_reports(str(tmp_path), made) == {}
     before = page_of(tmp_path)
     made["slides"][0]["notes"] = []
-    assert write_reports(str(tmp_path), made) == []
+    assert write_reports(str(tmp_path), made) == {}
     assert page_of(tmp_path) != before
     mine = {
         "report.json": '{"status": "complete", "epochs": 3}',
@@ -178,19 +178,19 @@ def test_files_of_others_stay_and_ours_are_replaced(made, tmp_path):
     }
     for name, content in mine.items():
         (tmp_path / name).write_text(content)
-    notes = write_reports(str(tmp_path), made)
+    notes = list(write_reports(str(tmp_path), made).values())
     assert [note.split(" is not written")[0] for note in notes] == list(mine)
     assert {name: (tmp_path / name).read_text() for name in mine} == mine
     (tmp_path / "report.html").unlink()
     (tmp_path / "report.html").mkdir()
-    notes = write_reports(str(tmp_path), made)
+    notes = list(write_reports(str(tmp_path), made).values())
     assert [note.split(" is not written")[0] for note in notes] == list(mine)
     assert not any("partial" in path.name for path in tmp_path.iterdir())
 
 
 def test_what_cannot_be_written_is_said(made, tmp_path):
     (tmp_path / "file").write_text("")
-    notes = write_reports(str(tmp_path / "file"), made)
+    notes = list(write_reports(str(tmp_path / "file"), made).values())
     assert len(notes) == 3
     assert all("can't be written" in note and "\n" not in note for note in notes)
 
@@ -223,11 +223,11 @@ def test_reports_go_to_a_bucket(made, tmp_path, monkeypatch):
         }
         for slide in made["slides"]:
             slide["output"] = slide["output"].replace(str(tmp_path), "s3://lab/runs")
-        assert write_reports("s3://lab/runs", made) == []
-        assert write_reports("s3://lab/runs", made) == []
+        assert write_reports("s3://lab/runs", made) == {}
+        assert write_reports("s3://lab/runs", made) == {}
         page = server.buckets["lab"]["runs/report.html"].decode()
         server.buckets["lab"]["runs/report.csv"] = b"mine"
-        assert [note.partition(" ")[0] for note in write_reports("s3://lab/runs", made)] == ["report.csv"]
+        assert [note.partition(" ")[0] for note in write_reports("s3://lab/runs", made).values()] == ["report.csv"]
     assert (page.count("<img"), 'href="./a.zarr"' in page) == (2, True)
 
 
@@ -242,13 +242,13 @@ def test_the_page_is_called_as_its_folder_is(tmp_path, monkeypatch, folder):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     make_result("a.zarr", blobs((64, 64)))
-    assert write_reports(folder, run_of(told("a.tif", "a.zarr"))) == []
+    assert write_reports(folder, run_of(told("a.tif", "a.zarr"))) == {}
     page = page_of(tmp_path / "work")
     assert "<title>work</title>" in page
     assert 'href="./a.zarr"' in page
 
 
 def test_a_run_without_slides_or_facts_has_reports(tmp_path):
-    assert write_reports(str(tmp_path), {"status": "ok", "error": None, "slides": []}) == []
+    assert write_reports(str(tmp_path), {"status": "ok", "error": None, "slides": []}) == {}
     assert json.loads((tmp_path / "report.json").read_text())["slides"] == []
     assert rows_of(tmp_path) == []
