@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from slideseg.errors import ModelError, explain
+from slideseg.storage.place import local_path
 
 WEIGHTS = Path(__file__).parent / "weights"
 INEXACT = "model %s upsamples with align_corners=True, which depends on a tile's size: it can't be tiled exactly"
@@ -32,10 +33,11 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
 
     Raises:
         ModelError: if there is none, or it is a pickled checkpoint.
+        ConfigError: if nothing can have such a name.
     """
     bundled = bundled_models()
     name = os.fspath(name_or_path)
-    path = Path(name).expanduser()
+    path = Path(local_path(name))
     if name in bundled:
         return bundled[name]
     if path.is_dir():

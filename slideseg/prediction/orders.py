@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from dataclasses import dataclass, fields, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.columns import read_rows, whole
-from slideseg.errors import ConfigError, DataError, SlideError, explain
+from slideseg.errors import ConfigError, DataError, ResultError, SlideError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.options import read_options
 from slideseg.prediction.options import PredictOptions
@@ -19,6 +20,8 @@ from slideseg.storage.place import is_in_bucket, local_path
 from slideseg.words import many
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from slideseg.columns import Row
     from slideseg.slide.inputs import Inputs
 
@@ -55,9 +58,26 @@ class Orders:
     """Whether others do other slides of the same run, so that what became of these is not all that there is to tell."""
 
     def make_folder(self) -> None:
-        """Make the folder of the results; in a bucket there is none to be made."""
-        if "://" not in self.folder:
+        """Make the folder of the results; in a bucket there is none to be made.
+
+        Raises:
+            ResultError: if it can't be made.
+        """
+        if "://" in self.folder:
+            return
+        try:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"the folder of the results can't be made: {self.folder}"
+            raise ResultError(explain(what, got=_in_the_way(error, Path(self.folder)), try_="another --output")) from error
+
+
+def _in_the_way(error: OSError, folder: Path) -> str:
+    """Return why a folder can't be made: most often for a file that has the name."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if there.is_dir() or not os.path.lexists(there):
+        return error.strerror or str(error)
+    return f"{there}, which is {'no folder' if there.exists() else 'a link to nothing'}"
 
 
 def take_orders(
@@ -84,10 +104,11 @@ def take_orders(
     options.check()
     if rows is not None:
         raise ConfigError(explain("there are no rows to choose", got=f"rows {rows}", want="a manifest"))
+    output = None if output is None else local_path(output)
     found = name_results(inputs, output)
     orders = tuple(Order(slide, result, options) for slide, result in zip(found.slides, found.results, strict=True))
     several = len(orders) > 1
-    return Orders(orders, os.fspath(output or HERE) if several else found.folder or HERE, several)
+    return Orders(orders, output or HERE if several else found.folder or HERE, several)
 
 
 def read_manifest(
@@ -103,26 +124,28 @@ def read_manifest(
         ConfigError: if the file can't be read, or an option in it not be used.
     """
     what = f"the manifest {os.fspath(path)}"
+    path, output = local_path(path), None if output is None else local_path(output)
+    if "://" in path:
+        raise ConfigError(explain(f"{what} can't be read", got="an address", want="a local file, whose rows may be addresses"))
     try:
         names, found = read_rows(path, what, {PATH}, "a column path, and options of predict by their names")
     except DataError as error:
         raise ConfigError(str(error)) from error
     columns = _columns(names, what)
-    folder = None if output is None else f"{os.fspath(output).rstrip('/')}/"
+    folder = "" if output is None else f"{output.rstrip('/')}/"
     by_row = [_orders_of(row, columns, Path(path).parent, options, what) for row in found]
     orders = [order for of_row in by_row for order in of_row]
     if not orders:
         raise ConfigError(explain(f"{what} names no slide", want="a row for each"))
     slides = [order.slide for order in orders]
-    results = [
-        _result(order.output or f"{name}.zarr", folder or "") for order, name in zip(orders, names_of(slides), strict=True)
-    ]
-    check_outputs(slides, results, "a row for each, with an output of its own")
+    results = [_result(order.output or f"{name}.zarr", folder) for order, name in zip(orders, names_of(slides), strict=True)]
+    kept = [path, *dict.fromkeys(place for order in orders for place in _made_with(order.options))]
+    check_outputs(slides, results, "a row for each, with an output of its own", kept, output or HERE)
     placed = [replace(order, output=result) for order, result in zip(orders, results, strict=True)]
     numbers = [number for number, of_row in enumerate(by_row, start=1) for _ in of_row]
     chosen = range(1, len(by_row) + 1) if rows is None else _chosen(rows, len(by_row), what)
     wanted = tuple(order for number, order in zip(numbers, placed, strict=True) if number in chosen)
-    return Orders(wanted, os.fspath(output or HERE), several=True, is_part=rows is not None)
+    return Orders(wanted, output or HERE, several=True, is_part=rows is not None)
 
 
 def _chosen(rows: str | int, number: int, what: str) -> range:
@@ -167,9 +190,9 @@ def _orders_of(row: Row, columns: dict[str, str], folder: Path, options: Predict
     try:
         said = replace(options, **_placed(read_options(PredictOptions, texts), folder))
         said.check()
+        place, output = _beside(path, folder), local_path(output)
     except ConfigError as error:
         raise ConfigError(f"{line}: {error}") from error
-    place = _beside(path, folder)
     slides = _slides_at(place)
     if output and len(slides) > 1:
         raise ConfigError(explain(f"{line} names one result of {len(slides)} slides", got=output, try_="no output"))
@@ -186,9 +209,21 @@ def _slides_at(place: str) -> list[str]:
         raise
 
 
+def _made_with(options: PredictOptions) -> list[str]:
+    """Return the files that are read for a slide besides its own."""
+    said, words = {"model": os.fspath(options.model), "tissue": options.tissue}, _words()
+    return [value for name, value in said.items() if value and value not in words[name]]
+
+
+@functools.cache
+def _words() -> dict[str, Collection[str]]:
+    """Return the options that are paths, and what they may be instead."""
+    return {"model": bundled_models(), "tissue": ("auto", "none")}
+
+
 def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return options whose paths are those of the manifest's folder."""
-    words = {"model": bundled_models(), "tissue": ("auto", "none")}
+    words = _words()
     return {
         name: _beside(value, folder) if name in words and value not in words[name] else value for name, value in values.items()
     }
@@ -196,7 +231,7 @@ def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _beside(place: str, folder: Path) -> str:
     place = local_path(place)
-    return place if "://" in place else str(folder / Path(place).expanduser())
+    return place if "://" in place else str(folder / place)
 
 
 def _result(output: str, folder: str) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, SlideError, explain
@@ -16,12 +16,13 @@ from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.listing.sets import COMPANION, files_of
 from slideseg.slide.mosaic import NAME, is_mosaic
 from slideseg.slide.zarr.place import is_zarr
-from slideseg.storage.place import is_in_bucket, local_path, ways_up
+from slideseg.storage.place import is_in_bucket, local_path, locate, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from slideseg.slide.listing.folder import Listing
+    from slideseg.storage.place import Mark
 
     Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -67,10 +68,10 @@ def name_results(inputs: Inputs, output: str | os.PathLike[str] | None) -> Named
         ConfigError: if nothing was named, or the results can't be where they would.
     """
     slides = find_inputs(inputs)
+    output = None if output is None else local_path(output)
     results = name_outputs(slides, output, several=len(slides) == 1 and _is_folder_of_slides(inputs))
-    folder = None if output is None else os.fspath(output)
-    alone = folder is None or results == [folder] or "://" in results[0]
-    return Named(tuple(slides), tuple(results), None if alone else folder)
+    alone = output is None or results == [output] or "://" in results[0]
+    return Named(tuple(slides), tuple(results), None if alone else output)
 
 
 def _is_folder_of_slides(inputs: Inputs) -> bool:
@@ -92,36 +93,48 @@ def name_outputs(slides: list[str], output: str | os.PathLike[str] | None, *, se
     Raises:
         ConfigError: if two slides would share a result all the same, a result would replace a slide, or lie in another one.
     """
-    if len(slides) == 1 and output is not None and not _is_folder(os.fspath(output), several=several):
-        outputs = [os.fspath(output)]
+    output = None if output is None else local_path(output)
+    if len(slides) == 1 and output is not None and not _is_folder(output, several=several):
+        outputs = [output]
     else:
-        folder = "" if output is None else f"{os.fspath(output).rstrip('/')}/"
+        folder = "" if output is None else f"{output.rstrip('/')}/"
         outputs = [f"{folder}{name}.zarr" for name in names_of(slides)]
     check_outputs(slides, outputs)
     return outputs
 
 
 def check_outputs(
-    slides: Sequence[str], outputs: Sequence[str], each: str = "one command each, with an --output of its own"
+    slides: Sequence[str],
+    outputs: Sequence[str],
+    each: str = "one command each, with an --output of its own",
+    kept: Iterable[str] = (),
+    folder: str | None = None,
 ) -> None:
-    """Refuse results that two slides would share, that would replace a slide, or that would lie in another result.
+    """Refuse results that could replace a slide, each other, or what else must stay, or that would lie in another result.
 
-    ``each`` says what gives a slide a result of its own.
+    Places are compared, not names: a result may be called by a link, from the root, or with dots.
+
+    Args:
+        slides: what the results are made from.
+        outputs: the result of each.
+        each: says what gives a slide a result of its own.
+        kept: what else must stay: models, masks, the manifest.
+        folder: the folder that results go to, if that is theirs together.
 
     Raises:
         ConfigError: if there is such a one.
     """
-    for name, times in Counter(outputs).items():
-        if times > 1:
-            both = " and ".join(slide for slide, result in zip(slides, outputs, strict=True) if result == name)
-            what = f"{times} slides would share the result {name}"
-            raise ConfigError(explain(what, got=both, try_=each))
-    for first in {result.rstrip("/").rpartition("/")[0]: result for result in reversed(outputs)}.values():
-        _check_apart(first)
-    results = {way for result in outputs for way in ways_up(result)[:1]}
-    for slide in slides:
-        if not results.isdisjoint(ways_up(slide)):
-            raise ConfigError(explain("a result would replace a slide", got=slide, try_="another --output"))
+    places = [marks(result) or [(result,)] for result in outputs]
+    taken = {own: number for number, (own, *_) in reversed([*enumerate(places)])}
+    for number, (own, *_) in enumerate(places):
+        if (other := taken[own]) != number:
+            what = f"2 slides would share the result {outputs[other]}"
+            raise ConfigError(explain(what, got=f"{slides[other]} and {slides[number]}", try_=each))
+    folders = [] if folder is None else [folder]
+    for what, stays in {"the folder of the results": folders, "a slide": slides, "what one is made with": kept}.items():
+        if lost := next((place for place in stays if not taken.keys().isdisjoint(marks(place))), None):
+            raise ConfigError(explain(f"a result would replace {what}", got=lost, try_="another --output"))
+    _check_apart(outputs, places, taken)
 
 
 def _is_folder(output: str, *, several: bool) -> bool:
@@ -129,12 +142,19 @@ def _is_folder(output: str, *, several: bool) -> bool:
     return not is_result and (several or output.endswith("/"))
 
 
-def _check_apart(result: str) -> None:
-    """Refuse a place in a Zarr store, where a result would be a part of what is there."""
-    inside = [way.path for way in ways_up(result)[1:] if way.bucket is None and Path(way.path, "zarr.json").exists()]
-    if inside:
-        got, want = f"{result} in {inside[-1]}", "a place outside of it"
-        raise ConfigError(explain("the result would lie inside a Zarr store", got=got, want=want, try_="another --output"))
+def _check_apart(outputs: Sequence[str], places: Sequence[list[Mark]], taken: dict[Mark, int]) -> None:
+    """Refuse places in each other, and in a Zarr store that is there, where a result would be a part of it."""
+    looked_at: set[Mark] = set()
+    for result, (_, *around) in zip(outputs, places, strict=True):
+        if (outer := next((taken[mark] for mark in around if mark in taken), None)) is not None:
+            got = f"{result} in {outputs[outer]}"
+            raise ConfigError(explain("a result would lie inside another one", got=got, try_="another --output"))
+        if "://" not in result and around and around[0] not in looked_at:
+            looked_at.add(around[0])
+            inside = [way for way in PurePosixPath(locate(result).path).parents if Path(way, "zarr.json").exists()]
+            if inside:
+                what, got = "the result would lie inside a Zarr store", f"{result} in {inside[-1]}"
+                raise ConfigError(explain(what, got=got, want="a place outside of it", try_="another --output"))
 
 
 def names_of(slides: Sequence[str]) -> list[str]:

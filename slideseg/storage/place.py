@@ -84,38 +84,65 @@ def absolute(path: str) -> str:
     's3://bucket/x.zarr'
     """
     path = local_path(path)
-    return path if "://" in path else str(Path(path).expanduser().absolute())
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def local_path(url: str | os.PathLike[str]) -> str:
-    """Return the path that a ``file://`` address means; everything else stays as it is.
+    """Return the path that a ``file://`` address or a ``~`` in front means; everything else stays as it is.
 
     >>> local_path("file:///data/my%20slide.zarr"), local_path("a/b"), local_path("https://host/x")
     ('/data/my slide.zarr', 'a/b', 'https://host/x')
+
+    Raises:
+        ConfigError: if nothing can have such a name, or it is not UTF-8, which our stores want.
     """
-    url = os.fspath(url)
-    return unquote(urlsplit(url).path) if url.startswith("file://") else url
+    path = os.fspath(url)
+    path = unquote(urlsplit(path).path) if path.startswith("file://") else os.path.expanduser(path)
+    try:
+        has_zero = b"\0" in path.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(explain("a path is not UTF-8", got=path, try_="to rename it")) from None
+    if has_zero:
+        raise ConfigError(explain("this is no path", got=path.replace("\0", "\\0"), want="no zeros in it"))
+    return path
 
 
-def ways_up(place: str | os.PathLike[str]) -> list[Location]:
-    """Return a place and all folders that it lies in, links and ``..`` followed; none for one that is not supported."""
+Mark = tuple[int | str, ...]
+"""What tells a place from others, whatever it is called."""
+
+
+def marks(place: str | os.PathLike[str]) -> list[Mark]:
+    """Return the mark of a place, and those of all folders that it lies in, upwards; none for one that is not supported.
+
+    Links and ``..`` are followed, and a folder that has two names, by mounts or where letters' size does not count, has one
+    mark. What is not there yet has that of the folder that is, and its own name.
+    """
     try:
         here = locate(place)
     except ConfigError:
         return []
+    if here.bucket is not None:
+        parts = (here.scheme, here.bucket, *filter(None, here.path.split("/")))
+        return [parts[:length] for length in range(len(parts), 1, -1)]
     path = PurePosixPath(here.path)
-    return [Location(here.bucket, str(folder), here.scheme) for folder in (path, *path.parents)]
+    found: list[Mark] = []
+    for way in (*reversed(path.parents), path):
+        found.append(_identity(str(way)) or (*(found[-1] if found else ()), way.name))
+    return found[::-1]
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what the system knows a file or folder by; None where it is not there, or the file system gives no numbers."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_ino else None
 
 
 def is_within(place: str | os.PathLike[str], outer: str | os.PathLike[str]) -> bool:
     """Tell whether ``place`` is ``outer`` or lies in it, whatever they are called."""
-    ways, around = ways_up(place), ways_up(outer)[:1]
-    if not around or around[0] in ways:
-        return bool(around)
-    if around[0].bucket is not None or not os.path.exists(around[0].path):
-        return False
-    paths = [way.path for way in ways if way.bucket is None and os.path.exists(way.path)]
-    return any(os.path.samefile(path, around[0].path) for path in paths)  # one folder under two names: mounts, large letters
+    return any(mark in marks(place) for mark in marks(outer)[:1])
 
 
 def check_kept(read: Iterable[str | os.PathLike[str]], output: str | os.PathLike[str], what: str) -> None:

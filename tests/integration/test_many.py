@@ -199,6 +199,10 @@ def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, spar
         ("path\n", "names no slide"),
         ("path,mpp\n,1\n", "line 2 of the manifest"),
         ("path,output\na.tif,x.zarr\nb.tif,x.zarr\n", "2 slides would share the result"),
+        ("path,output\na.tif,x.zarr\nb.tif,./x.zarr\n", "2 slides would share the result"),
+        ("path,output\na.tif,x.zarr\nb.tif,x.zarr/y.zarr\n", "a result would lie inside another one"),
+        ("path,output\na.tif,.\n", "a result would replace the folder of the results"),
+        ("path,output\na.tif,../m.csv\n", "a result would replace what one is made with"),
         ("path\na.tif\na.tif\n", "2 slides would share the result"),
         ("path\na.tif\na.tif\n", "try a row for each, with an output of its own)"),
         ("path;mpp\na.tif;0,5\n", "got semicolons between the columns, want commas"),
@@ -210,10 +214,11 @@ def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, spar
 )
 def test_a_manifest_that_can_not_be_used_is_refused_before_anything_is_done(text, said, run_here, tmp_path):
     (tmp_path / "m.csv").write_text(text)
-    done = run_here("predict", "--manifest", tmp_path / "m.csv", "-o", tmp_path / "out")
-    assert done.status == 2
-    assert said in done.err
-    assert not (tmp_path / "out").exists()
+    for words in (["--overwrite"], ["--dry-run"]):
+        done = run_here("predict", "--manifest", tmp_path / "m.csv", "-o", tmp_path / "out", *words)
+        assert done.status == 2
+        assert said in done.err
+        assert not (tmp_path / "out").exists()
 
 
 def test_slides_are_named_by_a_manifest_or_one_by_one(run_here, tmp_path):

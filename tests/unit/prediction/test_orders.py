@@ -8,7 +8,7 @@ import click
 import pytest
 
 from slideseg.cli import cli
-from slideseg.errors import ConfigError
+from slideseg.errors import ConfigError, ResultError
 from slideseg.options import take_options
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.orders import OF_THE_RUN, take_orders
@@ -146,3 +146,72 @@ def test_what_is_wrong_with_the_command_is_not_blamed_on_a_row(tmp_path):
 def test_what_only_files_can_tell_is_left_to_the_slide(tmp_path):
     (tmp_path / "m.csv").write_text("path,model,tissue,series\nnone.svs,none.safetensors,none.png,7\n")
     assert len(take_orders((), None, PredictOptions(), tmp_path / "m.csv").slides) == 1
+
+
+def place_of(tmp_path, *lines, columns="path,output", output="out"):
+    (tmp_path / "m.csv").write_text("\n".join([columns, *lines]))
+    return [order.output for order in take_orders((), output, PredictOptions(), tmp_path / "m.csv").slides]
+
+
+def test_results_of_a_manifest_are_apart_by_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for one, other, said in (
+        ("a.zarr", "./a.zarr", "2 slides would share the result out/a.zarr"),
+        ("a.zarr", str(tmp_path / "out" / "a.zarr"), "2 slides would share the result out/a.zarr"),
+        ("a.zarr", "a.zarr/b.zarr", "a result would lie inside another one"),
+        ("a.zarr", ".", r"would replace the folder of the results \(got out;"),
+        ("../out", "b.zarr", r"would replace the folder of the results \(got out;"),
+        ("a.zarr", "..", r"would replace the folder of the results \(got out;"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            place_of(tmp_path, f"s0.tif,{one}", f"s1.tif,{other}")
+    with pytest.raises(ConfigError, match=r"would replace the folder of the results \(got .;"):
+        place_of(tmp_path, "s0.tif,.", output=None)
+
+
+def test_a_result_of_a_manifest_does_not_replace_what_another_row_is_made_with(tmp_path):
+    for made_with in ("m.csv", "x/model.safetensors", "x/mask.png"):
+        result = tmp_path / made_with if made_with == "m.csv" else tmp_path / "x"
+        lines = (f"s0.tif,{result},,", "s1.tif,,x/model.safetensors,", "s2.tif,,,x/mask.png")
+        with pytest.raises(ConfigError, match=f"would replace what one is made with .*{made_with.rpartition('/')[2]}"):
+            place_of(tmp_path, *(lines[0], lines[2 if "mask" in made_with else 1]), columns="path,output,model,tissue")
+
+
+def test_a_home_is_meant_by_its_sign_in_a_manifest(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "m.csv").write_text("path,output\n~/a.tif,~/row.zarr\nb.tif,\n")
+    orders = take_orders((), "~/out", PredictOptions(), "~/m.csv")
+    assert orders.folder == f"{tmp_path}/out"
+    assert [(order.slide, order.output) for order in orders.slides] == [
+        (f"{tmp_path}/a.tif", f"{tmp_path}/row.zarr"), (f"{tmp_path}/b.tif", f"{tmp_path}/out/b.zarr"),
+    ]  # fmt: skip
+
+
+def test_what_can_not_be_a_name_is_told_with_its_line(tmp_path):
+    for line in ("a\0.tif,", "a.tif,b\0.zarr"):
+        with pytest.raises(ConfigError, match=r"^line 2 of the manifest .*: this is no path"):
+            place_of(tmp_path, line)
+    assert place_of(tmp_path, "~nobody-is-called-so/x.tif,") == ["out/x.zarr"], "it fails by itself"
+
+
+def test_a_manifest_is_a_local_file():
+    with pytest.raises(ConfigError, match=r"s3://b/m.csv can't be read \(got an address, want a local file"):
+        take_orders((), None, PredictOptions(), "s3://b/m.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.tif", "a.tif, which is no folder"), ("a.tif/x", "a.tif, which is no folder"), ("/proc/x", "No such file"),
+        ("gone", "gone, which is a link to nothing"), ("loop/x", "loop, which is a link to nothing"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_results_that_can_not_be_made_is_one_line(name, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "m.csv").write_text("path\nx.svs\n")
+    orders = take_orders((), name, PredictOptions(), tmp_path / "m.csv")
+    with pytest.raises(ResultError, match=rf"^the folder of the results can't be made: {name} \(got {said}"):
+        orders.make_folder()

@@ -9,7 +9,7 @@ import pytest
 from slideseg.errors import ConfigError, SlideError
 from slideseg.machine import available_memory, parse_size, usable_cores
 from slideseg.slide import inputs
-from slideseg.slide.inputs import find_inputs, name_of, name_outputs, name_results
+from slideseg.slide.inputs import check_outputs, find_inputs, name_of, name_outputs, name_results
 from slideseg.slide.listing.folder import Listing
 from slideseg.slide.listing.names import stem
 from slideseg.slide.listing.sets import files_of
@@ -165,6 +165,51 @@ def test_results_don_t_replace_each_other_or_their_slide(tmp_path):
         name_outputs(["s3://bucket/r.zarr/0"], "s3://bucket/r.zarr/")
     assert name_outputs(["s3://other/r.zarr/0"], "s3://bucket/r.zarr") == ["s3://bucket/r.zarr"]
     assert name_outputs(["https://host/r.zarr/0"], "r.zarr") == ["r.zarr"]
+
+
+@pytest.mark.parametrize("both", [("a.zarr", "./a.zarr"), ("x/a.zarr", "link/a.zarr"), ("{here}/a.zarr", "y/../a.zarr/")])
+def test_results_are_told_apart_by_where_they_are_not_by_what_they_are_called(both, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to("x")
+    one, other = (name.format(here=tmp_path) for name in both)
+    for first, second in ((one, other), (other, one)):
+        with pytest.raises(ConfigError, match=r"2 slides would share the result .* \(got 0.tif and 1.tif; try"):
+            check_outputs(["0.tif", "1.tif"], [first, second])
+        with pytest.raises(ConfigError, match="a result would lie inside another one"):
+            check_outputs(["0.tif", "1.tif"], [first, f"{second}/b.zarr"])
+        with pytest.raises(ConfigError, match="a result would lie inside another one"):
+            check_outputs(["0.tif", "1.tif"], [f"{first}/0/b.zarr", second])
+    check_outputs(["0.tif", "1.tif"], [one, "b.zarr"])
+
+
+def test_results_that_are_links_to_one_place_are_one(tmp_path):
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "a.zarr").symlink_to("b.zarr")
+    with pytest.raises(ConfigError, match="2 slides would share the result"):
+        name_outputs(["a.tif", "b.tif"], tmp_path)
+
+
+@pytest.mark.parametrize(("result", "lost"), [("r", "r"), ("r/.", "r/sub"), ("link", "r"), ("x", "x/m.csv"), (".", "r")])
+def test_a_result_does_not_replace_what_must_stay(result, lost, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "link").symlink_to("r")
+    with pytest.raises(ConfigError, match=rf"would replace the folder of the results \(got {lost};"):
+        check_outputs(["0.tif", "1.tif"], ["b.zarr", result], folder=lost)
+    with pytest.raises(ConfigError, match=rf"would replace what one is made with \(got {lost};"):
+        check_outputs(["/elsewhere/0.tif"], [result], kept=["/elsewhere/m.csv", lost])
+    check_outputs(["0.tif", "1.tif"], ["b.zarr", "other/a"], folder="r", kept=["x/m.csv"])
+
+
+def test_a_home_is_meant_by_its_sign_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "b.tif").touch()
+    assert find_inputs(["~/a.tif"]) == [f"{tmp_path}/a.tif"]
+    found = name_results(["~/a.tif", "~/b.tif"], "~/out")
+    assert (found.results, found.folder) == ((f"{tmp_path}/out/a.zarr", f"{tmp_path}/out/b.zarr"), f"{tmp_path}/out")
+    assert name_outputs(["a.tif"], "~/a.zarr") == [f"{tmp_path}/a.zarr"]
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "2 gigs", "0", "1e9"])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
+import os
+from typing import TYPE_CHECKING
 
 import pytest
 
-from slideseg.errors import ConfigError, ResultError
-from slideseg.storage.place import check_kept, check_parent, is_within
+from slideseg.errors import ConfigError, ModelError, ResultError
+from slideseg.model.bundled import find_model
+from slideseg.storage.place import absolute, check_kept, check_parent, is_within, local_path, locate
+from slideseg.storage.store import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -43,10 +50,31 @@ def test_a_folder_that_is_not_there_yet_has_one_name(here: Path) -> None:
 
 def test_one_folder_may_have_two_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As mounts have, and any where letters' size does not count; made by telling that the two are the same."""
-    same = Path("samefile")
-    monkeypatch.setattr("os.path.samefile", lambda one, other: {Path(one).name, Path(other).name} == {"r.zarr", "r.zarr2"})
+    stat = os.stat
+    monkeypatch.setattr("os.stat", lambda path, **options: stat(str(path).replace("r.zarr2", "r.zarr"), **options))
     assert is_within("r.zarr2/0", "r.zarr")
-    assert not is_within("r.zarr/0", same)
+    assert is_within("r.zarr2/new/x", "r.zarr/new"), "also what is in none of them yet"
+    assert not is_within("r.zarr/0", "same")
+
+
+def test_where_a_file_system_gives_no_numbers_names_tell(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.stat", lambda *_, **__: os.stat_result((0o40755, 0, 7, 1, 0, 0, 0, 0, 0, 0)))
+    assert is_within("r.zarr/0", "r.zarr")
+    assert not is_within("r.zarr2", "r.zarr")
+
+
+@pytest.mark.parametrize("path", ["a\0.tif", "file:///a%00.tif", "bad\udcff.tif", "s3://bucket/a\0.tif", "~/\0"])
+def test_what_can_not_be_a_name_is_told_wherever_it_is_named(path: str) -> None:
+    for look in (local_path, locate, absolute, open_store, check_parent, find_model):
+        with pytest.raises(ConfigError, match=r"no path|not UTF-8"):
+            look(path)
+
+
+def test_who_has_no_home_is_a_name_like_others(here: Path) -> None:
+    for look in (local_path, find_model, absolute, locate):
+        with contextlib.suppress(ModelError):
+            look("~nobody-is-called-so/x.tif")
+    assert local_path("~nobody-is-called-so/x.tif") == "~nobody-is-called-so/x.tif"
 
 
 @pytest.mark.parametrize(
