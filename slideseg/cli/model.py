@@ -77,8 +77,8 @@ def import_(checkpoint: str, output: str | None, classes: tuple[str, ...], overw
 
     out = output or Path(checkpoint).with_suffix(".safetensors").name
     check_kept([checkpoint], out, "the checkpoint")
-    check_target(out, overwrite=overwrite)
-    info = import_checkpoint(checkpoint, out, classes=classes or None, **options)
+    target = check_target(out, overwrite=overwrite)
+    info = import_checkpoint(checkpoint, target, classes=classes or None, **options)
     if not info.config.exact:
         click.echo(f"warning: {INEXACT % info.name}", err=True)
     click.echo(out)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from slideseg.demo.picture import draw
 from slideseg.demo.slide import write_slide
 from slideseg.prediction.run import predict
+from slideseg.storage.place import local_path, make_folder
+from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
     import os
@@ -23,10 +25,13 @@ def run_demo(folder: str | os.PathLike[str], workers: int = 2, on_progress: Watc
     Raises:
         SlidesegError: if the run fails.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(local_path(folder))
+    make_folder(str(folder), "the folder of the demonstration")
     slide, result, picture = folder / "slide.tif", folder / "slide.zarr", folder / "overlay.png"
+    for target in (slide, picture):
+        check_target(target, overwrite=True)
     write_slide(slide)
     predict(slide, result, workers=workers, objects=True, overwrite=True, on_progress=on_progress)
-    draw(slide, result).save(picture, optimize=True)
+    with whole(picture) as partial:
+        draw(slide, result).save(partial, "PNG", optimize=True)
     return picture

@@ -7,7 +7,6 @@ used; see ``docs/formats.md`` for the fields.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,11 @@ from slideseg.model.fold import WholeImage, fold
 from slideseg.model.info import ModelInfo, open_model_file, read_info
 from slideseg.model.unet import without_weights
 from slideseg.model.values import FULL_SCALE, on_unit_scale
+from slideseg.storage.whole_file import whole
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     from torch import Tensor
 
@@ -94,11 +96,14 @@ def model_bytes(net: UNet, info: ModelInfo) -> bytes:
 
 
 def save_model(path: str | os.PathLike[str], net: UNet, info: ModelInfo) -> None:
-    """Write ``net``'s weights (not folded) and ``info`` to ``path``, whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(model_bytes(net, info))  # save_file would let nobody else read it
-    partial.replace(path)
+    """Write ``net``'s weights (not folded) and ``info`` to ``path``, whole or not at all.
+
+    Raises:
+        RunError: if it can't be written.
+        ResultError: if something that is no file has the name.
+    """
+    with whole(Path(path)) as partial:
+        partial.write_bytes(model_bytes(net, info))  # save_file would let nobody else read it
 
 
 def load_model_file(path: str | os.PathLike[str]) -> LoadedModel:

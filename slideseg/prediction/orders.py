@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.columns import read_rows, whole
-from slideseg.errors import ConfigError, DataError, ResultError, SlideError, explain
+from slideseg.errors import ConfigError, DataError, SlideError, explain
 from slideseg.model.bundled import bundled_models
 from slideseg.options import read_options
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.inputs import check_outputs, find_inputs, name_results, names_of
-from slideseg.storage.place import is_in_bucket, local_path
+from slideseg.storage.place import is_in_bucket, local_path, make_folder
 from slideseg.words import many
 
 if TYPE_CHECKING:
@@ -63,21 +63,8 @@ class Orders:
         Raises:
             ResultError: if it can't be made.
         """
-        if "://" in self.folder:
-            return
-        try:
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            what = f"the folder of the results can't be made: {self.folder}"
-            raise ResultError(explain(what, got=_in_the_way(error, Path(self.folder)), try_="another --output")) from error
-
-
-def _in_the_way(error: OSError, folder: Path) -> str:
-    """Return why a folder can't be made: most often for a file that has the name."""
-    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
-    if there.is_dir() or not os.path.lexists(there):
-        return error.strerror or str(error)
-    return f"{there}, which is {'no folder' if there.exists() else 'a link to nothing'}"
+        if "://" not in self.folder:
+            make_folder(self.folder, "the folder of the results")
 
 
 def take_orders(

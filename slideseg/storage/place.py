@@ -180,3 +180,26 @@ def check_parent(url: str) -> None:
     except OSError as error:
         what, got = "the folder for the output can't be written", f"{location.parent}: {error.strerror}"
         raise ResultError(explain(what, got=got, try_="another --output")) from error
+
+
+def make_folder(folder: str, what: str) -> None:
+    """Make a local folder that may be there already; ``what`` says in errors what it is.
+
+    Raises:
+        ResultError: if it can't be made.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(
+            explain(f"{what} can't be made: {folder}", got=_in_the_way(error, path), try_="another --output")
+        ) from error
+
+
+def _in_the_way(error: OSError, folder: Path) -> str:
+    """Return why a folder can't be made: most often for a file that has the name."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+    if there is None or there.is_dir():
+        return error.strerror or str(error)
+    return f"{there}, which is {'no folder' if there.exists() else 'a link to nothing'}"

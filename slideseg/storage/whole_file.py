@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultError, RunError, explain
-from slideseg.storage.place import check_parent
+from slideseg.storage.place import check_parent, local_path
 from slideseg.storage.store import reason
 
 if TYPE_CHECKING:
@@ -23,29 +24,52 @@ def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Return the local file that may be written.
 
     Raises:
-        ResultError: if it is there already and may not be replaced, it lies in a Zarr store, or its folder can't be written.
+        ResultError: if it is there already and may not be replaced, or is no file, it lies in a Zarr store, or its folder can't
+            be written.
     """
     if "://" in os.fspath(output):
         raise ResultError(explain("exports are written to local files", got=output, try_="a path"))
-    path = Path(output).expanduser()
+    path = Path(local_path(output))
     check_parent(str(path))
-    stores = [folder for folder in Path(os.path.realpath(path.parent), path.name).parents if (folder / "zarr.json").exists()]
+    stores = [folder for folder in Path(os.path.realpath(path)).parents if (folder / "zarr.json").exists()]
     if stores:  # what is made of a result must not replace a part of it, nor of another one
         raise ResultError(explain("the target lies inside a Zarr store", got=path, want=f"a file outside {stores[-1]}"))
-    if path.is_dir():
-        raise ResultError(explain("the target is a folder", got=path, want="a file's name"))
-    if path.exists() and not overwrite:
+    if _is_there(path) and not overwrite:
         raise ResultError(explain("the target exists", got=path, try_="--overwrite, or another --output"))
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file that could be replaced.
+
+    Raises:
+        ResultError: if there is something else: a folder, or a device, which would no longer be there for anybody.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ResultError(explain("the target can't be written", got=f"{path}: {error.strerror}")) from error
+    if stat.S_ISDIR(mode):
+        raise ResultError(explain("the target is a folder", got=path, want="a file's name"))
+    if not stat.S_ISREG(mode):
+        raise ResultError(explain("the target is no file", got=f"{path}, a pipe, a socket or a device", want="a file's name"))
+    return True
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Give a file beside ``path`` to write; it gets that name when the block ends well, and is removed when it does not.
 
+    A link stays one: what it leads to is replaced.
+
     Raises:
         RunError: if it can't be written.
+        ResultError: if something that is no file has the name.
     """
+    _is_there(path)
+    path = Path(os.path.realpath(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

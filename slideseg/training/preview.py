@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from slideseg.colors import BACKGROUND, PALETTE, UNKNOWN, rgb_of
 from slideseg.errors import ConfigError, explain
+from slideseg.storage.whole_file import check_target, whole
 from slideseg.training.check import tell, tell_of_classes
 from slideseg.training.recipe.data import IGNORED
 from slideseg.training.recipe.reading import load_config
@@ -49,11 +49,9 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     Raises:
         SlidesegError: if the recipe or its data can't be used, or the PNG can't be written.
     """
-    target = Path(path)
-    if target.suffix.lower() != ".png":
+    if not path.lower().endswith(".png"):
         raise ConfigError(explain("the preview is a PNG", got=path, want="a name that ends in .png"))
-    if not target.parent.is_dir():
-        raise ConfigError(explain("no such folder for the preview", got=target.parent, try_="another --preview"))
+    target = check_target(path, overwrite=True)
     recipe = load_config(config, settings)
     tell_of_classes(recipe)
     data = Batches(recipe, Team.join("cpu"))
@@ -61,11 +59,8 @@ def write_preview(config: str | os.PathLike[str], path: str, settings: tuple[str
     stages = data.stages(PREVIEWED)
     patches, colors = stages.patches, [named.color for named in recipe.model_classes]
     sheet = preview_sheet(stages.read, stages.augmented, patches.shown_NHW, patches.weights_NHW, colors)
-    try:
-        sheet.save(target, "PNG")
-    except OSError as error:
-        got = f"{path}: {error.strerror}"
-        raise ConfigError(explain("the preview can't be written", got=got, try_="another --preview")) from error
+    with whole(target) as partial:
+        sheet.save(partial, "PNG")
 
 
 def preview_sheet(

@@ -1,13 +1,18 @@
 """Exports are written whole or not at all, and say in one line why they can't be."""
 
+import os
+
 import pytest
 
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.exports.run import export
+from slideseg.model.file import save_model
+from slideseg.model.unet import UNet
 from slideseg.result.result import open_result
 from slideseg.storage.whole_file import check_target, whole
 from tests.made_results import make_result
 from tests.unit.exports.conftest import SHAPE, left, picture
+from tests.unit.model.test_file import CONFIG, INFO
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,48 @@ def test_a_target_that_cannot_be_written(output, message, tmp_path, monkeypatch)
 def test_a_folder_is_no_target(tmp_path):
     with pytest.raises(ResultError, match="is a folder"):
         check_target(tmp_path, overwrite=True)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """The current folder: a file, what is no file, and links."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "elsewhere").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, to in {
+        "to_file": "file", "to_pipe": "pipe", "to_device": "/dev/null", "to_new": "elsewhere/new", "loop": "loop",
+    }.items():  # fmt: skip
+        (tmp_path / name).symlink_to(to)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["pipe", "to_pipe", "to_device", "loop"])
+def test_what_is_no_file_is_not_replaced_by_one(made, name):
+    """Who may write to /dev could have made a file of /dev/null."""
+    before = (made / name).lstat()
+    for write in (lambda: check_target(name, overwrite=True), lambda: whole(made / name).__enter__()):
+        with pytest.raises(ResultError, match=r"the target (is no file|can't be written)"):
+            write()
+    with pytest.raises(ResultError, match=r"the target (is no file|can't be written)"):
+        save_model(made / name, UNet(CONFIG), INFO)
+    assert os.path.samestat((made / name).lstat(), before)
+
+
+@pytest.mark.parametrize(("name", "to"), [("to_file", "file"), ("to_new", "elsewhere/new")])
+def test_what_a_link_leads_to_is_written(made, name, to):
+    with whole(check_target(name, overwrite=True)) as partial:
+        assert partial.parent == (made / to).parent, "where it can be renamed"
+        partial.write_bytes(b"new")
+    assert (made / to).read_bytes() == b"new"
+    assert (made / name).is_symlink()
+
+
+def test_a_link_to_a_part_of_a_result_is_refused(class_map, tmp_path):
+    make_result(tmp_path / "x.zarr", class_map[:300, :300])
+    (tmp_path / "link.png").symlink_to(tmp_path / "x.zarr" / "zarr.json")
+    with pytest.raises(ResultError, match="the target lies inside a Zarr store"):
+        check_target(tmp_path / "link.png", overwrite=True)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from slideseg.errors import ConfigError
+from slideseg.errors import ConfigError, ResultError
 from slideseg.training import preview
 from slideseg.training.preview import CAPTION, CELL, GAP, heat, picture_of, preview_sheet, target_picture, write_preview
 from slideseg.training.samples.windows import Windows
@@ -70,12 +70,14 @@ def test_the_ramp_gets_ever_lighter():
     ("name", "complaint"),
     [
         ("x.jpg", r"the preview is a PNG \(got .*x.jpg, want a name that ends in .png\)"),
-        ("nowhere/x.png", r"no such folder for the preview \(got .*nowhere; try another --preview\)"),
-        ("folder.png", r"the preview can't be written \(got .*folder.png: Is a directory; try another --preview\)"),
+        ("nowhere/x.png", r"the folder for the output does not exist \(got .*nowhere; try"),
+        ("folder.png", r"the target is a folder \(got .*folder.png, want a file's name\)"),
+        ("device.png", r"the target is no file \(got .*device.png, a pipe, a socket or a device"),
     ],
 )
 def test_a_preview_that_can_t_be_written_is_one_line(name: str, complaint: str, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ConfigError, match=complaint):
+    (tmp_path / "device.png").symlink_to("/dev/null")
+    with pytest.raises((ConfigError, ResultError), match=complaint):
         write_preview(recipe, str(tmp_path / name))
     assert not (tmp_path / name).is_file()
