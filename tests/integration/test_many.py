@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import platform
 import random
 import signal
@@ -219,6 +220,20 @@ def test_a_manifest_that_can_not_be_used_is_refused_before_anything_is_done(text
         assert done.status == 2
         assert said in done.err
         assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_slide_in_a_folder_fails_by_its_name_and_stops_no_other(slides, sparse_model, run_here, tmp_path):
+    """Also a name that is not UTF-8, in which no result could be called."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.tif").symlink_to(slides / "s00.tif")
+    (tmp_path / "in" / "gone.svs").symlink_to(slides / "nowhere.svs")
+    (tmp_path / "in" / os.fsdecode(b"bad\xff.tif")).symlink_to(slides / "s00.tif")
+    done = run_here("predict", tmp_path / "in", "-o", tmp_path / "out", *options(sparse_model), "-w", 1)
+    assert done.status == 1
+    assert "gone.svs can't be read (got No such file or directory)" in done.err
+    assert "a path is not UTF-8 (got" in done.err
+    assert "panic" not in done.err
+    assert [path.name for path in (tmp_path / "out").glob("*.zarr")] == ["good.zarr"]
 
 
 def test_slides_are_named_by_a_manifest_or_one_by_one(run_here, tmp_path):

@@ -21,6 +21,8 @@ _BESIDE = re.compile(r"(.+)[-_. ](label|macro|overview|thumbnail|thumb|preview)"
 """What scanners and their exports call pictures beside a slide, behind the slide's own name."""
 _DEEPEST = 3
 """Folders in folders that are looked into for DICOM series: of a patient, a study, a series."""
+DICOM = ".dcm"
+"""Ending of most DICOM files; others have none."""
 COPY = ".source.zarr"
 """Ending of the temporary copy of a slide that can't be read in part."""
 
@@ -42,23 +44,34 @@ def list_folder(folder: str, *, results: bool = False) -> Listing:
 
     Files of one slide count once: of a DICOM series, an OME-TIFF in several files, an MRXS, VMS, VMU or CZI. Labels, macros and
     thumbnails, named after a slide beside them or so by DICOM, are none. Of sub-folders only zarrs, mosaics and those
-    that hold no other slides than DICOM are taken.
+    that hold no other slides than DICOM are taken. What is called as a slide and can't be one, such as a link to nothing, is
+    there all the same: whoever opens it says why, and nobody takes the folder for complete.
     """
     entries = sorted(entry for entry in Path(folder).iterdir() if not entry.name.startswith("."))
     files, folders = [entry for entry in entries if entry.is_file()], [entry for entry in entries if entry.is_dir()]
     listing = Listing()
-    named = [file for file in files if file.name.lower().endswith(SUFFIXES) and not file.name.lower().endswith(".dcm")]
+    named = [file for file in files if file.name.lower().endswith(SUFFIXES) and not file.name.lower().endswith(DICOM)]
     parts = _parts_of_others(named)
-    alone = [file for file in named if file.name not in parts]
+    lost, lost_dicom = _lost(entries)
+    alone = [*(file for file in named if file.name not in parts), *lost]
     put_files(listing, alone)
     data_folders = {file.stem for file in alone if file.name.lower().endswith(".mrxs")}
     dicom = [file for file in files if file not in named and is_dicom(file)]
     _put_series(listing, Path(folder), dicom, fills=not listing.slides)
+    listing.slides += lost_dicom
     for sub in folders:
         if sub.name not in data_folders:
             _put_folder(listing, sub, results=results, depth=1)
     listing.slides.sort()
     return listing
+
+
+def _lost(entries: list[Path]) -> tuple[list[Path], list[str]]:
+    """Return what is called as a slide and is no file and no folder, and DICOM files that are none."""
+    named = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()]
+    dicom = [entry for entry in named if entry.name.lower().endswith(DICOM)]
+    lost = [entry for entry in named if entry not in dicom and not entry.is_file()]
+    return lost, [str(entry) for entry in dicom if not is_dicom(entry)]
 
 
 def _parts_of_others(files: list[Path]) -> set[str]:
@@ -140,13 +153,17 @@ def _put_folder(listing: Listing, folder: Path, *, results: bool, depth: int) ->
 
 def _look_into(listing: Listing, folder: Path, *, results: bool, depth: int) -> bool:
     """Put the slides below a folder; tell whether there were any."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:  # one folder that may not be read stops no other slide
+        return False
     before = len(listing.slides)
     dicom = [entry for entry in entries if is_dicom(entry)]
     others = [entry for entry in entries if entry not in dicom and entry.is_file()]
     # a picture beside a series is a preview of it
     if all(not other.name.lower().endswith(SUFFIXES) or other.name.lower().endswith(PICTURES) for other in others):
         _put_series(listing, folder, dicom, fills=True)
+        listing.slides += _lost(entries)[1]
     for entry in entries if depth < _DEEPEST else ():
         if entry.is_dir() and not is_zarr(str(entry)):
             _put_folder(listing, entry, results=results, depth=depth + 1)

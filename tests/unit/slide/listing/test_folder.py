@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import tifffile
 import zarr
 
+from slideseg.errors import SlideError
 from slideseg.slide.listing.folder import list_folder
 from slideseg.slide.listing.sets import files_of
+from slideseg.slide.open import open_slide
 from tests.dicom_files import REDUCED, Made, series, write
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (100, 130, 3), dtype=np.uint8)
@@ -155,6 +158,40 @@ def test_parts_of_a_czi_are_one_slide(tmp_path):
         (tmp_path / name).write_bytes(head.ljust(600, b"\0"))
     (tmp_path / "other.czi").write_bytes(b"ZISRAWFILE".ljust(48, b"\0") + b"Q" * 100)
     assert names(tmp_path) == (["other.czi", "s.czi"], [])
+
+
+def test_what_is_called_as_a_slide_and_is_none_fails_by_its_name(tmp_path):
+    """A folder of links whose mount is gone would be taken for complete."""
+    for name in ("x.tif", "y.svs", "a_label.png", "z.dcm", "r.zarr", "m.mrxs", "notes.txt", "IM1"):
+        (tmp_path / name).symlink_to(tmp_path / "gone" / name)
+    (tmp_path / "loop.ndpi").symlink_to("loop.ndpi")
+    (tmp_path / ".hidden.tif").symlink_to("gone.tif")
+    for name in ("pipe.tif", "pipe.dcm"):
+        os.mkfifo(tmp_path / name)
+    for name in ("a.svs", "empty.dcm"):
+        (tmp_path / name).touch()
+    found, left_out = names(tmp_path)
+    lost = ["empty.dcm", "loop.ndpi", "m.mrxs", "pipe.dcm", "pipe.tif", "r.zarr", "x.tif", "y.svs", "z.dcm"]
+    assert (found, left_out) == (["a.svs", *lost], ["a_label.png"])
+    for name in lost:
+        with pytest.raises(SlideError, match=name):
+            open_slide(tmp_path / name)
+
+
+def test_a_part_of_a_series_that_is_lost_is_told_and_changes_no_name(tmp_path):
+    dicom_slide(tmp_path / "top")
+    dicom_slide(tmp_path / "top" / "sub")
+    for folder in ("top", "top/sub"):
+        (tmp_path / folder / "2.dcm").symlink_to("gone.dcm")
+    assert names(tmp_path / "top") == ([".", "2.dcm", "sub", "sub/2.dcm"], [])
+
+
+def test_a_folder_that_may_not_be_read_stops_no_slide(tmp_path, monkeypatch):
+    dicom_slide(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: iterdir(self if self.name != "two" else self / "none"))
+    assert names(tmp_path) == (["one"], ["two/"])
 
 
 def test_a_mosaic_is_one_slide(tmp_path):
