@@ -1,7 +1,10 @@
 """Damage that tests do to results."""
 
 import json
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,28 @@ def as_of_an_older_version(result: Path) -> None:
 def flipped(data: bytes, at: int) -> bytes:
     """Return bytes of which one bit is another."""
     return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+
+@contextmanager
+def a_pipe_at(path: Path, patience: float = 5.0) -> Iterator[Callable[[], bool]]:
+    """Have a pipe in a file's place, and give who tells whether somebody waited for what comes out of it.
+
+    Nothing does; whoever waits is let go after ``patience`` seconds.
+    """
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    over, late = threading.Event(), threading.Event()
+
+    def let_go() -> None:
+        if not over.wait(patience):
+            late.set()
+        while not over.wait(0.05):
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    try:
+        yield late.is_set
+    finally:
+        over.set()
+        thread.join()

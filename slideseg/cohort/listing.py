@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import SEGMENTATION
 from slideseg.storage.look import list_folders
-from slideseg.storage.place import local_path
+from slideseg.storage.place import is_lost, local_path
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ REMOVED = ".deleting-"
 
 def find_results(results: Results) -> list[str]:
     """Return the results that were named, finished or not; a folder that is none itself stands for those in it, by name.
+
+    A link with a result's name that leads nowhere is one that can't be read.
 
     Raises:
         ResultError: if there is no such result, or a folder holds none.
@@ -43,21 +46,27 @@ def _results_at(url: str) -> list[str]:
     except storage_errors() as error:
         raise ResultError(explain("results can't be listed", got=f"{url}: {reason(error)}")) from error
     below = [f"{url.rstrip('/')}/{name}" for name in folders if REMOVED not in name]
-    found = [place for place in below if looks_like_result(place)]
+    found = [place for place in below if _is_lost(place) or looks_like_result(place)]
     if not found:
         what = "there are no results" if folders or os.path.isdir(url) else "no such result"
         raise ResultError(explain(what, got=url, want="a result, or a folder of results that slideseg predict wrote"))
     return found
 
 
+def _is_lost(url: str) -> bool:
+    return "://" not in url and is_lost(Path(url)) and Path(url).name.lower().endswith(".zarr")
+
+
 def looks_like_result(url: str) -> bool:
     """Tell whether something is a result, even if what it says of itself can't be read."""
-    store = open_store(url, read_only=True)
     try:
+        store = open_store(url, read_only=True)
         if isinstance(read_attributes(store).get("slideseg"), dict):
             return True
         return any(read_key(store, f"{SEGMENTATION}/{key}") is not None for key in (ROOT, f"0/{ROOT}"))
     except ResultError:
         return True  # by what is left of it
+    except ConfigError:
+        return False  # no result has such a name
     except storage_errors():
         return False

@@ -7,8 +7,6 @@ import os
 import re
 from urllib.parse import quote
 
-from slideseg.storage.place import absolute
-
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that HTML has not, and halves of some that it has."""
 
@@ -48,7 +46,7 @@ def link_between(folder: str, place: str) -> str | None:
     >>> link_between("s3://lab/runs", "s3://lab/runs/a b.zarr"), link_between("s3://lab/runs", "/data/a.zarr")
     ('./a%20b.zarr', None)
     """
-    here, there = absolute(folder).rstrip("/"), absolute(place)
+    here, there = (one.rstrip("/") if "://" in one else os.path.abspath(one) for one in (folder, place))
     if "://" in here or "://" in there:
         inside = there.startswith(f"{here}/")
         return f"./{_quoted(there.removeprefix(f'{here}/'))}" if inside else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +9,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore
 
+from slideseg.storage.place import is_lost
 from slideseg.storage.trouble import is_forbidden
 from slideseg.storage.waiting import interruptible, persistent
 
@@ -69,7 +69,7 @@ def read_if_allowed(store: Store, key: str) -> bytes | None:
     Raises:
         OSError: if the storage fails; see `storage_errors`.
     """
-    return _if_allowed(store, lambda: bytes(store.to_read().get(key).bytes()))
+    return _if_allowed(store, lambda: bytes(store.to_read(key).get(key).bytes()))
 
 
 def list_versions(store: Store, most: int) -> list[tuple[str, int, str]]:
@@ -104,11 +104,14 @@ def _if_allowed(store: Store, ask: Callable[[], Answer]) -> Answer | None:
 def list_folders(store: Store) -> list[str]:
     """Return the names of the folders that are in a store, by one listing, in order; none where there is no such folder.
 
+    Links on a disk that lead nowhere count: a folder may have been there.
+
     Raises:
         OSError: if the storage fails; see `storage_errors`.
     """
     if store.folder is not None:
-        return sorted(entry.name for entry in os.scandir(store.folder) if entry.is_dir()) if store.folder.is_dir() else []
+        entries = store.folder.iterdir() if store.folder.is_dir() else ()
+        return sorted(entry.name for entry in entries if entry.is_dir() or is_lost(entry))
     return list_bucket_folder(store)[0]
 
 

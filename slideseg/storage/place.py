@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -105,6 +106,20 @@ def local_path(url: str | os.PathLike[str]) -> str:
     if has_zero:
         raise ConfigError(explain("this is no path", got=path.replace("\0", "\\0"), want="no zeros in it"))
     return path
+
+
+def is_no_file(path: Path) -> bool:
+    """Tell whether something is there that is neither file nor folder: who reads a pipe may wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def is_lost(path: Path) -> bool:
+    """Tell whether a path is a link that leads nowhere, as to a disk that is gone."""
+    return path.is_symlink() and not path.exists()
 
 
 Mark = tuple[int | str, ...]

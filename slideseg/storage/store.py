@@ -24,7 +24,7 @@ from obstore.store import LocalStore
 
 from slideseg.errors import RunError, explain
 from slideseg.storage.bucket import PATIENCE, open_bucket, open_web
-from slideseg.storage.place import Location, is_in_bucket, locate
+from slideseg.storage.place import Location, is_in_bucket, is_no_file, locate
 from slideseg.storage.ranges import cut, end_of, joined
 from slideseg.storage.trouble import in_words, says_no_bucket
 from slideseg.storage.waiting import hear_from, interruptible, no_bucket, persistent
@@ -63,17 +63,17 @@ class Store:
         """The folder; None for a bucket."""
         return self.root if isinstance(self.root, Path) else None
 
-    def to_read(self) -> ObjectStore:
-        """Return what obstore reads from.
+    def to_read(self, key: str = "") -> ObjectStore:
+        """Return what obstore reads from, maybe the bytes under a key.
 
         Raises:
-            FileNotFoundError: if the folder is not there.
+            FileNotFoundError: if the folder is not there, or no file has the key's name: a pipe would be waited for.
         """
         _check_process()
         if not isinstance(self.root, Path):
             return self._reached(self.root)
-        if not self.root.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
+        if not self.root.is_dir() or is_no_file(self.root / key):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key))
         return LocalStore(self.root)
 
     def to_write(self) -> ObjectStore:
@@ -193,7 +193,7 @@ def _do(store: Store, key: str, act: Callable[[], T]) -> T:
 def read_key(store: Store, key: str) -> bytes | None:
     """Return the bytes under ``key``; None where there are none."""
     try:
-        return _do(store, key, lambda: bytes(store.to_read().get(key).bytes()))
+        return _do(store, key, lambda: bytes(store.to_read(key).get(key).bytes()))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -207,7 +207,7 @@ def read_tail(store: Store, key: str, length: int) -> bytes | None:
 def read_end(store: Store, key: str, length: int) -> tuple[bytes, int] | None:
     """Return the same, and how many bytes there are in all."""
     try:
-        return _do(store, key, lambda: end_of(store.to_read(), key, length))
+        return _do(store, key, lambda: end_of(store.to_read(key), key, length))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -222,7 +222,7 @@ def read_ranges(store: Store, key: str, ranges: Sequence[tuple[int, int]]) -> li
     spans = joined(ranges)
     starts, stops = [start for start, _ in spans], [stop for _, stop in spans]
     # Without coalesce=0 obstore joins what lies close, and panics where a part of it is behind the end.
-    parts = _do(store, key, lambda: store.to_read().get_ranges(key, starts=starts, ends=stops, coalesce=0))
+    parts = _do(store, key, lambda: store.to_read(key).get_ranges(key, starts=starts, ends=stops, coalesce=0))
     if any(len(part) != stop - start for part, start, stop in zip(parts, starts, stops, strict=True)):
         said = f"{key} is shorter than {stops[-1]} bytes"
         raise OSError(said)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from slideseg.arrays.pyramid import write_pyramid
+from slideseg.cohort.listing import looks_like_result
+from slideseg.cohort.run import summary
 from slideseg.errors import ResultError
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result
@@ -19,7 +21,7 @@ from slideseg.space.grid import ShardGrid
 from slideseg.testing.records import made_classes, made_coordinates, made_record, made_slide
 from slideseg.testing.slides import Opened
 from slideseg.verification import discard_damage, verify
-from tests.damage import as_of_an_older_version, flipped
+from tests.damage import a_pipe_at, as_of_an_older_version, flipped
 from tests.made_results import blobs, make_result
 
 CLASSES = made_classes("background", "nucleus")
@@ -116,6 +118,18 @@ def test_a_damaged_description_is_found(result, text):
 def test_a_level_that_is_gone_is_found(result):
     shutil.rmtree(result / "probabilities/1")
     assert not verify(str(result)).ok
+
+
+@pytest.mark.parametrize(
+    "key", ["zarr.json", "labels/segmentation/zarr.json", "labels/segmentation/0/zarr.json", "labels/segmentation/0/c/0/0"]
+)
+def test_what_is_no_file_is_missing_and_not_waited_for(result, key):
+    """Who reads a pipe that nobody writes to waits for ever."""
+    with a_pipe_at(result / key) as was_waited_for:
+        assert not verify(str(result)).ok
+        assert looks_like_result(str(result))
+        assert len(summary(result)) == 1
+    assert not was_waited_for()
 
 
 def test_an_unfinished_result_says_so(tmp_path):

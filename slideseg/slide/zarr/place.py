@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import lzma
 import zipfile
@@ -16,11 +17,13 @@ import zarr.storage
 
 from slideseg.errors import SlideError, UnreachableError, explain
 from slideseg.slide.zarr.keys import BucketKeys, FolderKeys, ZipKeys
-from slideseg.storage.place import is_url
+from slideseg.storage.place import is_no_file, is_url
 from slideseg.storage.store import open_store, open_url, reason, storage_errors, zarr_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from zarr.core.buffer import Buffer
 
     from slideseg.slide.zarr.keys import Keys
 
@@ -65,6 +68,20 @@ class Opened:
             self.store.close()
 
 
+class Files(zarr.storage.LocalStore):
+    """Zarr's store of a local folder, which does not wait for what is no file."""
+
+    async def get(self, key: str, *arguments: Any, **more: Any) -> Buffer | None:
+        """Return the bytes under a key, or a part of them; None where there is no such key.
+
+        Raises:
+            OSError: if it is a pipe, a socket or a device.
+        """
+        if is_no_file(self.root / key):
+            raise OSError(errno.EINVAL, "it is no file", str(self.root / key))
+        return await super().get(key, *arguments, **more)
+
+
 def is_zarr(path: str) -> bool:
     """Tell whether the local folder ``path`` is a zarr group or array."""
     return any((Path(path) / name).is_file() for name in MARKS)
@@ -84,7 +101,7 @@ def open_place(path: str) -> Opened:
     elif Path(path).is_file():
         return _open_zip(path)
     else:
-        keys, opened = FolderKeys(open_store(path, read_only=True)), path
+        keys, opened = FolderKeys(open_store(path, read_only=True)), Files(path, read_only=True)
     try:
         return Opened(zarr.open(opened, mode="r"), keys)
     except FAULTS:

@@ -1,7 +1,10 @@
 """Which results are meant by what was typed."""
 
+import os
+
 import pytest
 
+from slideseg.cohort.facts import facts_of
 from slideseg.cohort.listing import find_results
 from slideseg.conversion import convert
 from slideseg.errors import ConfigError, ResultError
@@ -43,6 +46,20 @@ def test_what_is_no_result_is_left_out_and_a_damaged_one_is_not(folder, tmp_path
     (folder / "b.zarr" / "zarr.json").write_text("{")
     (folder / "c.zarr" / "zarr.json").unlink()
     assert names(find_results(folder), folder) == ["a.zarr", "b.zarr", "c.zarr"]
+
+
+def test_links_that_lead_nowhere_are_told_and_stop_no_other(folder, tmp_path):
+    (tmp_path / "here.zarr").symlink_to(folder / "a.zarr")
+    for name, to in {
+        "gone.zarr": "gone", "loop.zarr": "loop.zarr", "loop": "loop", "elsewhere.zarr": str(tmp_path / "here.zarr"),
+    }.items():  # fmt: skip
+        (folder / name).symlink_to(to)
+    (folder / os.fsdecode(b"bad\xff.zarr")).mkdir()
+    found = find_results(folder)
+    assert names(found, folder) == ["a.zarr", "b.zarr", "c.zarr", "elsewhere.zarr", "gone.zarr", "loop.zarr"]
+    rows = [facts_of(one) for one in found[3:]]
+    assert [row["status"] == "complete" for row in rows] == [True, False, False]
+    assert all(row["error"] for row in rows[1:])
 
 
 def test_what_is_not_there_is_an_error(folder):

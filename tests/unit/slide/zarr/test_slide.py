@@ -13,7 +13,7 @@ from slideseg.slide.open import open_file, open_labels, open_slide
 from slideseg.slide.selection import WHOLE
 from slideseg.space.box import Box
 from slideseg.storage.store import open_store
-from tests.damage import delete_chunk
+from tests.damage import a_pipe_at, delete_chunk
 from tests.made_results import make_result
 from tests.unit.slide.zarr.made import PIXELS, image, multiscale
 from tests.web_server import Whole, serving
@@ -22,6 +22,14 @@ from tests.web_server import Whole, serving
 def bare(path, shape, **options):
     zarr.create_array(str(path), shape=shape, chunks=shape, dtype="u1", **options)[...] = 1
     return path
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "0/zarr.json", "0/c/0/0/0"])
+def test_what_is_no_file_is_damage_and_not_waited_for(tmp_path, key):
+    place = image(tmp_path / "x.zarr", [PIXELS], multiscale("cyx", [(1, 1, 1)]))
+    with a_pipe_at(place / key) as was_waited_for, pytest.raises(SlideError), open_slide(place) as slide:
+        slide.read((0, 0, 24, 32))
+    assert not was_waited_for()
 
 
 def test_levels_scales_and_units(tmp_path):
