@@ -84,7 +84,21 @@ def explain(what: str, *, got: object = None, want: object = None, try_: str | N
     if try_ is not None:
         parts.append(f"try {try_}")
     detail = f" ({'; '.join(parts)})" if parts else ""
-    return " ".join(f"{what}{detail}".split())
+    return one_line(f"{what}{detail}")
+
+
+_BREAKS = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What steers a terminal, turns the text behind it around, or is half a character."""
+
+
+def one_line(text: str) -> str:
+    r"""Return text as a line that says what it is: a file's name can't begin another line, or colour, move or hide one.
+
+    >>> one_line("a.tif\nerror: all is lost"), one_line("\x1b[2Ja.tif")
+    ('a.tif error: all is lost', '\\x1b[2Ja.tif')
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), _BREAKS.sub(" ", text).strip())
 
 
 def naming(name: str, message: str) -> str:
@@ -93,6 +107,7 @@ def naming(name: str, message: str) -> str:
     >>> naming("a.tif", "level 2 is not used"), naming("a.tif", "/data/a.tif is empty (got 0 bytes)")
     ('a.tif: level 2 is not used', '/data/a.tif is empty (got 0 bytes)')
     """
+    message, name = one_line(message), one_line(name)
     return message if _names(message, name) else f"{name}: {message}"
 
 

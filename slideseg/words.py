@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Real
 from typing import TYPE_CHECKING
 
+from slideseg.errors import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -50,7 +52,7 @@ def few(names: Sequence[str], most: int = 3) -> str:
     >>> few("abc"), few("abcd")
     ('a, b, c', 'a, b, c, ...')
     """
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+    return ", ".join([*map(one_line, names[:most]), *(["..."] if len(names) > most else [])])
 
 
 def in_words(value: object) -> str:
@@ -85,4 +87,4 @@ def lines(facts: Mapping[str, object]) -> Iterator[str]:
     for name, value in said.items():
         entries = value if isinstance(value, list | tuple) and isinstance(value[0], dict | str) else [value]
         for index, entry in enumerate(entries):
-            yield f"{'' if index else name:{width}}{in_words(entry)}"
+            yield f"{'' if index else name:{width}}{one_line(in_words(entry))}"

@@ -22,13 +22,13 @@ from slideseg.cli.objects import objects
 from slideseg.cli.outline import outline
 from slideseg.cli.output.json_out import say_json, take_stdout
 from slideseg.cli.output.log_json import as_json_lines
-from slideseg.cli.output.streams import LastingStderr, open_missing_streams
+from slideseg.cli.output.streams import LastingStderr, OneLine, open_missing_streams
 from slideseg.cli.predict import predict
 from slideseg.cli.summary import summary
 from slideseg.cli.train import train
 from slideseg.cli.verify import verify
 from slideseg.cli.view import view
-from slideseg.errors import SlidesegError
+from slideseg.errors import SlidesegError, one_line
 from slideseg.machine import return_freed_memory
 from slideseg.version import __version__
 
@@ -71,7 +71,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _take_requests_to_stop()
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(OneLine("%(levelname)s: %(message)s"))
     with as_json_lines() if "--log-json" in arguments else contextlib.nullcontext():  # also what is wrong with the options
         code = _run(arguments)
     sys.exit(code)
@@ -102,7 +104,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int, arguments: list[str]) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {one_line(message)}", err=True)
     if "--json" in arguments:
         with contextlib.suppress(OSError):  # there may be no room for it; what failed may be that
             say_json({"status": "failed", "error": message, **NOTHING.get(arguments[0], {})})
@@ -110,7 +112,7 @@ def _fail(message: str, code: int, arguments: list[str]) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(str(error)) or type(error).__name__
 
 
 def _leave_interrupted(arguments: list[str]) -> NoReturn:

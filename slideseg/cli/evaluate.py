@@ -9,6 +9,7 @@ import click
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.cli.output.json_out import say_json
 from slideseg.cli.output.log_json import log_json_option
+from slideseg.errors import one_line
 from slideseg.words import few, many
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     """Yield the report as an aligned table, and what else there is to say."""
     found = report.to_dict()
     columns = [(family, name) for family, names in COLUMNS.items() if family in found["metrics"] for name in names]
-    rows = [[image["name"], *(_number(image[family][name]) for family, name in columns)] for image in found["images"]]
+    rows = [[one_line(image["name"]), *(_number(image[family][name]) for family, name in columns)] for image in found["images"]]
     if len(rows) > 1:
         rows.append(["all", *(_number(found["metrics"][family][name]) for family, name in columns)])
     yield from aligned_table([["image", *(name.replace("_", " ") for _, name in columns)], *rows])

@@ -21,7 +21,7 @@ from slideseg.cli.options import (
 )
 from slideseg.cli.output.json_out import say_json
 from slideseg.cli.output.log_json import log_json_option
-from slideseg.errors import naming
+from slideseg.errors import naming, one_line
 from slideseg.words import few, many, number
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _print_report(report: Report, *, as_json: bool) -> None:
     for slide in () if as_json else done:
         _print_slide(slide)
     if report.error is not None and not several:  # of several slides each failure was told when it was known
-        click.echo(f"error: {report.error}", err=True)
+        click.echo(f"error: {one_line(report.error)}", err=True)
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)
     if several:
@@ -150,7 +150,7 @@ def _print_slide(slide: SlideReport) -> None:
     for note in slide.notes:
         click.echo(f"warning: {naming(slide.output, note)}", err=True)
     click.echo(
-        f"{slide.output}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
+        f"{one_line(slide.output)}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
         f"({many(shards.total, 'shard')}: {shards.computed:,} computed, {shards.kept:,} kept; "
         f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
     )

@@ -10,6 +10,7 @@ import click
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.cli.output.json_out import say_json
 from slideseg.cli.output.log_json import log_json_option
+from slideseg.errors import one_line
 from slideseg.words import many
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ def verify(result: str, repair: bool, as_json: bool) -> int:
         say_json(facts)
     else:
         for key in report.bad_keys:
-            click.echo(key)
+            click.echo(one_line(key))
         shards = sum(array.expected for array in report.arrays)
         state = "complete" if report.complete else "unfinished"
-        click.echo(f"{result}: {state}, {many(shards, 'shard')}, {len(report.bad_keys)} missing or damaged")
+        click.echo(f"{one_line(result)}: {state}, {many(shards, 'shard')}, {len(report.bad_keys)} missing or damaged")
         for line in _more_lines(report):
-            click.echo(line)
+            click.echo(one_line(line))
     if repair and report.is_damaged:
         again = discard_damage(result, report)
         what = "removed the damage; run the same command again to restore it: predict, or objects"

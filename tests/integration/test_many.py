@@ -236,6 +236,24 @@ def test_what_is_no_slide_in_a_folder_fails_by_its_name_and_stops_no_other(slide
     assert [path.name for path in (tmp_path / "out").glob("*.zarr")] == ["good.zarr"]
 
 
+def test_no_name_of_a_file_makes_a_line_of_its_own_or_steers_the_terminal(slides, sparse_model, run_here, tmp_path):
+    for name, to in {"good": "s00.tif", "cut": "cut.tif", "gone": "nowhere.tif"}.items():
+        (tmp_path / f"{name}\nerror: all is lost\r\x1b[2J.tif").symlink_to(slides / to)
+    (tmp_path / "plain.tif").symlink_to(slides / "s00.tif")
+    for more in ((), ("--dry-run",)):
+        done = run_here("predict", tmp_path, "-o", tmp_path / "out", *options(sparse_model), "-w", 1, *more)
+        said = f"{done.out}\n{done.err}"
+        assert done.status == 1
+        assert "cut error: all is lost \\x1b[2J.tif" in said
+        assert "good error: all is lost \\x1b[2J" in said
+        assert "\x1b" not in said
+        assert not [line for line in said.splitlines() if line.startswith("error: all is lost")]
+    for words in (("info", tmp_path), ("info", next(tmp_path.glob("good*"))), ("verify", next(tmp_path.glob("out/good*")))):
+        done = run_here(*words)
+        assert "error: all is lost" in done.out
+        assert not [line for line in done.out.splitlines() if line.startswith("error: all") or "\x1b" in line]
+
+
 def test_slides_are_named_by_a_manifest_or_one_by_one(run_here, tmp_path):
     (tmp_path / "m.csv").write_text("path\na.tif\n")
     assert "got both" in run_here("predict", tmp_path / "a.tif", "--manifest", tmp_path / "m.csv").err

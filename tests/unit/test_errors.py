@@ -37,6 +37,14 @@ def test_a_file_is_named_once(got, told):
     assert explain("/my slides/a.yaml can't be read", got=got) == f"/my slides/a.yaml can't be read (got {told})"
 
 
+def test_a_name_steers_nothing():
+    name = "a\u2028b\x85c\x1b[31m\x00\x7f\u202etif\udcff \u200cü.tif"
+    told = "a b c\\x1b[31m\\x00\\x7f\\u202etif\\udcff \u200cü.tif"
+    assert explain(f"{name} is bad", got=name) == f"{told} is bad (got {told})"
+    assert naming(name, "is bad\nnow") == f"{told}: is bad now"
+    assert naming(name, explain(f"{name} is bad")) == f"{told} is bad", "named once"
+
+
 def test_a_message_is_named_unless_it_names_the_file_itself():
     assert naming("in/a.tif", "/data/in/a.tif: cut off") == "/data/in/a.tif: cut off"
     assert naming("a.tif", "aa.tif is cut off") == "a.tif: aa.tif is cut off"

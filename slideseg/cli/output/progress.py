@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from slideseg.cli.output.log_json import json_lines
-from slideseg.errors import naming
+from slideseg.errors import naming, one_line
 from slideseg.tasks.progress import DONE, FAILED, PUT_OFF
 from slideseg.words import duration
 
@@ -92,10 +92,10 @@ def _bar_watcher(bars: Bars) -> Callable[[Progress], None]:
                 bars.remove_task(tasks.pop(state.slide)[0])
             return
         if state.slide not in tasks:
-            tasks[state.slide] = bars.add_task(state.slide, total=state.total, rate=""), {}
+            tasks[state.slide] = bars.add_task("", total=state.total, rate=""), {}
         task, rates = tasks[state.slide]
         said = [state.phase * (state.phase != "segmenting"), rates.setdefault(state.phase, Rate()).describe(state)]
-        name, text = state.slide.rpartition("/")[2], ", ".join(filter(None, said))
+        name, text = one_line(state.slide).rpartition("/")[2], ", ".join(filter(None, said))
         bars.update(task, completed=state.done, total=state.total, description=name, rate=text)
 
     return watch
@@ -136,7 +136,7 @@ class _LineWatcher:
     def _say(self, state: Progress, text: str) -> None:
         over, slides = state.slides
         of_all = f"{over:,} of {slides:,} slides; " if slides > 1 else ""
-        self._console.print(f"{of_all}{state.slide}: {text}", soft_wrap=True)
+        self._console.print(f"{of_all}{one_line(state.slide)}: {text}", soft_wrap=True)
 
 
 def _json_watcher(lines: JsonLines) -> Callable[[Progress], None]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
+
+from slideseg.errors import one_line
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -69,3 +72,12 @@ class LastingStderr(io.TextIOBase):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._out.fileno())
         os.close(nowhere)
+
+
+class OneLine(logging.Formatter):
+    """Formats what is logged as one line, whatever the files are called that it names; a traceback stays behind it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - so it is called there
+        """Return the line."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from slideseg.cli.output.streams import OneLine
 from slideseg.testing.models import threshold_model
 
 SAY = "import sys, slideseg.cli as c; c.cli.main = lambda **_: {what} or 0; c.main(['info', 'x'])"
@@ -48,3 +50,10 @@ def test_the_end_of_a_terminal_is_a_request_to_stop_unless_it_is_ignored(before:
     done = run(f'{before} "$0" -c "$1"; echo $?', what)
     assert done.stdout.splitlines()[-1] == status
     assert ("interrupted" in done.stderr) == (status == "130")
+
+
+def test_what_is_logged_is_one_line_with_a_traceback_behind_it() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s: bad", ("a.tif\nerror: \x1b[2J",), None)
+    assert OneLine("said: %(message)s").format(record) == "said: a.tif error: \\x1b[2J: bad"
+    record.exc_info = ValueError, ValueError("a\nb"), None
+    assert OneLine("%(message)s").format(record).splitlines() == ["a.tif error: \\x1b[2J: bad", "ValueError: a", "b"]
