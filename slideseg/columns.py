@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import io
 import math
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_DIGITS = 18
 """Of a whole number that any computer holds."""
+MOST_LOOKED_AT = 1000
+"""Bytes that tell UTF-16: half of what is said in it by Latin letters is zero."""
 OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
 """What some programs write instead of commas. It is not guessed: a cell may hold them too."""
 
@@ -48,11 +52,11 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise DataError(explain(f"{what} can't be read", got="something that is no file", want=f"a CSV with {want}"))
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = _text_of(Path(path).read_bytes(), what)
         _check_commas(text, what, needed)
         reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
         header, *rows = [(reader.line_num, cells) for cells in reader] or [(1, [])]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise DataError(explain(f"{what} can't be read", got=error, want=f"a CSV with {want}")) from error
     names = [name.strip().casefold() for name in header[1]]
     if twice := [name for name, times in Counter(names).items() if name and times > 1]:
@@ -66,6 +70,17 @@ def read_rows(path: str | os.PathLike[str], what: str, needed: Collection[str], 
             try_ = "quotes around what holds a comma, points in decimals"
             raise DataError(explain(f"line {line} of {what} is too long", got=got, want=want, try_=try_))
     return names, [Row(line, _by_name(names, cells)) for line, cells in rows if cells]
+
+
+def _text_of(data: bytes, what: str) -> str:
+    """Return a table's text; that of another encoding is refused."""
+    first = data[:MOST_LOOKED_AT]
+    is_wide = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or first.count(0) > len(first) / 4
+    if not is_wide:
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode("utf-8-sig")
+    got = "UTF-16, or no text" if is_wide else "text in another encoding"
+    raise DataError(explain(f"{what} can't be read", got=got, want="UTF-8", try_="to save it as CSV in UTF-8"))
 
 
 def _check_commas(text: str, what: str, needed: Collection[str]) -> None:

@@ -91,6 +91,9 @@ class _Loader(yaml.SafeLoader):
         if id(node) in known:
             return known[id(node)]
         if isinstance(node, yaml.ScalarNode):
+            if "\0" in node.value:  # no path, and no other text that people mean
+                got = f"line {node.start_mark.line + 1}, a text with a zero in it"
+                raise ConfigError(explain(f"{self._what} can't be read", got=got, want="text"))
             return 1
         known[id(node)] = MOST_NODES + 1  # for an alias inside of what it names
         pairs = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]

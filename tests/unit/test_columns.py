@@ -67,3 +67,17 @@ def test_missing_files_and_other_encodings_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", write(tmp_path / "a.csv", "name\ngrün\n", "latin-1")):
         with pytest.raises(DataError, match="the list can't be read"):
             read_rows(path, "the list", {"name"}, "a column name")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_another_encoding_is_told_with_what_to_do(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "a.csv", "name,size\ngrün,1\n", encoding)
+    got = "text in another encoding" if encoding == "latin-1" else "UTF-16, or no text"
+    with pytest.raises(DataError, match=rf"the list can't be read \(got {got}, want UTF-8; try to save it as CSV in UTF-8\)"):
+        read_rows(path, "the list", {"name"}, "a column name")
+
+
+def test_lines_end_as_other_systems_end_them(tmp_path: Path) -> None:
+    for end in ("\r\n", "\r", "\n"):
+        _, rows = read_rows(write(tmp_path / "a.csv", f"name,size{end}a,1{end}b,2{end}"), "the list", {"name"}, "a column name")
+        assert [(row.line, row.cells["name"], row.cells["size"]) for row in rows] == [(2, "a", "1"), (3, "b", "2")]

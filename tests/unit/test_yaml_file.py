@@ -70,3 +70,9 @@ def test_files_that_are_none_are_refused_without_waiting(tmp_path: Path) -> None
     }.items():
         with pytest.raises(ConfigError, match=told):
             read_yaml(tmp_path / name, "it")
+
+
+@pytest.mark.parametrize("text", ['a: 1\nb: "x\\0y"', 'a: 1\n"x\\0": 2', 'a:\n- ["\\x00"]'])
+def test_a_text_with_a_zero_is_told_with_its_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"the settings can't be read \(got line 2, a text with a zero in it"):
+        parse_yaml(text, "the settings")
