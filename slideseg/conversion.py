@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -29,12 +28,14 @@ from slideseg.slide.values.window import display_window
 from slideseg.slide.zarr.converted import SCANNED, Converted
 from slideseg.space.grid import shard_side
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import check_parent
+from slideseg.storage.place import check_parent, local_path
 from slideseg.storage.store import anything_at, open_store, reason, storage_errors, sweep_partial
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
+    import os
+
     from slideseg.slide.base import Slide
     from slideseg.tasks.base import Executor
 
@@ -57,7 +58,7 @@ def convert(
         SlideError: if the slide can't be read, or changes meanwhile.
         ResultError: if something else is at ``output``, or it can't be written.
     """
-    path, url, selection = os.fspath(slide), os.fspath(output), take_options(PartOptions, selected).selection
+    path, url, selection = local_path(slide), local_path(output), take_options(PartOptions, selected).selection
     check_parent(url)
     source = Source(path, selection=selection, fingerprint=fingerprint(path))
     with closing(source.open()) as opened, Lease(url):

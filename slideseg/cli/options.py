@@ -121,9 +121,10 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
     """
     if path is None:
         return
+    from slideseg.storage.place import local_path
     from slideseg.yaml_file import read_yaml
 
-    values = read_yaml(path, f"the configuration {path}") or {}
+    values = read_yaml(local_path(path), f"the configuration {path}") or {}
     if not isinstance(values, dict):
         raise ConfigError(explain(f"the configuration {path} can't be read", got=type(values).__name__, want="name: value"))
     values = {str(name).replace("-", "_"): value for name, value in values.items()}

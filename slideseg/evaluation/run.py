@@ -22,6 +22,7 @@ from slideseg.evaluation.report import FAMILIES, Evaluation, ImageScores
 from slideseg.evaluation.sources import Side, Source, aligned, open_side, pair_images
 from slideseg.points import holds_points
 from slideseg.space.box import Box
+from slideseg.storage.place import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +81,7 @@ def evaluate(
         DataError: if points are missing, damaged or outside of their image.
         SlidesegError: if a side is missing, damaged or unfinished.
     """
+    prediction, truth = (side if isinstance(side, np.ndarray) else local_path(side) for side in (prediction, truth))
     points = not isinstance(truth, np.ndarray) and holds_points(truth)
     default = POINTS if points else DEFAULT
     families = _checked(default if metrics is None else metrics)

@@ -22,6 +22,7 @@ from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.plain_pickle import NotPlainError, load_plain
 from slideseg.model.unet import without_weights
+from slideseg.storage.place import local_path
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def import_checkpoint(
     Raises:
         ModelError: if the checkpoint can't be read safely, or is not this U-Net.
     """
-    path, out = Path(path), Path(out)
+    path, out = Path(local_path(path)), Path(local_path(out))
     state = _without_prefix(_state_of(_read(path), path), path)
     parts = _sorted_parts(state, path)
     config = _config_of(parts, path, align_corners=align_corners)

@@ -29,7 +29,7 @@ from slideseg.outlines.tasks import Work, find_pairs, make_tasks
 from slideseg.prediction.in_memory import segment_slide
 from slideseg.space.box import Box
 from slideseg.storage.lease import Lease
-from slideseg.storage.place import check_kept, check_parent
+from slideseg.storage.place import check_kept, check_parent, local_path
 from slideseg.storage.store import run_errors
 from slideseg.tasks.progress import Watch
 
@@ -71,7 +71,7 @@ def outline(
         ResultError: if something else is at ``output``, or another run writes there.
         RunError: if the storage fails.
     """
-    begun, url = time.monotonic(), os.fspath(output)
+    begun, (images, points, url) = time.monotonic(), map(local_path, (images, points, output))
     check_parent(url)
     wanted = take_options(OutlineOptions, options)
     check_kept([images, points, find_model(wanted.model)], url, "what it is made from")

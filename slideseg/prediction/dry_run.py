@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,11 @@ from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import MIB, make_plan
 from slideseg.prediction.trial import measure_rate
 from slideseg.slide.inputs import name_outputs
+from slideseg.storage.place import local_path
 from slideseg.words import duration, many, number
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
     from slideseg.prediction.orders import Orders
@@ -39,7 +40,7 @@ def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = 
     Raises:
         SlidesegError: if the slide, the model or the options can't be used.
     """
-    path = os.fspath(slide)
+    path = local_path(slide)
     return dry_run(path, name_outputs([path], output)[0], take_options(PredictOptions, options))
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from slideseg.errors import ConfigError, explain
 from slideseg.model.bundled import bundled_models
-from slideseg.storage.place import absolute
+from slideseg.storage.place import absolute, local_path
 from slideseg.training.recipe.schema import TrainConfig
 from slideseg.training.recipe.settings import fields_of, part_in
 from slideseg.yaml_file import parse_yaml, read_yaml
@@ -35,7 +35,7 @@ def load_config(path: str | os.PathLike[str], overrides: tuple[str, ...] = ()) -
     Raises:
         ConfigError: if it can't be read, a key is unknown or stands twice, or a value can't be used.
     """
-    values = read_yaml(path, f"the recipe {os.fspath(path)}")
+    values = read_yaml(local_path(path), f"the recipe {os.fspath(path)}")
     if not isinstance(values, dict):
         raise ConfigError(explain(f"the recipe {path} can't be read", got=type(values).__name__, want="key: value"))
     for override in overrides:
