@@ -164,7 +164,7 @@ def test_a_damaged_tile_fails_the_run_but_not_the_other_shards(slide, rgb_model,
     assert outcome.status == 1, outcome.err
     assert "1 of 4 shards failed" in outcome.report["error"]
     assert len(list((tmp_path / "rot.zarr").glob("labels/segmentation/0/c/*/*"))) == 3
-    assert run_slideseg("info", tmp_path / "rot.zarr", "--json").report["status"] == "running"
+    assert run_slideseg("info", tmp_path / "rot.zarr", "--json").report["status"] == "unfinished"
 
 
 def test_one_bad_slide_of_two_does_not_stop_the_other(slide, rgb_model, tmp_path):
