@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.fold import WholeImage, fold
-from slideseg.model.info import ModelInfo, open_model_file, read_info
+from slideseg.model.info import ModelInfo, read_model_file
 from slideseg.model.unet import without_weights
 from slideseg.model.values import FULL_SCALE, on_unit_scale
 from slideseg.storage.whole_file import whole
@@ -112,9 +113,8 @@ def load_model_file(path: str | os.PathLike[str]) -> LoadedModel:
     Raises:
         ModelError: if it is missing, is no model file, or its weights don't fit its description.
     """
-    net, info = read_network(Path(path))
-    with Path(path).open("rb") as file:
-        return LoadedModel(net, info, hashlib.file_digest(file, "sha256").hexdigest())
+    data, info = read_model_file(Path(path))
+    return LoadedModel(_network_of(path, data, info), info, hashlib.sha256(data).hexdigest())
 
 
 def read_network(path: Path) -> tuple[UNet, ModelInfo]:
@@ -123,17 +123,24 @@ def read_network(path: Path) -> tuple[UNet, ModelInfo]:
     Raises:
         ModelError: if it is missing, is no model file, or its weights don't fit its description.
     """
-    info = read_info(path)
+    data, info = read_model_file(path)
+    return _network_of(path, data, info), info
+
+
+def _network_of(path: str | os.PathLike[str], data: bytes, info: ModelInfo) -> UNet:
     net = without_weights(info.config)
-    with open_model_file(path, "pt") as file:
-        wanted = _weights(net)
-        _check_tensors(path, file, wanted)
-        weights = {name: file.get_tensor(name).to(torch.float32) for name in wanted}
+    wanted = _weights(net)
+    try:
+        tensors = load(data)
+    except (SafetensorError, KeyError) as error:  # the latter of a type that PyTorch does not know
+        raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
+    _check_tensors(path, tensors, wanted)
+    weights = {name: tensors[name].to(torch.float32) for name in wanted}
     for name, tensor in weights.items():
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(explain(f"weight {name} of {path} is not finite", try_="the file it was copied from"))
     net.load_state_dict(weights, strict=False, assign=True)
-    return net, info
+    return net
 
 
 def _weights(net: UNet) -> dict[str, Tensor]:
@@ -141,16 +148,16 @@ def _weights(net: UNet) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
-def _check_tensors(path: Path, file: Any, wanted: dict[str, Tensor]) -> None:
-    got = set(file.keys())
+def _check_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    got = set(tensors)
     if got != set(wanted):
         missing, unknown = sorted(set(wanted) - got)[:3], sorted(got - set(wanted))[:3]
         raise ModelError(explain(f"the weights in {path} are not this network's", got=f"missing {missing}, unknown {unknown}"))
     for name, tensor in wanted.items():
-        part = file.get_slice(name)
-        if tuple(part.get_shape()) != tuple(tensor.shape):
-            raise ModelError(
-                explain(f"weight {name} of {path} has a wrong shape", got=part.get_shape(), want=list(tensor.shape))
-            )
-        if part.get_dtype() not in ("F32", "F16", "BF16"):
-            raise ModelError(explain(f"weight {name} of {path} has a wrong type", got=part.get_dtype(), want="F32, F16, BF16"))
+        part = tensors[name]
+        if part.shape != tensor.shape:
+            what = f"weight {name} of {path} has a wrong shape"
+            raise ModelError(explain(what, got=list(part.shape), want=list(tensor.shape)))
+        if part.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            kind, want = str(part.dtype).removeprefix("torch."), "float32, float16, bfloat16"
+            raise ModelError(explain(f"weight {name} of {path} has a wrong type", got=kind, want=want))

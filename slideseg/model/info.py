@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -159,19 +159,33 @@ def read_info(path: Path) -> ModelInfo:
     Raises:
         ModelError: if it is missing or is no model file.
     """
-    with open_model_file(path, "numpy") as file:
-        metadata = file.metadata() or {}
+    with _opened(path) as file:
+        return _info_of(path, file.metadata() or {})
+
+
+def read_model_file(path: Path) -> tuple[bytes, ModelInfo]:
+    """Read a model file whole, once, and what it says about itself: who writes into it afterwards changes nothing.
+
+    Raises:
+        ModelError: if it is missing or is no model file.
+    """
+    with _opened(path):
+        data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    try:
+        metadata = json.loads(data[8:end]).get("__metadata__", {})
+    except ValueError as error:  # it was another one a moment ago
+        raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
+    return data, _info_of(path, metadata)
+
+
+def _info_of(path: Path, metadata: dict[str, str]) -> ModelInfo:
     if "slideseg" not in metadata:
         raise ModelError(explain(f"{path} is not a slideseg model", want="a 'slideseg' entry", try_="slideseg model import"))
     return ModelInfo.from_json(metadata["slideseg"])
 
 
-def open_model_file(path: Path, framework: Literal["numpy", "pt"]) -> Any:
-    """Open a model file; its tensors come as NumPy's or PyTorch's.
-
-    Raises:
-        ModelError: if it is missing or no safetensors file.
-    """
+def _opened(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(explain("no such model file", got=path, try_="slideseg model list"))
     try:
@@ -180,7 +194,7 @@ def open_model_file(path: Path, framework: Literal["numpy", "pt"]) -> Any:
         if head > LONGEST_HEAD:
             got, want = f"a head of {head} bytes", f".safetensors with at most {LONGEST_HEAD}"
             raise ModelError(explain(f"{path} is not a model file", got=got, want=want))
-        return safe_open(path, framework=framework)
+        return safe_open(path, framework="numpy")
     except (SafetensorError, OSError, MemoryError) as error:
         raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
 

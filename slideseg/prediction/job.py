@@ -54,8 +54,9 @@ class ModelFile:
         """
         model = load_model_file(find_model(self.name))
         if model.sha256 != self.sha256:
-            what = f"model {self.name} is another one on the worker's machine"
-            raise ModelError(explain(what, got=model.sha256, want=self.sha256, try_="the same slideseg everywhere"))
+            what = f"model {self.name} is another one here than when the run was planned"
+            try_ = "not to replace it during a run, and the same slideseg on all machines"
+            raise ModelError(explain(what, got=model.sha256, want=self.sha256, try_=try_))
         return model
 
 

@@ -24,7 +24,7 @@ from slideseg.prediction.choices.devices import choose_device, choose_workers, g
 from slideseg.prediction.orders import OF_THE_RUN
 from slideseg.prediction.plan import make_plan
 from slideseg.prediction.report import Report, SlideReport
-from slideseg.prediction.slide import Begun, predict_slide, run_plan
+from slideseg.prediction.slide import Begun, ModelsOfRun, predict_slide, run_plan
 from slideseg.prediction.telling import Telling
 from slideseg.storage.place import absolute
 from slideseg.tasks.base import IN_FLIGHT
@@ -57,7 +57,7 @@ def predict_many(orders: Orders, options: PredictOptions, watcher: Watcher | Non
         SlidesegError: if there can be no workers.
     """
     if len(orders.slides) == 1:  # which knows by its plan how many workers are of use
-        return _alone(orders.slides[0], watcher)
+        return _alone(orders.slides[0], watcher, None)
     started = time.monotonic()
     with settled(options) as of_all:
         device = choose_device(of_all)
@@ -112,15 +112,15 @@ class _Turns:
         return tuple(self._found[number] for number in sorted(self._found))
 
 
-def _alone(order: Order, watcher: Watcher | None) -> Report:
-    return report_of(order, partial(predict_slide, order.slide, order.output, order.options, watcher))
+def _alone(order: Order, watcher: Watcher | None, models: ModelsOfRun | None) -> Report:
+    return report_of(order, partial(predict_slide, order.slide, order.output, order.options, watcher, models))
 
 
 def _one_after_the_other(orders: Sequence[Order], telling: Telling) -> tuple[SlideReport, ...]:
-    turns = _Turns(orders)
+    turns, models = _Turns(orders), ModelsOfRun()
     while turns.left:
         number = turns.left.popleft()
-        (report,) = _alone(orders[number], telling).slides
+        (report,) = _alone(orders[number], telling, models).slides
         if turns.done(number, report):
             telling.over(report)
         else:
@@ -156,6 +156,7 @@ class Together:
         self._ended: SimpleQueue[tuple[int, SlideReport]] = SimpleQueue()
         self._threads: dict[int, threading.Thread] = {}
         self._planning: set[int] = set()
+        self._models = ModelsOfRun()
         self._is_stopped = False
 
     def reports(self) -> tuple[SlideReport, ...]:
@@ -209,6 +210,7 @@ class Together:
     def _segment(self, number: int, order: Order) -> Report:
         begun = Begun.now(order.slide)
         plan = make_plan(order.slide, order.output, order.options)
+        self._models.check(plan)
         self._planning.discard(number)
         return Report((run_plan(plan, order.options, self._executor.at(number), begun, self._tell),))
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slideseg.arrays.pyramid import write_pyramid
-from slideseg.errors import RunError, SlideError, SlidesegError, explain, naming
+from slideseg.errors import ModelError, RunError, SlideError, SlidesegError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
 from slideseg.prediction.choices.cluster import settled
@@ -50,8 +50,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Watcher | None = None) -> Report:
-    """Segment one slide into one result store.
+class ModelsOfRun:
+    """The models of a run over several slides: all that name the same file are to be segmented by the same one."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+
+    def check(self, plan: PredictPlan) -> None:
+        """See that a slide's model is the one that the run began with.
+
+        Raises:
+            ModelError: if its file was replaced since.
+        """
+        name, now = plan.job.model.name, plan.job.model.sha256
+        if (first := self._first.setdefault(name, now)) != now:
+            what, try_ = f"model {name} is another one than when the run began", "the same command again, with one of them"
+            raise ModelError(explain(what, got=now, want=first, try_=try_))
+
+
+def predict_slide(
+    slide: str, output: str, options: PredictOptions, watcher: Watcher | None = None, models: ModelsOfRun | None = None
+) -> Report:
+    """Segment one slide into one result store, by the models of a run if there is one.
 
     Raises:
         SlidesegError: what went wrong; finished shards stay and the same call goes on from there.
@@ -59,6 +79,8 @@ def predict_slide(slide: str, output: str, options: PredictOptions, watcher: Wat
     begun = Begun.now(slide)
     with settled(options) as open_no_more:
         plan = make_plan(slide, output, open_no_more)
+        if models is not None:
+            models.check(plan)
         gpus, wait, run = gpus_of(plan.job.tiling.device), options.wait_for_workers, absolute(output)
         with executor_for(plan.workers, plan.address, gpus, wait, run) as executor:
             try:

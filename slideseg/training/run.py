@@ -168,6 +168,7 @@ def _fit_on_ray(
 
 def _complete(folder: RunFolder, seconds: float) -> None:
     """Write the report from the last checkpoint; its presence says that the run is complete."""
+    folder.check_there()
     last = folder.checkpoints.latest()
     if last is None:
         msg = "a training ended without a checkpoint"

@@ -207,6 +207,16 @@ def test_a_command_that_was_stopped_and_killed_gives_the_same_weights_in_the_end
     report("R15", workers=workers, runs=1, identical=1, kills=1)
 
 
+def test_a_run_that_is_removed_while_it_is_trained_is_one_line_and_begins_anew(stack: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(run, stack, "--workers", "1", "-s", "training.epochs=40")
+    wait_for(lambda: epochs_done(run) >= 1, process)
+    shutil.rmtree(run)
+    errors = process.communicate(timeout=100)[1].decode()
+    assert (process.returncode, errors.splitlines()[-1].startswith("error: the run folder was removed")) == (1, True), errors
+    train(run, stack, "--workers", "1")
+
+
 @long_only
 @pytest.mark.ray
 def test_a_command_whose_workers_are_killed_gives_the_same_weights_in_the_end(

@@ -126,6 +126,7 @@ def _write(
     """Write the epoch down; the checkpoint comes last: what it does not know of is done again."""
     config = learner.config
     info = describe(data, row, epoch=history.epoch, step=learner.step)
+    folder.check_there()
     folder.save_model("last", learner.judged, info)
     if better:
         folder.save_model("best", learner.judged, info)

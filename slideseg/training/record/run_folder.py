@@ -30,7 +30,7 @@ from PIL import Image
 from tensorboardX import FileWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
-from slideseg.errors import ConfigError, ResultError, explain
+from slideseg.errors import ConfigError, ResultError, RunError, explain
 from slideseg.model.bundled import DATA_OF_A_RUN, SETTINGS_OF_A_RUN
 from slideseg.model.file import model_bytes
 from slideseg.storage.place import check_parent, locate
@@ -175,6 +175,18 @@ class RunFolder:
     def _other_files(self, files: str, *, is_over: bool) -> str:
         way = "--resume with more training.epochs" if is_over else "--resume to go on with the new data"
         return explain(f"the run in {self.url} began with other data", got=files, try_=f"another -o, or {way}")
+
+    def check_there(self) -> None:
+        """See that the run is still there, whose files would begin another one otherwise.
+
+        Raises:
+            RunError: if somebody has removed or renamed it, or the storage fails.
+        """
+        with run_errors("the run folder can't be read"):
+            is_there = read_key(self._store, CONFIG) is not None
+        if not is_there:
+            what, try_ = "the run folder was removed while it was trained", "the same command, to begin anew"
+            raise RunError(explain(what, got=f"no {CONFIG} in {self.url}", try_=try_))
 
     def rows(self) -> list[Row]:
         """Return the rows of ``metrics.csv``; values that are not there are left out.

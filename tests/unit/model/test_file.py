@@ -19,6 +19,7 @@ from slideseg.model.file import load_model_file, save_model
 from slideseg.model.info import FORMAT, ModelClass, ModelInfo, ModelInput, read_info
 from slideseg.model.objects import ObjectRules
 from slideseg.model.unet import UNet
+from slideseg.testing.models import random_model
 
 CONFIG = UNetConfig(in_channels=3, out_channels=2, base_channels=2, depth=2)
 CLASSES = (ModelClass(0, "background", "#000000"), ModelClass(1, "cell", "#00ff00"))
@@ -115,8 +116,8 @@ TENSOR_DAMAGE = {
     "unknown": (lambda t: t.update(more=torch.ones(1)), r"unknown \['more'\]"),
     "shape": (lambda t: t.update({"head.bias": torch.ones(3)}), r"head.bias of .* wrong shape \(got \[3\], want \[2\]\)"),
     "rank": (lambda t: t.update({"head.bias": torch.ones(2, 1)}), "wrong shape"),
-    "whole numbers": (lambda t: t.update({"head.bias": torch.ones(2, dtype=torch.int32)}), r"wrong type \(got I32"),
-    "double": (lambda t: t.update({"head.bias": torch.ones(2, dtype=torch.float64)}), r"wrong type \(got F64"),
+    "whole numbers": (lambda t: t.update({"head.bias": torch.ones(2, dtype=torch.int32)}), r"wrong type \(got int32"),
+    "double": (lambda t: t.update({"head.bias": torch.ones(2, dtype=torch.float64)}), r"wrong type \(got float64"),
     "nan": (lambda t: t["encoder.1.conv1.weight"][0, 0, 0].fill_(float("nan")), "encoder.1.conv1.weight of .* not finite"),
     "infinite": (lambda t: t["encoder.0.norm1.running_var"].fill_(float("inf")), "not finite"),
 }
@@ -288,3 +289,16 @@ def test_a_grey_image_may_come_without_its_channel_axis(tmp_path):
     model = load_model_file(tmp_path / "m.safetensors")
     image = np.random.default_rng(0).integers(0, 256, (6, 4), np.uint8)
     assert torch.equal(model.preprocess(image), model.preprocess(image[..., None]))
+
+
+def test_who_writes_into_the_file_afterwards_changes_nothing(tmp_path):
+    loaded, config = random_model(tmp_path / "m.safetensors", UNetConfig(1, 1, 4, 2)), UNetConfig(1, 1, 4, 2)
+    x_NCHW = torch.rand(1, 1, 64, 64)
+    before, digest = loaded.module(x_NCHW), hashlib.sha256((tmp_path / "m.safetensors").read_bytes()).hexdigest()
+    random_model(tmp_path / "other.safetensors", config, seed=1)
+    other = (tmp_path / "other.safetensors").read_bytes()
+    assert len(other) == (tmp_path / "m.safetensors").stat().st_size
+    with (tmp_path / "m.safetensors").open("r+b") as file:
+        file.write(other)
+    assert torch.equal(loaded.module(x_NCHW), before)
+    assert loaded.sha256 == digest

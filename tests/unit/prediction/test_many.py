@@ -47,6 +47,7 @@ def work(monkeypatch):
     def use(segment):
         monkeypatch.setattr(many, "make_plan", plan)
         monkeypatch.setattr(many.Begun, "now", lambda _: None)
+        monkeypatch.setattr(many.ModelsOfRun, "check", lambda *_: None)
         monkeypatch.setattr(many, "run_plan", lambda order, *_: segment(order) or SlideReport(order.slide, order.output, "ok"))
         return made
 
