@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 @debug_option
 def verify(result: str, repair: bool, as_json: bool) -> int:
     """Compare every byte of a result with what was written, and say which files are missing or damaged."""
+    from slideseg.storage.lease import Lease
     from slideseg.verification import discard_damage
     from slideseg.verification import verify as run
 
-    report = run(result)
+    with Lease(result) if repair else contextlib.nullcontext():  # what a run is at is not damaged, and must not be touched
+        report = run(result)
+        again = discard_damage(result, report) if repair and report.is_damaged else None
     if as_json:
         facts = {"status": "ok" if report.ok else "failed", "error": None, "bad": report.bad_keys, **asdict(report)}
         say_json(facts)
@@ -45,9 +49,8 @@ def verify(result: str, repair: bool, as_json: bool) -> int:
         click.echo(f"{one_line(result)}: {state}, {many(shards, 'shard')}, {len(report.bad_keys)} missing or damaged")
         for line in _more_lines(report):
             click.echo(one_line(line))
-    if repair and report.is_damaged:
-        again = discard_damage(result, report)
-        what = "removed the damage; run the same command again to restore it: predict, or objects"
+    if again is not None:
+        what = "run the same command again to restore what is missing or was damaged: predict, or objects"
         click.echo(what if again else "mended; nothing has to be computed again", err=True)
     return 0 if report.ok else 1
 

@@ -61,6 +61,7 @@ class Pool:
         self._on_trial: list[tuple[float, Batch, int]] = []
         """Tasks with three deaths, and when it is known whether these count."""
         self._failed_starts = self._lost_tasks = self._failed_tasks = 0
+        self._said: set[tuple[str, str]] = set()
         self._unfit: set[str] = set()
         """Machines whose processes are not fit for work."""
         self._waits_since: float | None = None
@@ -287,7 +288,8 @@ class Pool:
         batch.waiting.appendleft(task)
         if machine not in batch.refused:
             batch.refused[machine], batch.refused_at = error, time.monotonic()
-            if self._employer.has_others(batch.refused):
+            if self._employer.has_others(batch.refused) and (said := (machine, str(error))) not in self._said:
+                self._said.add(said)  # each batch of each slide would say it
                 log.warning("%s is left out: %s", self._employer.name_of(machine), error)
 
     def _end_refused(self) -> None:

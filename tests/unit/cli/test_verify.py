@@ -5,7 +5,9 @@ import pytest
 from click.testing import CliRunner
 
 from slideseg.cli import cli
+from slideseg.errors import ResultInUseError
 from slideseg.instances.run import objects
+from slideseg.storage.lease import Lease
 from tests.damage import as_of_an_older_version
 from tests.made_results import blobs, make_result
 
@@ -53,3 +55,17 @@ def test_verify_says_what_it_could_not_compare_what_is_not_ours_and_what_it_mend
     as_of_an_older_version(url)
     old = CliRunner().invoke(cli, ["verify", str(url)], standalone_mode=False)
     assert (old.return_value, "as an older version wrote none: every chunk" in old.stdout) == (0, True)
+
+
+def test_a_result_that_a_run_is_at_is_not_repaired(tmp_path):
+    make_result(tmp_path / "x.zarr", blobs((300, 300)))
+    (tmp_path / "x.zarr/labels/segmentation/0/c/0/0").unlink()
+    with Lease(str(tmp_path / "x.zarr")):
+        with pytest.raises(ResultInUseError):
+            CliRunner().invoke(
+                cli, ["verify", "--repair", str(tmp_path / "x.zarr")], standalone_mode=False, catch_exceptions=False
+            )
+        looked = CliRunner().invoke(cli, ["verify", str(tmp_path / "x.zarr")], standalone_mode=False)
+    assert looked.return_value == 1
+    repaired = CliRunner().invoke(cli, ["verify", "--repair", str(tmp_path / "x.zarr")], standalone_mode=False)
+    assert "run the same command again" in repaired.stderr

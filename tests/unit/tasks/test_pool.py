@@ -299,6 +299,12 @@ def test_a_machine_that_can_not_make_a_worker_is_left_out_and_named_and_the_othe
         for task in list(good.tasks):
             good.finish(task)
     assert caller.result() == [Done(task, 10 * task) for task in (1, 2, 3, 4)]
+    again = Caller(pool, [5, 6, 7])  # of the next slide, which lacks it too
+    while again.is_alive():
+        refuse(bad, SlideError("no such file"))
+        for task in list(good.tasks):
+            good.finish(task)
+    assert len(again.result()) == 3
     assert [record.getMessage() for record in caplog.records] == ["node bad is left out: no such file"]
     pool.close()
 
