@@ -101,7 +101,7 @@ def test_half_precision_agrees_but_for_few_pixels(path, model, precision):
 
 def test_another_model_under_the_same_name_is_refused(path, model):
     assert ModelFile(str(path), model.sha256).load().sha256 == model.sha256
-    with pytest.raises(ModelError, match="another one on the worker's machine"):
+    with pytest.raises(ModelError, match="another one here than when the run was planned"):
         ModelFile(str(path), "0" * 64).load()
 
 
