@@ -18,7 +18,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain
+from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain, one_line
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import choose_device, choose_workers, gpus_of
 from slideseg.prediction.orders import OF_THE_RUN
@@ -143,7 +143,7 @@ def failed_by(order: Order, error: BaseException) -> SlideReport:
     """Return what is said of a slide that failed for an error."""
     if isinstance(error, SlidesegError):
         return SlideReport(order.slide, order.output, "failed", error=str(error), exit_code=error.exit_code)
-    message, code = " ".join(f"{type(error).__name__}: {error}".split()), RunError.exit_code
+    message, code = one_line(f"{type(error).__name__}: {error}"), RunError.exit_code
     return SlideReport(order.slide, order.output, "failed", error=message, exit_code=code)
 
 

@@ -38,7 +38,7 @@ class Batch:
     refused_at: float = field(compare=False, default=0.0)
 
 
-class Waiting:
+class Audience:
     """The batches that somebody waits for; any thread may tell them that there will be no more events."""
 
     def __init__(self) -> None:

@@ -75,7 +75,7 @@ class Head:
             try_ = "the same command when it is back, it goes on from here"
             raise RunError(explain(what, got=f"{silent:.0f} s of silence", try_=try_))
         if silent >= FIRST_WORD and not self._is_said:
-            log.warning("%s; the run waits for it until %d s are over", what, HEAD_SECONDS)
+            log.warning("%s; the run ends if it does not within %d s", what, HEAD_SECONDS)
             self._is_said = True
 
     def _answers(self) -> bool:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ClusterError, RunError, SlideError, explain
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
-from slideseg.tasks.crew import Batch, Member, PoolState, Waiting
+from slideseg.tasks.crew import Audience, Batch, Member, PoolState
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Pool:
         self._employer = employer
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._numbers = itertools.count()
-        self._waiting_for = Waiting()
+        self._audience = Audience()
         self._last_tasks = LAST_TASKS
         self._batches: list[Batch] = []
         self._members: list[Member] = []
@@ -79,7 +79,7 @@ class Pool:
         """
         batch = Batch(place, next(self._numbers), self._employer.pack(make_worker), deque(tasks))
         left = len(batch.waiting)
-        self._waiting_for.add(batch)
+        self._audience.add(batch)
         self._tell(partial(insort, self._batches, batch))
         try:
             while left:
@@ -89,7 +89,7 @@ class Pool:
                 left -= 1
                 yield event
         finally:
-            self._waiting_for.remove(batch)
+            self._audience.remove(batch)
             self._tell(partial(self._end, batch))
             batch.has_left.wait(self._last_tasks)
 
@@ -99,7 +99,7 @@ class Pool:
         The foreman is not needed for that: it may be waiting for an answer that does not come.
         """
         self._last_tasks = 0.0
-        self._waiting_for.fail(error)
+        self._audience.fail(error)
 
     @property
     def is_hungry(self) -> bool:
@@ -113,7 +113,7 @@ class Pool:
     @property
     def failure(self) -> BaseException | None:
         """Why there will be no processes any more; None while there can be some."""
-        return self._waiting_for.failure
+        return self._audience.failure
 
     @property
     def spent(self) -> tuple[WorkerTime, ...]:
@@ -145,7 +145,7 @@ class Pool:
                 self._look_around()
                 self._hand_out()
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-                self._waiting_for.fail(error)
+                self._audience.fail(error)
 
     def _take_message(self) -> None:
         try:
@@ -156,7 +156,7 @@ class Pool:
 
     def _close(self) -> None:
         self._is_closed = True
-        self._waiting_for.fail(RunError(explain("the run was stopped", try_="the same command again, it goes on from here")))
+        self._audience.fail(RunError(explain("the run was stopped", try_="the same command again, it goes on from here")))
         for member in self._members:
             member.process.kill()
         for batch in self._batches:

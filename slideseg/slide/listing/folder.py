@@ -52,13 +52,12 @@ def list_folder(folder: str, *, results: bool = False) -> Listing:
     listing = Listing()
     named = [file for file in files if file.name.lower().endswith(SUFFIXES) and not file.name.lower().endswith(DICOM)]
     parts = _parts_of_others(named)
-    lost, lost_dicom = _lost(entries)
-    alone = [*(file for file in named if file.name not in parts), *lost]
+    alone = [*(file for file in named if file.name not in parts), *_lost(entries)]
     put_files(listing, alone)
     data_folders = {file.stem for file in alone if file.name.lower().endswith(".mrxs")}
     dicom = [file for file in files if file not in named and is_dicom(file)]
     _put_series(listing, Path(folder), dicom, fills=not listing.slides)
-    listing.slides += lost_dicom
+    listing.slides += _lost_dicom(entries, dicom)
     for sub in folders:
         if sub.name not in data_folders:
             _put_folder(listing, sub, results=results, depth=1)
@@ -66,12 +65,16 @@ def list_folder(folder: str, *, results: bool = False) -> Listing:
     return listing
 
 
-def _lost(entries: list[Path]) -> tuple[list[Path], list[str]]:
-    """Return what is called as a slide and is no file and no folder, and DICOM files that are none."""
-    named = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()]
-    dicom = [entry for entry in named if entry.name.lower().endswith(DICOM)]
-    lost = [entry for entry in named if entry not in dicom and not entry.is_file()]
-    return lost, [str(entry) for entry in dicom if not is_dicom(entry)]
+def _lost(entries: list[Path]) -> list[Path]:
+    """Return what is called as a slide, but not as DICOM, and is no file and no folder."""
+    named = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES) and not entry.name.lower().endswith(DICOM)]
+    return [entry for entry in named if not entry.is_dir() and not entry.is_file()]
+
+
+def _lost_dicom(entries: list[Path], dicom: list[Path]) -> list[str]:
+    """Return what is called as DICOM, and is not among the files that are."""
+    named = {entry for entry in entries if entry.name.lower().endswith(DICOM)} - {*dicom}
+    return [str(entry) for entry in sorted(named) if not entry.is_dir()]
 
 
 def _parts_of_others(files: list[Path]) -> set[str]:
@@ -163,7 +166,7 @@ def _look_into(listing: Listing, folder: Path, *, results: bool, depth: int) -> 
     # a picture beside a series is a preview of it
     if all(not other.name.lower().endswith(SUFFIXES) or other.name.lower().endswith(PICTURES) for other in others):
         _put_series(listing, folder, dicom, fills=True)
-        listing.slides += _lost(entries)[1]
+        listing.slides += _lost_dicom(entries, dicom)
     for entry in entries if depth < _DEEPEST else ():
         if entry.is_dir() and not is_zarr(str(entry)):
             _put_folder(listing, entry, results=results, depth=depth + 1)

@@ -58,7 +58,7 @@ def test_a_silent_head_is_waited_for_aloud_and_then_gone(
         wait(lifeline.HEAD_SECONDS / 4)
         head.check()
     (said,) = caplog.records
-    assert "does not answer; the run waits for it until 45 s are over" in said.getMessage()
+    assert "does not answer; the run ends if it does not within 45 s" in said.getMessage()
     wait(lifeline.HEAD_SECONDS / 4)
     with pytest.raises(RunError, match=r"does not answer \(got 45 s of silence; try the same command when it is back"):
         head.check()
