@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 
+# Two processes of tests share the cores (`make test`): a thread that has nothing to do must not keep one busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # A shell ignores SIGINT for what it starts in the background, and children would inherit that: tests send it to theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

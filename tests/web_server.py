@@ -40,10 +40,16 @@ class InParts(Whole):
         self.wfile.write(data[start:stop])
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many at once as ask: whoever is not taken asks again after a second."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(folder: Path, kind: type[SimpleHTTPRequestHandler] = InParts) -> Iterator[str]:
     """Serve a folder; give its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
+    with Server(("127.0.0.1", 0), partial(kind, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -1,8 +1,9 @@
 """Start commands from a process that has imported the heavy libraries once; each still runs in a process of its own.
 
-``python -m tests.integration.command_server`` reads one request a line, a list in JSON: arguments, working directory,
-environment, and the files for output and errors. It answers with the command's process number as it starts, and with its exit
-status as it ends. A fork has nothing of an earlier command: this process only imports, never runs one and starts no thread.
+``python -m tests.integration.command_server`` reads one request a line, in JSON: a list of arguments, working directory,
+environment, and the files for output and errors begins a command and is answered with its process number; a number is answered
+with the exit status of that process, when it has ended. A fork has nothing of an earlier command: this process only imports,
+never runs one and starts no thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import threading
 
 from slideseg.cli import main
@@ -20,15 +22,17 @@ HEAVY = ("slideseg.prediction.run", "slideseg.training.run", "slideseg.evaluatio
 
 
 def serve() -> list[str]:
-    """Fork a process for every request; return the command's arguments there."""
+    """Fork a process for every command; return its arguments there."""
     for line in sys.stdin:
-        arguments, *place = json.loads(line)
-        process = os.fork()
-        if process == 0:
-            become(arguments, *place)
-            return arguments
-        say(process)
-        say(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+        match json.loads(line):
+            case int(process):
+                say(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+            case [arguments, *place]:
+                process = os.fork()
+                if process == 0:
+                    become(arguments, *place)
+                    return arguments
+                say(process)
     os._exit(0)
 
 
@@ -38,6 +42,7 @@ def become(arguments: list[str], cwd: str, env: dict[str, str], out: str, err: s
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # it was found by the environment that this process began with
     for number, path, mode in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY), (2, err, os.O_WRONLY)):
         file = os.open(path, mode)
         os.dup2(file, number)

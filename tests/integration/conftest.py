@@ -1,14 +1,10 @@
 """Run the real command line in a process of its own, and compute the reference it must equal."""
 
-import functools
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +18,7 @@ from slideseg.cli import _run
 from slideseg.model.config import UNetConfig
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
+from tests.integration.started import command_server, start_slideseg
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +45,13 @@ def command(*arguments):
 def run_slideseg(*arguments, cwd=None, env=None, timeout=280):
     """Run a command to its end; one with variables of its own starts from nothing, since some libraries read them on import."""
     if env is None:
-        return command_server().run([str(word) for word in arguments], cwd, timeout)
+        started = start_slideseg(*arguments, cwd=cwd)
+        try:
+            out, err = started.communicate(timeout)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            out, err = started.communicate()
+        return Outcome(started.returncode, out, err)
     words, env = command(*arguments), {**os.environ, **env}
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
@@ -73,40 +76,6 @@ def run_here(capfd, monkeypatch):
         return Outcome(status, *capfd.readouterr())
 
     return run
-
-
-class CommandServer:
-    """Starts commands from a process that has imported the heavy libraries, which takes longer than most commands."""
-
-    def __init__(self):
-        words = [sys.executable, "-m", "tests.integration.command_server"]
-        self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def run(self, arguments, cwd, timeout):
-        with tempfile.TemporaryDirectory(prefix="slideseg-test-") as folder:
-            out, err = Path(folder, "out"), Path(folder, "err")
-            out.touch()
-            err.touch()
-            request = [arguments, str(cwd or Path.cwd()), dict(os.environ), str(out), str(err)]
-            print(json.dumps(request), file=self._process.stdin, flush=True)
-            watchdog = threading.Timer(timeout, os.kill, [self._answer(), signal.SIGKILL])
-            watchdog.start()
-            status = self._answer()
-            watchdog.cancel()
-            return Outcome(status, out.read_text(), err.read_text())
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        assert line, "the process that starts commands has died"
-        return int(line)
-
-    def end(self):
-        self._process.communicate()
-
-
-@functools.cache
-def command_server():
-    return CommandServer()
 
 
 @pytest.fixture(scope="session", autouse=True)

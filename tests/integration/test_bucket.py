@@ -40,10 +40,10 @@ def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, sparse_m
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("RAY_ADDRESS", "nonsense:1")
-    words = ["predict", picture, "-m", sparse_model[0], "-w", workers, "--objects", "--json"]
+    words = ["predict", picture, "-m", sparse_model[0], "--objects", "--json"]
 
-    here = run_slideseg(*words, "-o", tmp_path / "x.zarr")
-    there = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr", cwd=tmp_path)
+    here = run_slideseg(*words, "-o", tmp_path / "x.zarr", "-w", 1)
+    there = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr", "-w", workers, cwd=tmp_path)
 
     assert (here.status, there.status) == (0, 0), here.err + there.err
     assert there.slide["objects"] == here.slide["objects"]
@@ -57,7 +57,7 @@ def test_a_picture_is_segmented_into_a_bucket_as_into_a_folder(picture, sparse_m
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tmp", "x.zarr"]
     assert list((tmp_path / "tmp").iterdir()) == []
-    again = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr")
+    again = run_slideseg(*words, "-o", "s3://lab/runs/x.zarr", "-w", workers)
     assert (again.status, again.slide["shards"]["computed"]) == (0, 0)
     assert run_slideseg("verify", "s3://lab/runs/x.zarr").status == 0
 

@@ -6,7 +6,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 import tifffile
 
 from tests.integration.conftest import array_bytes, command, run_slideseg
+from tests.integration.started import start_slideseg
 
 SHARDS = 30
 
@@ -39,11 +39,11 @@ def shards_in(out):
     return len([p for p in out.glob("labels/segmentation/0/c/*/*/*") if "#" not in p.name])
 
 
-def started(words, out, shards, env=None):
+def started(words, out, shards):
     """Start a command and return its process as soon as so many shards are there."""
-    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    process = start_slideseg(*words)
     while shards_in(out) < shards:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.said()
         time.sleep(0.005)
     return process
 
@@ -52,41 +52,6 @@ def actors_of(process):
     """Return the processes of Ray's actors below a command."""
     below = psutil.Process(process.pid).children(recursive=True)
     return [child for child in below if "_Actor" in child.name() or "_Actor" in " ".join(child.cmdline())]
-
-
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
-def test_a_killed_command_goes_on_where_it_was(workers, stack, grey_model, undisturbed, tmp_path):
-    out = tmp_path / "x.zarr"
-    process = started(arguments(stack, grey_model, out, workers), out, 8)
-    writers = actors_of(process)
-    process.kill()
-    process.communicate()
-    assert psutil.wait_procs(writers, timeout=30)[1] == []  # Ray's actors outlive their driver for a moment
-    kept = shards_in(out)
-    assert 8 <= kept < SHARDS, "the command was killed too late for this test to mean anything"
-
-    again = run_slideseg(*arguments(stack, grey_model, out, 3 - workers if workers == 2 else 1))
-
-    assert again.status == 0, again.err
-    assert again.slide["shards"] == {"total": SHARDS, "computed": SHARDS - kept, "kept": kept}
-    assert array_bytes(out) == undisturbed
-
-
-@pytest.mark.ray
-def test_nothing_of_ray_outlives_a_killed_command(stack, grey_model, tmp_path):
-    """No process, no socket, no folder; Ray's own would stay for a minute, its folder for ever."""
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="k") as short:
-        before = time.monotonic()
-        environment = {**os.environ, "TMPDIR": short}
-        process = started(arguments(stack, grey_model, tmp_path / "x.zarr", 2), tmp_path / "x.zarr", 3, environment)
-        below = psutil.Process(process.pid).children(recursive=True)
-        assert any("raylet" in child.name() for child in below)
-        process.kill()
-        process.communicate()
-        assert psutil.wait_procs(below, timeout=30)[1] == []
-        while os.listdir(short) and time.monotonic() < before + 120:
-            time.sleep(0.1)
-        assert os.listdir(short) == []
 
 
 @pytest.mark.ray
@@ -141,20 +106,6 @@ def test_ctrl_c_stops_cleanly_and_a_third_call_has_nothing_to_do(stack, grey_mod
     finished = (out / "zarr.json").read_bytes()
     assert run_slideseg(*arguments(stack, grey_model, out, 1)).slide["shards"]["computed"] == 0
     assert (out / "zarr.json").read_bytes() == finished
-    assert array_bytes(out) == undisturbed
-
-
-@pytest.mark.ray
-def test_killed_workers_are_replaced(stack, grey_model, undisturbed, tmp_path):
-    out = tmp_path / "x.zarr"
-    process = started(arguments(stack, grey_model, out, 2), out, 2)
-    actors = actors_of(process)
-    for actor in actors:
-        actor.kill()
-    _, stderr = process.communicate(timeout=200)
-
-    assert actors
-    assert process.returncode == 0, stderr
     assert array_bytes(out) == undisturbed
 
 

@@ -6,7 +6,6 @@ import os
 import platform
 import random
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -15,7 +14,8 @@ import pytest
 import tifffile
 
 import slideseg
-from tests.integration.conftest import array_bytes, command, run_slideseg
+from tests.integration.conftest import array_bytes, run_slideseg
+from tests.integration.started import start_slideseg
 from tests.reliability import trials
 
 GOOD = trials(6, 28)
@@ -138,15 +138,15 @@ def test_parts_of_a_manifest_make_the_same_results_and_the_whole_then_tells_of_a
 @pytest.mark.parametrize("victim", ["driver", "worker"])
 def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, manifest, alone, sparse_model, tmp_path):
     words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
-    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_slideseg(*words)
     wanted = random.Random(victim).randrange(2, 8)
     while len(list(tmp_path.glob("*.zarr/labels/segmentation/0/c/*/*"))) < wanted:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.said()
         time.sleep(0.005)
     if victim == "driver":
         process.kill()
         process.communicate()
-        done = run_slideseg(*words)
+        done = run_slideseg(*words, "-w", 1)
         kept = sum(slide["shards"]["kept"] for slide in json.loads(done.out)["slides"])
         assert kept > 0
     else:
@@ -161,7 +161,7 @@ def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, mani
 @pytest.mark.ray
 def test_two_commands_on_one_folder_share_the_slides(manifest, alone, sparse_model, tmp_path):
     words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
-    both = [subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [start_slideseg(*words) for _ in range(2)]
     ends = [process.communicate(timeout=250) for process in both]
 
     assert bytes_in(tmp_path) == alone
@@ -175,9 +175,9 @@ def test_two_commands_on_one_folder_share_the_slides(manifest, alone, sparse_mod
 @pytest.mark.ray
 def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, sparse_model, tmp_path):
     words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
-    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_slideseg(*words)
     while not list(tmp_path.glob("*.zarr/labels/segmentation/0/c/*/*")):
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.said()
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -186,7 +186,7 @@ def test_ctrl_c_ends_it_at_once_and_gives_back_every_lease(manifest, alone, spar
     assert json.loads(out)["status"] == "failed"
     assert "Traceback" not in err
     assert not list(tmp_path.glob(".*.lease"))
-    check(run_slideseg(*words), alone, tmp_path)
+    check(run_slideseg(*words, "-w", 1), alone, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,6 @@ def test_what_was_made_is_learnt_from_as_it_is(data, tmp_path):
     assert sheet.exists()
 
 
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that sleep while they wait: other tests want the cores too."""
 KINDS = """
 name: kinds
 data:
@@ -137,7 +135,7 @@ def test_kinds_of_objects_are_learnt_from_points_with_classes(tmp_path):
     assert counted == f"outlines by class: lymphocyte: {truths.count('lymph')}, tumour: {truths.count('tumour')}"
     assert source[-1] == f"    instance_classes: {out}/classes"
     (tmp_path / "recipe.yaml").write_text(KINDS.format(source="\n".join(source)))
-    trained = run_slideseg("train", tmp_path / "recipe.yaml", "-o", tmp_path / "run", env=PATIENT)
+    trained = run_slideseg("train", tmp_path / "recipe.yaml", "-o", tmp_path / "run")
     assert trained.status == 0, trained.err
     size = ("--mpp-of-slide", "0.25", "--tissue", "none", "--objects")
     done = run_slideseg("predict", images / "c.png", "-o", tmp_path / "c.zarr", "-m", tmp_path / "run", *size)

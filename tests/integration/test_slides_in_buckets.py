@@ -65,9 +65,9 @@ def in_bucket(server, prefix):
     return {key.removeprefix(prefix): data for key, data in server.buckets["lab"].items() if key.startswith(prefix)}
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ray)])
-def test_a_folder_of_slides_is_segmented_where_it_lies(slides, here, server, sparse_model, workers):
-    words = ["predict", "s3://lab/slides/", "-m", sparse_model[0], "-w", workers, "--objects", "--level", 0, "--json"]
+@pytest.mark.ray
+def test_a_folder_of_slides_is_segmented_where_it_lies(slides, here, server, sparse_model):
+    words = ["predict", "s3://lab/slides/", "-m", sparse_model[0], "-w", 2, "--objects", "--level", 0, "--json"]
     done = run_slideseg(*words, "-o", "s3://lab/out/")
     assert done.status == 0, done.err
     assert len(done.report["slides"]) == len(list(slides.iterdir()))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +18,8 @@ import tifffile
 
 import slideseg
 from slideseg.errors import SlidesegError
-from tests.integration.conftest import Outcome, command, run_slideseg
+from tests.integration.conftest import Outcome, run_slideseg
+from tests.integration.started import Started, start_slideseg
 from tests.reliability import long_only, report
 
 if TYPE_CHECKING:
@@ -48,12 +47,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*(word for key, path in paths.items() for word in ("-s", f"data.sources.0.{key}={path}")), *made_for]
 
 
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""For runs of some length: threads that wait for each other sleep. On a busy machine they would spin for most of the time."""
-
-
-def train(run: Path, stack: list[str], *more: str, code: int = 0, env: dict[str, str] | None = None) -> Outcome:
-    done = run_slideseg("train", TINY, "-o", run, *stack, *more, env=env)
+def train(run: Path, stack: list[str], *more: str, code: int = 0) -> Outcome:
+    done = run_slideseg("train", TINY, "-o", run, *stack, *more)
     assert done.status == code, done.err
     return done
 
@@ -62,7 +57,7 @@ def train(run: Path, stack: list[str], *more: str, code: int = 0, env: dict[str,
 def finished(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run in one process."""
     run = tmp_path_factory.mktemp("train") / "run"
-    report = train(run, stack, "--workers", "1", "--json", env=PATIENT).report
+    report = train(run, stack, "--workers", "1", "--json").report
     assert report["status"] == "ok"
     assert report["epochs"] == 4
     return run
@@ -132,16 +127,14 @@ def weights(run: Path) -> bytes:
     return (run / "last.safetensors").read_bytes()
 
 
-def start(run: Path, stack: list[str], *more: str) -> subprocess.Popen[bytes]:
-    words = command("train", TINY, "-o", run, *stack, *more)
-    env = {**os.environ, **PATIENT}
-    return subprocess.Popen(words, env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def start(run: Path, stack: list[str], *more: str) -> Started:
+    return start_slideseg("train", TINY, "-o", run, *stack, *more)
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def wait_for(what: Callable[[], bool], process: Started, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not what():
-        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert process.poll() is None, process.said()
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.02)
 
@@ -150,7 +143,7 @@ def epochs_done(run: Path) -> int:
     return max((int(path.stem.removeprefix("epoch-")) for path in run.glob("checkpoints/epoch-*.pt")), default=0)
 
 
-def training_workers(process: subprocess.Popen[bytes], doing: str = "") -> list[psutil.Process]:
+def training_workers(process: Started, doing: str = "") -> list[psutil.Process]:
     """Return the processes that train, below ``process``; Ray's names for them say what they are ``doing``."""
     found = []
     for one in psutil.Process(process.pid).children(recursive=True):
@@ -173,7 +166,7 @@ def undisturbed(stack: list[str], tmp_path_factory: pytest.TempPathFactory) -> C
     def weights_with(workers: int) -> bytes:
         if workers not in made:
             run = tmp_path_factory.mktemp("undisturbed") / "run"
-            train(run, stack, "--workers", str(workers), *LONGER, env=PATIENT)
+            train(run, stack, "--workers", str(workers), *LONGER)
             made[workers] = weights(run)
         return made[workers]
 
@@ -194,14 +187,14 @@ def test_a_command_that_was_stopped_and_killed_gives_the_same_weights_in_the_end
     process.send_signal(request_to_stop)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"try the same command again" in errors
+    assert "try the same command again" in errors
     stopped = epochs_done(run)
     process = start(run, stack, *words)
     wait_for(lambda: epochs_done(run) > stopped, process)
     process.kill()
     process.communicate()
     assert not (run / "report.json").exists()
-    train(run, stack, *words, env=PATIENT)
+    train(run, stack, *words)
     assert epochs_done(run) == EPOCHS
     assert weights(run) == undisturbed(workers)
     report("R15", workers=workers, runs=1, identical=1, kills=1)
@@ -212,7 +205,7 @@ def test_a_run_that_is_removed_while_it_is_trained_is_one_line_and_begins_anew(s
     process = start(run, stack, "--workers", "1", "-s", "training.epochs=40")
     wait_for(lambda: epochs_done(run) >= 1, process)
     shutil.rmtree(run)
-    errors = process.communicate(timeout=100)[1].decode()
+    errors = process.communicate(timeout=100)[1]
     assert (process.returncode, errors.splitlines()[-1].startswith("error: the run folder was removed")) == (1, True), errors
     train(run, stack, "--workers", "1")
 
@@ -231,7 +224,7 @@ def test_a_command_whose_workers_are_killed_gives_the_same_weights_in_the_end(
     training_workers(process)[-1].kill()
     assert epochs_done(run) < EPOCHS
     _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == 0, errors
     assert epochs_done(run) == EPOCHS
     assert weights(run) == undisturbed(2)
     report("R15", workers=2, runs=1, identical=1, kills=2)

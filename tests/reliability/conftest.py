@@ -16,6 +16,7 @@ from slideseg.model.config import UNetConfig
 from slideseg.testing.models import random_model
 from tests.clusters import is_worker
 from tests.integration.conftest import array_bytes, command
+from tests.integration.started import Started, start_slideseg
 
 PLANES, SIDE = 36, 320
 """One shard a plane: enough of them to be hit at any time, small enough for a second's work in all."""
@@ -62,9 +63,13 @@ class Run:
     """A command that is under way."""
 
     def __init__(self, words, env=None, within=()):
-        """Begin it, with an environment, and within what other words run it in."""
+        """Begin it, within what other words run it in; with an environment of its own it starts from nothing."""
         self._said = [tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")]  # noqa: SIM115 - a pipe would fill in hours
-        self.process = subprocess.Popen([*within, *command(*words)], stdout=self._said[0], stderr=self._said[1], env=env)
+        self.process = (
+            subprocess.Popen([*within, *command(*words)], stdout=self._said[0], stderr=self._said[1], env=env)
+            if env
+            else start_slideseg(*words)
+        )
 
     def until(self, out, shards):
         """Wait for so many shards; tell whether it was still under way then."""
@@ -85,6 +90,8 @@ class Run:
     def end(self):
         """Wait for its end; return its status and what it said on its two outputs."""
         status = self.process.wait(timeout=500)
+        if isinstance(self.process, Started):
+            return status, *self.process.said()
         for file in self._said:
             file.seek(0)
         return status, *(file.read() for file in self._said)

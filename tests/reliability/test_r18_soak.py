@@ -18,7 +18,7 @@ from tests.reliability import long_only, report
 from tests.reliability.conftest import Run
 from tests.s3_server import running
 
-SECONDS = float(os.environ.get("SLIDESEG_SOAK", "600"))
+SECONDS = float(os.environ.get("SLIDESEG_SOAK", "1200"))
 APART = 20.0
 """Seconds between two things that happen, in the mean; every third is the loss of a machine."""
 FAULTS = Faults(slow_down=0.05, reset=0.01, truncate=0.02, lose_reply=0.02)

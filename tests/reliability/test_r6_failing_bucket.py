@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +38,8 @@ from slideseg.storage.store import (
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide
 from tests.fault_proxy import Faults, at, failing
-from tests.integration.conftest import command, run_slideseg
+from tests.integration.conftest import run_slideseg
+from tests.integration.started import start_slideseg
 from tests.reliability import long_only, report, trials
 from tests.s3_server import running
 
@@ -329,7 +329,7 @@ def test_in_a_failing_bucket_a_killed_run_goes_on_and_damage_is_repaired(server,
 
 def kill_when(model, there, part):
     """Start a run and kill it as soon as a key is there that has ``part`` in it."""
-    process = subprocess.Popen(command(*words_of(model, "-w", "1")), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start_slideseg(*words_of(model, "-w", "1"))
     while not any(part in key for key in list(there)) and process.poll() is None:
         time.sleep(0.02)
     process.kill()
