@@ -31,7 +31,7 @@ def short(monkeypatch):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("name", "times", "long"), [("driver", 1, 10), pytest.param("double", 2, 10, marks=long_only)])
+@pytest.mark.parametrize(("name", "times", "long"), [("driver", 1, 20), pytest.param("double", 2, 10, marks=long_only)])
 def test_a_killed_command_goes_on_to_the_same_bytes(name, times, long, workload, short, tmp_path):
     runs, redone, survivors, longest = trials(1, long), 0, 0, 0.0
     for seed in range(runs):

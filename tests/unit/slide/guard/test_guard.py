@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -157,6 +159,8 @@ def test_a_decoder_that_hangs_is_ended(good):
     slide = open_in_run(good)
     decoder = shared.get()
     os.kill(decoder._process.pid, signal.SIGSTOP)
+    while psutil.Process(decoder._process.pid).status() != psutil.STATUS_STOPPED:  # each of its threads, some time later
+        time.sleep(0.01)
     decoder.patience = 1.0
     assert slide.read((0, 0, 5, 5)).shape == (5, 5, 3)  # by another one
     assert not decoder.is_alive
