@@ -121,7 +121,8 @@ def open_made(url: str) -> Store:
     store = open_store(url)
     if store.folder is not None and not os.access(store.folder, os.W_OK | os.X_OK):
         what = f"{store.folder} {'may not be written to' if store.folder.is_dir() else 'is not there'} on {platform.node()}"
-        raise RunError(explain(what, want="a folder that all machines share"))
+        try_ = "the same command again, if somebody removed it"
+        raise RunError(explain(what, want="a folder that all machines share", try_=try_))
     return store
 
 

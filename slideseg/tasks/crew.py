@@ -91,6 +91,8 @@ class Member:
     """When it was last asked whether it is alive."""
     heard: float = 0.0
     """When it last answered."""
+    is_missed: bool = False
+    """Whether it was said that it does not answer."""
 
     def takes(self, batch: Batch) -> bool:
         """Tell whether it could have tasks of a batch."""

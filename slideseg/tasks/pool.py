@@ -22,9 +22,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from slideseg.errors import ClusterError, RunError, SlideError, explain
+from slideseg.errors import RunError, SlideError, explain
+from slideseg.tasks import patience
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
 from slideseg.tasks.crew import Audience, Batch, Member, PoolState
+from slideseg.tasks.patience import Wait, silent
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
 if TYPE_CHECKING:
@@ -36,12 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FIRST_WORD, NEXT_WORD = 10.0, 60.0
-"""Seconds after which it is said that workers are waited for, and said again."""
 FAILED_STARTS = 3
 """No more are hired when so many processes in a row died before they were ready; with none at work the run is given up."""
-PING_SECONDS, SILENT_SECONDS = 30.0, 240.0
-"""How often processes are asked whether they are alive, and when one that does not answer is ended."""
 LAST_TASKS = 10.0
 """Seconds that the tasks of a process that was ended are waited for at most: then the process is cut off."""
 
@@ -64,8 +62,7 @@ class Pool:
         self._said: set[tuple[str, str]] = set()
         self._unfit: set[str] = set()
         """Machines whose processes are not fit for work."""
-        self._waits_since: float | None = None
-        self._next_word = 0.0
+        self._wait = Wait(employer)
         self._is_closed = False
         self._foreman = threading.Thread(target=self._serve, name="foreman", daemon=True)
         self._foreman.start()
@@ -346,31 +343,25 @@ class Pool:
 
     def _ping(self) -> None:
         """Ask those at work whether they are alive, and end those that are silent."""
+        for member in silent(self._members):
+            self._bury(member)
         now = time.monotonic()
-        for member in [member for member in self._members if member.tasks]:
-            if now - member.heard >= SILENT_SECONDS:
-                log.warning("a worker on %s is silent and is ended", self._employer.name_of(member.machine or ""))
-                self._bury(member)
-            elif now - member.pinged >= PING_SECONDS:
+        for member in self._members:
+            if member.tasks and now - member.pinged >= patience.PING_SECONDS:
                 member.pinged = now
                 member.process.ping(self._answer(self._heard, member))
 
     def _heard(self, member: Member, outcome: Outcome) -> None:
         if isinstance(outcome, Returned):
-            member.heard = time.monotonic()
+            member.heard, member.is_missed = time.monotonic(), False
 
     def _patience(self) -> float | None:
         """Return the seconds until something has to be looked at that no message tells; None for never."""
         now = time.monotonic()
         times = [when for when, _, _ in self._on_trial]
         times += [batch.refused_at + self._employer.grace for batch in self._refused_by_all()]
-        times += [member.pinged + PING_SECONDS for member in self._members if member.tasks]
-        if self._has_nobody():
-            self._waits_since = self._waits_since or now
-            self._next_word = self._next_word or now + FIRST_WORD
-            times += [self._next_word, self._waits_since + self._employer.wait]
-        else:
-            self._waits_since, self._next_word = None, 0.0
+        times += [member.pinged + patience.PING_SECONDS for member in self._members if member.tasks]
+        times += self._wait.goes_on(self._has_nobody())
         return max(0.0, min(times) - now) if times else None
 
     def _has_nobody(self) -> bool:
@@ -387,13 +378,4 @@ class Pool:
         self._judge()
         self._end_refused()
         self._ping()
-        if self._waits_since is None:
-            return
-        employer, waited = self._employer, time.monotonic() - self._waits_since
-        if waited >= employer.wait:
-            what = f"no worker could be had in {waited:.0f} s"
-            try_ = "when the cluster is free, or a longer --wait-for-workers"
-            raise ClusterError(explain(what, got=employer.room(), want=f"{employer.needs()} for each", try_=try_))
-        if time.monotonic() >= self._next_word:
-            log.warning("waiting for workers for %.0f s: each needs %s; %s", waited, employer.needs(), employer.room())
-            self._next_word = time.monotonic() + NEXT_WORD
+        self._wait.look()

@@ -10,7 +10,7 @@ import ray
 
 from slideseg.arrays.graphs import GraphExecutor
 from slideseg.errors import ClusterError, RunError
-from slideseg.tasks import pool as module
+from slideseg.tasks import patience
 from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.ray import RayExecutor
@@ -228,8 +228,8 @@ class Hog:
 
 @pytest.mark.ray
 def test_a_cluster_whose_cores_are_taken_is_waited_for_aloud(ray_executor, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(module, "FIRST_WORD", 0.3)
-    monkeypatch.setattr(module, "NEXT_WORD", 0.3)
+    monkeypatch.setattr(patience, "FIRST_WORD", 0.3)
+    monkeypatch.setattr(patience, "NEXT_WORD", 0.3)
     ray_executor.__exit__()  # its actors have the cores, and would keep them
     hogs = [Hog.remote() for _ in range(2)]
     ray.get([hog.there.remote() for hog in hogs])
@@ -245,6 +245,6 @@ def test_a_cluster_whose_cores_are_taken_is_waited_for_aloud(ray_executor, tmp_p
     with RayExecutor(2, "auto", wait=60) as patient:
         assert len(list(patient.run(worker, range(3)))) == 3, "as soon as there is room it goes on"
         caplog.clear()
-        monkeypatch.setattr(module, "FIRST_WORD", 30)
+        monkeypatch.setattr(patience, "FIRST_WORD", 30)
         assert len(list(patient.run(worker, range(3)))) == 3
     assert not caplog.records

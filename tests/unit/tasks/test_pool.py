@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from slideseg.errors import ClusterError, RunError, SlideError
+from slideseg.tasks import patience
 from slideseg.tasks import pool as module
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, idle_share
 from slideseg.tasks.pool import Pool
@@ -373,17 +374,22 @@ def test_a_machine_that_is_not_fit_is_named_and_avoided(pool, office, caplog):
 
 
 def test_a_process_that_is_silent_is_ended_and_its_task_done_by_another(office, monkeypatch, caplog):
-    monkeypatch.setattr(module, "PING_SECONDS", 0.02)
-    monkeypatch.setattr(module, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "PING_SECONDS", 0.02)
+    monkeypatch.setattr(patience, "MISSED_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "SILENT_SECONDS", 1.0)
     office.most = 1
     pool = Pool(office)
     caller = Caller(pool, [1, 2])
     hand = alone(office, "here")
     until(lambda: hand.pings > 20)
     assert not hand.is_killed
+    assert not caplog.records
     hand.answers = False
+    until(lambda: caplog.records)
+    assert not hand.is_killed
     until(lambda: hand.is_killed)
-    assert "a worker on node here is silent" in caplog.text
+    assert caplog.text.count("does not answer; after 1 s it is ended") == 1
+    assert "is silent and is ended; what it had in hand is done again" in caplog.text
     for _ in range(2):
         hand = alone(office, "here") if hand.is_killed else hand
         until(lambda hand=hand: hand.tasks)
@@ -420,8 +426,8 @@ def test_processes_that_never_get_ready_end_the_run_not_a_task(pool, office):
 
 
 def test_where_there_is_no_room_it_is_said_and_given_up(office, caplog, monkeypatch):
-    monkeypatch.setattr(module, "FIRST_WORD", 0.05)
-    monkeypatch.setattr(module, "NEXT_WORD", 0.05)
+    monkeypatch.setattr(patience, "FIRST_WORD", 0.05)
+    monkeypatch.setattr(patience, "NEXT_WORD", 0.05)
     office.wait = 0.4
     pool = Pool(office)
     with pytest.raises(ClusterError, match=r"no worker could be had in 0 s \(got there is none, want 1 core for each"):
