@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from slideseg.errors import ClusterError, RunError, explain
@@ -38,8 +38,10 @@ KINDS = {"CPU": "cores", "GPU": "GPUs"}
 """What Ray calls what a worker needs, and what people do."""
 NODE_ID = "ray.io/node-id"
 """Ray's name of the label that tells nodes apart."""
+SMALL_BYTES = 64 * 1024
+"""What a worker is made of travels with each task up to here: some hundred bytes as a rule, some megabytes at most."""
 FETCH_SECONDS = 120.0
-"""How long what a worker is made of may take to a node; it is some kilobytes, seldom megabytes."""
+"""How long it may take to a node where it is larger."""
 GRACE = 30.0
 """Seconds after which a cluster knows that a node is gone whose network was cut."""
 
@@ -214,8 +216,12 @@ class _Actors:
         )
 
     def pack(self, make_worker: Callable[[], Worker]) -> Any:
-        """Return a reference, which each actor follows once a batch."""
-        return [ray.put(make_worker)]
+        """Return it as it is, to travel with each task; if it is large a reference, which actors follow once a batch.
+
+        What has a reference lies in Ray's store on this node: who puts it there once that is gone is ended without a word.
+        """
+        is_small = len(ray.cloudpickle.dumps(make_worker)) <= SMALL_BYTES  # type: ignore[no-untyped-call]
+        return make_worker if is_small else [ray.put(make_worker)]
 
     def is_gone(self, machine: str) -> bool:
         """Tell whether Ray counts a node for dead."""
@@ -259,12 +265,13 @@ class _Actor:
     def ping(self) -> None:
         """Answer."""
 
-    def run(self, batch: int, make_worker: list[Any], task: int) -> Any:
+    def run(self, batch: int, make_worker: Any, task: int) -> Any:
         """Do a task with the batch's worker."""
         with self._making:
             if batch not in self._workers:
                 try:
-                    self._workers[batch] = _fetched(make_worker[0])()
+                    make = make_worker if callable(make_worker) else _fetched(make_worker[0])
+                    self._workers[batch] = make()
                 except Exception as error:
                     raise NotMadeError(error) from error
             worker = self._workers[batch]
@@ -281,13 +288,16 @@ def _fetched(reference: Any) -> Any:
     """Return what a reference stands for.
 
     Raises:
-        RunError: if it does not come: nodes that can't reach each other would wait for ever, and answer when they are asked.
+        RunError: if it can't be read here, or does not come: nodes that can't reach each other would wait for ever, and answer
+            when they are asked.
     """
     try:
         return ray.get(reference, timeout=FETCH_SECONDS)
     except GetTimeoutError as error:
         what = f"{platform.node()} got no work from the command within {FETCH_SECONDS:.0f} s"
         raise RunError(explain(what, try_="a network that is open between all nodes and the command's")) from error
+    except RaySystemError as error:
+        raise _unreadable(error) from error
 
 
 class _ActorProcess:
@@ -329,5 +339,14 @@ def _outcome(future: Future[Any]) -> Outcome:
 
 
 def _cause(error: RayTaskError) -> BaseException:
-    """Return what the worker raised."""
+    """Return what the worker raised, or what kept it from being made of what came."""
+    if isinstance(error.cause, RaySystemError):
+        return NotMadeError(_unreadable(error.cause))
     return error.cause if isinstance(error.cause, BaseException) else error
+
+
+def _unreadable(error: RaySystemError) -> RunError:
+    got = str(error).partition("\n")[0].removeprefix("System error: ")
+    return RunError(
+        explain("what the command sends can't be read by its workers", got=got, try_="slideseg doctor on each node")
+    )

@@ -2,6 +2,8 @@
 
 import functools
 import socket
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from slideseg.errors import ClusterError, RunError
 from slideseg.tasks import patience
 from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.in_process import InProcessExecutor
-from slideseg.tasks.ray import RayExecutor
+from slideseg.tasks.ray import SMALL_BYTES, RayExecutor
 from slideseg.tasks.run_shards import run_shards
 from slideseg.tasks.session import check_address, connected
 from slideseg.testing.workers import ScriptedWorker
@@ -216,6 +218,66 @@ def test_several_share_the_workers_and_one_that_ends_early_costs_the_others_noth
     assert attempts(folders[0], 499) == 0
     for number in (1, 2):
         assert found[number] == {task: Done(task, 10 * task) for task in range(25)}
+
+
+class Unreadable:
+    """Makes workers, and can't be read by another process."""
+
+    def __reduce__(self):
+        return _lack, ()
+
+    def __call__(self, _):
+        """Be what can be called."""
+
+
+def _lack():
+    raise ImportError("no module named so")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("size", [0, SMALL_BYTES])
+def test_what_can_not_be_read_by_the_workers_is_one_line(ray_executor, size):
+    """Also if it is large, and travels in another way."""
+    worker = functools.partial(Unreadable(), bytes(size))
+    with pytest.raises(RunError, match="no module named so") as told:
+        list(ray_executor.run(worker, range(3)))
+    assert str(told.value).count("\n") == 0
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("size", [0, SMALL_BYTES])
+def test_what_workers_are_made_of_may_be_of_any_size(ray_executor, tmp_path, size):
+    worker = functools.partial(ScriptedWorker, str(tmp_path) + "/" * size)
+    assert len(list(ray_executor.run(worker, range(3)))) == 3
+
+
+AFTER_RAY = """
+import functools, sys
+import psutil
+from slideseg.errors import RunError
+from slideseg.tasks.ray import RayExecutor
+from slideseg.testing.workers import ScriptedWorker
+
+with RayExecutor(1) as executor:
+    print(len(list(executor.run(functools.partial(ScriptedWorker, sys.argv[1]), range(2)))), flush=True)
+    for one in psutil.Process().children(recursive=True):
+        if one.name() == "raylet":
+            one.kill()
+            one.wait()
+    try:
+        print("then", len(list(executor.run(functools.partial(ScriptedWorker, sys.argv[1]), range(9)))))
+    except RunError as error:
+        print("then", error)
+"""
+
+
+@pytest.mark.ray
+def test_work_that_comes_when_ray_is_gone_is_done_or_told_so(tmp_path):
+    """Workers live on for a moment. Whoever puts something into Ray's store then is ended by it, without a word."""
+    words = [sys.executable, "-c", AFTER_RAY, tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.splitlines()[0] == "2", done.stderr
+    assert any(line == "then 9" or line.startswith("then Ray was killed on this mach") for line in done.stdout.splitlines())
 
 
 @ray.remote(num_cpus=1)
