@@ -43,15 +43,15 @@ def test_lost_nodes_change_no_byte(cluster, workload, tmp_path):
 
 
 @long_only
-@pytest.mark.parametrize("at", ["segmentation", "objects"])
-def test_a_head_that_vanishes_is_told_and_the_same_command_goes_on(at, workload, tmp_path):
+@pytest.mark.parametrize(("at", "there"), [("segmentation", 3), ("objects", PLANES)])
+def test_a_head_that_vanishes_is_told_and_the_same_command_goes_on(at, there, workload, tmp_path):
     """Ray would end the command after a minute, without a word or a document, and at once as it begins with other tasks."""
     cluster, out = Cluster(2), tmp_path / "x.zarr"
     words = workload.words(out, 2, "--address", cluster.address)
     run = subprocess.Popen(
         command(*words), env={**os.environ, **cluster.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while len(list(out.glob(f"labels/{at}/0/c/*/*/*"))) < 3:
+    while len(list(out.glob(f"labels/{at}/0/c/*/*/*"))) < there:
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.005)
     cluster.lose_head()
