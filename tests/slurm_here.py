@@ -189,10 +189,15 @@ class Slurm:
         scripts = [child for step in steps for child in step.children()]
         # Children before their parents: an srun has one that would cancel the step when it sees srun go.
         below = [child for script in scripts for child in reversed(script.children(recursive=True))]
-        for one in [psutil.Process(self._started[node].pid), *steps, *scripts, *below]:
+        self._kill([psutil.Process(self._started[node].pid), *steps, *scripts, *below])
+        while begun_meanwhile := self.processes(job, node):
+            self._kill(begun_meanwhile)
+        self._started[node].wait(10)
+
+    def _kill(self, processes):
+        for one in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-        self._started[node].wait(10)
 
 
 def environment_of(process):

@@ -304,7 +304,10 @@ def test_a_node_clears_what_dead_jobs_left_and_nothing_else():
         with subprocess.Popen(["flock", live, "sleep", "60"]) as holder:
             while subprocess.run(["flock", "--nonblock", live, "true"], check=False).returncode == 0:
                 time.sleep(0.01)
-            subprocess.run(["bash", "-euc", loop.replace("/tmp/", f"{folder}/")], check=True)
+            loop = loop.replace("/tmp/", f"{folder}/")
+            subprocess.run(["bash", "-euc", f"rmdir() {{ false; }}; {loop}"], check=True)  # as if Ray had written once more
+            assert [path.name for path in dead.iterdir()] == ["locked"]
+            subprocess.run(["bash", "-euc", loop], check=True)
             holder.kill()
         assert {path.name for path in Path(folder).iterdir()} == {"seg-live00", "seg-unknow", "seg-link00"}
 
