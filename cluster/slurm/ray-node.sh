@@ -5,15 +5,19 @@ set -euo pipefail
 
 # Jobs that were killed outright left their folders: nobody holds the lock any more.
 for left in /tmp/seg-??????; do
-  if [[ -O $left && ! -L $left && -e $left/locked ]] && flock --nonblock "$left" rm -rf "$left/ray"; then
-    rm "$left/locked"
-    rmdir "$left" 2>/dev/null || touch "$left/locked" # a dying Ray has written once more: the next job's turn
-  fi
+  [[ -O $left && ! -L $left && -e $left/locked ]] || continue
+  ( # another job's node may be at it too
+    exec 8<"$left" && flock --nonblock 8 || exit 0
+    rm -rf "$left/ray"
+    rm -f "$left/locked"
+    rmdir "$left" || touch "$left/locked" # a dying Ray has written once more: the next job's turn
+  ) 2>/dev/null || true
 done
 
 # Of this job alone, on the node. Short, because names of sockets end at 107 bytes; and Ray opens its own folder to everybody.
 folder=$(mktemp -d /tmp/seg-XXXXXX)
-trap 'rm -rf "$folder/ray" "$folder"' EXIT # the sign that it is ours last: it may be ended in the middle
+clear_up() { rm -rf "$folder/ray" "$folder"; } # the sign that it is ours last: it may be ended in the middle
+trap clear_up EXIT
 exec 9<"$folder" # for as long as this script or its Ray lives
 flock 9
 touch "$folder/locked"
@@ -45,7 +49,7 @@ until wait "$ray" && status=0 || status=$?; ! kill -0 "$ray" 2>/dev/null; do :; 
 # With --no-kill a job goes on when it loses a node. If that was the first one, nobody is left to notice: give the job back.
 head=${1#--address=} # host:port on all other nodes
 if [[ $1 == --address=* ]] && ! (exec 3<>"/dev/tcp/${head%:*}/${head##*:}") 2>/dev/null; then
-  rm -rf "$folder/ray" "$folder" # before Slurm ends this script
+  clear_up # before Slurm ends this script
   scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

@@ -120,9 +120,9 @@ def open_made(url: str) -> Store:
     """
     store = open_store(url)
     if store.folder is not None and not os.access(store.folder, os.W_OK | os.X_OK):
-        what = f"{store.folder} {'may not be written to' if store.folder.is_dir() else 'is not there'} on {platform.node()}"
-        try_ = "the same command again, if somebody removed it"
-        raise RunError(explain(what, want="a folder that all machines share", try_=try_))
+        is_there, want = store.folder.is_dir(), "a folder that all machines share"
+        what = f"{store.folder} {'may not be written to' if is_there else 'is not there'} on {platform.node()}"
+        raise RunError(explain(what, want=want, try_=None if is_there else "the same command again, if somebody removed it"))
     return store
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import tifffile
 
+from tests.clusters import is_worker
 from tests.integration.conftest import array_bytes, command, run_slideseg
 from tests.integration.started import start_slideseg
 
@@ -48,10 +49,20 @@ def started(words, out, shards):
     return process
 
 
-def actors_of(process):
-    """Return the processes of Ray's actors below a command."""
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in below if "_Actor" in child.name() or "_Actor" in " ".join(child.cmdline())]
+def test_a_killed_command_goes_on_where_it_was(stack, grey_model, undisturbed, tmp_path):
+    """With workers, and more often: R2."""
+    out = tmp_path / "x.zarr"
+    process = started(arguments(stack, grey_model, out, 1), out, 8)
+    process.kill()
+    process.wait()
+    kept = shards_in(out)
+    assert 8 <= kept < SHARDS, "the command was killed too late for this test to mean anything"
+
+    again = run_slideseg(*arguments(stack, grey_model, out, 1))
+
+    assert again.status == 0, again.err
+    assert again.slide["shards"] == {"total": SHARDS, "computed": SHARDS - kept, "kept": kept}
+    assert array_bytes(out) == undisturbed
 
 
 @pytest.mark.ray
@@ -60,7 +71,7 @@ def test_where_ray_is_killed_with_its_workers_it_is_said_and_the_same_command_go
     out = tmp_path / "x.zarr"
     process = started(arguments(stack, grey_model, out, 2), out, 3)
     below = psutil.Process(process.pid).children(recursive=True)
-    for victim in [child for child in below if child.name() == "raylet"] + actors_of(process):
+    for victim in [child for child in below if child.name() == "raylet" or is_worker(child)]:
         victim.kill()
     stdout, stderr = process.communicate(timeout=60)
 

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 import slideseg
+from tests.clusters import is_worker
 from tests.integration.conftest import array_bytes, run_slideseg
 from tests.integration.started import start_slideseg
 from tests.reliability import trials
@@ -151,8 +152,8 @@ def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, mani
         assert kept > 0
     else:
         below = psutil.Process(process.pid).children(recursive=True)
-        for actor in [child for child in below if "_Actor" in " ".join(child.cmdline())]:
-            actor.send_signal(signal.SIGKILL)
+        for worker in [child for child in below if is_worker(child)]:
+            worker.kill()
         out, err = process.communicate(timeout=200)
         done = type("Done", (), {"status": process.returncode, "out": out, "err": err})
     check(done, alone, tmp_path)

@@ -233,7 +233,8 @@ class TestOneJob:
         slurm.until(lambda: shards_in(checkout / "x.zarr") >= 4, 60)
         slurm.run("scontrol", "requeue", f"{job}_1")
         slurm.until(lambda: slurm.facts(f"{job}_1")["Restarts"] == "1", 60)
-        assert slurm.wait(f"{job}_1")["ExitCode"] == "0:0", log_of(checkout)
+        facts = slurm.wait(f"{job}_1")
+        assert facts["ExitCode"] == "0:0", (facts, log_of(checkout))
         assert report_in(log_of(checkout))["shards"]["kept"] >= 4
         assert array_bytes(checkout / "x.zarr") == wanted
         assert run_slideseg("verify", checkout / "x.zarr").status == 0

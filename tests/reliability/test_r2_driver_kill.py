@@ -42,6 +42,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(name, times, long, workload,
             if run.until(out, shards_in(out) + chance.randrange(1, max(2, left // 2))):
                 below = run.below()
                 assert os.listdir(short), "Ray's folder is elsewhere"
+                assert any("raylet" in one.name() for one in below)
                 run.process.kill()
                 died = time.monotonic()
                 run.process.wait()
@@ -54,6 +55,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(name, times, long, workload,
         last = run_slideseg(*workload.words(out, WORKERS))
         assert last.status == 0, last.err
         shards = json.loads(last.out)["slides"][0]["shards"]
+        assert (shards["total"], shards["kept"]) == (PLANES, kept)
         redone = max(redone, shards["computed"] - (PLANES - kept))
         assert workload.is_as_undisturbed(out), f"seed {seed}"
     assert redone == 0

@@ -312,6 +312,18 @@ def test_a_node_clears_what_dead_jobs_left_and_nothing_else():
         assert {path.name for path in Path(folder).iterdir()} == {"seg-live00", "seg-unknow", "seg-link00"}
 
 
+def test_nodes_that_clear_up_at_once_are_not_in_each_others_way():
+    text = (CLUSTER / "slurm" / "ray-node.sh").read_text()
+    (loop,) = re.findall(r"^for left in .*?^done$", text, re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(30):
+            (Path(folder, f"seg-dead{number:02}") / "ray" / "session").mkdir(parents=True)
+            Path(folder, f"seg-dead{number:02}", "locked").touch()
+        nodes = [subprocess.Popen(["bash", "-euc", loop.replace("/tmp/", f"{folder}/")]) for _ in range(6)]
+        assert [node.wait(60) for node in nodes] == [0] * 6
+        assert list(Path(folder).iterdir()) == []
+
+
 @pytest.mark.parametrize(("address", "requeued"), [("127.0.0.1:1", True), (None, False)])
 def test_a_node_gives_the_job_back_only_if_the_first_node_is_gone(tmp_path, address, requeued):
     """Ray ends by itself on a node; the head is, or is not, where it was."""
