@@ -8,13 +8,16 @@ BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow chaos lint format docs docs-cli bench bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step clean
+.PHONY: help demo wheel test test-slow chaos lint format docs docs-cli bench bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step clean
 
 help:  ## list the targets
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.installed  ## install, make a slide, segment it with two workers and show the result
 	slideseg demo
+
+wheel: | $(PYTHON)  ## build the file that pip installs elsewhere, into dist/
+	$(PIP) wheel --no-deps --wheel-dir dist .
 
 test: $(VENV)/.installed-test  ## install with the test extra and run the whole test suite
 	$(PYTHON) -m pytest $(BY_FILE)
@@ -53,7 +56,7 @@ bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyra
 bench-objects: $(VENV)/.installed-bench
 
 clean:  ## remove what the targets made, and the environment
-	rm -rf $(VENV) site demo
+	rm -rf $(VENV) site demo dist
 
 # --- the environment; a stamp tells what is installed, so that a second call installs nothing ---------------------------
 

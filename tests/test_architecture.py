@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 FILES = sorted((ROOT / "slideseg").rglob("*.py"))
 
 ROOMS = (
-    *("errors", "words", "version", "options", "colors", "machine", "columns", "yaml_file", "points", "endpoints"),
+    *("errors", "words", "version", "installed", "options", "colors", "machine", "columns", "yaml_file", "points", "endpoints"),
     *("space", "tasks", "storage", "model", "arrays", "slide", "result", "cohort"),
     *("instances.labelling", "instances", "prediction", "outlines", "verification", "conversion"),
     *("training.recipe", "training.workplace", "training.team", "training.data", "training.samples", "training.record"),

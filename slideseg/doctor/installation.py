@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
+import shlex
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from slideseg.doctor.finding import Finding, bad, note, ok
-from slideseg.version import SOURCE, __version__, pip_install
+from slideseg.installed import pip_install, requirements
+from slideseg.version import __version__
 from slideseg.words import few
 
 if TYPE_CHECKING:
@@ -28,34 +30,31 @@ NEED = re.compile(r"([\w.-]+)[^>]*?(?:>=\s*([\d.]+))?[^>]*")
 def installation() -> list[Finding]:
     """Look whether all that slideseg needs is there, new enough and can be loaded."""
     name = "installation"
-    if wrong := list(_wrong(_needs())):
-        return [bad(name, few(wrong, 5), f"pip install --upgrade {SOURCE}")]
+    if wrong := dict(_wrong(_needs())):
+        return [bad(name, few(list(wrong.values()), 5), shlex.join(["pip", "install", *wrong]))]
     if broken := list(_broken(LOADED)):
         return [bad(name, few(broken), "pip install --force-reinstall, of these")]
     told = ", ".join(f"{package} {version(package)}" for package in TOLD)
     return [ok(name, f"slideseg {__version__}, Python {platform.python_version()}, {told}")]
 
 
-def _needs() -> Iterator[tuple[str, str]]:
-    """Yield what slideseg needs, and the least version of it."""
-    try:
-        lines = requires("slideseg") or []
-    except PackageNotFoundError:  # a checkout that is not installed
-        lines = list(TOLD)
-    for line in lines:
-        if "extra ==" not in line and (found := NEED.fullmatch(re.sub(r"\[.*?\]", "", line))):
-            yield found[1], found[2] or "0"
+def _needs() -> Iterator[tuple[str, str, str]]:
+    """Yield what slideseg needs, as it is installed, and its name and least version."""
+    for line in requirements() or TOLD:
+        if found := NEED.fullmatch(re.sub(r"\[.*?\]", "", line)):
+            yield line, found[1], found[2] or "0"
 
 
-def _wrong(needs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for package, least in needs:
+def _wrong(needs: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield what has to be installed, and why."""
+    for line, package, least in needs:
         try:
             there = version(package)
         except PackageNotFoundError:
-            yield f"{package} is missing"
+            yield line, f"{package} is missing"
         else:
             if _numbers(there) < _numbers(least):
-                yield f"{package} is {there}, at least {least} is needed"
+                yield line, f"{package} is {there}, at least {least} is needed"
 
 
 def _numbers(text: str) -> tuple[int, ...]:

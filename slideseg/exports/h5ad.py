@@ -10,8 +10,8 @@ import pyarrow as pa
 from slideseg.errors import ConfigError, explain
 from slideseg.exports.frame import facts_of
 from slideseg.exports.rows import checked_table
+from slideseg.installed import pip_install
 from slideseg.result.overlay import Overlay
-from slideseg.version import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from slideseg.errors import SlideError, explain
+from slideseg.installed import pip_install
 from slideseg.slide.pixel_size.claims import claim_in_microns, settle
-from slideseg.version import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

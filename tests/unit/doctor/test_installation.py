@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from slideseg import installed
 from slideseg.doctor import installation
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ NEEDS = ["numpy>=2.0", "dask[array]>=2025.1", "torch>=2.6", "pyvips[binary]>=3.0
 
 @pytest.fixture(autouse=True)
 def _needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "requires", lambda _: NEEDS)
+    monkeypatch.setattr(installed, "requires", lambda _: NEEDS)
 
 
 def test_what_is_there_is_told() -> None:
@@ -38,17 +39,24 @@ def test_what_is_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "said"),
+    ("there", "said", "todo"),
     [
-        (versions(torch=None), "torch is missing"),
-        (versions(numpy="1.26.4"), "numpy is 1.26.4, at least 2.0 is needed"),
-        (versions(dask="2024.12.1"), "dask is 2024.12.1, at least 2025.1 is needed"),
-        (versions(torch="2.5.1+cu124", zarr=None), "torch is 2.5.1+cu124, at least 2.6 is needed, zarr is missing"),
+        (versions(torch=None), "torch is missing", "'torch>=2.6'"),
+        (versions(numpy="1.26.4"), "numpy is 1.26.4, at least 2.0 is needed", "'numpy>=2.0'"),
+        (versions(dask="2024.12.1"), "dask is 2024.12.1, at least 2025.1 is needed", "'dask[array]>=2025.1'"),
+        (
+            versions(torch="2.5.1+cu124", zarr=None),
+            "torch is 2.5.1+cu124, at least 2.6 is needed, zarr is missing",
+            "'torch>=2.6' zarr",
+        ),
     ],
 )
-def test_what_is_missing_or_too_old_is_bad(there: Callable[[str], str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_or_too_old_is_bad(
+    there: Callable[[str], str], said: str, todo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(installation, "version", there)
-    assert [(found.state, found.found) for found in installation.installation()] == [("bad", said)]
+    (found,) = installation.installation()
+    assert (found.state, found.found, found.todo) == ("bad", said, f"pip install {todo}")
 
 
 @pytest.mark.parametrize("there", ["2.6", "2.6.0+cpu", "2.10.1", "3.0a0", "2.6rc1"])
@@ -67,8 +75,9 @@ def test_a_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
     def none(name: str) -> list[str]:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(installation, "requires", none)
+    monkeypatch.setattr(installed, "requires", none)
     assert installation.installation()[0].state == "ok"
+    assert installed.pip_install("anndata") == "pip install '.[anndata]' in the checkout"
 
 
 def test_files_that_need_something_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,4 +86,4 @@ def test_files_that_need_something_more(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(installation, "version", versions(nd2=None, liffile=None))
     (found,) = installation.optional_readers()
     assert (found.state, found.found) == ("note", "not ND2, LIF")
-    assert "'slideseg[microscopes] @ git+https" in found.todo
+    assert found.todo == "pip install 'nd2>=0.12', if you have such files"
