@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from slideseg.cli.options import debug_option, endpoint_option, json_option
-from slideseg.cli.output.json_out import say_json
+from slideseg.cli.output.each import each_result
 from slideseg.cli.output.log_json import log_json_option
+
+if TYPE_CHECKING:
+    from slideseg.exports.run import ExportReport
 
 FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 
 
 @click.command()
-@click.argument("result")
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...")
 @click.option("--to", required=True, type=click.Choice(FORMATS), help="Format of the file.")
 @click.option(
     "-o", "--output",
-    help="File to write; GeoJSON and CSV that end in .gz are compressed.  [default: the result's name here]",
+    help="File to write; GeoJSON and CSV that end in .gz are compressed. Of several results the folder.  "
+    "[default: the result's name here]",
 )  # fmt: skip
 @click.option(
     "--labels", type=click.Choice(["auto", "segmentation", "objects"]), default="auto", show_default=True,
@@ -44,16 +48,30 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @endpoint_option
 @log_json_option
 @debug_option
-def export(result: str, to: str, output: str | None, as_json: bool, **options: Any) -> None:
-    """Write a result as a file for other programs: polygons, a TIFF pyramid, a picture or a table."""
-    from slideseg.cli.output.progress import shown
-    from slideseg.exports.run import export as run
+def export(results: tuple[str, ...], to: str, output: str | None, as_json: bool, **options: Any) -> int:
+    """Write results as files for other programs: polygons, a TIFF pyramid, a picture or a table.
 
-    with shown() as watcher:
-        report = run(result, to, output, on_progress=watcher, **options)
-    if as_json:
-        say_json(report.to_dict())
-        return
+    RESULT is a result or a folder of them.
+    """
+    from slideseg.cli.output.progress import shown
+    from slideseg.cohort.listing import several_results
+    from slideseg.exports.run import export as run
+    from slideseg.exports.run import files_in
+
+    several = several_results(results)
+    files = {results[0]: output} if several is None else files_in(output or "", several, to)
+
+    def exported(result: str) -> dict[str, Any]:
+        with shown() as watcher:
+            report = run(result, to, files[result], on_progress=watcher, **options)
+        if not as_json:
+            _print(report)
+        return report.to_dict()
+
+    return each_result(results, exported, as_json=as_json)
+
+
+def _print(report: ExportReport) -> None:
     counts = {"features": report.features, "rows": report.rows}
     counted = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)
     click.echo(f"{report.output}: {report.labels}{counted}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")

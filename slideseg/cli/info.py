@@ -10,37 +10,58 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.facts.folder import facts_of_folder, outlines_in_words
+from slideseg.cli.facts.folder import facts_of_folder, outlines_in_words, results_in_table, results_in_words
 from slideseg.cli.options import debug_option, endpoint_option, json_option, selection_options
 from slideseg.cli.output.json_out import say_json
-from slideseg.errors import ConfigError, ResultError, explain
-from slideseg.words import lines
+from slideseg.errors import ConfigError, ResultError, SlidesegError, explain, naming
+from slideseg.words import lines, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slideseg.slide.facts import Level
     from slideseg.slide.selection import Selection
 
 
 @click.command()
-@click.argument("path")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @selection_options
 @json_option
 @endpoint_option
 @debug_option
-def info(path: str, as_json: bool, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> int:
-    """Print what is known of a slide, result, model, training run, outlines or a folder of slides."""
+def info(paths: tuple[str, ...], as_json: bool, mpp_of_slide: tuple[float, float] | None, **selected: Any) -> int:
+    """Print what is known of a slide, result, model, training run, outlines, or a folder of slides or results."""
     from slideseg.slide.selection import selection_of
 
-    facts = facts_of(path, selection_of(mpp=mpp_of_slide, **selected))
-    damage = facts.get("error")
+    selection = selection_of(mpp=mpp_of_slide, **selected)
+    found = (
+        [(path, _told(path, selection)) for path in paths] if len(paths) > 1 else [(paths[0], facts_of(paths[0], selection))]
+    )
+    damaged = [(path, facts) for path, facts in found if facts.get("error")]
+    said = [{**facts, "status": "failed"} if facts.get("error") else facts for _, facts in found]
     if as_json:
-        say_json({**facts, "status": "failed"} if damage else facts, str)
+        say_json(said[0] if len(said) == 1 else {"kind": "several", "of": said}, str)
     else:
-        for line in lines(_for_people(path, facts)):
-            click.echo(line)
-    if damage:
-        click.echo(f"error: {damage}", err=True)
-    return 1 if damage else 0
+        for number, (path, facts) in enumerate(found):
+            for line in [*([""] if number else []), *_lines(path, facts)]:
+                click.echo(line)
+    for path, facts in damaged:
+        click.echo(f"error: {facts['error'] if len(found) == 1 else naming(path, facts['error'])}", err=True)
+    return 1 if damaged else 0
+
+
+def _told(path: str, selection: Selection) -> dict[str, Any]:
+    """Return the facts of one of several; of what there are none why, as its ``error``."""
+    try:
+        return {"path": path, **facts_of(path, selection)}
+    except SlidesegError as error:
+        return {"path": path, "kind": None, "error": str(error)}
+
+
+def _lines(path: str, facts: dict[str, Any]) -> Iterator[str]:
+    yield from lines(_for_people(path, facts))
+    if facts.get("results"):
+        yield from table(*results_in_table(facts["results"]))
 
 
 def _for_people(path: str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -51,13 +72,16 @@ def _for_people(path: str, facts: dict[str, Any]) -> dict[str, Any]:
         facts = result_in_words(local_path(path), facts)
     if facts["kind"] == "outlines":
         facts = outlines_in_words(facts)
+    if "results" in facts:
+        facts = {**facts, "results": results_in_words(facts["results"])}
     return {name: value for name, value in facts.items() if name != "error"}
 
 
 def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     """Return the facts of a model (by name, file or training run), a result store, a slide or a folder, whichever ``path`` is.
 
-    Those of a result whose objects are damaged have an ``error``, and no ``objects``.
+    Those of a result whose objects are damaged have an ``error``, and no ``objects``; those of a folder in which a result is
+    damaged or unfinished have its ``error``.
 
     Raises:
         SlidesegError: if it is none of them.
@@ -82,7 +106,7 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     folder = facts_of_folder(path)
     if folder is None:
         return {"kind": "slide", **_slide_facts(path, selection)}
-    if folder["kind"] == "folder" and selection != Selection():
+    if folder.get("slides") and selection != Selection():
         got = f"{path}, a folder of slides"
         raise ConfigError(explain("what is selected of a slide needs one", got=got, try_=folder["slides"][0]))
     return folder

@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ResultError, SlidesegError
-from slideseg.result.areas import class_areas
 from slideseg.result.create import read_attributes
+from slideseg.result.found.areas import class_areas
+from slideseg.result.found.warnings import warnings_of
 from slideseg.result.record import RunRecord
 from slideseg.result.result import Result, open_result
 from slideseg.storage.store import open_store, reason, storage_errors
@@ -26,7 +27,7 @@ COUNTED = {
 }
 """Columns of objects, of all and, with the class's name behind, of each class; and what `Result.objects_found` calls them."""
 FIXED = (
-    *("result", "slide", "status", "error", "model", "mpp", "pixels"),
+    *("result", "slide", "status", "error", "warnings", "model", "mpp", "pixels", "seconds"),
     *("tissue_known", "tissue_pixels", "tissue_mm2", "areas_exact"),
     *COUNTED,
 )
@@ -57,6 +58,7 @@ def opened_facts(url: str | os.PathLike[str]) -> tuple[dict[str, Any], Result | 
         row |= _of_run(result.record)
         row |= _of_tissue(result) | _of_classes(result)
         row |= _of_objects(result)
+        row["warnings"] = "; ".join(warnings_of(result.record)) or None
     except FAILURES as error:
         return {**row, **_of_unfinished(url), "error": in_a_line(error)}, result
     return {**row, "status": "complete"}, result
@@ -95,6 +97,7 @@ def _of_run(record: RunRecord) -> dict[str, Any]:
         "model": record.model.name,
         "mpp": None if record.coordinates.mpp is None else rounded(record.coordinates.mpp),
         "pixels": record.pixels,
+        "seconds": record.seconds,
     }
 
 

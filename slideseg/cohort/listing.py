@@ -10,7 +10,7 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import SEGMENTATION
 from slideseg.storage.look import list_folders
-from slideseg.storage.place import is_lost, local_path
+from slideseg.storage.place import is_in_bucket, is_lost, is_url, local_path
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -38,19 +38,49 @@ def find_results(results: Results) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def several_results(named: Sequence[str | os.PathLike[str]]) -> list[str] | None:
+    """Return what was named, with the results in it in place of a folder; what is neither result nor folder stays as it is.
+
+    None where one thing was named that is no folder of results: it is one result, or whoever opens it says what is wrong.
+
+    Raises:
+        ResultError: if a folder can't be listed.
+    """
+    places = [local_path(place) for place in named]
+    below = [[] if looks_like_result(place) else results_in(place) for place in places]
+    if len(places) == 1 and not below[0]:
+        return None
+    found = [result for place, results in zip(places, below, strict=True) for result in results or [place]]
+    return list(dict.fromkeys(found))
+
+
 def _results_at(url: str) -> list[str]:
     if looks_like_result(url):
         return [url]
-    try:
-        folders = list_folders(open_store(url, read_only=True))
-    except storage_errors() as error:
-        raise ResultError(explain("results can't be listed", got=f"{url}: {reason(error)}")) from error
-    below = [f"{url.rstrip('/')}/{name}" for name in folders if REMOVED not in name]
-    found = [place for place in below if _is_lost(place) or looks_like_result(place)]
+    found = results_in(url)
     if not found:
-        what = "there are no results" if folders or os.path.isdir(url) else "no such result"
+        what = "there are no results" if os.path.isdir(url) or _folders(url) else "no such result"
         raise ResultError(explain(what, got=url, want="a result, or a folder of results that slideseg predict wrote"))
     return found
+
+
+def results_in(url: str) -> list[str]:
+    """Return the results in a folder that is none itself, by name; none where there is no such folder.
+
+    Raises:
+        ResultError: if it can't be listed.
+    """
+    below = [f"{url.rstrip('/')}/{name}" for name in _folders(url) if REMOVED not in name]
+    return [place for place in below if _is_lost(place) or looks_like_result(place)]
+
+
+def _folders(url: str) -> list[str]:
+    if is_url(url) and not is_in_bucket(url):
+        return []  # on the web there are no listings
+    try:
+        return list_folders(open_store(url, read_only=True))
+    except storage_errors() as error:
+        raise ResultError(explain("results can't be listed", got=f"{url}: {reason(error)}")) from error
 
 
 def _is_lost(url: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.cohort.facts import FAILURES, in_a_line, opened_facts
 from slideseg.cohort.thumbnail import thumbnail
-from slideseg.result.areas import outer_class
+from slideseg.result.found.areas import outer_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -35,7 +35,7 @@ OURS = "report of"
 """The first word of our JSON."""
 OF_RUN = ("input", "output", "status", "error", "seconds", "warnings")
 """The first columns of our CSV."""
-SAID_TWICE = ("result", "slide", "status", "error")
+SAID_TWICE = ("result", "slide", "status", "error", "warnings", "seconds")
 """Columns of a summary that say again what those say."""
 HEAD = 512
 """Bytes that tell whose a file is."""

@@ -17,11 +17,11 @@ from slideseg.exports.options import ENDINGS, PACKED, ExportOptions, check_optio
 from slideseg.options import take_options
 from slideseg.result.result import open_result
 from slideseg.slide.listing.names import stem
-from slideseg.storage.place import check_kept
+from slideseg.storage.place import check_kept, make_folder
 from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from slideseg.tasks.progress import Watcher
@@ -95,7 +95,7 @@ def export(
     check_options(to, wanted)
     opened = open_result(result)
     job = Job(opened, to, wanted, on_progress)
-    output = f"{stem(opened.url)}.{ENDINGS[to]}" if output is None else os.fspath(output)
+    output = files_in("", [opened.url], to)[opened.url] if output is None else os.fspath(output)
     if output.endswith(".gz") and to not in PACKED:
         raise ConfigError(explain(f"--to {to} is not compressed with gzip", got=output, try_=output.removesuffix(".gz")))
     check_kept([opened.record.slide.path], output, "the slide itself")
@@ -104,6 +104,24 @@ def export(
         counted = _writer_of(to)(job, partial, path.name)
     seconds = round(time.perf_counter() - started, 3)
     return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, **counted)
+
+
+def files_in(folder: str, results: Sequence[str], to: str) -> dict[str, str]:
+    """Return what the exports of results are called in a folder, which is made where it is not there; empty for this one.
+
+    Raises:
+        ConfigError: if two would be called the same.
+        ResultError: if the folder can't be made.
+    """
+    files = {result: os.path.join(folder, f"{stem(result)}.{ENDINGS[to]}") for result in results}
+    of = {file: result for result, file in files.items()}
+    twice = next((result for result, file in files.items() if of[file] != result), None)
+    if twice is not None:
+        got = f"{twice} and {of[files[twice]]}"
+        raise ConfigError(explain("two exports would have one name", got=got, try_="one after the other, each with -o"))
+    if folder:
+        make_folder(folder, "the exports' folder")
+    return files
 
 
 def _writer_of(to: str) -> Callable[[Job, Path, str], dict[str, int]]:

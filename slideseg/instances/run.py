@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import array_attributes, create_array, missing_shards, plan_of
@@ -106,15 +106,46 @@ def objects(result: str | os.PathLike[str], *, on_progress: Watcher | None = Non
     Raises:
         SlidesegError: if the result is unfinished, damaged or has other objects, or the options don't fit it.
     """
-    wanted = take_options(FindOptions, options)
-    opened = open_result(result)
-    rules = rules_for(opened.classes, opened.mpp, wanted, opened.record.model.rules_at(opened.mpp))
-    target = Target(opened.url, opened.layout, opened.record, rules)
-    executor = executor_for(wanted.workers, wanted.address, wait=wanted.wait_for_workers, run=absolute(opened.url))
-    with executor, Lease(opened.url) as lease:
-        if not wanted.overwrite:
-            target = target.settle(asked=bool(wanted.said), try_="--overwrite")
-        return write_objects(target, executor, Watch(opened.url, on_progress, lease.check), replace=wanted.overwrite)
+    with Finder(options) as find:
+        return find(result, on_progress)
+
+
+class Finder:
+    """Finds the objects of results, one after the other, by the same workers; they are started for the first one."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Take the options of `objects`.
+
+        Raises:
+            ConfigError: if there are no such.
+        """
+        self._wanted = take_options(FindOptions, options)
+        self._workers = ExitStack()
+        self._executor: Executor | None = None
+
+    def __call__(self, result: str | os.PathLike[str], on_progress: Watcher | None = None) -> ObjectsReport:
+        """Find the objects of one result, as `objects` does."""
+        wanted, opened = self._wanted, open_result(result)
+        rules = rules_for(opened.classes, opened.mpp, wanted, opened.record.model.rules_at(opened.mpp))
+        target = Target(opened.url, opened.layout, opened.record, rules)
+        executor = self._started(absolute(opened.url))
+        with Lease(opened.url) as lease:
+            if not wanted.overwrite:
+                target = target.settle(asked=bool(wanted.said), try_="--overwrite")
+            return write_objects(target, executor, Watch(opened.url, on_progress, lease.check), replace=wanted.overwrite)
+
+    def _started(self, run: str) -> Executor:
+        if self._executor is None:
+            wanted = self._wanted
+            executor = executor_for(wanted.workers, wanted.address, wait=wanted.wait_for_workers, run=run)
+            self._executor = self._workers.enter_context(executor)
+        return self._executor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.close()
 
 
 def write_objects(target: Target, executor: Executor, watch: Watch, *, replace: bool = False) -> ObjectsReport:

@@ -120,6 +120,7 @@ class PredictPlan:
             pixels=self.pixels,
             skipped_pixels=self.skipped_pixels,
             tissue_pixels=self.tissue.pixels,
+            notes=self.notes,
             run=self.identity,
         )
 

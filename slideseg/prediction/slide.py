@@ -27,6 +27,7 @@ from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result, give_up
+from slideseg.result.found.warnings import of_damage
 from slideseg.result.overview import write_overview
 from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
@@ -335,18 +336,9 @@ def _report(
         across_seams=None if objects is None else objects.across_seams,
         model=described(plan.model),
         warnings=plan.notes,
-        notes=(*touched, *_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
+        notes=(*touched, *of_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
         stage_seconds=clock.stages,
         worker_seconds=WorkerSeconds(round(tally.read, 3), round(tally.compute, 3), round(tally.write, 3)),
     )
-
-
-def _damage(tiles: tuple[BadTile, ...]) -> tuple[str, ...]:
-    """Return a note of the damaged tiles that were taken for places where nothing was scanned."""
-    if not tiles:
-        return ()
-    first = "; ".join(f"rows {one.box.y0} to {one.box.y1}, columns {one.box.x0} to {one.box.x1}" for one in tiles[:3])
-    more = f" and {len(tiles) - 3} more" if len(tiles) > 3 else ""
-    return (f"{len(tiles)} damaged tiles count as not scanned: {first}{more}",)

@@ -237,6 +237,8 @@ class RunRecord:
     """Pixels in tiles of one colour, taken from an earlier such tile by that run."""
     damaged_tiles: tuple[BadTile, ...] = ()
     """Tiles of the slide that could not be decoded and were taken for places where nothing was scanned."""
+    notes: tuple[str, ...] = ()
+    """What was said of the slide when the run began that its user should know."""
     manifest: str | None = None
     """Hash of the list of all its files; None of one that is unfinished, or that an older version wrote."""
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from slideseg.arrays.lazy import Array
     from slideseg.arrays.plan import ArrayPlan
-    from slideseg.result.sizes import Summed
+    from slideseg.result.found.sizes import Summed
     from slideseg.storage.store import Store
 
 

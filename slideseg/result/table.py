@@ -11,8 +11,8 @@ import numpy as np
 from slideseg.arrays.described import described_by
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
+from slideseg.result.found.sizes import Sizes
 from slideseg.result.layout import OBJECTS, TABLE
-from slideseg.result.sizes import Sizes
 from slideseg.storage.in_bucket import path_or_file
 from slideseg.storage.store import list_keys, read_key, reason, storage_errors
 

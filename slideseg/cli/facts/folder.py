@@ -6,18 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from slideseg.words import many
+from slideseg.errors import naming
+from slideseg.words import many, number
+
+MM2, UM2 = "mm\u00b2", "\u00b5m\u00b2"
+MEGA = 1e6
 
 
 def facts_of_folder(path: str) -> dict[str, Any] | None:
-    """Return the facts of a training run, outlines, or slides in a folder; None of what is a slide itself or holds none."""
+    """Return the facts of a training run, outlines, or what a folder holds; None of what is a slide itself or empty."""
     from slideseg.storage.place import is_in_bucket
 
     if is_in_bucket(path):
-        return _outlines_facts(path) or _slides_facts(path)
+        return _outlines_facts(path) or _folder_facts(path)
     if "://" in path or not Path(path).is_dir():
         return None
-    return _run_facts(path) or _outlines_facts(path) or _slides_facts(path)
+    return _run_facts(path) or _outlines_facts(path) or _folder_facts(path)
 
 
 def _run_facts(path: str) -> dict[str, Any] | None:
@@ -58,6 +62,71 @@ def outlines_in_words(facts: dict[str, Any]) -> dict[str, str]:
     images = facts.get("images")
     done = ": unfinished" if images is None else f": {many(len(images), 'image')} with {many(facts['points'], 'point')}"
     return {"kind": f"outlines to learn from, as data.sources of a recipe; made by slideseg outline of {facts[OURS]}{done}"}
+
+
+def _folder_facts(path: str) -> dict[str, Any] | None:
+    """Return which slides and which results a folder holds."""
+    slides, results = _slides_facts(path), _results_facts(path)
+    if slides is None or results is None:
+        return slides or results
+    return {**slides, **{name: value for name, value in results.items() if name != "kind"}}
+
+
+def _results_facts(path: str) -> dict[str, Any] | None:
+    """Return a row of numbers for each result in a folder; the first ``error`` where one is unfinished or damaged."""
+    from slideseg.cohort.listing import results_in
+    from slideseg.cohort.run import summary
+
+    found = results_in(path)
+    if not found:
+        return None
+    rows = summary(found)
+    bad = [row for row in rows if row["status"] != "complete"]
+    error = {"error": naming(bad[0]["result"], bad[0]["error"])} if bad else {}
+    return {"kind": "results", "path": path, "results": rows, **error}
+
+
+def results_in_words(rows: list[dict[str, Any]]) -> str:
+    """Return in one line what results are together."""
+    bad = [row for row in rows if row["status"] != "complete"]
+    counts = [row["objects"] for row in rows if row["objects"] is not None]
+    areas = [row["tissue_mm2"] for row in rows if row["tissue_mm2"] is not None]
+    said = [f"{len(rows):,}", *([f"{len(bad):,} of them not complete"] if bad else [])]
+    said += [f"{many(sum(counts), 'object')}"] if counts else []
+    said += [f"{number(sum(areas))} {MM2}"] if areas else []
+    return ", ".join(said)
+
+
+def results_in_table(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a head and a line a result: what all have in common to be told; `slideseg summary` has the rest."""
+    return ("result", "status", "tissue", "objects", "density", "median", "model"), [_cells(row) for row in rows]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    count, called = row["objects"], row["result"].rstrip("/").rpartition("/")[2]
+    density = _per_mpx(count, row["tissue_pixels"]) if row["per_mm2"] is None else f"{row['per_mm2']:,.0f} per {MM2}"
+    return (
+        *(called, row["status"], _area_of(row), "" if count is None else f"{count:,}", density),
+        *(_median_of(row), row["model"] or ""),
+    )
+
+
+def _area_of(row: dict[str, Any]) -> str:
+    if row["tissue_pixels"] is None:
+        return ""
+    area = row["tissue_mm2"]
+    return f"{number(row['tissue_pixels'] / MEGA)} Mpx" if area is None else f"{number(area)} {MM2}"
+
+
+def _per_mpx(count: int | None, pixels: int | None) -> str:
+    """Return how many objects there are in a million pixels, where no pixel has a size."""
+    return "" if count is None or not pixels else f"{MEGA * count / pixels:,.0f} per Mpx"
+
+
+def _median_of(row: dict[str, Any]) -> str:
+    if row["median_pixels"] is None:
+        return ""
+    return f"{number(row['median_pixels'])} px" if row["median_um2"] is None else f"{number(row['median_um2'])} {UM2}"
 
 
 def _slides_facts(path: str) -> dict[str, Any] | None:

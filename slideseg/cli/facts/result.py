@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ResultError
+from slideseg.result.found.warnings import warnings_of
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
 from slideseg.words import in_words, number
 
@@ -50,6 +51,7 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
         yield "area", f"{_area(facts['area_mm2'])}, {facts['per_mm2_of']}"
     if record.status == "complete":
         yield from _found(path, facts)
+    yield "warnings", list(warnings_of(record))
     yield "settings", {name: entry for name, entry in asdict(settings).items() if name != "objects"}
     exact = "exact" if record.tiling.exact else f"not exact, probabilities are off by {record.tiling.max_error} at most"
     yield "tiling", f"{exact}, in tiles of {settings.tile}"
@@ -81,7 +83,7 @@ def _found(path: str, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def area_facts(result: Result) -> dict[str, Any]:
     """Return the share of each class of the class map, as ``info --json`` has it; of a damaged one the ``error`` alone."""
-    from slideseg.result.areas import class_areas
+    from slideseg.result.found.areas import class_areas
 
     try:
         found = class_areas(result)

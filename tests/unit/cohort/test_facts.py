@@ -8,7 +8,7 @@ import pytest
 import slideseg
 from slideseg.cli.info import facts_of as info_of
 from slideseg.cohort.facts import COUNTED, FIXED, OF_CLASS, columns_of, facts_of, filled
-from slideseg.result import areas
+from slideseg.result.found import areas
 from slideseg.testing.records import made_classes
 from tests.damage import rewrite
 from tests.made_results import blobs, make_result
@@ -69,7 +69,7 @@ def test_without_microns_there_are_pixels(tmp_path):
     row = facts_of(tmp_path / "x.zarr")
     empty = {name for name, value in row.items() if value is None}
     unknown = {f"{what}{of}" for what in ("per_mm2", "median_um2", "probability") for of in ("", "_nucleus", "_stroma & more")}
-    assert empty == {"error", "mpp", "tissue_mm2", "area_mm2_nucleus", "area_mm2_stroma & more"} | unknown
+    assert empty == {"error", "warnings", "mpp", "tissue_mm2", "area_mm2_nucleus", "area_mm2_stroma & more"} | unknown
     assert row["median_pixels"] > 0
 
 

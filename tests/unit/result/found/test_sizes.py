@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slideseg.result.sizes import Sizes, Summed
+from slideseg.result.found.sizes import Sizes, Summed
 
 
 @pytest.mark.parametrize(("number", "most"), [(1, 9), (2, 9), (999, 50), (1000, 50), (1000, 2**40)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from slideseg.instances.run import objects
-from slideseg.result import areas
-from slideseg.result.areas import class_areas
+from slideseg.result.found import areas
+from slideseg.result.found.areas import class_areas
 from slideseg.result.result import open_result
 from slideseg.testing.records import made_classes
 from tests.made_results import make_result

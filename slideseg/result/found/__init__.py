@@ -1,0 +1,1 @@
+"""What was found in a result, in numbers, and what is odd about it."""
