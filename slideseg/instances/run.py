@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import array_attributes, create_array, missing_shards, plan_of
 from slideseg.errors import ResultError, explain
-from slideseg.instances.image import Image, find_image
 from slideseg.instances.measurements import MeasureWorker, TableJob, write_table
 from slideseg.instances.options import ObjectOptions, rules_for
+from slideseg.instances.rows import RowForm
 from slideseg.instances.target import Target
 from slideseg.instances.workers import (
     RULES,
@@ -30,6 +30,7 @@ from slideseg.instances.workers import (
 )
 from slideseg.options import take_options
 from slideseg.result.commit import commit_objects, name_objects, withdraw_objects
+from slideseg.result.image import Image, find_image
 from slideseg.result.layout import OBJECTS, SEGMENTATION
 from slideseg.result.result import open_result
 from slideseg.slide.pixel_size.claims import in_words
@@ -226,10 +227,14 @@ def _write_table(
             labels=labels,
             class_map=job.class_map,
             probabilities=layout.probability() if layout.probabilities else None,
-            classes=job.rules.classes,
-            names=tuple(known.name for known in layout.classes),
-            scale=target.record.level_0_scale,
-            mpp_yx=target.record.coordinates.mpp_yx,
+            form=RowForm(
+                classes=job.rules.classes,
+                names=tuple(known.name for known in layout.classes),
+                scale=target.record.level_0_scale,
+                mpp_yx=target.record.coordinates.mpp_yx,
+                is_sure=bool(layout.probabilities),
+                channels=image.channels if isinstance(image, Image) else (),
+            ),
             image=image if isinstance(image, Image) else None,
         )
         _run(partial(MeasureWorker, table), table.missing(), job, executor, watch)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from slideseg.errors import ConfigError, explain
+from slideseg.instances.in_memory import Instances, find_instances
+from slideseg.instances.options import ObjectOptions, rules_for
+from slideseg.instances.rows import RowForm
 from slideseg.model.file import LoadedModel
 from slideseg.model.load import load_model
+from slideseg.options import take_options
 from slideseg.prediction.job import Tiling
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.prediction.values import choose_range
+from slideseg.result.image import channel_names
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
+from slideseg.slide.resampled import AS_IT_IS, ResampledSlide, choose_level
 from slideseg.space.box import Box
+from slideseg.space.nearest_index import nearest_index
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from slideseg.model.info import ModelInfo
     from slideseg.model.values import Range
     from slideseg.slide.base import Slide
 
@@ -29,31 +38,105 @@ CORE = 1024
 """Side of a tile's core in pixels; the result does not depend on it."""
 
 
+@overload
 def segment(
     array: np.ndarray,
     model: str | os.PathLike[str] | LoadedModel = "nuclei",
     *,
+    objects: Literal[False] = False,
+    mpp: float | tuple[float, float] | None = None,
     range: str | Sequence[float] | None = None,
-) -> np.ndarray:
-    """Return the class map (y, x), uint8, of an image (y, x) or (y, x, c) in memory, on the CPU.
+) -> np.ndarray: ...
+
+
+@overload
+def segment(
+    array: np.ndarray,
+    model: str | os.PathLike[str] | LoadedModel = "nuclei",
+    *,
+    objects: Literal[True],
+    mpp: float | tuple[float, float] | None = None,
+    range: str | Sequence[float] | None = None,
+    **rules: Any,
+) -> Instances: ...
+
+
+def segment(
+    array: np.ndarray,
+    model: str | os.PathLike[str] | LoadedModel = "nuclei",
+    *,
+    objects: bool = False,
+    mpp: float | tuple[float, float] | None = None,
+    range: str | Sequence[float] | None = None,
+    **rules: Any,
+) -> np.ndarray | Instances:
+    """Segment an image (y, x) or (y, x, c) in memory, on the CPU.
 
     Args:
-        array: the image, at the resolution the model wants; uint8, uint16 or float (white is 1).
+        array: the image; uint8, uint16 or float (white is 1).
         model: a bundled model's name, a model file, a training run's folder, or a loaded model.
+        objects: return the objects instead of the class map: ``labels, table = slideseg.segment(image, objects=True)``.
+        mpp: microns of a pixel, or (y, x) where they differ. The network sees the image at the resolution that it learnt from;
+            None: it is there already, and the table has no microns.
         range: the values of black and white; ``auto``: percentiles of the whole array; None: those of its type, with a
             warning where the array has others.
+        **rules: what an object is, fields of `ObjectOptions`, such as ``min_area=20.0``; else as the model says.
+
+    Returns:
+        The class map (y, x), uint8. With ``objects`` the labels (y, x), instance ids from 1, and the table, a row each, whose
+        columns are those of a result's: the same as `slideseg.predict` of a file with that image.
 
     Raises:
-        ConfigError: if ``range`` can't be used.
+        ConfigError: if ``range``, ``mpp`` or the rules can't be used.
         ModelError: if the model can't be used or the image does not fit it.
         SlideError: if the array is no image.
     """
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
-    slide = ArraySlide(array)
+    if rules and not objects:
+        raise ConfigError(explain("rules of objects without objects", got=", ".join(rules), try_="objects=True"))
+    options = take_options(ObjectOptions, rules)
+    slide, factors = _at_work(ArraySlide(array, mpp), loaded.info)
     limits, doubts = choose_range(slide, 0, loaded.info, range)
     for doubt in doubts:
         log.warning("%s", doubt)
-    return segment_slide(slide, loaded, limits=limits).class_map
+    class_map = segment_slide(slide, loaded, limits=limits).class_map
+    if not objects:
+        return _back(class_map, array.shape[:2], factors)
+    labels, table = _instances(slide, factors, class_map, loaded.info, options)
+    return Instances(_back(labels, array.shape[:2], factors), table)
+
+
+def _at_work(slide: Slide, info: ModelInfo) -> tuple[Slide, tuple[float, float]]:
+    """Return a slide at the resolution that the model wants, where both are known, and the sides of its pixels before."""
+    if slide.mpp_yx is None or info.input.mpp is None:
+        return slide, AS_IT_IS
+    level, factors = choose_level(slide, info.input.mpp)
+    return slide if factors == AS_IT_IS else ResampledSlide(slide, level, factors), factors
+
+
+def _back(labels: np.ndarray, shape: tuple[int, ...], factors: tuple[float, float]) -> np.ndarray:
+    """Return labels (y, x) on the grid of an image: each pixel has the value that its centre falls on."""
+    if factors == AS_IT_IS:
+        return labels
+    sides = zip(shape, factors, labels.shape, strict=True)
+    found: np.ndarray = labels[np.ix_(*(nearest_index(0, want, 1 / factor, have) for want, factor, have in sides))]
+    return found
+
+
+def _instances(
+    slide: Slide, factors: tuple[float, float], class_map: np.ndarray, info: ModelInfo, options: ObjectOptions
+) -> Instances:
+    """Return the objects of a class map at a slide's resolution; ``factors`` are the sides of its pixels in the image."""
+    mpp = slide.mpp
+    rules = rules_for(info.classes, mpp, options, info.objects.at(mpp, info.input.mpp))
+    form = RowForm(
+        classes=rules.classes,
+        names=tuple(known.name for known in info.classes),
+        scale=factors,
+        mpp_yx=slide.mpp_yx,
+        channels=channel_names(slide, ()),
+    )
+    return find_instances(class_map, slide.read(Box.of_shape(class_map.shape)), rules, form)
 
 
 def segment_slide(slide: Slide, model: LoadedModel, *, limits: Range | None = None, probabilities: bool = False) -> Segmented:

@@ -20,17 +20,19 @@ from slideseg.result.record import ObjectsRecord, RunRecord, read_objects_record
 from slideseg.result.table import check_table, read_sizes, read_table
 from slideseg.result.twice import find_twins
 from slideseg.slide.pixel_size.claims import in_words
+from slideseg.space.box import Box
 from slideseg.storage.place import locate
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import pyarrow
 
     from slideseg.arrays.lazy import Array
     from slideseg.arrays.plan import ArrayPlan
+    from slideseg.result.crop import Crop, Cropper
     from slideseg.result.found.sizes import Summed
     from slideseg.storage.store import Store
 
@@ -163,6 +165,29 @@ class Result:
     def _per_mm2(self, count: int) -> float | None:
         area = self.tissue_mm2
         return None if area is None else round(count / area, 3) if area else 0.0
+
+    def crop(self, box: Box | Sequence[int], plane: int = 0) -> Crop:
+        """Return what lies in a box (y0, x0, y1, x1) of the class map: image, classes, objects and their rows, in memory.
+
+        Raises:
+            ConfigError: if the box leaves the class map or is empty, or there is no such plane.
+            ResultError: if the result is damaged there.
+        """
+        return self._cropper().crop(Box.of(box), plane)
+
+    def objects_at(self, box: Box | Sequence[int], plane: int = 0) -> pyarrow.Table:
+        """Return the rows of the objects that have a pixel in a box (y0, x0, y1, x1) of the class map, in the order of the ids.
+
+        Raises:
+            ConfigError: if the box leaves the class map or is empty, or there is no such plane.
+            ResultError: if there are no objects, or they or their table are damaged.
+        """
+        return self._cropper().rows(Box.of(box), plane)
+
+    def _cropper(self) -> Cropper:
+        from slideseg.result.crop import Cropper  # noqa: PLC0415 - few results are cropped
+
+        return Cropper(self._store, self.record, self.layout)
 
     @property
     def image(self) -> list[Array]:

@@ -60,6 +60,32 @@ def read_table(store: Store) -> pyarrow.Table:
         return pyarrow.parquet.read_table(pyarrow.BufferReader(data))
 
 
+def read_rows(store: Store, ids: np.ndarray) -> pyarrow.Table:
+    """Return the rows of some objects, whose ``ids`` rise. Memory: the groups of rows that they are in.
+
+    Raises:
+        ResultError: if the table is missing or damaged, or an object is not in it.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    check_table(store)
+    with table_errors(), open_table(store) as source:
+        if source is None:
+            raise missing_table()
+        with pyarrow.parquet.ParquetFile(source, page_checksum_verification=True) as file:
+            ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)], dtype=np.int64)
+            if ids.size and not 1 <= ids[0] <= ids[-1] <= ends[-1]:
+                raise _damaged(f"no row of object {ids[-1]}")
+            group_of = np.searchsorted(ends, ids)  # ids are 1, 2, ... in the order of the rows
+            groups = np.unique(group_of)
+            first = np.concatenate([[0], ends])[groups]
+            pieces = [
+                file.read_row_group(int(group)).take(ids[group_of == group] - 1 - start)
+                for group, start in zip(groups, first, strict=True)
+            ]
+            return pyarrow.concat_tables(pieces) if pieces else file.schema_arrow.empty_table()
+
+
 def check_table(store: Store) -> None:
     """See whether the table's bytes, if there is one, are what was written.
 

@@ -11,6 +11,7 @@ from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import plan_of
 from slideseg.errors import ResultError
 from slideseg.instances.measurements import MeasureWorker, TableJob
+from slideseg.instances.rows import RowForm
 from slideseg.instances.workers import WORK, ObjectsJob, PartsWorker, clear_work
 from slideseg.model.objects import ObjectRules
 from slideseg.storage.store import open_store
@@ -70,7 +71,7 @@ def test_a_chunk_that_is_missing_from_labels_is_no_background_to_those_who_measu
     assert verify(url).bad_keys == (key,)
     store = open_store(url)
     labels, class_map = plan_of(store, "labels/objects/0"), plan_of(store, "labels/segmentation/0")
-    job = TableJob(url, labels, class_map, None, (1,), ("background", "nucleus"), 1.0, None)
+    job = TableJob(url, labels, class_map, None, RowForm((1,), ("background", "nucleus"), (1.0, 1.0), None))
     with pytest.raises(ResultError, match=f"shard {key} is damaged"):
         MeasureWorker(job)(0)
     (tmp_path / "x.zarr/labels/objects/1/c/0/0").unlink()

@@ -1,4 +1,4 @@
-"""The image under the labels, shard by shard: from the result, where it carries every pixel, or from the slide itself."""
+"""The image under the labels: from the result, where it carries every pixel, or from the slide itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.arrays.shards import missing_shards, plan_of, read_shard
+from slideseg.arrays.boxes import BoxReader
+from slideseg.arrays.shards import missing_shards, plan_of
 from slideseg.errors import SlidesegError
 from slideseg.result.record import read_image_record
 from slideseg.slide.base import channels_of
@@ -17,11 +18,14 @@ from slideseg.slide.resampled import Source
 from slideseg.slide.selection import WHOLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.result.layout import ResultLayout
     from slideseg.result.record import RunRecord
     from slideseg.slide.base import Slide
-    from slideseg.space.grid import Shard
+    from slideseg.slide.facts import Channel
+    from slideseg.space.box import Box
     from slideseg.storage.store import Store
 
 RGB = ("red", "green", "blue")
@@ -54,20 +58,20 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class CarriedReader:
-    """Reads shards of the image in the result."""
+    """Reads the image in the result."""
 
     store: Store
     """The result's."""
     plan: ArrayPlan
     """Level 0 of the image."""
 
-    def read(self, shard: Shard) -> np.ndarray:
-        """Return the pixels (y, x, c) of a shard of the labels.
+    def read(self, box: Box, plane: int) -> np.ndarray:
+        """Return the pixels (y, x, c) of a box of the labels.
 
         Raises:
             ResultError: if the image is damaged there.
         """
-        return np.moveaxis(read_shard(self.store, self.plan, shard.index), 0, -1)
+        return np.moveaxis(BoxReader(self.store, self.plan).read(box, plane), 0, -1)
 
     def close(self) -> None:
         """Do nothing: no file is open."""
@@ -75,18 +79,18 @@ class CarriedReader:
 
 @dataclass(frozen=True, slots=True)
 class SlideReader:
-    """Reads shards of the slide itself."""
+    """Reads the slide itself."""
 
     slide: Slide
     """Its level 0 is the working resolution."""
 
-    def read(self, shard: Shard) -> np.ndarray:
-        """Return the pixels (y, x, c) of a shard of the labels.
+    def read(self, box: Box, plane: int) -> np.ndarray:
+        """Return the pixels (y, x, c) of a box of the labels.
 
         Raises:
             SlideError: if the slide can't be read there.
         """
-        return self.slide.read(shard.write_box, 0, shard.plane)
+        return self.slide.read(box, 0, plane)
 
     def close(self) -> None:
         """Release the slide."""
@@ -109,6 +113,13 @@ def find_image(store: Store, record: RunRecord, layout: ResultLayout, path: str 
     return kept if kept is not None else _of_slide(record, layout, path)
 
 
+def channel_names(slide: Slide, known: Sequence[Channel]) -> tuple[str, ...]:
+    """Return what the channels of a slide are called: red, green and blue, its own names where each has one, or numbers."""
+    if slide.is_rgb and channels_of(slide) == len(RGB):
+        return RGB
+    return _names(known, channels_of(slide))
+
+
 def _in_result(store: Store, record: RunRecord, layout: ResultLayout) -> Image | None:
     """Return the result's own image if it has the slide's own values at the working resolution."""
     image = read_image_record(store)
@@ -117,7 +128,7 @@ def _in_result(store: Store, record: RunRecord, layout: ResultLayout) -> Image |
     plan = plan_of(store, "0")
     if plan.grid != layout.grid or missing_shards(store, plan):
         return None
-    return Image(RGB if image.rgb else _names(record, plan.channels or 1))
+    return Image(RGB if image.rgb else _names(record.slide.channels, plan.channels or 1))
 
 
 def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Image | str:
@@ -128,17 +139,16 @@ def _of_slide(record: RunRecord, layout: ResultLayout, path: str | None) -> Imag
         if path is None and fingerprint(where) != record.slide.fingerprint:
             return f"{where} is not the slide any more that the result was made from"
         with closing(source.open()) as slide:
-            rgb = slide.is_rgb and channels_of(slide) == len(RGB)
             if slide.levels[0].shape != layout.grid.shape_yx:
                 return f"{where} has another shape than the result"
-            return Image(RGB if rgb else _names(record, channels_of(slide)), source)
+            return Image(channel_names(slide, record.slide.channels), source)
     except SlidesegError as error:
         return str(error)
 
 
-def _names(record: RunRecord, count: int) -> tuple[str, ...]:
+def _names(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
     """Return the names of so many channels: the slide's own where each has one, else their numbers."""
-    known = tuple(channel.name for channel in record.slide.channels)
+    known = tuple(channel.name for channel in channels)
     if all(known) and len(set(known)) == len(known) == count:
         return known
     return tuple(str(number) for number in range(count))

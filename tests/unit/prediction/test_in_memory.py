@@ -1,0 +1,78 @@
+"""Objects of an image in memory are those that the commands find in a file with it."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import slideseg
+from slideseg.errors import ConfigError, ModelError
+from slideseg.model.config import UNetConfig
+from slideseg.space.nearest_index import nearest_index
+from slideseg.testing.models import random_model
+
+TINY = UNetConfig(in_channels=3, out_channels=3, base_channels=4, depth=2)
+
+
+@pytest.fixture(scope="module")
+def image():
+    blobs = ndimage.gaussian_filter(np.random.default_rng(0).random((700, 900, 3)), (5, 5, 0))
+    return (255 * np.clip(8 * (blobs - 0.5) + 0.5, 0, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def rgb_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "rgb.safetensors"
+    random_model(path, TINY, mpp=0.25, background=0.2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def grey_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "grey.safetensors"
+    random_model(path, UNetConfig(in_channels=2, out_channels=2, base_channels=4, depth=2))
+    return path
+
+
+def predicted(image, folder, **options):
+    np.save(folder / "x.npy", image)
+    slideseg.predict(folder / "x.npy", output=folder / "x.zarr", workers=1, objects=True, tissue="none", **options)
+    return slideseg.open_result(folder / "x.zarr")
+
+
+@pytest.mark.parametrize(("mpp", "rules"), [(None, {}), (0.25, {"min_area": 1.0, "split": 0.0})])
+def test_labels_and_table_are_those_of_predict(image, rgb_model, tmp_path, mpp, rules):
+    result = predicted(image, tmp_path, model=rgb_model, mpp_of_slide=mpp, **rules)
+    labels, table = slideseg.segment(image, rgb_model, objects=True, mpp=mpp, **rules)
+    assert len(table) > 20
+    np.testing.assert_array_equal(labels, result.objects.compute())
+    assert (labels.dtype, table.schema.metadata) == (result.objects.dtype, result.table.schema.metadata)
+    assert table.equals(result.table)
+    np.testing.assert_array_equal(slideseg.segment(image, rgb_model, mpp=mpp), result.segmentation.compute())
+
+
+def test_an_image_of_another_resolution_is_brought_to_the_models_and_back(image, rgb_model, tmp_path):
+    """At 0.5 microns a pixel: the network works at 0.25, and the labels lie on the image."""
+    result = predicted(image, tmp_path, model=rgb_model, mpp_of_slide=0.5)
+    labels, table = slideseg.segment(image, rgb_model, objects=True, mpp=0.5)
+    assert (result.objects.shape, labels.shape) == ((1400, 1800), (700, 900))
+    assert table.equals(result.table)
+    rows, columns = (nearest_index(0, side, 2.0, 2 * side) for side in labels.shape)
+    np.testing.assert_array_equal(labels, result.objects.compute()[np.ix_(rows, columns)])
+    middle = table.to_pandas().sort_values("pixels").iloc[-1]
+    assert (middle.area_px, middle.area_um2) == (middle.pixels / 4, middle.pixels / 16)
+
+
+def test_an_image_without_objects_has_an_empty_table(rgb_model):
+    labels, table = slideseg.segment(np.zeros((64, 80, 3), np.uint8), rgb_model, objects=True, min_area=None)
+    assert (labels.shape, len(table), table.column_names[0]) == ((64, 80), int(labels.max()), "id")
+
+
+def test_what_can_not_be_is_refused(image, rgb_model, grey_model):
+    with pytest.raises(ConfigError, match=r"rules of objects without objects \(got min_area; try objects=True\)"):
+        slideseg.segment(image, rgb_model, min_area=3.0)
+    with pytest.raises(ConfigError, match="unknown option"):
+        slideseg.segment(image, rgb_model, objects=True, colour="red")
+    with pytest.raises(ConfigError, match="in microns need a slide that names its microns"):
+        slideseg.segment(image, rgb_model, objects=True, min_area=3.0)
+    with pytest.raises(ModelError):
+        slideseg.segment(image, grey_model, objects=True)
