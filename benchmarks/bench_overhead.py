@@ -21,8 +21,8 @@ from make_tiff import make
 
 import slideseg
 from slideseg.model.load import load_model
+from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import make_plan
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.grid import tiles_of
 

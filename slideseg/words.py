@@ -10,6 +10,7 @@ from slideseg.errors import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+HUNDRED = 100
 WHOLE = 1000
 """Numbers from here on are printed without a fraction."""
 
@@ -21,6 +22,15 @@ def number(value: float) -> str:
     ('0.25', '0.5', '2', '12346', '0.000784')
     """
     return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
+
+
+def amount(value: float) -> str:
+    """Return a number that is compared with others: from a hundred on without a fraction, thousands apart.
+
+    >>> amount(13612.6), amount(33.333), amount(0.5)
+    ('13,613', '33.33', '0.5')
+    """
+    return f"{value:,.0f}" if value >= HUNDRED else number(value)
 
 
 def duration(seconds: float) -> str:

@@ -25,6 +25,7 @@ from slideseg.errors import naming, one_line
 from slideseg.words import few, many, number
 
 if TYPE_CHECKING:
+    from slideseg.prediction.dry_run import PlanTable
     from slideseg.prediction.orders import Orders
     from slideseg.prediction.plan import PredictPlan
     from slideseg.prediction.report import Report, SlideReport
@@ -157,10 +158,13 @@ def _print_slide(slide: SlideReport) -> None:
 
 
 def _dry_run(orders: Orders, *, as_json: bool) -> int:
-    from slideseg.prediction.dry_run import dry_runs, total_of
+    from slideseg.prediction.dry_run import PlanTable, dry_runs, total_of
     from slideseg.prediction.report import PARTIAL_EXIT
 
     plans, failed = [], {}
+    table = PlanTable([order.slide for order in orders.slides]) if orders.several else None
+    if table is not None and not as_json:
+        click.echo(table.head)
     for slide, found in dry_runs(orders):
         if isinstance(found, str):
             failed[slide] = found
@@ -168,18 +172,18 @@ def _dry_run(orders: Orders, *, as_json: bool) -> int:
         else:
             plans.append(found)
             if not as_json:
-                _print_plan(found, several=orders.several)
+                _print_plan(found, table)
     if as_json:
         status = "ok" if not failed else "partial" if plans else "failed"
         said = {"status": status, "error": next(iter(failed.values()), None)}
         slides_failed = [{"input": slide, "error": error} for slide, error in failed.items()]
         say_json({**said, "plans": [plan.describe() for plan in plans], "failed": slides_failed})
-    elif len(plans) > 1:
+    elif orders.several and plans:
         click.echo(total_of(plans))
     return PARTIAL_EXIT if failed else 0
 
 
-def _print_plan(plan: PredictPlan, *, several: bool) -> None:
-    click.echo(f"{plan}\n")
+def _print_plan(plan: PredictPlan, table: PlanTable | None) -> None:
+    click.echo(f"{plan}\n" if table is None else table.row(plan))
     for note in plan.notes:
-        click.echo(f"warning: {naming(plan.input, note) if several else note}", err=True)
+        click.echo(f"warning: {note if table is None else naming(plan.input, note)}", err=True)

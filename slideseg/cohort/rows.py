@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.markup import last_part, link_between, name, tag, text
 from slideseg.cohort.spent import stages_of
-from slideseg.words import duration, many, number
+from slideseg.words import amount, duration, many, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +21,6 @@ NOTHING = "\u2013"
 UM2, MM2 = "\u00b5m\u00b2", "mm\u00b2"
 PER_MPX = "per Mpx"
 MEGA = 1e6
-WHOLE = 100
-"""Densities from here on are shown without a fraction."""
 HEADS = (
     ("", None), ("Slide", "text"), ("Tissue", "number"), ("", None), ("Found", "number"), ("Density", "number"),
     ("Median size", "number"), ("Of the tissue", "number"), ("Time", "number"),
@@ -189,7 +187,7 @@ def chip_of(color: str) -> str:
 
 
 def _dense(value: float | None, unit: str) -> str:
-    return NOTHING if value is None else f"{value:,.0f} {unit}" if value >= WHOLE else f"{number(value)} {unit}"
+    return NOTHING if value is None else f"{amount(value)} {unit}"
 
 
 def _percent(share: float | None) -> str:

@@ -1,6 +1,6 @@
 """How much memory a network needs for a tile: a walk through its valid form with a tally of what is alive.
 
-Pure arithmetic, in values (not bytes) of one image; `slideseg.prediction.plan` turns it into a projection that a test measures.
+Pure arithmetic, in values (not bytes) of one image; `prediction.choices.budget` makes a projection of it that a test measures.
 """
 
 from __future__ import annotations

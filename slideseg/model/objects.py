@@ -81,6 +81,27 @@ class ObjectRules:
         """Return the rules, in pixels of ``own`` microns, in those of ``mpp``; as they are where either is unknown."""
         return self.scaled(own / mpp) if mpp and own else self
 
+    def in_words(self, names: Mapping[int, str]) -> str:
+        """Return the rules in words; ``names`` are those of the classes by their ids.
+
+        >>> ObjectRules(classes=(1,), border=2, grow=20, min_area=140).in_words({1: "nucleus", 2: "border"})
+        'nucleus, grown by up to 20 px into border, at least 140 px large'
+        >>> ObjectRules(classes=(1, 2), grow=0, split=9, fill_holes=5, connectivity=8).in_words({1: "a"})
+        'a and 2, touching by corners too, parted at necks 9 px around a middle, holes up to 5 px filled'
+        """
+        named = {id_: names.get(id_, str(id_)) for id_ in (*self.classes, self.border) if id_ is not None}
+        together = "of any class together" if self.together else ""
+        grown = "" if self.border is None or not self.grow else f"grown by up to {self.grow} px into {named[self.border]}"
+        said = (
+            " and ".join(named[id_] for id_ in self.classes) or "all classes",
+            together,
+            "touching by corners too" if self.connectivity == 8 else "",
+            f"parted at necks {self.split} px around a middle" if self.split else "",
+            *(grown, f"holes up to {self.fill_holes} px filled" if self.fill_holes else ""),
+            f"at least {self.min_area} px large" if self.min_area else "",
+        )
+        return ", ".join(part for part in said if part)
+
     def to_json(self) -> dict[str, Any]:
         """Return the rules as JSON has them."""
         return {**asdict(self), "classes": list(self.classes)}

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import SlidesegError
 from slideseg.options import take_options
 from slideseg.prediction.choices.cluster import settled
+from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import MIB, make_plan
+from slideseg.prediction.plan import MEGA, room
 from slideseg.prediction.trial import measure_rate
 from slideseg.slide.inputs import name_outputs
+from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
 from slideseg.storage.place import local_path
 from slideseg.words import duration, many, number
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
     from slideseg.prediction.orders import Orders
     from slideseg.prediction.plan import PredictPlan
-
-GIB = 1024 * MIB
 
 
 def plan(slide: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, **options: Any) -> PredictPlan:
@@ -60,16 +60,6 @@ def dry_runs(orders: Orders) -> Iterator[tuple[str, PredictPlan | str]]:
         yield order.slide, found
 
 
-def total_of(plans: Sequence[PredictPlan]) -> str:
-    """Return in a line what the runs of several slides take in all; the time is that of all workers at work."""
-    pixels, disk = sum(plan.pixels for plan in plans), sum(plan.disk for plan in plans)
-    workers = max(plan.workers for plan in plans)
-    seconds = sum((plan.seconds or 0.0) * plan.workers for plan in plans) / workers
-    room = f"{number(disk / GIB)} GiB" if disk >= GIB else f"{disk / MIB:.0f} MiB"
-    by = many(workers, "worker")
-    return f"{many(len(plans), 'slide')}: {number(pixels / 1e6)} Mpx, {room} of disk, about {duration(seconds)} by {by}"
-
-
 def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:
     """Plan a run and see how fast one worker of it is on this machine.
 
@@ -80,3 +70,49 @@ def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:
         made = make_plan(slide, output, open_no_more)
     seconds = (made.pixels - made.skipped_pixels) / (measure_rate(made.job) * made.workers)
     return replace(made, seconds=round(seconds, 1))
+
+
+WIDTHS = {"pixels": 10, "a pixel": 10, "tissue": 7, "shards": 7, "disk": 9, "time": 10}
+"""Columns of the table behind the slide's name, and how wide they are: a line is printed as soon as its slide is planned."""
+
+
+class PlanTable:
+    """A line a slide, for plans of many."""
+
+    def __init__(self, slides: Sequence[str]) -> None:
+        """Take what the slides are called, which says how wide their column is."""
+        self._width = max((len(_name(slide)) for slide in slides), default=0)
+
+    @property
+    def head(self) -> str:
+        """The names of the columns."""
+        return self._line("slide", dict(zip(WIDTHS, WIDTHS, strict=True)))
+
+    def row(self, plan: PredictPlan) -> str:
+        """Return the line of a slide."""
+        share = None if plan.tissue.pixels is None else f"{100 * plan.tissue.pixels / max(1, plan.pixels):.0f} %"
+        cells = {
+            "pixels": f"{number(plan.pixels / MEGA)} Mpx",
+            "a pixel": mpp_in_words(plan.coordinates.mpp_yx),
+            "tissue": share or "all",
+            "shards": f"{len(plan.job.grid):,}",
+            "disk": room(plan.disk),
+            "time": "" if plan.seconds is None else duration(plan.seconds),
+        }
+        return self._line(_name(plan.input), cells)
+
+    def _line(self, name: str, cells: dict[str, str]) -> str:
+        return "  ".join([f"{name:{self._width}}", *(f"{cells[column]:>{width}}" for column, width in WIDTHS.items())])
+
+
+def _name(slide: str) -> str:
+    return slide.rstrip("/").rpartition("/")[2]
+
+
+def total_of(plans: Sequence[PredictPlan]) -> str:
+    """Return in a line what the runs of several slides take in all; the time is that of all workers at work."""
+    pixels, disk = sum(plan.pixels for plan in plans), sum(plan.disk for plan in plans)
+    workers = max(plan.workers for plan in plans)
+    seconds = sum((plan.seconds or 0.0) * plan.workers for plan in plans) / workers
+    by = many(workers, "worker")
+    return f"{many(len(plans), 'slide')}: {number(pixels / MEGA)} Mpx, {room(disk)} of disk, about {duration(seconds)} by {by}"

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain, one_line
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import choose_device, choose_workers, gpus_of
+from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.orders import OF_THE_RUN
-from slideseg.prediction.plan import make_plan
 from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, ModelsOfRun, predict_slide, run_plan
 from slideseg.prediction.telling import Telling

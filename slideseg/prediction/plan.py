@@ -1,50 +1,28 @@
-"""The plan: what will be computed and written, and what it needs. All that can be refused is refused here, before any work."""
+"""The plan of one slide's run: what will be computed and written, and what it needs. A value that prints."""
 
 from __future__ import annotations
 
-import functools
-import os
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from slideseg.errors import ConfigError, ModelError, SlideError, explain
-from slideseg.instances.options import rules_for
-from slideseg.model.bundled import bundled_models, find_model
-from slideseg.model.file import load_model_file
-from slideseg.model.values import FULL_SCALE
-from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
-from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
-from slideseg.prediction.choices.resolution import choose_source, working_shape
-from slideseg.prediction.choices.suits import described, unlike
-from slideseg.prediction.choices.tissue import Tissue, find_tissue
-from slideseg.prediction.job import Job, ModelFile, Tiling
-from slideseg.prediction.values import choose_range
+from slideseg.prediction.choices.suits import described
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
-from slideseg.slide.base import channels_of, planes_of
-from slideseg.slide.fingerprint import fingerprint
-from slideseg.slide.guard.slide import open_in_run
-from slideseg.slide.listing.sets import files_of
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
-from slideseg.slide.rows.copy import is_readable
-from slideseg.space.grid import ShardGrid, shard_side, tiles_of
-from slideseg.storage.place import absolute, check_kept, locate
+from slideseg.space.grid import tiles_of
 from slideseg.version import __version__
-from slideseg.words import in_words, lines, number
+from slideseg.words import duration, in_words, lines, many, number
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from slideseg.model.info import ModelInfo
     from slideseg.model.objects import ObjectRules
-    from slideseg.prediction.options import PredictOptions
+    from slideseg.prediction.choices.tissue import Tissue
+    from slideseg.prediction.job import Job
     from slideseg.result.coordinates import Coordinates
-    from slideseg.slide.base import Slide
 
-MIB = 2**20
-MOST_NOTES = 4
-"""More notes of a file are not printed before a run."""
+MIB, GIB, MEGA = 2**20, 2**30, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +92,7 @@ class PredictPlan:
             version=__version__,
             status="running",
             slide=self.slide,
-            model=_model_record(self.model, self.job.model.sha256),
+            model=model_record(self.model, self.job.model.sha256),
             settings=self.settings,
             tiling=TilingRecord(config.stride, config.halo, self.tile, config.exact),
             pixels=self.pixels,
@@ -219,139 +197,73 @@ class PredictPlan:
 
     def __str__(self) -> str:
         """Return the plan as ``--dry-run`` prints it."""
-        facts = self.describe()
-        size = f"{in_words(self.slide.shape)} ({self.axes})"
-        own = f"{mpp_in_words(self.slide.mpp_yx)} a pixel ({self.slide.mpp_source})"
-        facts |= {
-            "slide": f"{self.slide.path}, {size}, {own}",
-            "model": described(self.model),
-            "mpp": mpp_in_words(self.coordinates.mpp_yx),
-            "memory_per_worker": f"{self.worker_memory / MIB:.0f} MiB",
-            "disk": f"{self.disk / MIB:.0f} MiB",
-            "seconds": None if self.seconds is None else f"about {self.seconds} s",
-            "range": None if self.job.tiling.range is None else " to ".join(map(number, self.job.tiling.range)),
-        }
-        shown = {name.replace("_", " "): value for name, value in facts.items() if name not in ("mpp_yx", "notes")}
-        return "\n".join(lines(shown))
+        return "\n".join(lines(dict(_in_words(self))))
 
 
-def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictPlan:
-    """Decide everything about one slide's run.
+def _in_words(plan: PredictPlan) -> Iterator[tuple[str, str]]:
+    rows, columns = plan.job.grid.shape_yx
+    slide, tiling, grid = plan.slide, plan.job.tiling, plan.job.grid
+    planes = f"{grid.planes} planes of " if grid.planes > 1 else ""
+    own = f"{mpp_in_words(slide.mpp_yx)} a pixel ({slide.mpp_source})"
+    yield "output", plan.output
+    yield "slide", f"{slide.path}, {in_words(slide.shape)} ({plan.axes}), {own}"
+    yield "model", described(plan.model)
+    at = f"{planes}{rows} x {columns} pixels of {mpp_in_words(plan.coordinates.mpp_yx)}, from level {slide.level}"
+    yield "works at", f"{at}: {number(plan.pixels / MEGA)} Mpx"
+    yield "values", "" if tiling.range is None else f"{' to '.join(map(number, tiling.range))} are black to white"
+    yield "tissue", _tissue(plan)
+    yield "tiles", f"{plan.tiles:,} of {plan.tile} x {plan.tile}, halo {plan.model.config.halo} included; {_exact(plan)}"
+    yield (
+        "shards",
+        f"{many(len(grid), 'file')} of {grid.side} x {grid.side} pixels; those that are done outlast a stop",
+    )
+    names = {known.id: known.name for known in plan.model.classes}
+    yield "objects", "not asked for" if plan.objects is None else plan.objects.in_words(names)
+    yield "also", _also(plan)
+    at_once = f"{tiling.device}, {tiling.precision}, {many(tiling.batch, 'tile')} at a time"
+    yield "workers", f"{plan.workers}, {_place(plan)}; each {at_once}"
+    yield "RAM", f"{room(plan.worker_memory)} a worker"
+    yield "disk", f"{room(plan.disk)}{', and a copy of the slide meanwhile' if plan.chunk_first else ''}"
+    yield "time", "" if plan.seconds is None else f"about {duration(plan.seconds)}"
 
-    Raises:
-        SlideError: if the slide can't be used.
-        ModelError: if the model can't be used, or not on this slide.
-        ConfigError: if the options contradict each other, the slide or the machine.
+
+def _tissue(plan: PredictPlan) -> str:
+    """Return which parts are segmented."""
+    skipped = f"{100 * plan.skipped_pixels / max(1, plan.pixels):.0f} % of the pixels are skipped"
+    match plan.tissue.said:
+        case "none":
+            return "not looked for: all is segmented"
+        case "auto":
+            known = plan.tissue.pixels
+            found = "" if known is None else f" on {100 * known / max(1, plan.pixels):.0f} %"
+            return f"looked for, and found{found}: {skipped}" if plan.job.tissue is not None else "looked for: all is segmented"
+        case mask:
+            return f"as {mask} says: {skipped}"
+
+
+def _exact(plan: PredictPlan) -> str:
+    return "exact: as if the whole image were one" if plan.model.config.exact else "not exact: probabilities change a little"
+
+
+def _also(plan: PredictPlan) -> str:
+    kept = ["probabilities"] if plan.job.tiling.probabilities else []
+    image = {"none": [], "overview": ["an overview of the image"], "full": ["the whole image"]}[plan.image]
+    return " and ".join([*image, *kept])
+
+
+def _place(plan: PredictPlan) -> str:
+    return "on this machine" if plan.address is None else f"on the cluster at {plan.address}"
+
+
+def room(size: float) -> str:
+    """Return a number of bytes as people say it.
+
+    >>> room(3 * 2**20), room(1.5 * 2**30)
+    ('3 MiB', '1.5 GiB')
     """
-    options.check()
-    check_kept(_read_for(input_path, options), output, "what it is made from")
-    model, info = _model(options)
-    device = choose_device(options)
-    with closing(open_in_run(absolute(input_path), options.selection)) as slide:
-        _check_fit(slide, info)
-        source, notes = choose_source(slide, info, options)
-        source = replace(source, fingerprint=fingerprint(slide.path))
-        about = SlideRecord.of(slide, str(source.fingerprint), source.level)
-        shape_yx = working_shape(slide, source)
-        grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
-        limits, doubts = choose_range(slide, source.level, info, options.range)
-        tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
-        workers = choose_workers(options, device, len(grid))
-        core, batch, memory = fit_tile(slide, info, grid, options, workers)
-        tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities, limits)
-        gaps = slide.background is not None
-        made = PredictPlan(
-            input=input_path,
-            output=output,
-            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads_of(options, workers), gaps),
-            model=info,
-            slide=about,
-            axes=slide.axes,
-            tissue=tissue,
-            image=options.image,
-            objects=_objects(_model_record(info, model.sha256), about.coordinates_at(source.factors).mpp, options),
-            workers=workers,
-            address=options.address,
-            chunk_first=not is_readable(slide, source.level),
-            worker_memory=memory,
-            disk=disk_needed(slide, grid, info, options),
-            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *doubts, *unlike(info, tissue.look), *tissue.notes),
-        )
-    _check_copy(made)
-    check_disk(made.job.output, made.disk)
-    return made
+    return f"{number(size / GIB)} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
 
 
-def _read_for(input_path: str, options: PredictOptions) -> list[str]:
-    """Return the files of the slide, the tissue mask's and the model's."""
-    slide = [input_path] if "://" in input_path else files_of(input_path)
-    masks = [] if options.tissue in ("", "none", "auto") else [options.tissue]
-    return [*slide, *masks, str(find_model(options.model))]
-
-
-def _check_copy(plan: PredictPlan) -> None:
-    """Refuse a run on a cluster whose copy of the slide would be on one machine."""
-    if plan.chunk_first and plan.address is not None and locate(plan.output).bucket is not None:
-        what = f"{plan.input} can only be read from a copy, which the workers of a cluster share beside the result"
-        try_ = "a tiled TIFF, or slideseg convert"
-        raise ConfigError(explain(what, got=plan.output, want="a folder", try_=try_))
-
-
-def _model(options: PredictOptions) -> tuple[ModelFile, ModelInfo]:
-    """Return the model as the workers find it, and what its file says about itself."""
-    name, path = os.fspath(options.model), find_model(options.model)
-    found = path.stat()
-    info, sha256 = _checked(path, (found.st_ino, found.st_mtime_ns, found.st_size))
-    return ModelFile(name if name in bundled_models() else absolute(str(path)), sha256), info
-
-
-@functools.lru_cache(maxsize=4)
-def _checked(path: Path, _: tuple[int, ...]) -> tuple[ModelInfo, str]:
-    """Return what a model file says about itself, and its hash, once all its weights are seen to be fit for use.
-
-    The same file, as its stamp says, is read once for all slides.
-    """
-    model = load_model_file(path)
-    return model.info, model.sha256
-
-
-def _model_record(info: ModelInfo, sha256: str) -> ModelRecord:
+def model_record(info: ModelInfo, sha256: str) -> ModelRecord:
+    """Return what a result says of the model that made it, whose file has a hash."""
     return ModelRecord(info.name, sha256, info.input.mpp, info.classes, info.objects, info.made_for)
-
-
-def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> ObjectRules | None:
-    """Return what an object is; None if none are wanted."""
-    return rules_for(model.classes, mpp, options, model.rules_at(mpp)) if options.objects else None
-
-
-def _of_file(slide: Slide) -> tuple[str, ...]:
-    """Return what was decided about the slide's file that is out of the ordinary, a few of it where that is much."""
-    notes = slide.notes
-    more = len(notes) - MOST_NOTES
-    return notes if more <= 1 else (*notes[:MOST_NOTES], f"and {more} notes more of this file: try slideseg info")
-
-
-def _doubts(slide: Slide, info: ModelInfo) -> tuple[str, ...]:
-    """Return what may not be what its user meant: other slides in the same file, channels that are no colours."""
-    others = [str(image.number) for image in slide.images if image.role == "slide" and not image.used]
-    names = [channel.name for channel in slide.channels if channel.name]
-    doubts = []
-    if others:
-        doubts.append(f"the file has other slides too, which are left out: try --series {', '.join(others)}")
-    if not slide.is_rgb and channels_of(slide) == info.input.channels == len(names) == len("RGB"):
-        doubts.append(f"its channels {', '.join(names)} are taken for red, green and blue: try --channel {names[0]}")
-    return tuple(doubts)
-
-
-def _check_fit(slide: Slide, info: ModelInfo) -> None:
-    if not info.input.takes(channels_of(slide)):
-        raise ModelError(
-            explain(
-                f"{slide.path} does not fit model {info.name}",
-                got=f"{channels_of(slide)} channel(s)",
-                want=info.input.channels,
-                try_=f"--channel, to take {info.input.channels} of them, or another --model",
-            )
-        )
-    if slide.dtype.name not in FULL_SCALE:
-        raise SlideError(explain(f"{slide.path} has an unsupported dtype", got=slide.dtype, want=", ".join(FULL_SCALE)))

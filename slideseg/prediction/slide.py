@@ -20,7 +20,7 @@ from slideseg.prediction.choices.devices import gpus_of
 from slideseg.prediction.choices.resolution import size_hint
 from slideseg.prediction.choices.suits import described
 from slideseg.prediction.gaps import gaps_of_kept
-from slideseg.prediction.plan import PredictPlan, make_plan
+from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
 from slideseg.prediction.stopwatch import Stopwatch
 from slideseg.prediction.trial import measure_tiling_error
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job
     from slideseg.prediction.options import PredictOptions
+    from slideseg.prediction.plan import PredictPlan
     from slideseg.result.record import BadTile, RunRecord
     from slideseg.tasks.base import Executor, Failed
 

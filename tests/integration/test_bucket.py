@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from slideseg.errors import ConfigError
+from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import make_plan
 from slideseg.result.manifest import MAP_PART
 from slideseg.testing.slides import PatternSlide
 from tests.integration.conftest import run_slideseg

@@ -164,7 +164,7 @@ def test_the_plan_tells_of_objects(image, grey_model, tmp_path):
     (plan,) = run_slideseg(*words).report["plans"]
     assert plan["objects"].items() >= {"classes": [1], "border": None, "fill_holes": 4, "min_area": 0}.items()
     text = run_slideseg(*(word for word in words if word != "--json")).out
-    assert "grow 0, split 0, connectivity 4, min_area 0, fill_holes 4" in text
+    assert "\nobjects   class 1, holes up to 4 px filled\n" in text
     (plan,) = run_slideseg(*arguments(image, grey_model, tmp_path / "x.zarr", "--dry-run")).report["plans"]
     assert plan["objects"] is None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slideseg.errors import naming
-from slideseg.words import many, number
+from slideseg.words import amount, many, number
 
 MM2, UM2 = "mm\u00b2", "\u00b5m\u00b2"
 MEGA = 1e6
@@ -104,7 +104,7 @@ def results_in_table(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     count, called = row["objects"], row["result"].rstrip("/").rpartition("/")[2]
-    density = _per_mpx(count, row["tissue_pixels"]) if row["per_mm2"] is None else f"{row['per_mm2']:,.0f} per {MM2}"
+    density = _per_mpx(count, row["tissue_pixels"]) if row["per_mm2"] is None else f"{amount(row['per_mm2'])} per {MM2}"
     return (
         *(called, row["status"], _area_of(row), "" if count is None else f"{count:,}", density),
         *(_median_of(row), row["model"] or ""),
@@ -120,7 +120,7 @@ def _area_of(row: dict[str, Any]) -> str:
 
 def _per_mpx(count: int | None, pixels: int | None) -> str:
     """Return how many objects there are in a million pixels, where no pixel has a size."""
-    return "" if count is None or not pixels else f"{MEGA * count / pixels:,.0f} per Mpx"
+    return "" if count is None or not pixels else f"{amount(MEGA * count / pixels)} per Mpx"
 
 
 def _median_of(row: dict[str, Any]) -> str:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ResultError
 from slideseg.result.found.warnings import warnings_of
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
-from slideseg.words import in_words, number
+from slideseg.words import amount, in_words, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.model.objects import ObjectRules
     from slideseg.result.record import RunRecord
     from slideseg.result.result import Result
 
@@ -22,6 +21,7 @@ SHORT = 12
 """Letters of a hash that tell one model from another."""
 OUTER = " (outer part of the objects)"
 """What is said of the class that objects grow into: the other classes' areas are those of their cores alone."""
+MEGA = 1e6
 LEAST_MM2 = 0.001
 """Smaller areas are printed in square microns."""
 
@@ -52,7 +52,7 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
     if record.status == "complete":
         yield from _found(path, facts)
     yield "warnings", list(warnings_of(record))
-    yield "settings", {name: entry for name, entry in asdict(settings).items() if name != "objects"}
+    yield "settings", {name.replace("_", " "): entry for name, entry in asdict(settings).items() if name != "objects"}
     exact = "exact" if record.tiling.exact else f"not exact, probabilities are off by {record.tiling.max_error} at most"
     yield "tiling", f"{exact}, in tiles of {settings.tile}"
     yield "made by", f"slideseg {record.version}" + ("" if record.seconds is None else f" in {record.seconds:,.1f} s")
@@ -76,9 +76,10 @@ def _found(path: str, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     if "objects" in facts:
         counts = facts["objects"]
         total = sum(entry["count"] for entry in counts)
-        yield "objects", [f"{total:,}, {facts['across_seams']:,} of them across seams", *map(_counted, counts)]
+        of = "tissue" if result.tissue_known else "area"
+        yield "objects", [f"{total:,}", *(_counted(entry, of) for entry in counts)]
         found = result.objects_record
-        yield "rules", None if found is None else _rules(found.rules, result.record)
+        yield "rules", None if found is None else found.rules.in_words({known.id: known.name for known in result.classes})
 
 
 def area_facts(result: Result) -> dict[str, Any]:
@@ -98,25 +99,20 @@ def _classes(result: Result, found: dict[str, Any]) -> list[str] | str:
     about, mpp_yx = "" if found["exact"] else "about ", result.mpp_yx
 
     def said(share: float) -> str:
-        area = "" if mpp_yx is None else f", {_area(share * result.record.pixels * math.prod(mpp_yx) / 1e6)}"
-        return f"{about}{number(100 * share)} %{area}"
+        pixels = share * result.record.pixels
+        area = f"{number(pixels / MEGA)} Mpx" if mpp_yx is None else _area(pixels * math.prod(mpp_yx) / MEGA)
+        return f"{about}{area}, {number(100 * pixels / max(1, result.tissue_pixels))} % of the {of}"
 
-    outer = found["outer"]
-    shares = [f"{name}: {said(share)}{OUTER if name == outer else ''}" for name, share in found["shares"].items()]
+    outer, of = found["outer"], "tissue" if result.tissue_known else "area"
+    shares = [f"{name}: {said(share)}{OUTER if name == outer else ''}" for name, share in list(found["shares"].items())[1:]]
     return shares if outer is None else [*shares, f"all but background: {said(found['all_but_background'])}"]
-
-
-def _rules(rules: ObjectRules, record: RunRecord) -> dict[str, object]:
-    names = {known.id: known.name for known in record.model.classes}
-    border = None if rules.border is None else names.get(rules.border)
-    return {**asdict(rules), "classes": [names.get(id_, str(id_)) for id_ in rules.classes], "border": border}
 
 
 def _area(mm2: float) -> str:
     return f"{number(mm2)} mm\u00b2" if mm2 >= LEAST_MM2 or not mm2 else f"{number(mm2 * 1e6)} \u00b5m\u00b2"
 
 
-def _counted(entry: dict[str, Any]) -> str:
-    dense = "" if entry["per_mm2"] is None else f", {number(entry['per_mm2'])} per mm\u00b2"
+def _counted(entry: dict[str, Any], of: str) -> str:
+    dense = "" if entry["per_mm2"] is None else f", {amount(entry['per_mm2'])} per mm\u00b2"
     median = "" if entry["median_um2"] is None else f", median {number(entry['median_um2'])} \u00b5m\u00b2"
-    return f"{entry['class']}: {entry['count']:,}{dense}, {number(100 * entry['area_fraction'])} % of the area{median}"
+    return f"{entry['class']}: {entry['count']:,}{dense}, {number(100 * entry['area_fraction'])} % of the {of}{median}"

@@ -1,6 +1,7 @@
 """`slideseg.plan` is what ``predict --dry-run`` prints, with nothing written and nothing changed."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -38,7 +39,12 @@ def test_a_plan_is_what_the_command_prints(folder):
 
     assert json.loads(printed(*options, "--json"))["plans"] == [json.loads(json.dumps(plan.describe()))]
     assert printed(*options) == f"{plan}\n\n"
-    assert "about 3.8 s" in str(plan)
+    facts = dict(line.split("  ", 1) for line in str(plan).splitlines())
+    assert facts["time"].strip() == "about 3.8 s"
+    assert facts["slide"].strip().endswith("slide.tif, 3000 x 2500 x 3 (yxc), 0.25 \u00b5m a pixel (resolution tags)")
+    assert facts["tissue"].strip() == "not looked for: all is segmented"
+    assert "halo" in facts["tiles"]
+    assert not {"core", "seam", "stride"} & set(re.findall(r"\w+", str(plan)))
     assert plan.output == "slide.zarr"
     assert sorted(path.name for path in folder.iterdir()) == ["m.safetensors", "slide.tif"]
 
@@ -85,8 +91,10 @@ def test_of_many_slides_all_plans_are_printed_and_then_what_can_t_be_planned(fol
     report = json.loads(CliRunner().invoke(cli, [*words, "--json"], standalone_mode=False).stdout)
 
     assert told.return_value == 1
-    assert told.stdout.startswith("output ")
-    assert "slide.tif, 3000 x 2500 x 3 (yxc), 0.25 \u00b5m a pixel" in told.stdout
+    head, line, total = told.stdout.splitlines()
+    assert head.split() == ["slide", "pixels", "a", "pixel", "tissue", "shards", "disk", "time"]
+    assert line.split() == ["slide.tif", "7.5", "Mpx", "0.25", "\u00b5m", "all", "9", "31", "MiB", "3.8", "s"]
+    assert (len(line), total) == (len(head), "1 slide: 7.5 Mpx, 31 MiB of disk, about 3.8 s by 2 workers")
     first, second = told.stderr.splitlines()
     assert (first.count("bad.tif"), second.count("worse.svs")) == (1, 1)
     assert (report["status"], len(report["plans"])) == ("partial", 1)

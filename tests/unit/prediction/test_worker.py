@@ -8,8 +8,8 @@ import numpy as np
 import tifffile
 
 from slideseg.model.config import UNetConfig
+from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import make_plan
 from slideseg.prediction.worker import SegmentWorker
 from slideseg.result.create import create_result
 from slideseg.tasks import base

@@ -13,8 +13,8 @@ from slideseg.errors import ConfigError, ModelError
 from slideseg.machine import usable_cores
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import read_info
+from slideseg.prediction.make_plan import _doubts, _of_file, make_plan
 from slideseg.prediction.options import PredictOptions
-from slideseg.prediction.plan import _doubts, _of_file, make_plan
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.facts import Channel, Image
 from slideseg.testing.models import random_model

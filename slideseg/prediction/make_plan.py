@@ -1,0 +1,160 @@
+"""Decide everything about one slide's run. All that can be refused is refused here, before any work."""
+
+from __future__ import annotations
+
+import functools
+import os
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from slideseg.errors import ConfigError, ModelError, SlideError, explain
+from slideseg.instances.options import rules_for
+from slideseg.model.bundled import bundled_models, find_model
+from slideseg.model.file import load_model_file
+from slideseg.model.values import FULL_SCALE
+from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
+from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
+from slideseg.prediction.choices.resolution import choose_source, working_shape
+from slideseg.prediction.choices.suits import unlike
+from slideseg.prediction.choices.tissue import find_tissue
+from slideseg.prediction.job import Job, ModelFile, Tiling
+from slideseg.prediction.plan import PredictPlan, model_record
+from slideseg.prediction.values import choose_range
+from slideseg.result.record import ModelRecord, SlideRecord
+from slideseg.slide.base import channels_of, planes_of
+from slideseg.slide.fingerprint import fingerprint
+from slideseg.slide.guard.slide import open_in_run
+from slideseg.slide.listing.sets import files_of
+from slideseg.slide.rows.copy import is_readable
+from slideseg.space.grid import ShardGrid, shard_side
+from slideseg.storage.place import absolute, check_kept, locate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slideseg.model.info import ModelInfo
+    from slideseg.model.objects import ObjectRules
+    from slideseg.prediction.options import PredictOptions
+    from slideseg.slide.base import Slide
+
+MOST_NOTES = 4
+"""More notes of a file are not printed before a run."""
+
+
+def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictPlan:
+    """Decide everything about one slide's run.
+
+    Raises:
+        SlideError: if the slide can't be used.
+        ModelError: if the model can't be used, or not on this slide.
+        ConfigError: if the options contradict each other, the slide or the machine.
+    """
+    options.check()
+    check_kept(_read_for(input_path, options), output, "what it is made from")
+    model, info = _model(options)
+    device = choose_device(options)
+    with closing(open_in_run(absolute(input_path), options.selection)) as slide:
+        _check_fit(slide, info)
+        source, notes = choose_source(slide, info, options)
+        source = replace(source, fingerprint=fingerprint(slide.path))
+        about = SlideRecord.of(slide, str(source.fingerprint), source.level)
+        shape_yx = working_shape(slide, source)
+        grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
+        limits, doubts = choose_range(slide, source.level, info, options.range)
+        tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
+        workers = choose_workers(options, device, len(grid))
+        core, batch, memory = fit_tile(slide, info, grid, options, workers)
+        tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities, limits)
+        gaps = slide.background is not None
+        made = PredictPlan(
+            input=input_path,
+            output=output,
+            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads_of(options, workers), gaps),
+            model=info,
+            slide=about,
+            axes=slide.axes,
+            tissue=tissue,
+            image=options.image,
+            objects=_objects(model_record(info, model.sha256), about.coordinates_at(source.factors).mpp, options),
+            workers=workers,
+            address=options.address,
+            chunk_first=not is_readable(slide, source.level),
+            worker_memory=memory,
+            disk=disk_needed(slide, grid, info, options),
+            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *doubts, *unlike(info, tissue.look), *tissue.notes),
+        )
+    _check_copy(made)
+    check_disk(made.job.output, made.disk)
+    return made
+
+
+def _read_for(input_path: str, options: PredictOptions) -> list[str]:
+    """Return the files of the slide, the tissue mask's and the model's."""
+    slide = [input_path] if "://" in input_path else files_of(input_path)
+    masks = [] if options.tissue in ("", "none", "auto") else [options.tissue]
+    return [*slide, *masks, str(find_model(options.model))]
+
+
+def _check_copy(plan: PredictPlan) -> None:
+    """Refuse a run on a cluster whose copy of the slide would be on one machine."""
+    if plan.chunk_first and plan.address is not None and locate(plan.output).bucket is not None:
+        what = f"{plan.input} can only be read from a copy, which the workers of a cluster share beside the result"
+        try_ = "a tiled TIFF, or slideseg convert"
+        raise ConfigError(explain(what, got=plan.output, want="a folder", try_=try_))
+
+
+def _model(options: PredictOptions) -> tuple[ModelFile, ModelInfo]:
+    """Return the model as the workers find it, and what its file says about itself."""
+    name, path = os.fspath(options.model), find_model(options.model)
+    found = path.stat()
+    info, sha256 = _checked(path, (found.st_ino, found.st_mtime_ns, found.st_size))
+    return ModelFile(name if name in bundled_models() else absolute(str(path)), sha256), info
+
+
+@functools.lru_cache(maxsize=4)
+def _checked(path: Path, _: tuple[int, ...]) -> tuple[ModelInfo, str]:
+    """Return what a model file says about itself, and its hash, once all its weights are seen to be fit for use.
+
+    The same file, as its stamp says, is read once for all slides.
+    """
+    model = load_model_file(path)
+    return model.info, model.sha256
+
+
+def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> ObjectRules | None:
+    """Return what an object is; None if none are wanted."""
+    return rules_for(model.classes, mpp, options, model.rules_at(mpp)) if options.objects else None
+
+
+def _of_file(slide: Slide) -> tuple[str, ...]:
+    """Return what was decided about the slide's file that is out of the ordinary, a few of it where that is much."""
+    notes = slide.notes
+    more = len(notes) - MOST_NOTES
+    return notes if more <= 1 else (*notes[:MOST_NOTES], f"and {more} notes more of this file: try slideseg info")
+
+
+def _doubts(slide: Slide, info: ModelInfo) -> tuple[str, ...]:
+    """Return what may not be what its user meant: other slides in the same file, channels that are no colours."""
+    others = [str(image.number) for image in slide.images if image.role == "slide" and not image.used]
+    names = [channel.name for channel in slide.channels if channel.name]
+    doubts = []
+    if others:
+        doubts.append(f"the file has other slides too, which are left out: try --series {', '.join(others)}")
+    if not slide.is_rgb and channels_of(slide) == info.input.channels == len(names) == len("RGB"):
+        doubts.append(f"its channels {', '.join(names)} are taken for red, green and blue: try --channel {names[0]}")
+    return tuple(doubts)
+
+
+def _check_fit(slide: Slide, info: ModelInfo) -> None:
+    if not info.input.takes(channels_of(slide)):
+        raise ModelError(
+            explain(
+                f"{slide.path} does not fit model {info.name}",
+                got=f"{channels_of(slide)} channel(s)",
+                want=info.input.channels,
+                try_=f"--channel, to take {info.input.channels} of them, or another --model",
+            )
+        )
+    if slide.dtype.name not in FULL_SCALE:
+        raise SlideError(explain(f"{slide.path} has an unsupported dtype", got=slide.dtype, want=", ".join(FULL_SCALE)))
