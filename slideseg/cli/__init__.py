@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stderr = LastingStderr(sys.__stderr__)
     return_freed_memory()
     _take_requests_to_stop()
+    logging.addLevelName(logging.INFO, "info")
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

@@ -18,6 +18,7 @@ from slideseg.words import many
 
 if TYPE_CHECKING:
     from slideseg.training.recipe.schema import TrainConfig
+    from slideseg.training.samples.batches import Batches
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,12 @@ def tell(notes: tuple[str, ...]) -> None:
     """Warn of what was seen of the data."""
     for note in notes:
         log.warning("%s", note)
+
+
+def tell_of_course(data: Batches) -> None:
+    """Say from how much is learnt, and how long."""
+    images = f"{many(len(data.train), 'image')}, judged by {len(data.validation):,}"
+    log.info("learning from %s, in %s of %s", images, many(data.config.training.epochs, "epoch"), many(data.steps, "step"))
 
 
 def tell_of_classes(recipe: TrainConfig) -> None:

@@ -31,7 +31,7 @@ from slideseg.machine import KEEPING, keep_freed_memory, usable_cores
 from slideseg.tasks.lifeline import LOOK_SECONDS
 from slideseg.tasks.session import connected, lifeline
 from slideseg.tasks.share import use_threads
-from slideseg.training.check import check_batch, tell
+from slideseg.training.check import check_batch, tell, tell_of_course
 from slideseg.training.learning.loop import fit
 from slideseg.training.record.run_folder import RunFolder
 from slideseg.training.samples.batches import Batches
@@ -211,6 +211,7 @@ def _received(inbox: Queue, fitting: Future[Any], line: Lifeline) -> Iterator[Tr
 
 
 def _log_here(record: logging.LogRecord) -> None:
+    record.levelname = logging.getLevelName(record.levelno)  # as this process calls it
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)
@@ -259,6 +260,7 @@ def _train(training: RayTraining, team: Team, inbox: Queue) -> None:
     data = Batches(training.recipe, team)
     if team.writes:
         tell(data.label_notes)  # of the images, the command has told
+        tell_of_course(data)
     team.meet()  # whatever is wrong with the data, nothing is written
     folder = RunFolder(training.claim.url, training.claim)
     if team.writes:

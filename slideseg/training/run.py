@@ -21,7 +21,7 @@ from slideseg.machine import usable_cores
 from slideseg.options import take_options
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute, check_parent, locate
-from slideseg.training.check import check_batch, check_course, check_files, tell, tell_of_classes
+from slideseg.training.check import check_batch, check_course, check_files, tell, tell_of_classes, tell_of_course
 from slideseg.training.data.sources import fingerprints
 from slideseg.training.learning.loop import fit
 from slideseg.training.recipe.reading import load_config
@@ -138,6 +138,7 @@ def checked(recipe: TrainConfig, place: Workplace, folder: RunFolder) -> Batches
     data = Batches(recipe, Team.join(place.device)) if place.is_this_process else None
     if data is not None:
         tell((*data.notes, *data.label_notes))
+        tell_of_course(data)
     steps = check_files(recipe) if data is None else data.steps
     check_course(recipe, steps, folder.checkpoints.epochs())
     return data

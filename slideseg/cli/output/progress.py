@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from slideseg.training.record.progress import TrainProgress
 
 SECONDS_BETWEEN_LINES = 10
+SECONDS_BETWEEN_STEPS = 30
+"""The same within an epoch of a training."""
 SECONDS_BETWEEN_OBJECTS = 1
 """The same where programs read them."""
 MEGA = 1e6
@@ -159,7 +161,7 @@ def _json_watcher(lines: JsonLines) -> Callable[[Progress], None]:
 
 @contextmanager
 def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
-    """Show a training's progress on stderr: a line an epoch, and on a terminal a bar for the one that runs."""
+    """Show a training's progress on stderr: a line an epoch; within one a bar on a terminal, elsewhere a line now and then."""
     if (lines := json_lines()) is not None:
         yield _json_training_watcher(lines)
         return
@@ -169,10 +171,17 @@ def shown_training() -> Iterator[Callable[[TrainProgress], None]]:
         disable=not console.is_terminal,
     ) as bars:  # fmt: skip
         task = bars.add_task("epoch 1", loss="")
+        last = float("-inf")
 
         def watch(state: TrainProgress) -> None:
+            nonlocal last
             text = f"loss {state.loss:.4f}, {duration(state.seconds_left)} left"
             bars.update(task, description=f"epoch {state.epoch + 1}", completed=state.step, total=state.steps, loss=text)
+            within = state.scores is None and not console.is_terminal
+            if within and time.monotonic() - last >= SECONDS_BETWEEN_STEPS:
+                last = time.monotonic()
+                where = f"epoch {state.epoch + 1} of {state.epochs}, step {state.step} of {state.steps}"
+                console.print(f"{where}: {text}", highlight=False, soft_wrap=True)
             if state.scores is not None:
                 scores = f"loss {state.scores.loss:.4f}, Dice {state.scores.dice:.4f}, IoU {state.scores.iou:.4f}"
                 line = f"epoch {state.epoch} of {state.epochs}: {text}; validation {scores}"

@@ -6,6 +6,7 @@ outside the classes, a file that is cut off) is found by whoever opens the data,
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from slideseg.slide.values.doubt import Doubt
     from slideseg.slide.values.measured import Values
     from slideseg.training.data.weight_map import WeightMap
+
+log = logging.getLogger(__name__)
 
 HELD_BYTES = 2 << 30
 """Memory that held images may take together; those behind it are read box by box."""
@@ -138,6 +141,7 @@ def open_data(
     """
     found = FoundImages.of(config)
     opener = _Opener(config.mpp, tuple(classes), channels, found.every, made)
+    log.info("reading %s and their labels", many(len(found.used), "image"))
     budget = HELD_BYTES
     items = {}
     for image in found.used:

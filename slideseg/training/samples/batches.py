@@ -107,6 +107,7 @@ class Batches:
         if weigh is not None and weigh.config.balance:
             weigh.balance = _balance(opened.train)  # also for the validation images
         self.notes, self.label_notes = opened.notes, opened.label_notes
+        self.train: list[Item] = opened.train
         self.validation: list[Item] = opened.validation
         self._may_ignore = any(item.may_ignore for item in (*opened.train, *opened.validation))
         self._sampler = Sampler(opened.train, config.data.sampling, self._side, config.training.patch, config.seed)

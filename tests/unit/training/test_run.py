@@ -97,6 +97,7 @@ def test_instances_that_nobody_gives_a_class_are_told_of(
 
 
 def test_a_warmup_that_does_not_end_is_told_of(recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "slideseg")
     assert trained(recipe, tmp_path / "one", "schedule.warmup=3") == 3
     assert not caplog.messages
     assert trained(recipe, tmp_path / "two", "schedule.warmup=4") == 3

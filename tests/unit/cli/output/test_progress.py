@@ -10,6 +10,7 @@ from rich.progress import Progress as Bars
 
 from slideseg.cli.output import progress
 from slideseg.tasks.progress import Progress
+from slideseg.training.record.progress import Scores, TrainProgress
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,20 @@ def test_the_last_line_of_what_is_counted_is_the_whole(capsys: pytest.CaptureFix
             watch(Progress("summary", "summing up", done, 5))
         watch(Progress("summary", "summing up", 5, 5))
     assert capsys.readouterr().err.splitlines() == ["summary: summing up, 20 %", "summary: summing up, 100 %"]
+
+
+def test_a_training_that_is_logged_to_a_file_says_where_it_is_before_its_first_epoch_is_over(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.shown_training() as watch:
+        for step in range(1, 5):
+            watch(TrainProgress(0, 2, step, 40, 0.9, 300.0))
+            now[0] += 15
+        watch(TrainProgress(1, 2, 40, 40, 0.7, 200.0, Scores(0.5, 0.25, 0.125, {}, {})))
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1 of 2, step 1 of 40: loss 0.9000, 5:00 min left",
+        "epoch 1 of 2, step 3 of 40: loss 0.9000, 5:00 min left",
+        "epoch 1 of 2: loss 0.7000, 3:20 min left; validation loss 0.5000, Dice 0.2500, IoU 0.1250",
+    ]
