@@ -2,8 +2,7 @@
 
     python benchmarks/bench_nuclei_sizes.py --model nuclei
 
-MoNuSeg's 13 tiles and TNBC's 13 of held-out patients, stored without a resolution, as they are and made finer and coarser. Mean
-areas of the nuclei that are found in them as they are give ``slideseg.model.bundled.MICRONS_ACROSS``.
+MoNuSeg's 13 tiles and TNBC's 13 of held-out patients, stored without a resolution, as they are and made finer and coarser.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from common import hardware, write_result
 from nuclei_sets import monuseg, read_image, tnbc
 from PIL import Image
 
-from slideseg.prediction.choices.resolution import FEWEST_OBJECTS
+from slideseg.result.found.plausible import FEWEST_OBJECTS
 from slideseg.result.result import open_result
 
 TRUE_MPP = (0.125, 0.25, 0.5, 1.0)
@@ -31,7 +30,7 @@ HINT = re.compile(r"pixels may be of ([0-9.]+)")
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--model", default="nuclei", help="a bundled model's name: others give no hints")
+    parser.add_argument("--model", default="nuclei", help="a model whose file tells what it learnt from")
     model, busy = parser.parse_args().model, hardware()
     rows = {str(mpp): hints(mpp, model) for mpp in TRUE_MPP}
     write_result("nuclei_sizes", {"model": model, "images": len(tiles()), "by_true_mpp": rows}, busy)

@@ -7,7 +7,8 @@
 
 Convolutions are stored in half precision. Name, smallest object and what the recipe tells about its data replace what the file
 says; each ``--run`` is added to the runs that it tells of; the figures are those of benchmarks/results,
-which is why it is done again once they are measured.
+which is why it is done again once they are measured. What objects were learnt from (``learnt``) stays as the training wrote it;
+``--look-at configs/nuclei.yaml 0`` takes it from the first source of that recipe.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from typing import Any
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save
+
+from slideseg.training.data.dataset import open_data
+from slideseg.training.data.learnt import learnt_of
+from slideseg.training.recipe.reading import load_config
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,18 +47,32 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--run", action="append", default=[], help="how it was trained, in a few words; may be said again")
+    parser.add_argument("--look-at", nargs=2, metavar=("RECIPE", "N"), help="source of a recipe whose objects are looked at")
     wanted = parser.parse_args()
-    bundle(yaml.safe_load(wanted.recipe.read_text(encoding="utf-8")), wanted.model, wanted.run, wanted.target)
+    recipe = yaml.safe_load(wanted.recipe.read_text(encoding="utf-8"))
+    learnt = {} if wanted.look_at is None else {"learnt": seen_in(wanted.look_at[0], int(wanted.look_at[1]))}
+    bundle(recipe, wanted.model, wanted.run, wanted.target, learnt)
 
 
-def bundle(recipe: dict[str, Any], model: Path, runs: list[str], target: Path) -> None:
+def seen_in(recipe: str, source: int) -> dict[str, Any]:
+    """Return what the objects to learn from are like in one source of a recipe."""
+    config = load_config(recipe)
+    data = open_data(config.data.model_copy(update={"sources": [config.data.sources[source]]}), config.label_classes, 3)
+    try:
+        learnt = learnt_of(data.train, range(1, len(config.label_classes)))
+    finally:
+        data.close()
+    return {} if learnt is None else learnt.to_json()
+
+
+def bundle(recipe: dict[str, Any], model: Path, runs: list[str], target: Path, learnt: dict[str, Any]) -> None:
     """Write the model ``target``, whole or not at all."""
     with safe_open(model, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         said = json.loads(file.metadata()["slideseg"])
     halved = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
     partial = target.with_suffix(".partial")
-    partial.write_bytes(save(halved, {"slideseg": json.dumps(described(said, recipe, runs), sort_keys=True)}))
+    partial.write_bytes(save(halved, {"slideseg": json.dumps({**described(said, recipe, runs), **learnt}, sort_keys=True)}))
     partial.replace(target)
 
 

@@ -58,7 +58,7 @@ def opened_facts(url: str | os.PathLike[str]) -> tuple[dict[str, Any], Result | 
         row |= _of_run(result.record)
         row |= _of_tissue(result) | _of_classes(result)
         row |= _of_objects(result)
-        row["warnings"] = "; ".join(warnings_of(result.record)) or None
+        row["warnings"] = "; ".join(warnings_of(result)) or None
     except FAILURES as error:
         return {**row, **_of_unfinished(url), "error": in_a_line(error)}, result
     return {**row, "status": "complete"}, result

@@ -16,8 +16,6 @@ INEXACT = "model %s upsamples with align_corners=True, which depends on a tile's
 """What is told of such a model, loaded or imported."""
 OF_A_RUN = ("best.safetensors", "last.safetensors")
 """What a training run's folder is asked for, the better one first."""
-MICRONS_ACROSS = {"nuclei": 6.4}
-"""Microns across what bundled models find: the disc of the objects' mean area, as the models' cards say."""
 DATA_OF_A_RUN, SETTINGS_OF_A_RUN = "data.json", "config.yaml"
 """What a training writes first into its folder; of an old one there are the settings alone."""
 PICKLES = (".pth", ".pt", ".ckpt")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from slideseg.colors import COLOR
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
+from slideseg.model.learnt import Learnt
 from slideseg.model.made_for import MadeFor
 from slideseg.model.objects import ObjectRules
 
@@ -90,6 +91,8 @@ class ModelInfo:
     """How objects are best made of its class maps."""
     made_for: MadeFor | None = None
     """What it is made for; None where its file does not say."""
+    learnt: Learnt | None = None
+    """What objects it learnt from; None where its file does not say."""
 
     def __post_init__(self) -> None:
         _check_consistency(self)
@@ -98,6 +101,7 @@ class ModelInfo:
         """Return the ``slideseg`` metadata entry of the model file; what there is nothing to say of is left out."""
         objects = {"objects": _object_entries(self.objects)} if self.objects != ObjectRules() else {}
         made_for = {"made_for": self.made_for.to_json()} if self.made_for is not None else {}
+        learnt = {"learnt": self.learnt.to_json()} if self.learnt is not None else {}
         return json.dumps(
             {
                 "format": FORMAT,
@@ -114,6 +118,7 @@ class ModelInfo:
                 "training": self.training,
                 **objects,
                 **made_for,
+                **learnt,
             },
             sort_keys=True,
         )
@@ -142,6 +147,7 @@ class ModelInfo:
                 training=dict(raw.get("training", {})),
                 objects=_objects_of(raw),
                 made_for=MadeFor(**raw["made_for"]) if "made_for" in raw else None,
+                learnt=Learnt.from_json(raw["learnt"]) if "learnt" in raw else None,
             )
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ModelError):

@@ -266,4 +266,4 @@ def room(size: float) -> str:
 
 def model_record(info: ModelInfo, sha256: str) -> ModelRecord:
     """Return what a result says of the model that made it, whose file has a hash."""
-    return ModelRecord(info.name, sha256, info.input.mpp, info.classes, info.objects, info.made_for)
+    return ModelRecord(info.name, sha256, info.input.mpp, info.classes, info.objects, info.made_for, info.learnt)

@@ -17,7 +17,6 @@ from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import gpus_of
-from slideseg.prediction.choices.resolution import size_hint
 from slideseg.prediction.choices.suits import described
 from slideseg.prediction.gaps import gaps_of_kept
 from slideseg.prediction.make_plan import make_plan
@@ -27,16 +26,15 @@ from slideseg.prediction.trial import measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result, give_up
+from slideseg.result.found.plausible import doubts_of
 from slideseg.result.found.warnings import of_damage
 from slideseg.result.overview import write_overview
 from slideseg.result.result import open_result
 from slideseg.result.shards import ShardStore
-from slideseg.result.table import sum_table
 from slideseg.slide.fingerprint import fingerprint, last_written
 from slideseg.slide.rows.copy import readable
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute
-from slideseg.storage.store import open_store
 from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
 
@@ -132,9 +130,10 @@ def run_plan(
             begun.clock.end("objects")
         watch("done", plan.pixels, plan.pixels, tally.kept_pixels)
     touched = _touched(plan.job.source.path, begun.written)
-    record = open_result(plan.output).record
+    result = open_result(plan.output)
+    doubts = () if objects is None else doubts_of(result)
     begun.clock.end("commit")
-    return _report(plan, record, tally, objects, begun.clock, touched)
+    return _report(plan, result.record, tally, objects, begun.clock, (touched, doubts))
 
 
 def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
@@ -305,22 +304,13 @@ class Tally:
         self.damaged.update(gaps.damaged)
 
 
-def _hint(plan: PredictPlan, objects: ObjectsReport | None) -> tuple[str, ...]:
-    """Return what the objects' size says of a slide whose resolution is not known, and was taken for the model's."""
-    assumed = plan.model.input.mpp
-    if objects is None or not objects.number or plan.slide.mpp_yx is not None or assumed is None or plan.job.source.level:
-        return ()
-    _, pixels = sum_table(open_store(plan.job.output, read_only=True))
-    return size_hint(plan.job.model.name, objects.number, int(pixels.sum()), assumed)
-
-
 def _report(
     plan: PredictPlan,
     record: RunRecord,
     tally: Tally,
     objects: ObjectsReport | None,
     clock: Stopwatch,
-    touched: tuple[str, ...],
+    said: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> SlideReport:
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return SlideReport(
@@ -337,7 +327,7 @@ def _report(
         across_seams=None if objects is None else objects.across_seams,
         model=described(plan.model),
         warnings=plan.notes,
-        notes=(*touched, *of_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *_hint(plan, objects)),
+        notes=(*said[0], *of_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *said[1]),
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
         stage_seconds=clock.stages,

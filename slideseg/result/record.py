@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from slideseg.arrays.shards import array_attributes
 from slideseg.errors import ResultError, explain
 from slideseg.model.info import ModelClass
+from slideseg.model.learnt import Learnt
 from slideseg.model.made_for import MadeFor
 from slideseg.model.objects import ObjectRules
 from slideseg.result.coordinates import Coordinates
@@ -121,6 +122,8 @@ class ModelRecord:
     """How objects are best made of its class maps, in its pixels."""
     made_for: MadeFor | None = None
     """What it is made for; None where its file does not say."""
+    learnt: Learnt | None = None
+    """What objects it learnt from; None where its file does not say."""
 
     def rules_at(self, mpp: float | None) -> ObjectRules:
         """Return its rules of objects in pixels of ``mpp`` microns, or in its own where either is not known."""

@@ -31,6 +31,8 @@ SUMMED, PROBABILITY = ("class", "pixels"), "probability"
 """Columns that sums and medians are made of."""
 ROWS = 65_536
 """Rows that are summed at once."""
+COLORS = ("mean_red", "mean_green", "mean_blue")
+"""Columns of a table whose image has these channels."""
 
 
 def has_table(store: Store) -> bool:
@@ -140,6 +142,31 @@ def read_sizes(store: Store) -> Sizes:
             likely = batch.column(PROBABILITY) if PROBABILITY in known else None
             sizes.add(classes, pixels, None if likely is None or likely.null_count else _numbers(likely))
     return sizes
+
+
+def mean_color(store: Store) -> tuple[float, float, float] | None:
+    """Return the mean red, green and blue of all objects' pixels, from 0 to 255; None where the table has none of 8 bits.
+
+    Memory: a few row groups of four columns.
+
+    Raises:
+        ResultError: if the table is missing or damaged.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    sums, total = np.zeros(len(COLORS)), 0
+    with table_errors(), open_table(store) as source:
+        if source is None:
+            raise missing_table()
+        file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
+        if not {*COLORS} <= {*file.schema_arrow.names}:
+            return None
+        for batch in file.iter_batches(ROWS, columns=["pixels", *COLORS]):
+            pixels = _numbers(batch.column("pixels"))
+            sums += [float(_numbers(batch.column(name)) @ pixels) for name in COLORS]
+            total += int(pixels.sum())
+    red, green, blue = sums / max(1, total)
+    return (red, green, blue) if total and max(red, green, blue) <= 255 else None
 
 
 def what_is_wrong(store: Store, number: int) -> str | None:

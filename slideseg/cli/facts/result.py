@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ResultError
-from slideseg.result.found.warnings import warnings_of
+from slideseg.result.found.plausible import doubts_of
+from slideseg.result.found.warnings import said_of
+from slideseg.result.result import open_result
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
 from slideseg.words import amount, in_words, number
 
@@ -51,7 +53,7 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
         yield "area", f"{_area(facts['area_mm2'])}, {facts['per_mm2_of']}"
     if record.status == "complete":
         yield from _found(path, facts)
-    yield "warnings", list(warnings_of(record))
+    yield "warnings", [*said_of(record), *([] if "objects" not in facts else doubts_of(open_result(path)))]
     yield "settings", {name.replace("_", " "): entry for name, entry in asdict(settings).items() if name != "objects"}
     exact = "exact" if record.tiling.exact else f"not exact, probabilities are off by {record.tiling.max_error} at most"
     yield "tiling", f"{exact}, in tiles of {settings.tile}"
@@ -69,8 +71,6 @@ def _class_map(path: str, record: RunRecord) -> str:
 
 
 def _found(path: str, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    from slideseg.result.result import open_result
-
     result = open_result(path)
     yield "classes", _classes(result, facts["class_areas"])
     if "objects" in facts:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
-from slideseg.model.bundled import MICRONS_ACROSS
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, Source, choose_level, resampled_shape
 from slideseg.words import number
@@ -18,10 +16,6 @@ if TYPE_CHECKING:
 
 MOST_ENLARGED = 32
 """Pixels are not made smaller than this part of those that were scanned: there is nothing to be seen in them."""
-FEWEST_OBJECTS = 30
-"""Fewer objects than these say nothing of how large objects are."""
-UNLIKE = 1.4
-"""Objects of so many times the usual size, or of that part of it, are hardly of the usual resolution."""
 NOTHING, MOST_SHRUNK = 8, 32
 """A slide that is shrunk by more than this to a longer side of fewer pixels is refused: its size is not what was said."""
 ENLARGED = 2.5
@@ -129,27 +123,3 @@ def _tiny(slide: Slide, source: Source) -> tuple[str, ...]:
     was = " x ".join(map(str, slide.levels[0].shape))
     left = f"only {rows} x {columns} pixels are left of {was} at this resolution"
     return (f"{left} (pixels of {in_words(slide.mpp_yx)} by {slide.pixel.source}): try --level 0, or --mpp-of-slide",)
-
-
-def size_hint(model: str, objects: int, pixels: int, assumed: float) -> tuple[str, ...]:
-    """Return what the size of the objects that were found says of a slide of unknown resolution, if it says anything.
-
-    It is a hint and no measurement: far off, the smallest objects are missed, so a slide looks less far off than it is.
-
-    Args:
-        model: the model's name; of those that don't come along the size of objects is not known.
-        objects: how many were found.
-        pixels: how many pixels they have together.
-        assumed: microns of a pixel that were assumed.
-    """
-    usual = MICRONS_ACROSS.get(model)
-    if usual is None or objects < FEWEST_OBJECTS:
-        return ()
-    across = 2 * math.sqrt(pixels / objects / math.pi)
-    guess = usual / across
-    if 1 / UNLIKE < guess / assumed < UNLIKE:
-        return ()
-    or_so = "more" if guess > assumed else "less"
-    sizes = f"objects are {across:.0f} pixels across, those that model {model} knows {usual / assumed:.0f}"
-    may_be = f"pixels may be of {guess:.2g} \u00b5m or {or_so}, not of {number(assumed)}"
-    return (f"{sizes}: {may_be}; if so, try --mpp-of-slide {guess:.2g}",)

@@ -59,6 +59,11 @@ class Sizes:
         np.add.at(pixels, self._classes, self._numbers * self._sizes)
         return pixels
 
+    def above(self, classes: Collection[int], pixels: float) -> tuple[int, int]:
+        """Return how many objects of some classes have more than so many pixels, and how many pixels they have together."""
+        large = np.isin(self._classes, list(classes)) & (self._sizes > pixels)
+        return int(self._numbers[large].sum()), int((self._numbers * self._sizes)[large].sum())
+
     def of(self, classes: Collection[int]) -> Summed:
         """Return what all objects of some classes are together."""
         mine = np.isin(self._classes, list(classes))

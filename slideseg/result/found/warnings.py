@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slideseg.result.found.plausible import doubts_of
+
 if TYPE_CHECKING:
     from slideseg.result.record import BadTile, RunRecord
+    from slideseg.result.result import Result
 
 FEW = 3
 """Places that are named."""
 
 
-def warnings_of(record: RunRecord) -> tuple[str, ...]:
+def warnings_of(result: Result) -> tuple[str, ...]:
+    """Return what was said of the slide when its run began, which damaged tiles count as not scanned, and what is implausible.
+
+    Raises:
+        ResultError: if the objects, or their table, are damaged.
+    """
+    return (*said_of(result.record), *doubts_of(result))
+
+
+def said_of(record: RunRecord) -> tuple[str, ...]:
     """Return what was said of the slide when its run began, and which damaged tiles count as not scanned."""
     return (*record.notes, *of_damage(record.damaged_tiles))
 

@@ -162,7 +162,16 @@ def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) 
         "slideseg_version": __version__,
     }
     pixels = config.model_input(data.mean, data.std)
-    return ModelInfo(config.name, config.unet, config.model_classes, pixels, training, config.objects, config.about.made_for)
+    return ModelInfo(
+        name=config.name,
+        config=config.unet,
+        classes=config.model_classes,
+        input=pixels,
+        training=training,
+        objects=config.objects,
+        made_for=config.about.made_for,
+        learnt=data.learnt,
+    )
 
 
 @dataclass(frozen=True, slots=True)

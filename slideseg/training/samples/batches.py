@@ -5,6 +5,7 @@ A sample is known by its epoch and number alone, and a batch by the numbers in i
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor
 
 from slideseg.errors import DataError, explain
+from slideseg.model.objects import BORDER
 from slideseg.space.box import Box
 from slideseg.training.data.dataset import open_data
+from slideseg.training.data.learnt import learnt_of
 from slideseg.training.data.sampling import BLOCK, Sampler, validation_tiles
 from slideseg.training.data.weight_map import WeightMap, balance_of
 from slideseg.training.recipe.data import IGNORED
@@ -27,6 +30,7 @@ from slideseg.training.samples.windows import Windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from slideseg.model.learnt import Learnt
     from slideseg.training.data.items import Item, Window
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.team import Team
@@ -118,6 +122,14 @@ class Batches:
         self.tiles = _tiles(self.validation, config, unet.stride)
         self._tile_margin = unet.reach
         self.normalise_by(*self._normalisation())
+
+    @functools.cached_property
+    def learnt(self) -> Learnt | None:
+        """What the objects are like that are learnt from; looked at once."""
+        config = self.config
+        border = {config.objects.border, *(known.id for known in config.model_classes if known.name == BORDER)}
+        classes = config.objects.classes or range(1, len(config.label_classes))
+        return learnt_of(self.train, sorted({*classes} - border))
 
     def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Subtract ``mean`` from every channel and divide by ``std`` from now on."""

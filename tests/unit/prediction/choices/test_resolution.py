@@ -7,7 +7,7 @@ from PIL import Image
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import read_info
-from slideseg.prediction.choices.resolution import choose_source, size_hint, working_shape
+from slideseg.prediction.choices.resolution import choose_source, working_shape
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.run import predict
 from slideseg.slide.array import ArraySlide
@@ -123,20 +123,6 @@ def test_next_to_nothing_left_is_said(model):
         "only 10 x 10 pixels are left of 512 x 512 at this resolution (pixels of 0.01 \u00b5m by the caller)"
     )
     assert choose_source(slide(0.25, (20, 20)), model, PredictOptions())[1] == ()
-
-
-@pytest.mark.parametrize(
-    ("across", "guess"), [(26, None), (20, None), (33, None), (13, "0.49 \u00b5m or more"), (52, "0.12 \u00b5m or less")]
-)
-def test_the_size_of_objects_hints_at_the_size_of_pixels(across, guess):
-    notes = size_hint("nuclei", 100, round(100 * np.pi * across**2 / 4), 0.25)
-    assert len(notes) == (guess is not None)
-    assert guess is None or f"{across} pixels across, those that model nuclei knows 26: pixels may be of {guess}" in notes[0]
-
-
-def test_few_objects_and_models_of_others_hint_at_nothing():
-    assert size_hint("nuclei", 29, 29 * 20, 0.25) == ()
-    assert size_hint("mine.safetensors", 100, 100 * 20, 0.25) == ()
 
 
 @pytest.mark.parametrize("factor", [1, 2])
