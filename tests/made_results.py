@@ -7,6 +7,8 @@ from skimage.measure import label
 
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, write_shard
+from slideseg.instances.measurements import MeasureWorker, TableJob, write_table
+from slideseg.instances.workers import clear_work
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
 from slideseg.result.commit import commit, commit_objects
@@ -50,6 +52,7 @@ def make_result(
     classes=CLASSES,
     image=None,
     objects=False,
+    table=False,
     finish=True,
     plane_axis=None,
     slide=None,
@@ -57,6 +60,7 @@ def make_result(
 ):
     """Write a result with ``class_map`` (y, x), or (planes, y, x) with a ``plane_axis``; return the instances.
 
+    With ``objects`` it has instances of class 1, and with ``table`` the table of these.
     ``mpp`` are the microns of its pixels, of the slide's where ``slide`` says those; ``factor`` is how much larger they are.
     """
     planes = class_map if plane_axis else class_map[None]
@@ -78,7 +82,10 @@ def make_result(
     if image is not None:
         write_overview(str(url), Opened(ArraySlide(image)), layout)
     commit(str(url), layout, record)
-    return write_objects(str(url), layout, planes) if objects else None
+    ids = write_objects(str(url), layout, planes) if objects else None
+    if table:
+        write_objects_table(str(url), layout, record)
+    return ids
 
 
 def write_objects(url, layout, planes):
@@ -92,3 +99,22 @@ def write_objects(url, layout, planes):
     write_pyramid(url, plan, "mode", layout.levels)
     commit_objects(store, layout)
     return ids if layout.plane_axis else ids[0]
+
+
+def write_objects_table(url, layout, record):
+    """Write the table of the instances."""
+    job = TableJob(
+        url=url,
+        labels=layout.labels(OBJECTS, "uint32"),
+        class_map=layout.segmentation(),
+        probabilities=None,
+        classes=(1,),
+        names=tuple(known.name for known in layout.classes),
+        scale=record.level_0_scale,
+        mpp_yx=record.coordinates.mpp_yx,
+    )
+    worker = MeasureWorker(job)
+    for index in job.missing():
+        worker(index)
+    write_table(job)
+    clear_work(open_store(url))

@@ -13,6 +13,7 @@ import tifffile
 from skimage.measure import label, regionprops
 
 import slideseg
+from tests.qupath_reader import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ def differences(result: Path, truth: Truth, folder: Path) -> dict[str, float]:
     assert table.num_rows == len(want) > 0, (table.num_rows, len(want))
     slideseg.export(result, "geojson", folder / "x.geojson", overwrite=True)
     features = json.loads((folder / "x.geojson").read_text())["features"]
-    shapes = {feature["id"]: shapely.geometry.shape(feature["geometry"]).centroid for feature in features}
+    shapes = {number_of(feature): shapely.geometry.shape(feature["geometry"]).centroid for feature in features}
     centres = np.array([(shapes[number].y, shapes[number].x) for number in table["id"].to_pylist()])
     areas = label_areas(truth) * np.prod(truth.mpp_yx)
     assert np.allclose(table["area_um2"], areas)

@@ -40,6 +40,10 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
     help="GeoJSON, tables: coordinates of the whole slide, or of its scanned part, as QuPath counts.  "
     "[default: bounds for GeoJSON, slide for tables]",
 )  # fmt: skip
+@click.option(
+    "--measurements/--no-measurements", default=None,
+    help="GeoJSON: whether each object has the numbers of its row of the table.  [default: with]",
+)  # fmt: skip
 @click.option("--size", type=int, metavar="N", help="PNG: pixels of the longer side.  [default: 2048]")
 @click.option("--opacity", type=float, metavar="X", help="PNG: opacity of the class colours, 0 to 1.  [default: 0.5]")
 @click.option("--plane", type=int, metavar="N", help="PNG: plane of a stack.  [default: 0]")

@@ -20,7 +20,7 @@ PACKED = ("geojson", "csv")
 WITH_PLACES = ("geojson", *TABLES)
 """Formats that hold coordinates."""
 FORMATS_OF = {
-    "simplify": ("geojson",), "object_type": ("geojson",), "frame": WITH_PLACES,
+    "simplify": ("geojson",), "object_type": ("geojson",), "frame": WITH_PLACES, "measurements": ("geojson",),
     "size": ("png",), "opacity": ("png",), "plane": ("png",),
 }  # fmt: skip
 """Formats that have an option which not all have."""
@@ -42,6 +42,8 @@ class ExportOptions:
     frame: Literal["slide", "bounds"] | None = None
     """GeoJSON and tables: whether coordinates are those of the whole slide, or of the part that was scanned, where the slide's
     file says which, as QuPath counts; by default ``bounds`` for GeoJSON, ``slide`` for tables."""
+    measurements: bool | None = None
+    """GeoJSON: whether each object has the numbers of its row of the table; it has by default."""
     size: int | None = None
     """PNG: pixels of the longer side."""
     opacity: float | None = None

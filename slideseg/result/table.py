@@ -136,7 +136,7 @@ def read_sizes(store: Store) -> Sizes:
         file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
         known = [name for name in (*SUMMED, PROBABILITY) if name in file.schema_arrow.names]
         if not {*SUMMED} <= {*known}:
-            raise _damaged(f"no column {' or '.join(SUMMED)}")
+            raise damaged_table(f"no column {' or '.join(SUMMED)}")
         for batch in file.iter_batches(ROWS, columns=known):
             classes, pixels = (_numbers(batch.column(name)) for name in SUMMED)
             likely = batch.column(PROBABILITY) if PROBABILITY in known else None
@@ -212,7 +212,7 @@ def _hash_of(file: Any) -> str:
 def _compare_hash(store: Store, found: str) -> None:
     wanted = _wanted_hash(store)
     if wanted is not None and found != wanted:
-        raise _damaged("its bytes are not what was written")
+        raise damaged_table("its bytes are not what was written")
 
 
 def missing_table() -> ResultError:
@@ -220,7 +220,8 @@ def missing_table() -> ResultError:
     return ResultError(explain(f"{TABLE} is missing", try_=AGAIN))
 
 
-def _damaged(what: str) -> ResultError:
+def damaged_table(what: str) -> ResultError:
+    """Return the error of a table that is not what was written."""
     return ResultError(explain(f"{TABLE} is damaged", got=what, try_=f"slideseg verify --repair, then {AGAIN}"))
 
 
@@ -232,7 +233,7 @@ def table_errors() -> Iterator[None]:
     try:
         yield
     except (pyarrow.ArrowException, *storage_errors()) as error:
-        raise _damaged(reason(error)) from error
+        raise damaged_table(reason(error)) from error
 
 
 @contextmanager

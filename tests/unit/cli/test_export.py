@@ -10,7 +10,7 @@ from tests.made_results import blobs, make_result
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    make_result(tmp_path / "x.zarr", blobs((100, 120)), objects=True)
+    make_result(tmp_path / "x.zarr", blobs((100, 120)), objects=True, table=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -22,9 +22,9 @@ def image():
 
 @pytest.fixture(scope="session")
 def result(class_map, image, tmp_path_factory):
-    """A result with objects, and the instances."""
+    """A result with objects and their table, and the instances."""
     path = tmp_path_factory.mktemp("exports") / "biopsy.zarr"
-    return path, make_result(path, class_map, image=image, objects=True)
+    return path, make_result(path, class_map, image=image, objects=True, table=True)
 
 
 def left(folder):
