@@ -29,6 +29,11 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
     help="Class map or instances; auto: instances for tables, and for GeoJSON where the result has them, else the class map.",
 )  # fmt: skip
 @click.option(
+    "--class", "classes", multiple=True, metavar="NAME",
+    help="GeoJSON, tables: export only the objects or regions of this class; may be given several times.  "
+    "[default: all; of regions not the outer part of objects]",
+)  # fmt: skip
+@click.option(
     "--simplify", type=float, metavar="PX", help="GeoJSON: level-0 pixels by which outlines may be off.  [default: 0]"
 )
 @click.option(
@@ -52,7 +57,7 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @endpoint_option
 @log_json_option
 @debug_option
-def export(results: tuple[str, ...], to: str, output: str | None, as_json: bool, **options: Any) -> int:
+def export(results: tuple[str, ...], to: str, output: str | None, as_json: bool, classes: tuple[str, ...], **options: Any) -> int:
     """Write results as files for other programs: polygons, a TIFF pyramid, a picture or a table.
 
     RESULT is a result or a folder of them.
@@ -67,7 +72,7 @@ def export(results: tuple[str, ...], to: str, output: str | None, as_json: bool,
 
     def exported(result: str) -> dict[str, Any]:
         with shown() as watcher:
-            report = run(result, to, files[result], on_progress=watcher, **options)
+            report = run(result, to, files[result], on_progress=watcher, classes=classes or None, **options)
         if not as_json:
             _print(report)
         return report.to_dict()
@@ -78,4 +83,6 @@ def export(results: tuple[str, ...], to: str, output: str | None, as_json: bool,
 def _print(report: ExportReport) -> None:
     counts = {"features": report.features, "rows": report.rows}
     counted = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{report.output}: {report.labels}{counted}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")

@@ -10,6 +10,8 @@ import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slideseg.arrays.boxes import levels_of
 from slideseg.exports.features import Style, features_of
 from slideseg.exports.frame import facts_of
@@ -23,8 +25,6 @@ from slideseg.storage.whole_file import opened
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    import numpy as np
 
     from slideseg.exports.job import Job
     from slideseg.exports.trace import Regions
@@ -46,6 +46,7 @@ def export(job: Job, partial: Path, name: str) -> dict[str, int]:
         simplify=job.options.simplify or 0.0,
         plane_axis=None if plan.axes == "yx" else plan.axes[0],
         of_objects=_object_classes(job) if job.of_objects else None,
+        chosen=job.classes if job.of_objects else None,
         namespace=namespace_of(job.result, job.labels),
     )
     about = facts_of(job.result, frame)
@@ -78,7 +79,7 @@ def _regions(job: Job) -> Iterator[tuple[int, Regions]]:
         def read(box: Box, plane: int = plane) -> np.ndarray:
             pixels = labels.read(box, plane)
             watch(box.area)
-            return pixels
+            return pixels if job.of_objects or job.classes is None else only(pixels, job.classes)
 
         def read_both(box: Box, plane: int = plane) -> tuple[np.ndarray, np.ndarray]:
             return read(box, plane), classes.read(box, plane)
@@ -86,6 +87,11 @@ def _regions(job: Job) -> Iterator[tuple[int, Regions]]:
         grid = labels.plan.grid
         found = trace_with(grid, read_both, most) if job.of_objects else trace(grid, read)
         yield from ((plane, regions) for regions in found)
+
+
+def only(pixels: np.ndarray, classes: frozenset[int]) -> np.ndarray:
+    """Return a class map of these classes alone; what is of another one is background."""
+    return np.where(np.isin(pixels, list(classes)), pixels, 0)
 
 
 def write_geojson(path: Path, features: Iterable[dict[str, Any]], about: Mapping[str, Any], *, compressed: bool = False) -> int:

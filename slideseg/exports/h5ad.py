@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from slideseg.errors import ConfigError, explain
 from slideseg.exports.frame import facts_of
-from slideseg.exports.rows import checked_table
+from slideseg.exports.rows import Counted, checked_table
 from slideseg.installed import pip_install
 from slideseg.result.overlay import Overlay
 
@@ -33,9 +33,10 @@ PICTURE = 2048
 
 def export(job: Job, partial: Path, _name: str) -> dict[str, int]:
     """Write the table; return how many rows."""
-    with checked_table(job.result, job.frame("slide")) as table:
-        write_h5ad(partial, table, job.watch(table.rows))
-        return {"rows": table.rows}
+    with checked_table(job.result, job.frame("slide"), job.classes) as table:
+        counted = Counted(job.watch(table.rows))
+        write_h5ad(partial, table, counted)
+        return {"rows": counted.rows}
 
 
 def write_h5ad(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from slideseg.arrays.boxes import levels_of
 from slideseg.errors import ResultError, explain
+from slideseg.exports.chosen import chosen_classes
 from slideseg.exports.frame import frame_of
-from slideseg.exports.options import GROUPS, TABLES
+from slideseg.exports.options import GROUPS, TABLES, WITH_PLACES
 from slideseg.result.layout import OBJECTS
 from slideseg.tasks.progress import Progress, Watcher
 
@@ -27,6 +28,7 @@ class Job:
 
         Raises:
             ResultError: if the result does not have it.
+            ConfigError: if it has no class of such a name.
         """
         self.result = result
         """What is exported from."""
@@ -38,6 +40,11 @@ class Job:
         """``segmentation`` or ``objects``."""
         self.levels = levels_of(result.url, GROUPS[self.labels])
         """Their pyramid, level 0 first."""
+        chosen = chosen_classes(result, self.labels, options.classes) if to in WITH_PLACES else (None, ())
+        self.classes: frozenset[int] | None = chosen[0]
+        """Ids of the classes whose objects or regions are exported; None for all."""
+        self.notes: tuple[str, ...] = chosen[1]
+        """What is to be told of the export."""
         self._watcher = watcher
         self._done = 0
 

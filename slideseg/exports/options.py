@@ -20,7 +20,8 @@ PACKED = ("geojson", "csv")
 WITH_PLACES = ("geojson", *TABLES)
 """Formats that hold coordinates."""
 FORMATS_OF = {
-    "simplify": ("geojson",), "object_type": ("geojson",), "frame": WITH_PLACES, "measurements": ("geojson",),
+    "simplify": ("geojson",), "object_type": ("geojson",), "measurements": ("geojson",),
+    "frame": WITH_PLACES, "classes": WITH_PLACES,
     "size": ("png",), "opacity": ("png",), "plane": ("png",),
 }  # fmt: skip
 """Formats that have an option which not all have."""
@@ -35,6 +36,9 @@ class ExportOptions:
     labels: Literal["auto", "segmentation", "objects"] = "auto"
     """Class map or instances; ``auto``: for GeoJSON the instances where the result has them, else the class map. Tables are of
     instances."""
+    classes: tuple[str, ...] | None = None
+    """GeoJSON and tables: names of the classes whose objects or regions are exported; by default all, but of regions not the
+    class that is the outer part of objects."""
     simplify: float | None = None
     """GeoJSON: level-0 pixels by which outlines may be off; none are by default."""
     object_type: Literal["detection", "annotation"] | None = None

@@ -45,21 +45,29 @@ class ObjectTable:
     """Whose table it is."""
     frame: Frame
     """What its places are counted from as it is read here; the table itself counts from the whole slide's corner."""
+    classes: frozenset[int] | None = None
+    """Ids of the classes whose rows are read; None for all."""
 
     @property
     def rows(self) -> int:
-        """How many objects there are."""
+        """How many objects there are, of all classes."""
         return int(self.file.metadata.num_rows)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield all rows in order, at most `ROWS` at a time.
+        """Yield the rows in order, at most `ROWS` at a time.
 
         Raises:
             ResultError: if the table is damaged.
         """
         with table_errors():
             for batch in self.file.iter_batches(ROWS, use_threads=False):
-                yield self._moved(batch)
+                yield self._moved(self._chosen(batch))
+
+    def _chosen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Leave out rows of other classes."""
+        if self.classes is None:
+            return batch
+        return batch.filter(pc.is_in(batch.column("class"), value_set=pa.array(sorted(self.classes), pa.uint8())))
 
     def _moved(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Count places from the frame's corner."""
@@ -73,7 +81,7 @@ class ObjectTable:
 
 
 @contextmanager
-def checked_table(result: Result, frame: Frame) -> Iterator[ObjectTable]:
+def checked_table(result: Result, frame: Frame, classes: frozenset[int] | None = None) -> Iterator[ObjectTable]:
     """Open the table of a result that has objects; one in an object store is copied to this machine for the time.
 
     Raises:
@@ -88,18 +96,31 @@ def checked_table(result: Result, frame: Frame) -> Iterator[ObjectTable]:
                 check_file(store, source)
             file = pq.ParquetFile(path, page_checksum_verification=True)
         with file:
-            yield ObjectTable(file, result, frame)
+            yield ObjectTable(file, result, frame, classes)
 
 
 def export(job: Job, partial: Path, name: str) -> dict[str, int]:
     """Write the table as Parquet or CSV; return how many rows."""
-    with checked_table(job.result, job.frame("slide")) as table:
-        watch = job.watch(table.rows)
+    with checked_table(job.result, job.frame("slide"), job.classes) as table:
+        counted = Counted(job.watch(table.rows))
         if job.to == "csv":
-            write_csv(partial, table, watch, compressed=name.endswith(".gz"))
+            write_csv(partial, table, counted, compressed=name.endswith(".gz"))
         else:
-            write_parquet(partial, table, watch)
-        return {"rows": table.rows}
+            write_parquet(partial, table, counted)
+        return {"rows": counted.rows}
+
+
+@dataclass(slots=True)
+class Counted:
+    """Counts the rows that are written, and tells them."""
+
+    watch: Callable[[int], None]
+    rows: int = 0
+
+    def __call__(self, rows: int) -> None:
+        """Take so many more."""
+        self.rows += rows
+        self.watch(rows)
 
 
 def write_parquet(path: Path, table: ObjectTable, watch: Callable[[int], None]) -> None:

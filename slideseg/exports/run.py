@@ -57,6 +57,8 @@ class ExportReport:
     """GeoJSON: how many features."""
     rows: int | None = None
     """Tables: how many rows, which is how many objects."""
+    notes: tuple[str, ...] = ()
+    """What was left out, or is to be known of the file."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as ``--json`` prints it."""
@@ -103,7 +105,7 @@ def export(
     with whole(path) as partial:
         counted = _writer_of(to)(job, partial, path.name)
     seconds = round(time.perf_counter() - started, 3)
-    return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, **counted)
+    return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, notes=job.notes, **counted)
 
 
 def files_in(folder: str, results: Sequence[str], to: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from slideseg.cli import main
 from tests.made_results import blobs, make_result
+from tests.results_of_discs import a_class_map, write_result
 
 
 @pytest.fixture
@@ -56,6 +57,24 @@ def test_a_failure_is_one_line(here, capsys, arguments, code, message):
     (line,) = err.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_classes_are_chosen_by_name_and_what_is_left_out_is_said(here, capsys):
+    write_result(here / "discs.zarr", a_class_map())
+    code, out, err = run(capsys, "discs.zarr", "--to", "geojson")
+    assert code == 0
+    said = "note: border is left out: it is the outer part of objects, in pieces; --class border exports it"
+    assert err.splitlines()[-1] == said
+    code, both, err = run(
+        capsys, "discs.zarr", "--to", "geojson", "--class", "nucleus", "--class", "border", "-o", "y.geojson", "--json"
+    )
+    report = json.loads(both)
+    assert (code, report["notes"]) == (0, [])
+    assert "note" not in err
+    assert f" {report['features']} features" not in out
+    code, _, err = run(capsys, "discs.zarr", "--to", "geojson", "--class", "stroma", "-o", "z.geojson")
+    assert code == 2
+    assert err == "error: there is no such class of regions (got stroma, want nucleus, border)\n"
 
 
 def test_an_existing_target_is_refused_unless_it_may_be_replaced(here, capsys):
