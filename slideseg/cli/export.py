@@ -21,7 +21,8 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @click.option("--to", required=True, type=click.Choice(FORMATS), help="Format of the file.")
 @click.option(
     "-o", "--output",
-    help="File to write; GeoJSON and CSV that end in .gz are compressed. Of several results the folder.  "
+    help="File to write; GeoJSON and CSV are packed in a name that ends in .zip, which QuPath opens, or .gz. Of several "
+    "results the folder.  "
     "[default: the result's name here]",
 )  # fmt: skip
 @click.option(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from slideseg.exports.trace import Regions
     from slideseg.space.box import Box
 
+ENDINGS = (".geojson", ".json")
+"""Of the file in a ZIP file: QuPath looks at no other."""
 MEMBER = "slideseg"
 """Of the feature collection: what the polygons are of, and the frame that they are counted in."""
 
@@ -51,10 +53,12 @@ def export(job: Job, partial: Path, name: str) -> dict[str, int]:
     )
     about = facts_of(job.result, frame)
     wanted = job.of_objects and job.options.measurements is not False
+    if name.lower().endswith(".gz"):
+        job.tell("QuPath opens .geojson.gz from version 0.4 on, earlier ones find nothing in it; all open .geojson.zip")
     with checked_table(job.result, frame) if wanted else nullcontext() as table:
         measured = None if table is None else Measured(table)
         features = _features(job, style, measured)
-        return {"features": write_geojson(partial, features, about, compressed=name.endswith(".gz"))}
+        return {"features": write_geojson(partial, features, about, name)}
 
 
 def _features(job: Job, style: Style, measured: Measured | None) -> Iterator[dict[str, Any]]:
@@ -94,13 +98,13 @@ def only(pixels: np.ndarray, classes: frozenset[int]) -> np.ndarray:
     return np.where(np.isin(pixels, list(classes)), pixels, 0)
 
 
-def write_geojson(path: Path, features: Iterable[dict[str, Any]], about: Mapping[str, Any], *, compressed: bool = False) -> int:
+def write_geojson(path: Path, features: Iterable[dict[str, Any]], about: Mapping[str, Any], name: str = "") -> int:
     """Write a feature collection, feature by feature, a line each; return their number.
 
-    ``about`` becomes its foreign member `MEMBER`.
+    ``about`` becomes its foreign member `MEMBER`; the file is packed as its final ``name`` ends.
     """
     number = 0
-    with opened(path, compressed=compressed) as file:
+    with opened(path, name, ENDINGS) as file:
         said = json.dumps({MEMBER: dict(about)}, separators=(",", ":"))[1:-1]
         file.write(f'{{"type":"FeatureCollection",{said},"features":['.encode())
         for feature in features:

@@ -62,6 +62,10 @@ class Job:
         """Return what coordinates are counted from: what was asked for, else what is ``usual`` in such files."""
         return frame_of(self.result, self.options.frame or usual)
 
+    def tell(self, note: str) -> None:
+        """Have something told of the export."""
+        self.notes = (*self.notes, note)
+
     def watch(self, total: int) -> Callable[[int], None]:
         """Return what is to be told of pixels or rows, of ``total``, as they are done."""
 

@@ -15,8 +15,8 @@ ENDINGS = {
 """Formats, and how their files' names end."""
 TABLES = ("parquet", "csv", "anndata")
 """Formats of the object table."""
-PACKED = ("geojson", "csv")
-"""Formats that gzip compresses, in names that end in ``.gz``."""
+PACKED = {".gz": ("geojson", "csv"), ".zip": ("geojson", "csv")}
+"""Ends of names whose files are packed, and the formats that can be."""
 WITH_PLACES = ("geojson", *TABLES)
 """Formats that hold coordinates."""
 FORMATS_OF = {

@@ -104,7 +104,7 @@ def export(job: Job, partial: Path, name: str) -> dict[str, int]:
     with checked_table(job.result, job.frame("slide"), job.classes) as table:
         counted = Counted(job.watch(table.rows))
         if job.to == "csv":
-            write_csv(partial, table, counted, compressed=name.endswith(".gz"))
+            write_csv(partial, table, counted, name)
         else:
             write_parquet(partial, table, counted)
         return {"rows": counted.rows}
@@ -136,15 +136,15 @@ def write_parquet(path: Path, table: ObjectTable, watch: Callable[[int], None]) 
             watch(batch.num_rows)
 
 
-def write_csv(path: Path, table: ObjectTable, watch: Callable[[int], None], *, compressed: bool = False) -> None:
+def write_csv(path: Path, table: ObjectTable, watch: Callable[[int], None], name: str = "") -> None:
     """Write a line of names and one for every row; what is not known is an empty field. The last column names the frame.
 
-    ``watch`` is told the rows that are done. Memory: `ROWS` rows.
+    ``watch`` is told the rows that are done; the file is packed as its final ``name`` ends. Memory: `ROWS` rows.
     """
     options = pyarrow.csv.WriteOptions(quoting_style="needed")
     schema = table.file.schema_arrow.append(pa.field("frame", pa.string()))
     with (
-        opened(path, compressed=compressed) as file,
+        opened(path, name, (".csv",)) as file,
         pyarrow.csv.CSVWriter(file, schema, write_options=options) as writer,
     ):
         for batch in table.batches():

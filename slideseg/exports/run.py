@@ -9,6 +9,7 @@ import importlib
 import os
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ConfigError, explain
@@ -22,7 +23,6 @@ from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from slideseg.tasks.progress import Watcher
 
@@ -79,8 +79,8 @@ def export(
         result: the result store.
         to: ``geojson`` (polygons in level-0 pixels), ``ome-tiff`` (a pyramid of labels), ``png`` (image and classes), or the
             table of the objects as ``parquet``, ``csv`` or ``anndata``.
-        output: a local file; None for the result's name with the format's ending, here. GeoJSON and CSV in a name that ends
-            in ``.gz`` are compressed.
+        output: a local file; None for the result's name with the format's ending, here. GeoJSON and CSV are packed in a
+            name that ends in ``.zip``, which QuPath opens, or in ``.gz``.
         on_progress: called with a `Progress` as the work goes on.
         **options: fields of `ExportOptions`, such as ``labels="objects"`` or ``simplify=1.0``.
 
@@ -98,8 +98,9 @@ def export(
     opened = open_result(result)
     job = Job(opened, to, wanted, on_progress)
     output = files_in("", [opened.url], to)[opened.url] if output is None else os.fspath(output)
-    if output.endswith(".gz") and to not in PACKED:
-        raise ConfigError(explain(f"--to {to} is not compressed with gzip", got=output, try_=output.removesuffix(".gz")))
+    packing = Path(output.lower()).suffix
+    if to not in PACKED.get(packing, (to,)):
+        raise ConfigError(explain(f"--to {to} is not packed", got=output, try_=output[: -len(packing)]))
     check_kept([opened.record.slide.path], output, "the slide itself")
     path = check_target(output, overwrite=wanted.overwrite)
     with whole(path) as partial:

@@ -7,7 +7,8 @@ import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from slideseg.errors import ResultError, RunError, explain
 from slideseg.storage.place import check_parent, local_path
@@ -15,9 +16,13 @@ from slideseg.storage.store import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
-GZIP_LEVEL = 6
+LEVEL = 6
+"""Of gzip; that of ZIP files is the same."""
+UNIX = 3
+"""The system that a ZIP file names, on every one."""
+THEN = (1980, 1, 1, 0, 0, 0)
+"""The time of a member of a ZIP file, so that the same content is the same file; the first that there is."""
 
 
 def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -82,11 +87,28 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def opened(path: Path, *, compressed: bool) -> Iterator[BinaryIO | gzip.GzipFile]:
-    """Open a new file; what is written to it is compressed with gzip if that is wanted, the same bytes each time."""
+def opened(path: Path, name: str = "", endings: tuple[str, ...] = ()) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Open a new file that will be called ``name``: what is written is packed as the name ends, the same bytes each time.
+
+    In a name that ends in ``.gz`` it is compressed with gzip; in ``.zip`` it is the only member, of the name without that.
+    Others know a member by its own name: one that ends in none of ``endings`` gets the first of them.
+    """
+    packing = Path(name.lower()).suffix
     with path.open("wb") as file:
-        if not compressed:
+        if packing == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=file, mtime=0) as packed:
+                yield packed
+        elif packing == ".zip":
+            inner = name[: -len(packing)]
+            member = _member(inner if inner.lower().endswith(endings or "") else inner + endings[0])
+            with ZipFile(file, "w") as archive, archive.open(member, "w", force_zip64=True) as packed:
+                yield packed
+        else:
             yield file
-            return
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as packed:
-            yield packed
+
+
+def _member(name: str) -> ZipInfo:
+    """Return what a ZIP file says of its only member."""
+    member = ZipInfo(name, THEN)
+    member.compress_type, member.create_system, member.external_attr = ZIP_DEFLATED, UNIX, 0o644 << 16
+    return member

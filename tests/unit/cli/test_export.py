@@ -48,7 +48,8 @@ def test_the_report_is_one_object(here, capsys):
         (["y.zarr", "--to", "png"], 2, "no such result"),
         (["x.zarr", "--to", "png", "-o", "no/x.png"], 2, "does not exist"),
         (["x.zarr", "--to", "geojson", "--size", "5"], 2, "size is an option of png"),
-        (["x.zarr", "--to", "png", "-o", "q.png.gz"], 2, "--to png is not compressed with gzip (got q.png.gz; try q.png)"),
+        (["x.zarr", "--to", "png", "-o", "q.png.gz"], 2, "--to png is not packed (got q.png.gz; try q.png)"),
+        (["x.zarr", "--to", "parquet", "-o", "q.Zip"], 2, "--to parquet is not packed (got q.Zip; try q)"),
     ],
 )
 def test_a_failure_is_one_line(here, capsys, arguments, code, message):

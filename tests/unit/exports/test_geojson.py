@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zipfile
 from contextlib import closing
 
 import numpy as np
@@ -120,6 +121,32 @@ def test_a_name_that_ends_in_gz_is_compressed(result, tmp_path):
     assert gzip.decompress(packed) == (tmp_path / "x.geojson").read_bytes()
     export(result[0], "geojson", tmp_path / "y.geojson.gz")
     assert (tmp_path / "y.geojson.gz").read_bytes() == packed
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("x.geojson.zip", "x.geojson"), ("x.json.ZIP", "x.json"), ("x.zip", "x.geojson"), ("a.b.zip", "a.b.geojson")],
+)
+def test_a_name_that_ends_in_zip_is_a_zip_file_that_qupath_opens(result, tmp_path, name, member):
+    report = export(result[0], "geojson", tmp_path / name)
+    export(result[0], "geojson", tmp_path / "y.geojson")
+    with zipfile.ZipFile(tmp_path / name) as packed:
+        assert packed.namelist() == [member]
+        assert packed.read(member) == (tmp_path / "y.geojson").read_bytes()
+    assert read_objects(tmp_path / name, since_0_4=False) == read_objects(tmp_path / "y.geojson")
+    assert report.bytes < (tmp_path / "y.geojson").stat().st_size / 3
+    assert report.notes == ()
+    before = (tmp_path / name).read_bytes()
+    export(result[0], "geojson", tmp_path / name, overwrite=True)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_old_qupaths_find_nothing_in_gz_and_that_is_said(result, tmp_path):
+    report = export(result[0], "geojson", tmp_path / "x.geojson.gz")
+    assert read_objects(tmp_path / "x.geojson.gz", since_0_4=False) == []
+    assert len(read_objects(tmp_path / "x.geojson.gz")) == report.features
+    (note,) = report.notes
+    assert "all open .geojson.zip" in note
 
 
 def test_planes_of_a_stack_are_named(class_map, tmp_path):

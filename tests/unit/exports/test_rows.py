@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import obstore
@@ -64,6 +65,15 @@ def test_csv_holds_the_rows(measured, rows, tmp_path, name):
         want = rows[name_].to_pylist()
         read = [None if one == "" else type(first)(one) for one, first in zip(said, want, strict=True)]
         assert read == want, name_
+
+
+def test_csv_in_a_zip_file(measured, tmp_path):
+    """Which pandas and R read as it is."""
+    export(measured, "csv", tmp_path / "x.zip")
+    export(measured, "csv", tmp_path / "x.csv")
+    with zipfile.ZipFile(tmp_path / "x.zip") as packed:
+        assert packed.namelist() == ["x.csv"]
+        assert packed.read("x.csv") == (tmp_path / "x.csv").read_bytes()
 
 
 def test_what_is_not_known_is_an_empty_field(tmp_path):
