@@ -21,6 +21,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import uuid
 import zipfile
 from dataclasses import dataclass
@@ -186,6 +187,20 @@ def _check_geometry(geometry: dict[str, Any]) -> None:
                 raise QuPathError(f"places {ring}")
     if not (polygons and all(polygons)):
         raise QuPathError("no ring")
+
+
+def strip_extension(name: str) -> str:
+    """Return an image's name as ``getCurrentImageNameWithoutExtension`` has it: ``GeneralTools.stripExtension``, since 0.4.
+
+    The endings with two parts that it knows, else what stands behind the last dot, if that is letters and digits; and what
+    ``.gz`` stands behind with it.
+    """
+    lower = name.lower()
+    if lower.endswith(".gz"):
+        return strip_extension(name[: -len(".gz")])
+    known = next((one for one in (".ome.tif", ".ome.tiff", ".tar.gz", ".ome.zarr") if lower.endswith(one)), None)
+    found = re.search(r"\.\w+$", name, re.ASCII)
+    return name[: -len(known)] if known else name[: found.start()] if found else name
 
 
 def number_of(feature: dict[str, Any]) -> int:

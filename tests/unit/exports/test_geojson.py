@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import re
 import zipfile
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +20,11 @@ from slideseg.exports.features import Style, features_of
 from slideseg.exports.identity import OURS
 from slideseg.exports.run import export
 from slideseg.exports.trace import trace
+from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.space.grid import ShardGrid
 from slideseg.viewer.shown import Shown
 from tests.made_results import CLASSES, blobs, make_result
-from tests.qupath_reader import number_of, read_objects
+from tests.qupath_reader import number_of, read_objects, strip_extension
 from tests.unit.exports.conftest import SHAPE
 
 
@@ -147,6 +150,19 @@ def test_old_qupaths_find_nothing_in_gz_and_that_is_said(result, tmp_path):
     assert len(read_objects(tmp_path / "x.geojson.gz")) == report.features
     (note,) = report.notes
     assert "all open .geojson.zip" in note
+
+
+def test_the_script_of_the_docs_finds_the_files_of_all_slides_but_those_it_names():
+    """In a name of two endings QuPath takes off the second alone, but for those that it knows."""
+    page = (Path(__file__).parents[3] / "docs" / "notebooks.md").read_text(encoding="utf-8")
+    script = page.split("```groovy\n")[1].split("```")[0]
+    calls = re.findall(r"(\w+)\(", script)
+    assert calls == ["importObjectsFromFile", "getCurrentImageNameWithoutExtension", "fireHierarchyUpdate"]
+    (ending,) = re.findall(r'"(\.[\w.]+)"', script)
+    assert ending == ".geojson.zip"
+    others = {suffix for suffix in SUFFIXES if strip_extension(f"a.b-1{suffix}") != stem(f"a.b-1{suffix}")}
+    assert others == {".ome.btf", ".ome.tf8", ".zarr.zip"}
+    assert all(f"`{suffix}`" in page for suffix in others)
 
 
 def test_planes_of_a_stack_are_named(class_map, tmp_path):
