@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -38,19 +38,32 @@ COLUMNS = {
     "--distance", metavar="MICRONS|Npx",
     help="With points: how far an object's centroid may be from its point, in pixels as 6px.  [default: 3 microns]",
 )  # fmt: skip
+@click.option(
+    "--frame", type=click.Choice(["slide", "bounds"]),
+    help="With GeoJSON: coordinates of the whole slide, or of its scanned part, as QuPath counts.  "
+    "[default: as the file says, else bounds]",
+)  # fmt: skip
 @json_option
 @endpoint_option
 @log_json_option
 @debug_option
-def evaluate(prediction: str, truth: str, metrics: str | None, distance: str | None, as_json: bool) -> None:
+def evaluate(
+    prediction: str,
+    truth: str,
+    metrics: str | None,
+    distance: str | None,
+    frame: Literal["slide", "bounds"] | None,
+    as_json: bool,
+) -> None:
     """Compare a segmentation with the truth.
 
     Either side is a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, or a folder of such, matched by name.
-    The truth may also be points, one an object: a CSV file with columns y, x and maybe class, or a folder of such.
+    The truth may also be polygons: a GeoJSON file (.geojson, .json, packed as .gz or .zip), as of QuPath, or a folder of such.
+    Or it may be points, one an object: a CSV file with columns y, x and maybe class, or a folder of such.
     """
     from slideseg.evaluation.run import evaluate as run
 
-    report = run(prediction, truth, metrics, distance)
+    report = run(prediction, truth, metrics, distance, frame)
     if as_json:
         say_json(report.to_dict())
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from slideseg.errors import ConfigError, explain
@@ -31,7 +29,11 @@ def count_values(prediction: Side, truth: Side) -> SemanticCounts:
             raise ConfigError(explain(f"{side.name} holds fractions", got=side.labels.dtype.name, want=want, try_=try_))
     total = SemanticCounts.empty()
     for box in Box.of_shape(truth.labels.shape).split(BLOCK, BLOCK):
-        total += SemanticCounts.of(*(_checked_ids(side, side.labels.read(box, 0)) for side in (prediction, truth)))
+        values = [_checked_ids(side, side.labels.read(box, 0)) for side in (prediction, truth)]
+        if truth.ignored is not None:
+            counts = ~truth.ignored.read(box, 0)
+            values = [one[counts] for one in values]
+        total += SemanticCounts.of(*values)
     return total
 
 
@@ -41,12 +43,10 @@ def _checked_ids(side: Side, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def objects_of(
-    side: Side, classes: Classes, *, is_mask: bool
-) -> tuple[Grid, Literal["the result's", "ids", "connected parts"]]:
+def objects_of(side: Side, classes: Classes, *, is_mask: bool) -> tuple[Grid, str]:
     """Return a side's objects, and where they come from."""
     if side.objects is not None:
-        return side.objects, "the result's"
+        return side.objects, side.objects_are
     if not (side.classes is not None or is_mask):
         return side.labels, "ids"
     return _components(side, border_of(side.classes or classes)), "connected parts"
@@ -74,7 +74,14 @@ def _components(side: Side, border: int | None) -> Grid:
     return Grid(side.labels.planes, side.labels.shape, np.dtype(np.int32), read)
 
 
-def compare_objects(predicted: Grid, true: Grid) -> InstanceScores:
-    """Add up the overlaps block by block."""
-    boxes = Box.of_shape(true.shape).split(BLOCK, BLOCK)
-    return instance_scores(add_up(OverlapTable.of(predicted.read(box, 0), true.read(box, 0)) for box in boxes))
+def compare_objects(predicted: Grid, true: Grid, ignored: Grid | None = None) -> InstanceScores:
+    """Add up the overlaps block by block; pixels that are ``ignored`` are of no object on either side."""
+
+    def overlaps(box: Box) -> OverlapTable:
+        sides = [grid.read(box, 0) for grid in (predicted, true)]
+        if ignored is not None:
+            counts = ~ignored.read(box, 0)
+            sides = [np.where(counts, side, 0) for side in sides]
+        return OverlapTable.of(*sides)
+
+    return instance_scores(add_up(map(overlaps, Box.of_shape(true.shape).split(BLOCK, BLOCK))))

@@ -14,12 +14,13 @@ import numpy as np
 
 from slideseg.errors import ConfigError, explain
 from slideseg.evaluation.blocks import Classes, compare_objects, count_values, objects_of
+from slideseg.evaluation.drawn import Frame, find_polygons, holds_polygons, open_pair
 from slideseg.evaluation.metrics.instances import mean_scores
 from slideseg.evaluation.metrics.isbi import IsbiScores, best_scores, plane_scores
 from slideseg.evaluation.metrics.semantic import Compared, SemanticCounts, semantic_scores, summarise
 from slideseg.evaluation.points import compare_points
 from slideseg.evaluation.report import FAMILIES, Evaluation, ImageScores
-from slideseg.evaluation.sources import Side, Source, aligned, open_side, pair_images
+from slideseg.evaluation.sources import Side, Source, aligned, pair_images
 from slideseg.points import holds_points
 from slideseg.space.box import Box
 from slideseg.storage.place import local_path
@@ -35,8 +36,25 @@ LARGEST_ISBI = 256 << 20
 """Pixels of the largest plane whose membranes are judged."""
 MOST_PLAIN_CLASSES = 8
 """A plain prediction with more values than this holds instance ids, not classes."""
-Image = tuple[str, Source, Source, int]
-"""Name, prediction and truth of an image, and its plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Both sides of an image, or of a plane of a stack."""
+
+    name: str
+    prediction: Source
+    truth: Source
+    plane: int
+    frame: Frame | None
+    """What polygons are counted from."""
+
+    def opened(self, stack: ExitStack) -> tuple[Side, Side]:
+        """Return the prediction and the truth, each on its own grid."""
+        sides = open_pair(self.prediction, self.truth, self.frame, stack)
+        return sides[0].only(self.plane), sides[1].only(self.plane)
+
+
 Images = list[Image]
 
 
@@ -59,6 +77,7 @@ def evaluate(
     truth: Source,
     metrics: Sequence[str] | str | None = None,
     distance: float | str | None = None,
+    frame: Frame | None = None,
 ) -> Evaluation:
     """Compare segmentations with the truth.
 
@@ -66,19 +85,22 @@ def evaluate(
         prediction: a result store, a zarr array, an OME-Zarr label, a TIFF (stack), a PNG, a numpy array (y, x) or (z, y, x),
             or a folder of such files, matched with the truth's by name without ending.
         truth: the same; it may hold class ids, instance ids or a mask. A result that was made at a coarser resolution is
-            brought to its slide's level 0 where the truth has that shape. For the metrics ``points`` a CSV file with columns
+            brought to its slide's level 0 where the truth has that shape. Also polygons around objects or regions: a GeoJSON
+            file, or a folder of such. For the metrics ``points`` a CSV file with columns
             y, x and maybe class, or a folder of such: pixels of the image that the prediction was made from.
         metrics: families of metrics: ``semantic``, ``isbi``, ``instances``, as a list or with commas, or ``points`` alone;
             None for ``semantic``, of points for ``points``.
         distance: for ``points``, how far an object's centroid may be from its point: microns, or pixels of that image as in
             "6px"; None for 3 microns.
+        frame: of polygons, whether coordinates count from the scanned part of the slide (``bounds``), where its file names
+            that, or from the whole ``slide``; None for what a file of `slideseg.export` says, else the bounds.
 
     Returns:
         The scores of every image, and their means; `Evaluation.notes` says what was chosen and how values were read.
 
     Raises:
         ConfigError: if the sides don't fit together, or a metric is unknown or not possible on them.
-        DataError: if points are missing, damaged or outside of their image.
+        DataError: if points or polygons are missing, damaged or outside of their image.
         SlidesegError: if a side is missing, damaged or unfinished.
     """
     prediction, truth = (side if isinstance(side, np.ndarray) else local_path(side) for side in (prediction, truth))
@@ -86,15 +108,18 @@ def evaluate(
     default = POINTS if points else DEFAULT
     families = _checked(default if metrics is None else metrics)
     if families == set(POINTS):
+        _check_no_frame(frame)
         return _noted(compare_points(prediction, truth, distance), metrics, default)
     _check_no_points(truth if points else None, families, distance)
-    pairs, unmatched = pair_images(prediction, truth)
-    images = [image for pair in pairs for image in _planes(*pair)]
-    report = Evaluation(tuple(ImageScores(image[0]) for image in images), unmatched=unmatched)
+    pairs, unmatched = pair_images(prediction, truth, find_polygons if holds_polygons(truth) else None)
+    images = [image for pair in pairs for image in _planes(*pair, frame)]
+    report = Evaluation(tuple(ImageScores(image.name) for image in images), unmatched=unmatched)
     if families != {"isbi"}:
         counted = [_counted(image) for image in images]
-        counts = [image_counts for _, image_counts in counted]
-        reading = _read_values([classes for classes, _ in counted], counts)
+        counts = [one.counts for one in counted]
+        reading = _read_values(counted)
+        if any(one.ignores for one in counted):
+            report = replace(report, notes=("ignored: pixels of polygons called Ignore* count on neither side",))
         report = _with_semantic(report, counts, reading) if "semantic" in families else report
         report = _with_instances(report, images, reading) if "instances" in families else report
     return _noted(_with_isbi(report, images) if "isbi" in families else report, metrics, default)
@@ -130,30 +155,42 @@ def _noted(report: Evaluation, metrics: Sequence[str] | str | None, default: tup
     return report if metrics is not None else replace(report, notes=(note, *report.notes))
 
 
-def _planes(name: str, prediction: Source, truth: Source) -> Images:
+def _check_no_frame(frame: Frame | None) -> None:
+    if frame is not None:
+        raise ConfigError(explain("--frame is of polygons", got=frame, want="GeoJSON as the truth"))
+
+
+def _planes(name: str, prediction: Source, truth: Source, frame: Frame | None) -> Images:
     """Return the planes of a stack as images of their own."""
     with ExitStack() as stack:
-        opened = open_side(truth, stack)
-        planes = aligned(open_side(prediction, stack), opened).labels.planes
-    return [(name if planes == 1 else f"{name}[{plane}]", prediction, truth, plane) for plane in range(planes)]
+        planes = aligned(*open_pair(prediction, truth, frame, stack)).labels.planes
+    names = [name if planes == 1 else f"{name}[{plane}]" for plane in range(planes)]
+    return [Image(called, prediction, truth, plane, frame) for plane, called in enumerate(names)]
 
 
-def _opened(image: Image, stack: ExitStack) -> tuple[Side, Side]:
-    """Return the prediction, on the truth's grid, and the truth of an image."""
-    _, prediction, truth, plane = image
-    opened = open_side(truth, stack)
-    return aligned(open_side(prediction, stack), opened).only(plane), opened.only(plane)
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The counted pairs of values of an image, and what is known of them."""
+
+    classes: Classes | None
+    """The prediction's classes, where it knows them."""
+    names_classes: bool
+    """Whether the truth names several of these."""
+    ignores: bool
+    """Whether pixels of the truth don't count."""
+    counts: SemanticCounts
 
 
-def _counted(image: Image) -> tuple[Classes | None, SemanticCounts]:
-    """Return the prediction's classes, where it knows them, and the counted pairs of values."""
+def _counted(image: Image) -> _Counted:
     with ExitStack() as stack:
-        prediction, truth = _opened(image, stack)
-        return prediction.classes, count_values(prediction, truth)
+        prediction, truth = image.opened(stack)
+        counts = count_values(aligned(prediction, truth), truth)
+        return _Counted(prediction.classes, truth.names_classes, truth.ignored is not None, counts)
 
 
-def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _Reading:
+def _read_values(images: list[_Counted]) -> _Reading:
     """Decide what the values mean: of the truth, and of predictions that are no results."""
+    named, counts = [image.classes for image in images], [image.counts for image in images]
     if len(set(named)) > 1:
         kinds = list(set(named))[:2]
         got = " and ".join(", ".join(name for _, name in kind) if kind else "plain values" for kind in kinds)
@@ -165,6 +202,7 @@ def _read_values(named: list[Classes | None], counts: list[SemanticCounts]) -> _
         plain = sorted(predicted | {0})
         classes = tuple((value, str(value)) for value in plain) if len(plain) <= MOST_PLAIN_CLASSES else ()
     mask = len(true - {0}) <= 1 and len(classes) > 2  # one value cannot tell several classes apart, whatever it is
+    mask = mask and not any(image.names_classes for image in images)
     same = not mask and true <= {value for value, _ in classes}
     return _Reading(
         compared="classes" if same else "foreground",
@@ -194,7 +232,8 @@ def _with_isbi(report: Evaluation, images: Images) -> Evaluation:
     by_threshold, kinds = [], set()
     for image in images:
         with ExitStack() as stack:
-            prediction, truth = _opened(image, stack)
+            prediction, truth = image.opened(stack)
+            prediction = aligned(prediction, truth)
             by_threshold.append(_isbi_scores(prediction, truth))
             kinds.add("class maps" if prediction.probability is None else "probabilities, each score at its best threshold")
     pairs = zip(report.images, by_threshold, strict=True)
@@ -210,6 +249,8 @@ def _isbi_scores(prediction: Side, truth: Side) -> tuple[IsbiScores, ...]:
         raise ConfigError(
             explain(f"{truth.name} holds fractions", got=truth.labels.dtype.name, want="0 membrane, above 0 cell")
         )
+    if truth.ignored is not None:
+        raise ConfigError(explain(f"{truth.name} has polygons called Ignore*", want="none: isbi metrics need whole planes"))
     rows, columns = truth.labels.shape
     if rows * columns > LARGEST_ISBI:
         want = f"at most {LARGEST_ISBI >> 20} Mpx a plane"
@@ -226,14 +267,13 @@ def _with_instances(report: Evaluation, images: Images, reading: _Reading) -> Ev
     scores, notes, seams = [], set(), {}
     for image in images:
         with ExitStack() as stack:
-            truth = open_side(image[2], stack).only(image[3])
-            prediction = open_side(image[1], stack).only(image[3])
+            prediction, truth = image.opened(stack)
             if prediction.across_seams is not None:
                 seams[prediction.name] = prediction.across_seams
             predicted, predicted_from = objects_of(prediction, reading.classes, is_mask=reading.prediction_is_mask)
             true, true_from = objects_of(truth, reading.classes, is_mask=reading.truth_is_mask)
             moved = aligned(replace(prediction, labels=predicted), truth).labels
-            scores.append(compare_objects(moved, true))
+            scores.append(compare_objects(moved, true, truth.ignored))
             notes.add(f"instances: predicted objects are {predicted_from}, true ones {true_from}")
     found = tuple(replace(image, instances=image_scores) for image, image_scores in zip(report.images, scores, strict=True))
     if seams:

@@ -60,6 +60,12 @@ class Side:
     """Class ids, instance ids or a mask; or fractions, for `probability` is then the same."""
     objects: Grid | None = None
     """Instance ids, where a result store has them."""
+    objects_are: str = "the result's"
+    """Where `objects` come from."""
+    ignored: Grid | None = None
+    """Which pixels of a truth don't count, where there are such."""
+    names_classes: bool = False
+    """Whether a truth's labels are the prediction's class ids, by name, and tell several classes apart."""
     across_seams: int | None = None
     """How many of `objects`, of all planes, lie in several shards, where it is known."""
     probability: Grid | None = None
@@ -68,6 +74,8 @@ class Side:
     """Ids and names of the classes, background first; None where only a result store could tell."""
     full_shape: tuple[int, int] | None = None
     """Rows and columns of level 0 of the slide that a result was made from."""
+    bounds: Box | None = None
+    """The part of that level 0 that was scanned, where the slide's file says so."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Pixels of `labels` a pixel of that level 0, along y and x."""
     mpp_yx: tuple[float, float] | None = None
@@ -75,7 +83,7 @@ class Side:
 
     def only(self, plane: int) -> Side:
         """Return one plane as a single image."""
-        grids = {name: getattr(self, name) for name in ("labels", "objects", "probability")}
+        grids = {name: getattr(self, name) for name in ("labels", "objects", "ignored", "probability")}
         return replace(self, **{name: grid.only(plane) for name, grid in grids.items() if grid is not None})
 
     @property
@@ -96,7 +104,7 @@ def pair_images(
     Raises:
         ConfigError: if a side is missing, the sides have no image in common, or a folder has two images of one name.
     """
-    folders = [_is_folder(side) for side in (prediction, truth)]
+    folders = [is_folder(side) for side in (prediction, truth)]
     if not any(folders):
         return [(_stem(prediction), prediction, truth)], ()
     predictions, truths = _by_stem(prediction), _by_stem(truth) if find is None else find(truth)
@@ -159,7 +167,8 @@ def _nearest(grid: Grid, shape: tuple[int, int], scales: tuple[float, float]) ->
     return Grid(grid.planes, shape, grid.dtype, read)
 
 
-def _is_folder(source: Source) -> bool:
+def is_folder(source: Source) -> bool:
+    """Tell whether a side is a folder of images, not one that is an image."""
     if isinstance(source, np.ndarray):
         return False
     path = os.fspath(source)
@@ -169,7 +178,7 @@ def _is_folder(source: Source) -> bool:
 def _by_stem(source: Source) -> dict[str, Source]:
     if isinstance(source, np.ndarray):
         raise ConfigError(explain("an array can't be matched with a folder", try_="the path of one image"))
-    if not _is_folder(source):
+    if not is_folder(source):
         if not is_url(os.fspath(source)) and not Path(source).exists():
             raise ConfigError(explain("no such file or folder", got=os.fspath(source)))
         return {_stem(source): source}
@@ -253,6 +262,7 @@ def _result_side(result: Result) -> Side:
         probability=_foreground(result),
         classes=tuple((known.id, known.name) for known in result.classes),
         full_shape=(rows, columns),
+        bounds=slide.bounds,
         scale=(1 / tall, 1 / wide),
         mpp_yx=slide.mpp_yx,
     )

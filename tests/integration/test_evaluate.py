@@ -273,3 +273,20 @@ def test_what_points_lack_is_one_line(options, told, run_here, tmp_path):
     assert done.err.startswith("error: ")
     assert told in done.err
     assert done.err.count("\n") == 1
+
+
+def test_polygons_of_an_export_are_a_truth(coarse, tmp_path):
+    """As somebody does who corrects them in QuPath: exported, packed, and compared with the result that they came from."""
+    slideseg.objects(coarse)
+    done = run_slideseg("export", coarse, "--to", "geojson", "-o", tmp_path / "a.geojson.zip")
+    assert done.status == 0, done.err
+    done = run_slideseg("evaluate", coarse, tmp_path, "--metrics", "instances", "--frame", "bounds", "--json")
+    assert done.status == 0, done.err
+    report = done.report
+    scores = report["metrics"]["instances"]
+    assert (scores["f1"], scores["truth"]) == (1, scores["predicted"])
+    assert 0.95 < scores["ap"] < 1, "the slide's last row has no pixel of the result; the nearest one stands in for it"
+    done = run_slideseg("evaluate", coarse, tmp_path / "a.geojson", "--metrics", "instances")
+    assert (done.status, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith("error: no such annotations")

@@ -1,75 +1,21 @@
-"""Polygons drawn around objects (GeoJSON, as QuPath exports it) as labels that are read box by box.
-
-A pixel belongs to a polygon when its centre lies inside (even-odd rule over all rings, so holes are outside; a centre exactly
-on an edge belongs to the polygon on its right or below). So neighbours that share an edge share no pixel and leave none out,
-and a pixel is the same in whichever box it is read. Where polygons overlap, the one later in the file wins.
-
-QuPath counts from the corner of a slide's scanned part, where the slide's file names that (its bounds), and so is read here
-what does not say otherwise.
-
-A polygon whose class has a name that starts with "ignore" (QuPath's ``Ignore*``) holds pixels that teach nothing.
-"""
+"""Polygons drawn around objects as labels that are read box by box. What is a pixel of which is said in `slideseg.polygons`."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-import shapely
-from shapely.errors import ShapelyError
-from shapely.geometry import shape as geometry_of
+from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import DataError, explain
-from slideseg.space.box import Box
+from slideseg.polygons import IGNORED, Annotations, read_polygons
 from slideseg.training.data.labels import ClassesAndInstances
-from slideseg.training.recipe.data import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
+    from slideseg.space.box import Box
     from slideseg.training.data.labels import View
     from slideseg.training.recipe.data import MadeClass
-
-MEMBER, CORNER = "slideseg", "frame_corner_xy"
-"""Where a file of `slideseg.export` says what its coordinates are counted from."""
-POLYGONS = (".geojson", ".json", ".geojson.gz", ".json.gz")
-"""Endings of files with polygons."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """One annotated object, in level-0 pixels."""
-
-    class_id: int
-    """Its class; 0 for a background that covers what lies under it, `IGNORED` for what teaches nothing."""
-    instance: int
-    """Number of its feature in the file, from 1; 0 for background and what teaches nothing."""
-    edges: np.ndarray
-    """Edges of all rings (n, 4) float64: y0, x0, y1, x1."""
-
-
-class Annotations:
-    """The polygons of one file, found by place."""
-
-    def __init__(self, path: str, outlines: list[Outline]) -> None:
-        self.path = path
-        self.outlines = outlines
-        """In the order of the file."""
-        corners = np.array([_bounds(outline.edges) for outline in outlines]).reshape(-1, 4)
-        self.bounds = corners
-        """Smallest and largest y and x of every outline (n, 4): y0, x0, y1, x1."""
-        self._tree = shapely.STRtree(shapely.box(corners[:, 1], corners[:, 0], corners[:, 3], corners[:, 2]))
-        self.near(0, 0, 0, 0)  # the tree is built at the first question, which should not be asked by several threads
-
-    def near(self, y0: float, x0: float, y1: float, x1: float) -> list[int]:
-        """Return the numbers of the outlines whose bounds meet the given ones, in the order of the file."""
-        found: np.ndarray = self._tree.query(shapely.box(x0, y0, x1, y1))
-        return sorted(found.tolist())
 
 
 class PolygonLabels(ClassesAndInstances):
@@ -87,49 +33,10 @@ class PolygonLabels(ClassesAndInstances):
         may_ignore = IGNORED in (unannotated, *(outline.class_id for outline in annotations.outlines))
         super().__init__(annotations.path, view.shape, may_ignore=may_ignore)
         self._annotations, self._scale, self._unannotated = annotations, view.scale, unannotated
-        rows, columns = view.full_shape
-        bounds = annotations.bounds
-        outside = (bounds[:, 2] < 0) | (bounds[:, 3] < 0) | (bounds[:, 0] > rows) | (bounds[:, 1] > columns)
-        if outside.any():
-            what = f"{self.path}: a polygon lies outside the image"
-            got = f"one around y, x {np.round(bounds[outside][0][:2]).astype(int).tolist()}"
-            raise DataError(
-                explain(what, got=got, want=f"{rows} x {columns}", try_="level-0 pixels of this slide, or another `frame`")
-            )
+        annotations.check_inside(view.full_shape)
 
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # one level, one plane
-        out = np.zeros((*box.shape, 2), np.int32)
-        out[..., 0] = self._unannotated
-        (sy, sx), annotations = self._scale, self._annotations
-        for number in annotations.near(box.y0 * sy, box.x0 * sx, box.y1 * sy, box.x1 * sx):
-            y0, x0, y1, x1 = annotations.bounds[number]
-            own = Box(int(y0 // sy), int(x0 // sx), int(y1 // sy) + 1, int(x1 // sx) + 1).intersect(box)
-            if own.area:
-                outline = annotations.outlines[number]
-                inside = fill(outline.edges / (sy, sx, sy, sx), own)
-                out[own.relative_to(box).slices][inside] = outline.class_id, outline.instance
-        return out
-
-
-def fill(edges: np.ndarray, box: Box) -> np.ndarray:
-    """Return which pixels of ``box`` (y, x, bool) have their centre inside the rings of ``edges`` (n, 4): y0, x0, y1, x1.
-
-    Along each row of centres, an edge that crosses it flips inside and outside for all centres at or behind the crossing.
-    """
-    rows, columns = box.shape
-    y0, x0, y1, x1 = edges.T
-    top, bottom = np.minimum(y0, y1), np.maximum(y0, y1)
-    # the edge crosses the centres y + 0.5 with top <= y + 0.5 < bottom
-    first = np.clip(np.ceil(top - 0.5), box.y0, box.y1).astype(np.int64)
-    last = np.clip(np.ceil(bottom - 0.5), box.y0, box.y1).astype(np.int64)
-    counts = last - first
-    edge = np.repeat(np.arange(len(edges)), counts)
-    y = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
-    crossing = x0[edge] + (y + 0.5 - y0[edge]) * (x1[edge] - x0[edge]) / (y1[edge] - y0[edge])
-    x = np.clip(np.ceil(crossing - 0.5), box.x0, box.x1).astype(np.int64)
-    flips = np.bincount((y - box.y0) * (columns + 1) + x - box.x0, minlength=rows * (columns + 1))
-    parity: np.ndarray = flips.reshape(rows, columns + 1)[:, :-1].cumsum(axis=1) % 2
-    return parity.astype(bool)
+        return self._annotations.paint(box, self._scale, self._unannotated)
 
 
 def read_annotations(
@@ -139,107 +46,13 @@ def read_annotations(
     frame: Literal["bounds", "slide"] | None = None,
     made: MadeClass | None = None,
 ) -> Annotations:
-    """Read the polygons of a GeoJSON file; coordinates (x, y) in level-0 pixels.
-
-    They count from the corner of the slide's ``bounds``, if it has any, or of the whole slide, as ``frame`` says; without it as
-    the file says that `slideseg.export` wrote, and else from the bounds.
-
-    ``classes`` are the names of the recipe's classes, background first; case does not matter. Another name that starts with
-    "ignore" stands for `IGNORED`. A feature without a class is of the only one there is besides background. Polygons that cross
-    themselves are repaired. There may be no polygon at all. ``made`` is the class that they can't be of.
+    """Read the polygons of a GeoJSON file as `read_polygons` does; ``made`` is the class that they can't be of.
 
     Raises:
         DataError: if the file can't be read, holds something else than polygons, or names a class that is not known.
     """
-    numbers = {name.casefold(): number for number, name in enumerate(classes)}
-    outlines = []
-    features, said = _features(path)
-    corner = _corner(path, said, bounds, frame)
-    for number, feature in enumerate(features, start=1):
-        class_id = _class_of(f"{path}: feature {number}", feature, numbers, classes, made)
-        edges = _edges(f"{path}: feature {number}", feature) + np.tile(corner, 2)
-        outlines.append(Outline(class_id, 0 if class_id in (0, IGNORED) else number, edges))
-    return Annotations(path, outlines)
 
+    def refuse(where: str, name: str) -> DataError | None:
+        return made.refused(where, name) if made is not None and made.is_meant(name) else None
 
-def _corner(path: str, said: object, bounds: Box | None, frame: str | None) -> tuple[float, float]:
-    """Return the level-0 pixel (y, x) that coordinates are counted from; ``said`` is what the file tells of itself."""
-    if frame is None and isinstance(said, dict) and CORNER in said:
-        match said[CORNER]:
-            case [int() | float() as x, int() | float() as y]:
-                return y, x
-        raise DataError(explain(f"{path} is damaged", got=f"{CORNER} {said[CORNER]!r:.60}", want="[x, y]"))
-    return (0, 0) if bounds is None or frame == "slide" else (bounds.y0, bounds.x0)
-
-
-def _features(path: str) -> tuple[list[Any], object]:
-    """Return the features of a file, and what it tells of itself."""
-    try:
-        data = Path(path).read_bytes()
-        raw = json.loads(gzip.decompress(data) if path.lower().endswith(".gz") else data)
-    except FileNotFoundError as error:
-        raise DataError(explain("no such annotations", got=path)) from error
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise DataError(explain(f"{path} can't be read", got=error, want="GeoJSON")) from error
-    said = None
-    if isinstance(raw, dict):
-        said, raw = raw.get(MEMBER), raw.get("features", [raw])
-    if not isinstance(raw, list) or not all(isinstance(feature, dict) for feature in raw):
-        raise DataError(explain(f"{path} is no GeoJSON", want="a FeatureCollection, or a list of features"))
-    return raw, said
-
-
-def _class_of(
-    where: str, feature: dict[str, Any], numbers: dict[str, int], classes: Sequence[str], made: MadeClass | None
-) -> int:
-    name = _class_name(where, feature)
-    if name is None and len(classes) == 2:
-        return 1
-    folded = str(name).casefold()
-    number = numbers.get(folded, IGNORED if folded.startswith("ignore") else None)
-    if name is not None and number is None and made is not None and made.is_meant(name):
-        raise made.refused(where, name)
-    if name is None or number is None:
-        got, want = "no class" if name is None else name, " or ".join(classes)
-        try_ = "one of them" if name is None else "adding it to the recipe's classes, or naming it Ignore*"
-        raise DataError(explain(f"{where} is of an unknown class", got=got, want=want, try_=try_))
-    return number
-
-
-def _class_name(where: str, feature: dict[str, Any]) -> str | None:
-    """Return a feature's class as QuPath shows it: of a derived one, which the file has in parts, ``Stroma: Positive``."""
-    properties = feature.get("properties") or {}
-    if not isinstance(properties, dict):
-        raise DataError(explain(f"{where} is damaged", got=f"properties {properties!r:.60}", want="properties {...}"))
-    classification = properties.get("classification") or None
-    if not isinstance(classification, dict):
-        return None if classification is None else str(classification)
-    name, parts = classification.get("name"), classification.get("names")
-    if name is None and isinstance(parts, list) and parts:
-        return ": ".join(map(str, parts))
-    return None if name is None else str(name)
-
-
-def _edges(where: str, feature: dict[str, Any]) -> np.ndarray:
-    """Return the edges (n, 4) of a feature's rings, repaired where they cross each other."""
-    raw = feature.get("geometry") or {}
-    kind = raw.get("type") if isinstance(raw, dict) else raw
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise DataError(explain(f"{where} can't be used", got=f"{kind!s:.60}", want="Polygon or MultiPolygon"))
-    try:
-        geometry = geometry_of(raw)
-        if not geometry.is_valid:
-            geometry = shapely.make_valid(geometry)
-    except (ShapelyError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise DataError(explain(f"{where} is damaged", got=error, want="rings of at least 4 points")) from error
-    if not geometry.area > 0 or not np.isfinite(geometry.area):
-        raise DataError(explain(f"{where} has no area"))
-    polygons = [part for part in shapely.get_parts(geometry) if part.area]  # a repair may leave lines, which enclose nothing
-    parts = [part for polygon in polygons for part in shapely.get_parts(polygon)]
-    rings = [shapely.get_coordinates(ring)[:, ::-1] for ring in shapely.get_rings(parts)]
-    return np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in rings])
-
-
-def _bounds(edges: np.ndarray) -> tuple[float, float, float, float]:
-    """Return the smallest and largest y and x of edges: y0, x0, y1, x1."""
-    return edges[:, 0].min(), edges[:, 1].min(), edges[:, 0].max(), edges[:, 1].max()
+    return read_polygons(path, classes, bounds, frame, refuse)

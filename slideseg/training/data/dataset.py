@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import DataError, explain
+from slideseg.polygons import is_polygons
 from slideseg.slide.base import channels_of
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, ResampledSlide, choose_level
@@ -26,7 +27,7 @@ from slideseg.training.data.instance_classes import read_instance_classes
 from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
 from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
 from slideseg.training.data.sampling import check_shares
-from slideseg.training.data.sources import LabelledImage, find_images, is_annotation
+from slideseg.training.data.sources import LabelledImage, find_images
 from slideseg.training.data.splits import split_sources
 from slideseg.training.recipe.data import IGNORED, DataConfig, MadeClass
 from slideseg.words import many
@@ -260,7 +261,7 @@ class _Opener:
 
     def _labels(self, image: LabelledImage, view: View) -> ClassesAndInstances:
         source = image.source
-        if is_annotation(image.label_path):
+        if is_polygons(image.label_path):
             unannotated = IGNORED if source.unannotated == "ignore" else 0
             annotations = read_annotations(image.label_path, self._classes, image.bounds, source.frame, self._made)
             return PolygonLabels(annotations, view, unannotated)

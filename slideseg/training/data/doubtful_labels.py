@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import explain
+from slideseg.polygons import is_polygons
 from slideseg.slide.open import open_labels
 from slideseg.space.box import Box
 from slideseg.training.data.items import HELD_PIXELS
 from slideseg.training.data.labels import instances_of
-from slideseg.training.data.sources import is_annotation
 from slideseg.words import many
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class LabelDoubts:
         """
         source = image.source
         seen = self._seen.setdefault(id(source), _Seen(source))
-        if source.labels_are not in ("mask", "instances") or is_annotation(image.label_path) or seen.images == LOOKED_AT:
+        if source.labels_are not in ("mask", "instances") or is_polygons(image.label_path) or seen.images == LOOKED_AT:
             return
         with closing(open_labels(image.label_path)) as slide:
             shape = slide.levels[0].shape

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slideseg.columns import read_rows
 from slideseg.errors import DataError, explain
+from slideseg.polygons import POLYGONS, is_polygons, stem_of_polygons
 from slideseg.slide.base import planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint
 from slideseg.slide.listing.names import SUFFIXES, stem
@@ -17,7 +18,6 @@ from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr.place import is_zarr
 from slideseg.slide.zarr.slide import labels_in
 from slideseg.storage.place import is_url
-from slideseg.training.data.annotations import POLYGONS
 from slideseg.training.data.instance_classes import SUFFIX as CLASSES
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _classes_files(source: SourceConfig, pairs: dict[str, tuple[str, str]]) -> d
     """Return the files that say the classes of instances, by the image's file stem; none if they are not named."""
     if source.instance_classes is None:
         return {}
-    if polygons := [labels for _, labels in pairs.values() if is_annotation(labels)]:
+    if polygons := [labels for _, labels in pairs.values() if is_polygons(labels)]:
         raise DataError(explain("polygons say their class themselves", got=polygons[0], try_="instance_classes left out"))
     files = _files(source.instance_classes, (CLASSES,), "classes of instances", f"{CLASSES} files")
     if len(pairs) == len(files) == 1 and not _is_folder(source.instance_classes):
@@ -181,8 +181,7 @@ def _files(
 
 
 def _stem(path: str) -> str:
-    ending = next((suffix for suffix in sorted(POLYGONS, key=len)[::-1] if path.lower().endswith(suffix)), None)
-    return stem(path) if ending is None else Path(path).name[: -len(ending)]
+    return stem_of_polygons(path) if is_polygons(path) else stem(path)
 
 
 def _labels_inside(path: str, source: SourceConfig) -> str:
@@ -203,7 +202,7 @@ def _labels_inside(path: str, source: SourceConfig) -> str:
 def _planes(image: Slide, label_path: str, source: SourceConfig) -> list[int] | list[None]:
     """Return the planes of a pair of stacks, or a single None."""
     planes, stack = planes_of(image), len(image.axes) == len("zyxc")
-    if is_annotation(label_path):
+    if is_polygons(label_path):
         if planes > 1:
             raise DataError(explain(f"{label_path}: polygons for a stack", got=f"{planes} planes", want="1"))
         return [0] if stack else [None]
@@ -213,11 +212,6 @@ def _planes(image: Slide, label_path: str, source: SourceConfig) -> list[int] | 
         if planes_of(labels) != planes:
             raise DataError(explain(f"{label_path} does not have its image's planes", got=planes_of(labels), want=planes))
     return list(range(planes)) if stack else [None]
-
-
-def is_annotation(path: str) -> bool:
-    """Tell whether ``path`` is a file with polygons, by its ending."""
-    return path.lower().endswith(POLYGONS)
 
 
 def _rows(source: SourceConfig, stems: set[str]) -> dict[str, dict[str, str]]:

@@ -128,3 +128,17 @@ def test_a_result_of_pixels_of_another_form_is_brought_to_its_slide(tmp_path: Pa
         prediction = open_side(tmp_path / "x.zarr", stack)
         found = aligned(prediction, open_side(np.zeros((61, 62), np.uint8), stack)).labels
         np.testing.assert_array_equal(found.read(Box(0, 0, 61, 62), 0), np.kron(class_map, np.ones((2, 3), np.uint8))[:61, :62])
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.tif", "called so.png"])
+@pytest.mark.parametrize("side", ["prediction", "truth"])
+def test_labels_that_jpeg_has_changed_are_refused(tmp_path: Path, truth: np.ndarray, name: str, side: str) -> None:
+    """A mask of 0 and 1 comes back whole, or nearly, and is worth nothing: of 255 there are values around it at every edge."""
+    mask = ((truth > 0) * 255).astype(np.uint8)
+    path = tmp_path / name
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, mask, compression="jpeg", tile=(128, 128))
+    else:
+        Image.fromarray(mask).save(path, "JPEG")
+    with pytest.raises(SlideError, match=r"is a JPEG, which changes values at every edge .*try a PNG or TIFF"):
+        slideseg.evaluate(*((path, mask) if side == "prediction" else (mask, path)))

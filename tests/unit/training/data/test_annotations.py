@@ -1,5 +1,6 @@
 import gzip
 import json
+import zipfile
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slideseg.errors import DataError
+from slideseg.polygons import fill
 from slideseg.space.box import Box
-from slideseg.training.data.annotations import PolygonLabels, fill, read_annotations
+from slideseg.training.data.annotations import PolygonLabels, read_annotations
 from slideseg.training.data.labels import View
 from slideseg.training.recipe.data import IGNORED
 
@@ -113,6 +115,20 @@ def test_lists_single_features_and_gzip_are_read(tmp_path) -> None:
         assert len(read_annotations(str(tmp_path / name), CLASSES).outlines) == 1
     (tmp_path / "c.geojson.gz").write_bytes(gzip.compress(json.dumps([one, one]).encode()))
     assert [o.instance for o in read_annotations(str(tmp_path / "c.geojson.gz"), CLASSES).outlines] == [1, 2]
+
+
+def test_zip_files_are_read_as_qupath_writes_them(tmp_path) -> None:
+    text = json.dumps([feature("tumor", square(0, 0, 4, 4))])
+    with zipfile.ZipFile(tmp_path / "a.geojson.zip", "w") as packed:
+        packed.writestr("folder/other name.geojson", text)
+        packed.writestr("__MACOSX/._other name.geojson", "no")
+        packed.writestr("read me.txt", "no")
+    assert len(read_annotations(str(tmp_path / "a.geojson.zip"), CLASSES).outlines) == 1
+    data = (tmp_path / "a.geojson.zip").read_bytes()
+    for damaged in (data[:-30], b"", data[:60] + bytes(20) + data[80:]):
+        (tmp_path / "b.geojson.zip").write_bytes(damaged)
+        with pytest.raises(DataError, match="can't be read"):
+            read_annotations(str(tmp_path / "b.geojson.zip"), CLASSES)
 
 
 def test_damaged_gzip_is_one_error(tmp_path) -> None:
