@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from slideseg.evaluation.report import Evaluation
 
 COLUMNS = {
-    "semantic": ("dice", "iou", "pixel_accuracy"),
+    "semantic": ("dice", "iou", "precision", "recall", "pixel_accuracy"),
     "isbi": ("v_rand", "v_info", "rand_error", "warping_error", "pixel_error"),
-    "instances": ("f1", "ap", "aji", "pq", "predicted", "truth"),
+    "instances": ("f1", "precision", "recall", "ap", "aji", "pq", "predicted", "truth"),
     "points": ("recall", "precision", "f1", "points", "found", "matched", "missed", "doubled", "several"),
 }
 """What the table shows of every family; ``--json`` has all."""
@@ -84,8 +84,8 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     yield from aligned_table([["image", *(name.replace("_", " ") for _, name in columns)], *rows])
     semantic = found["metrics"].get("semantic")
     if semantic is not None:
-        yield from (f"class {c['name']}: Dice {c['dice']:.4f}, IoU {c['iou']:.4f}" for c in semantic["classes"])
-        yield f"all pixels pooled: Dice {semantic['dice_pooled']:.4f}, IoU {semantic['iou_pooled']:.4f}"
+        yield from (f"class {one['name']}: {_scores(one)}" for one in semantic["classes"])
+        yield f"all pixels pooled: {_scores(semantic, '_pooled')}"
     points = found["metrics"].get("points")
     if points is not None and points["confusion"] is not None:
         yield from _confusion_lines(points["confusion"])
@@ -93,6 +93,11 @@ def lines_of(report: Evaluation) -> Iterator[str]:
             shares = f"recall {c['recall']:.4f}, precision {c['precision']:.4f}, F1 {c['f1']:.4f}"
             yield f"class {name}: {shares} ({many(c['points'], 'point')}, {many(c['found'], 'find')}, {c['matched']:,} both)"
     yield from report.notes
+
+
+def _scores(found: dict[str, Any], ending: str = "") -> str:
+    words = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall"}
+    return ", ".join(f"{word} {found[f'{name}{ending}']:.4f}" for name, word in words.items())
 
 
 def _confusion_lines(confusion: dict[str, Any]) -> Iterator[str]:

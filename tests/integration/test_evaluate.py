@@ -67,7 +67,8 @@ def test_a_result_is_brought_to_the_truths_resolution(coarse, truth_of):
     assert semantic["pixel_accuracy"] == semantic["dice"] == semantic["iou_pooled"] == 1
     assert [one["name"] for one in semantic["classes"]] == [known.name for known in slideseg.open_result(coarse).classes]
     assert set(done.report["metrics"]["isbi"]) == {"pixel_error", "rand_error", "warping_error", "v_rand", "v_info"}
-    assert set(done.report["metrics"]["instances"]) == {"f1", "ap", "aji", "pq", "sq", "rq", "predicted", "truth"}
+    shares, numbers = {"f1", "precision", "recall", "ap", "aji", "pq", "sq", "rq"}, {"predicted", "truth"}
+    assert set(done.report["metrics"]["instances"]) == shares | numbers
     assert done.report["images"] == [{"name": "a", **{k: v for k, v in done.report["images"][0].items() if k != "name"}}]
 
 
@@ -85,10 +86,11 @@ def test_the_table_is_readable(coarse, truth_of):
     done = run_slideseg("evaluate", coarse, truth_of)
     assert done.status == 0
     lines = done.out.splitlines()
-    assert lines[0].split() == ["image", "dice", "iou", "pixel", "accuracy"]
-    assert lines[1].split() == ["a", "1.0000", "1.0000", "1.0000"]
+    assert lines[0].split() == ["image", "dice", "iou", "precision", "recall", "pixel", "accuracy"]
+    assert lines[1].split() == ["a", *["1.0000"] * 5]
     assert {len(line) for line in lines[:2]} == {len(lines[0])}
-    assert any(line.startswith("all pixels pooled") for line in lines)
+    pooled = "all pixels pooled: Dice 1.0000, IoU 1.0000, precision 1.0000, recall 1.0000"
+    assert pooled in lines
 
 
 def test_a_results_own_objects_are_used(coarse, truth_of, tmp_path, monkeypatch):

@@ -4,13 +4,16 @@ With IoU of a predicted and a true object their shared pixels over the pixels of
 is a pair with an IoU above it (no object can have two such partners).
 
 - F1 = 2 TP / (2 TP + FP + FN), TP the matches at 0.5, FP predicted and FN true objects without a match.
+- Precision = TP / (TP + FP), recall = TP / (TP + FN), of the same matches: the share of the finds that are right, and of the
+  objects that were found.
 - AP: mean of TP / (TP + FP + FN) over the thresholds 0.5, 0.55 .. 0.95 (Data Science Bowl 2018; Caicedo et al. 2019,
   Nature Methods 16:1247).
 - AJI: for every true object the predicted one of the largest IoU; their shared pixels added up, over their joint pixels added
   up plus the pixels of every predicted object that was nobody's best (Kumar et al. 2017, IEEE TMI 36:1550).
 - PQ = SQ x RQ, SQ the mean IoU of the matches at 0.5, RQ = F1 (Kirillov et al. 2019, CVPR).
 
-All are 1 where there is no object in either image, and 0 where there are some in one only.
+All are 1 where there is no object in either image, and 0 where there are some in one only; but nothing that is found is wrong
+where nothing is found, and nothing is missed where nothing is there: precision and recall are 1 then.
 """
 
 from __future__ import annotations
@@ -55,6 +58,10 @@ class InstanceScores:
     """Predicted objects, in all."""
     truth: int
     """True objects, in all."""
+    precision: float
+    """Share of the predicted objects that match one at IoU 0.5; 1 without any."""
+    recall: float
+    """Share of the true objects that match one; 1 without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def instance_scores(table: OverlapTable) -> InstanceScores:
     found, there = predicted_ids.size, true_ids.size
     if not found or not there:
         score = float(found == there)
-        return InstanceScores(score, score, score, score, score, score, found, there)
+        return InstanceScores(score, score, score, score, score, score, found, there, float(not found), float(not there))
     both = (table.predicted > 0) & (table.truth > 0)
     p, t = np.searchsorted(predicted_ids, table.predicted[both]), np.searchsorted(true_ids, table.truth[both])
     shared = table.pixels[both]
@@ -86,7 +93,8 @@ def instance_scores(table: OverlapTable) -> InstanceScores:
     sq = float(matches.mean()) if matches.size else 0.0
     hits = [int((pairs.iou > threshold).sum()) for threshold in AP_THRESHOLDS]
     ap = float(np.mean([hit / (found + there - hit) for hit in hits]))
-    return InstanceScores(f1, ap, _aji(pairs, predicted_sizes, true_sizes), sq * f1, sq, f1, found, there)
+    aji, precision, recall = _aji(pairs, predicted_sizes, true_sizes), matches.size / found, matches.size / there
+    return InstanceScores(f1, ap, aji, sq * f1, sq, f1, found, there, precision, recall)
 
 
 def mean_scores(parts: Sequence[InstanceScores]) -> InstanceScores:

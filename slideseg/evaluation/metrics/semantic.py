@@ -2,6 +2,7 @@
 
 Dice = 2 TP / (2 TP + FP + FN) (Dice 1945; Sørensen 1948), IoU = TP / (TP + FP + FN) (Jaccard 1912), with TP the pixels that
 have the class in both images, FP only in the prediction, FN only in the truth. Both are 1 where neither image has the class.
+Precision = TP / (TP + FP), 1 where the prediction does not have the class; recall = TP / (TP + FN), 1 where the truth does not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 OTHERS = range(256, 320)
 """Stand for the values that no class id can be: many different ones take several of these, a single one takes one."""
 _SIDE = OTHERS.stop
+SCORES = ("dice", "iou", "precision", "recall")
+"""The scores of a class, and of the foreground."""
 Compared = Literal["classes", "foreground"]
 """What is compared: class with class, or any class above 0 with background."""
 
@@ -105,6 +108,16 @@ class BinaryCounts:
         """Shared pixels over pixels of either; 1 where neither has any."""
         return self.both / (self.both + self.errors) if self.both or self.errors else 1.0
 
+    @property
+    def precision(self) -> float:
+        """The share of the prediction's pixels that the truth has; 1 without any."""
+        return self.both / (self.both + self.predicted_only) if self.both or self.predicted_only else 1.0
+
+    @property
+    def recall(self) -> float:
+        """The share of the truth's pixels that the prediction has; 1 without any."""
+        return self.both / (self.both + self.true_only) if self.both or self.true_only else 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
@@ -118,6 +131,15 @@ class ClassScores:
     """Dice."""
     iou: float
     """Intersection over union."""
+    precision: float
+    """Share of what was predicted that is right."""
+    recall: float
+    """Share of what is there that was found."""
+
+    @classmethod
+    def of(cls, value: int, name: str, counts: BinaryCounts) -> ClassScores:
+        """Return the scores of a class from its counts."""
+        return cls(value, name, counts.dice, counts.iou, counts.precision, counts.recall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +156,10 @@ class SemanticScores:
     """Dice of the foreground: any class above 0."""
     iou: float
     """Intersection over union of the foreground."""
+    precision: float
+    """Share of the predicted foreground that is right."""
+    recall: float
+    """Share of the true foreground that was found."""
     classes: tuple[ClassScores, ...]
     """Every class, background included."""
 
@@ -146,32 +172,40 @@ class SemanticSummary(SemanticScores):
     """Dice of the foreground from the added counts."""
     iou_pooled: float
     """Intersection over union of the foreground from the added counts."""
+    precision_pooled: float
+    """Precision of the foreground from the added counts."""
+    recall_pooled: float
+    """Recall of the foreground from the added counts."""
 
 
 def semantic_scores(counts: SemanticCounts, compared: Compared, classes: Sequence[tuple[int, str]]) -> SemanticScores:
     """Return the scores of an image; ``classes`` are ids and names, and used where classes are compared."""
     foreground, accuracy = counts.foreground, counts.accuracy(compared)
     ids = classes if compared == "classes" else ()
-    found = tuple(ClassScores(value, name, counts.of_class(value).dice, counts.of_class(value).iou) for value, name in ids)
-    return SemanticScores(compared, accuracy, 1 - accuracy, foreground.dice, foreground.iou, found)
+    return SemanticScores(
+        compared=compared,
+        pixel_accuracy=accuracy,
+        pixel_error=1 - accuracy,
+        dice=foreground.dice,
+        iou=foreground.iou,
+        precision=foreground.precision,
+        recall=foreground.recall,
+        classes=tuple(ClassScores.of(value, name, counts.of_class(value)) for value, name in ids),
+    )
 
 
 def summarise(images: Sequence[SemanticScores], pooled: SemanticCounts) -> SemanticSummary:
     """Return the mean scores of images (at least one) that were compared alike, and those of their added counts."""
-    first = images[0]
-    classes = tuple(
-        ClassScores(c.id, c.name, _mean([i.classes[n].dice for i in images]), _mean([i.classes[n].iou for i in images]))
-        for n, c in enumerate(first.classes)
-    )
+    first, foreground = images[0], pooled.foreground
+    means = {name: _mean([getattr(image, name) for image in images]) for name in ("pixel_accuracy", "pixel_error", *SCORES)}
     return SemanticSummary(
         compared=first.compared,
-        pixel_accuracy=_mean([image.pixel_accuracy for image in images]),
-        pixel_error=_mean([image.pixel_error for image in images]),
-        dice=_mean([image.dice for image in images]),
-        iou=_mean([image.iou for image in images]),
-        classes=classes,
-        dice_pooled=pooled.foreground.dice,
-        iou_pooled=pooled.foreground.iou,
+        classes=tuple(
+            ClassScores(c.id, c.name, *(_mean([getattr(image.classes[n], name) for image in images]) for name in SCORES))
+            for n, c in enumerate(first.classes)
+        ),
+        **means,
+        **{f"{name}_pooled": getattr(foreground, name) for name in SCORES},
     )
 
 

@@ -38,6 +38,18 @@ def test_a_case_by_hand() -> None:
     assert (got.predicted, got.truth) == (3, 3)
 
 
+def test_precision_is_of_the_finds_and_recall_of_what_is_there() -> None:
+    truth = squares((0, 0, 10, 10), (0, 20, 10, 30), (20, 0, 30, 10), (20, 20, 30, 30))
+    predicted = squares((0, 0, 10, 10), (0, 20, 10, 31), (35, 35, 40, 40))
+    got = scores(predicted, truth)
+    assert (got.precision, got.recall) == (pytest.approx(2 / 3), pytest.approx(2 / 4))
+    other = scores(truth, predicted)
+    assert (other.precision, other.recall) == (got.recall, got.precision)
+    mean = mean_scores([got, other])
+    assert mean.precision == mean.recall == pytest.approx((2 / 3 + 2 / 4) / 2)
+    assert got.f1 == pytest.approx(2 * got.precision * got.recall / (got.precision + got.recall))
+
+
 def test_aji_lets_one_object_be_the_best_of_two() -> None:
     truth, merged = squares((0, 0, 10, 10), (0, 10, 10, 20)), squares((0, 0, 10, 20))
     assert scores(merged, truth).aji == pytest.approx((100 + 100) / (200 + 200))
@@ -48,10 +60,10 @@ def test_aji_lets_one_object_be_the_best_of_two() -> None:
 
 def test_perfect_empty_and_half_empty() -> None:
     some, none = squares((1, 1, 5, 5), (7, 7, 9, 9)), squares()
-    assert scores(some * 1000, some) == InstanceScores(1, 1, 1, 1, 1, 1, 2, 2)
-    assert scores(none, none) == InstanceScores(1, 1, 1, 1, 1, 1, 0, 0)
-    assert scores(some, none) == InstanceScores(0, 0, 0, 0, 0, 0, 2, 0)
-    assert scores(none, some) == InstanceScores(0, 0, 0, 0, 0, 0, 0, 2)
+    assert scores(some * 1000, some) == InstanceScores(1, 1, 1, 1, 1, 1, 2, 2, 1, 1)
+    assert scores(none, none) == InstanceScores(1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
+    assert scores(some, none) == InstanceScores(0, 0, 0, 0, 0, 0, 2, 0, 0, 1)
+    assert scores(none, some) == InstanceScores(0, 0, 0, 0, 0, 0, 0, 2, 1, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))

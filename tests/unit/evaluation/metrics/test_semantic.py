@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
 from slideseg.evaluation.metrics.semantic import OTHERS, SemanticCounts, semantic_scores, summarise
 
@@ -25,6 +27,35 @@ def test_a_case_by_hand() -> None:
         ("nucleus", pytest.approx(4 / 7), pytest.approx(2 / 5)),
         ("border", pytest.approx(2 / 3), pytest.approx(1 / 2)),
     ]
+
+
+def test_precision_and_recall_by_hand() -> None:
+    predicted = np.array([[0, 1, 1, 2], [0, 0, 1, 1]])
+    truth = np.array([[0, 1, 2, 2], [1, 0, 1, 0]])
+    counts = SemanticCounts.of(predicted, truth)
+    scores = semantic_scores(counts, "classes", [*CLASSES, (3, "absent")])
+    assert (scores.precision, scores.recall) == (pytest.approx(4 / 5), pytest.approx(4 / 5))
+    assert [(c.precision, c.recall) for c in scores.classes] == [
+        (pytest.approx(2 / 3), pytest.approx(2 / 3)),
+        (pytest.approx(2 / 4), pytest.approx(2 / 3)),
+        (pytest.approx(1), pytest.approx(1 / 2)),
+        (1, 1),
+    ]
+    fewer = np.where(predicted == 2, 0, predicted)
+    border = semantic_scores(SemanticCounts.of(fewer, truth), "classes", CLASSES).classes[2]
+    assert (border.precision, border.recall, border.dice) == (1, 0, 0)
+
+
+@given(LABELS, LABELS)
+def test_scores_of_classes_are_those_of_torchmetrics(predicted: np.ndarray, truth: np.ndarray) -> None:
+    """But where there is nothing to divide by."""
+    predicted, truth = predicted % 3, truth % 3
+    found = semantic_scores(SemanticCounts.of(predicted, truth), "classes", CLASSES)
+    pair = torch.tensor(predicted), torch.tensor(truth)
+    for name, oracle in {"precision": multiclass_precision, "recall": multiclass_recall, "dice": multiclass_f1_score}.items():
+        divisor = {"precision": predicted, "recall": truth, "dice": np.concatenate([predicted, truth])}[name]
+        for one, want in zip(found.classes, oracle(*pair, num_classes=3, average=None).tolist(), strict=True):
+            assert getattr(one, name) == (pytest.approx(want, abs=1e-6) if (divisor == one.id).any() else 1)
 
 
 def test_instance_ids_are_compared_as_foreground() -> None:
@@ -56,6 +87,9 @@ def test_the_mean_over_images_is_not_the_pooled_score() -> None:
     assert summary.dice == pytest.approx(0.5)
     assert summary.dice_pooled == pytest.approx(50 / 52)
     assert summary.iou_pooled == pytest.approx(25 / 27)
+    assert summary.precision == summary.recall == pytest.approx(0.5)
+    assert summary.precision_pooled == summary.recall_pooled == pytest.approx(25 / 26)
+    assert summary.classes[1].recall == pytest.approx(0.5)
     assert summary.classes[1].dice == pytest.approx(0.5)
 
 
