@@ -22,6 +22,7 @@ from slideseg.evaluation.points import compare_points
 from slideseg.evaluation.report import FAMILIES, Evaluation, ImageScores
 from slideseg.evaluation.sources import Side, Source, aligned, pair_images
 from slideseg.points import holds_points
+from slideseg.slide.open import MOST_PLAIN_CLASSES
 from slideseg.space.box import Box
 from slideseg.storage.place import local_path
 
@@ -34,8 +35,6 @@ POINTS = ("points",)
 """Those of points, which are the only ones that points have."""
 LARGEST_ISBI = 256 << 20
 """Pixels of the largest plane whose membranes are judged."""
-MOST_PLAIN_CLASSES = 8
-"""A plain prediction with more values than this holds instance ids, not classes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Style:
     """``z`` or ``t`` where the image is a stack."""
     of_objects: tuple[int, ...] | None = None
     """Ids of the classes that an object can be of, ascending; None where regions are those of classes."""
+    in_pieces: bool = False
+    """Whether an object may be in several places, each of which is a feature."""
     chosen: frozenset[int] | None = None
     """Ids of the classes whose regions become features; None for all."""
 
@@ -79,7 +81,7 @@ def features_of(
             geometry = {"type": "MultiPolygon", "coordinates": polygons}
         if style.plane_axis is not None:
             geometry["plane"] = {"c": -1, "z": 0, "t": 0, style.plane_axis: plane}
-        told_apart = (plane, value, *first) if style.of_objects is None else (value,)
+        told_apart = (plane, value, *first) if style.of_objects is None or style.in_pieces else (value,)
         properties = _properties(class_id, style)
         if style.of_objects is not None:
             properties["measurements"] = {NUMBER: value, **numbers}

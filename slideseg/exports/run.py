@@ -16,9 +16,10 @@ from slideseg.errors import ConfigError, explain
 from slideseg.exports.job import Job
 from slideseg.exports.options import ENDINGS, PACKED, ExportOptions, check_options
 from slideseg.options import take_options
-from slideseg.result.result import open_result
-from slideseg.slide.listing.names import stem
-from slideseg.storage.place import check_kept, make_folder
+from slideseg.result.result import is_result, open_result
+from slideseg.slide.listing.names import IN_BUCKETS, stem
+from slideseg.slide.zarr.place import is_zarr
+from slideseg.storage.place import check_kept, is_url, local_path, make_folder
 from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ HOMES = {
     "anndata": "slideseg.exports.h5ad",
 }
 """The module whose ``export`` writes a format; imported for it alone, because each needs something heavy."""
+LABEL_IMAGES = "slideseg.exports.label_image"
+"""The module whose ``export`` writes the polygons of label images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,11 @@ def export(
     on_progress: Watcher | None = None,
     **options: Any,
 ) -> ExportReport:
-    """Write a finished result as a file for other programs.
+    """Write a finished result, or as ``geojson`` also a label image, as a file for other programs.
 
     Args:
-        result: the result store.
+        result: the result store, or a TIFF, PNG, ``.npy`` or zarr array of class ids or instance ids, whose polygons are in its
+            own pixels. It holds class ids if it has 8 values at most, unless ``labels`` says what it holds.
         to: ``geojson`` (polygons in level-0 pixels), ``ome-tiff`` (a pyramid of labels), ``png`` (image and classes), or the
             table of the objects as ``parquet``, ``csv`` or ``anndata``.
         output: a local file; None for the result's name with the format's ending, here. GeoJSON and CSV are packed in a
@@ -89,24 +93,53 @@ def export(
 
     Raises:
         ConfigError: if the options don't fit each other or the result, or a package that an extra installs is missing.
+        SlideError: if a label image is damaged, its pixels are no whole numbers, or it is a JPEG.
         ResultError: if the result is unfinished, damaged or has no such labels, or the target exists.
         RunError: if the file can't be written.
     """
     started = time.perf_counter()
     wanted = take_options(ExportOptions, options)
     check_options(to, wanted)
+    source = local_path(result)
+    if to == "geojson" and _is_label_image(source):
+        path = _target(source, to, output, source, overwrite=wanted.overwrite)
+        with whole(path) as partial:
+            export_labels = importlib.import_module(LABEL_IMAGES).export
+            labels, features = export_labels(source, partial, path.name, wanted, on_progress)
+        return ExportReport(source, str(path), to, labels, path.stat().st_size, _seconds(started), features)
     opened = open_result(result)
     job = Job(opened, to, wanted, on_progress)
-    output = files_in("", [opened.url], to)[opened.url] if output is None else os.fspath(output)
+    path = _target(opened.url, to, output, opened.record.slide.path, overwrite=wanted.overwrite)
+    with whole(path) as partial:
+        counted = _writer_of(to)(job, partial, path.name)
+    size, seconds = path.stat().st_size, _seconds(started)
+    return ExportReport(opened.url, str(path), to, job.labels, size, seconds, notes=job.notes, **counted)
+
+
+def _is_label_image(path: str) -> bool:
+    """Tell whether something is there that is no result and may be a label image: a file, or a zarr."""
+    if is_url(path):
+        return path.lower().endswith(IN_BUCKETS)
+    return not is_result(path) and (Path(path).is_file() or is_zarr(path))
+
+
+def _target(url: str, to: str, output: str | os.PathLike[str] | None, read: str, *, overwrite: bool) -> Path:
+    """Return the file that is written: beside what is ``read``, never in its place.
+
+    Raises:
+        ConfigError: if the format is not packed so, or it would replace what is read.
+        ResultError: if it exists, or can't be written.
+    """
+    output = files_in("", [url], to)[url] if output is None else os.fspath(output)
     packing = Path(output.lower()).suffix
     if to not in PACKED.get(packing, (to,)):
         raise ConfigError(explain(f"--to {to} is not packed", got=output, try_=output[: -len(packing)]))
-    check_kept([opened.record.slide.path], output, "the slide itself")
-    path = check_target(output, overwrite=wanted.overwrite)
-    with whole(path) as partial:
-        counted = _writer_of(to)(job, partial, path.name)
-    seconds = round(time.perf_counter() - started, 3)
-    return ExportReport(opened.url, str(path), to, job.labels, path.stat().st_size, seconds, notes=job.notes, **counted)
+    check_kept([read], output, "what it is made from" if read == url else "the slide itself")
+    return check_target(output, overwrite=overwrite)
+
+
+def _seconds(started: float) -> float:
+    return round(time.perf_counter() - started, 3)
 
 
 def files_in(folder: str, results: Sequence[str], to: str) -> dict[str, str]:

@@ -42,6 +42,8 @@ _PICTURES = (b"\x89PNG\r\n\x1a\n", _JPEG)
 _NPY = (b"\x93NUMPY",)
 _MIRAX = ".mrxs"
 _NDPI_TAG = 65420
+MOST_PLAIN_CLASSES = 8
+"""A label image with more values than this, of which nothing else is known, holds instance ids, not classes."""
 _READ_AS_TIFF = {None, "aperio", "generic-tiff"}
 """OpenSlide's names of the vendors whose files are plain TIFFs, and None: it does not know the file."""
 
