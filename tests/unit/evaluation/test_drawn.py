@@ -10,6 +10,7 @@ from PIL import Image
 
 import slideseg
 from slideseg.errors import ConfigError, DataError
+from slideseg.evaluation import blocks
 from slideseg.evaluation.run import evaluate
 from slideseg.polygons import IGNORED
 from slideseg.space.box import Box
@@ -43,7 +44,8 @@ def feature(name, y0, x0, y1, x1):
 
 
 @pytest.mark.parametrize("ending", [".geojson", ".json", ".geojson.gz", ".geojson.zip"])
-def test_polygons_of_a_result_give_its_own_scores(result, tmp_path, ending):
+def test_polygons_of_a_result_give_its_own_scores(result, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(blocks, "BLOCK", 64)
     truth, prediction = result
     named = tmp_path / f"x.geojson{ending.removeprefix('.geojson').removeprefix('.json')}"
     slideseg.export(truth, "geojson", named)
@@ -130,7 +132,8 @@ def test_one_kind_of_object_is_compared_with_objects_and_their_border(tmp_path):
     class_map[12:28, 12:28] = 1
     make_result(tmp_path / "x.zarr", class_map, classes=made_classes("background", "nucleus", "border"))
     path = drawn(tmp_path / "x.geojson", feature(None, 10, 10, 30, 30))
-    assert evaluate(tmp_path / "x.zarr", path, FAMILIES).semantic.dice == 1
+    semantic = evaluate(tmp_path / "x.zarr", path).semantic
+    assert (semantic.compared, semantic.dice, semantic.pixel_accuracy) == ("foreground", 1, 1)
 
 
 def test_one_drawn_class_of_several_is_compared_with_its_own(result, tmp_path):

@@ -82,6 +82,13 @@ def test_few_values_are_classes_whose_regions_are_annotations(tmp_path, class_ma
     assert len({one.color for one in objects}) == len(values) - 1
 
 
+@pytest.mark.parametrize(("values", "labels"), [(8, "segmentation"), (9, "objects")])
+def test_more_than_8_values_are_instances(tmp_path, values, labels):
+    """As `slideseg evaluate` takes them."""
+    path = write(tmp_path / "x.png", (np.arange(SHAPE[0] * SHAPE[1]) // 2000 % values).astype(np.uint8).reshape(SHAPE))
+    assert export(path, "geojson", tmp_path / "x.geojson").labels == labels
+
+
 def test_what_it_holds_can_be_said(tmp_path, class_map, ids):
     few = write(tmp_path / "few.tif", class_map)
     assert export(few, "geojson", tmp_path / "a.geojson", labels="objects").labels == "objects"
