@@ -27,6 +27,8 @@ FIGURES = 6
 """Significant figures of a measurement; whole parts of larger numbers are kept."""
 COUNTS = {"pixels": "Pixels"}
 """Columns of whole numbers by what their values are called."""
+WHOLE = ("id", *COUNTS)
+"""Columns of whole numbers, all of them."""
 SIZES = {"area": "Area", "perimeter": "Perimeter", "major_axis": "Major axis", "minor_axis": "Minor axis"}
 """Beginnings of the names of columns of sizes, which have a unit behind them."""
 MICRONS = "\u00b5m"
@@ -76,8 +78,8 @@ class Measured:
         if columns is None:
             with table_errors():
                 rows = self._file.read_row_group(group, columns=["id", *self._names], use_threads=False)
-            columns = {name: _numbers(rows[name]) for name in rows.column_names}
-            ids = columns.pop("id")
+                columns = {name: _numbers(rows[name], whole=name in WHOLE) for name in rows.column_names}
+            ids = columns.pop("id", np.empty(0))
             if not np.array_equal(ids, np.arange(self._starts[group] + 1, self._starts[group + 1] + 1)):
                 raise damaged_table("the ids are not 1, 2, ...")
             self._kept[group] = columns
@@ -114,12 +116,10 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return found
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Return the values of a column, NaN where there is none."""
-    values = column.combine_chunks()
-    if values.null_count:
-        values = pc.fill_null(values, pa.scalar(np.nan, values.type))
-    return np.from_dlpack(values)
+def _numbers(column: pa.ChunkedArray, *, whole: bool) -> np.ndarray:
+    """Return the values of a column of whole numbers, or of fractions, NaN where there is none."""
+    values = column.combine_chunks().cast(pa.int64() if whole else pa.float64())
+    return np.from_dlpack(pc.fill_null(values, 0 if whole else np.nan))
 
 
 def _bytes(columns: Columns) -> int:

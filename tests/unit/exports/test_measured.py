@@ -81,14 +81,24 @@ def test_without_measurements_the_number_stays_and_no_table_is_needed(class_map,
     assert all(list(one.measurements) == ["Object ID"] for one in read_objects(tmp_path / "x.geojson"))
 
 
-@pytest.mark.parametrize(("change", "message"), [("shorter", "no row of object"), ("shifted", "the ids are not 1, 2")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.slice(0, 10), "no row of object"),
+        (lambda rows: rows.slice(1), "the ids are not 1, 2"),
+        (lambda rows: rows.drop_columns("id"), "the ids are not 1, 2"),
+        (
+            lambda rows: rows.drop_columns("pixels").append_column("pixels", rows["class_name"]),
+            "is damaged .got Failed to parse",
+        ),
+    ],
+)
 def test_a_table_of_other_objects_is_damaged(result, tmp_path, monkeypatch, change, message):
     monkeypatch.setattr(result_table, "_compare_hash", lambda *_: None)
     opened = slideseg.open_result(result[0])
     with checked_table(opened, frame_of(opened, "slide")) as table:
         rows = table.file.read()
-        other = rows.slice(0, 10) if change == "shorter" else rows.slice(1)
-        pq.write_table(other, tmp_path / "other.parquet")
+        pq.write_table(change(rows), tmp_path / "other.parquet")
         with pq.ParquetFile(tmp_path / "other.parquet") as file, pytest.raises(ResultError, match=message):
             Measured(type(table)(file, opened, table.frame)).of(np.array([1, 11]))
 
