@@ -81,7 +81,7 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     rows = [[one_line(image["name"]), *(_number(image[family][name]) for family, name in columns)] for image in found["images"]]
     if len(rows) > 1:
         rows.append(["all", *(_number(found["metrics"][family][name]) for family, name in columns)])
-    yield from aligned_table([["image", *(name.replace("_", " ") for _, name in columns)], *rows])
+    yield from aligned_table([["image", *_heads(columns)], *rows])
     semantic = found["metrics"].get("semantic")
     if semantic is not None:
         yield from (f"class {one['name']}: {_scores(one)}" for one in semantic["classes"])
@@ -93,6 +93,12 @@ def lines_of(report: Evaluation) -> Iterator[str]:
             shares = f"recall {c['recall']:.4f}, precision {c['precision']:.4f}, F1 {c['f1']:.4f}"
             yield f"class {name}: {shares} ({many(c['points'], 'point')}, {many(c['found'], 'find')}, {c['matched']:,} both)"
     yield from report.notes
+
+
+def _heads(columns: list[tuple[str, str]]) -> list[str]:
+    """Return what columns are called: with their family where two have the same name."""
+    names = [name for _, name in columns]
+    return [f"{family} {name}" if names.count(name) > 1 else name.replace("_", " ") for family, name in columns]
 
 
 def _scores(found: dict[str, Any], ending: str = "") -> str:

@@ -89,6 +89,9 @@ def test_the_table_is_readable(coarse, truth_of):
     assert lines[0].split() == ["image", "dice", "iou", "precision", "recall", "pixel", "accuracy"]
     assert lines[1].split() == ["a", *["1.0000"] * 5]
     assert {len(line) for line in lines[:2]} == {len(lines[0])}
+    both = run_slideseg("evaluate", coarse, truth_of, "--metrics", "semantic,instances").out.splitlines()[0]
+    assert both.count("semantic precision") == both.count("instances precision") == 1
+    assert "semantic dice" not in both
     pooled = "all pixels pooled: Dice 1.0000, IoU 1.0000, precision 1.0000, recall 1.0000"
     assert pooled in lines
 
