@@ -59,7 +59,7 @@ def seen_in(recipe: str, source: int) -> dict[str, Any]:
     config = load_config(recipe)
     data = open_data(config.data.model_copy(update={"sources": [config.data.sources[source]]}), config.label_classes, 3)
     try:
-        learnt = learnt_of(data.train, range(1, len(config.label_classes)))
+        learnt = learnt_of(data.train, range(1, len(config.label_classes)), config.objects.min_area)
     finally:
         data.close()
     return {} if learnt is None else learnt.to_json()

@@ -8,6 +8,7 @@ from skimage.measure import label
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, write_shard
 from slideseg.instances.measurements import MeasureWorker, TableJob, write_table
+from slideseg.instances.rows import RowForm
 from slideseg.instances.workers import clear_work
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
@@ -108,10 +109,12 @@ def write_objects_table(url, layout, record):
         labels=layout.labels(OBJECTS, "uint32"),
         class_map=layout.segmentation(),
         probabilities=None,
-        classes=(1,),
-        names=tuple(known.name for known in layout.classes),
-        scale=record.level_0_scale,
-        mpp_yx=record.coordinates.mpp_yx,
+        form=RowForm(
+            classes=(1,),
+            names=tuple(known.name for known in layout.classes),
+            scale=record.level_0_scale,
+            mpp_yx=record.coordinates.mpp_yx,
+        ),
     )
     worker = MeasureWorker(job)
     for index in job.missing():

@@ -58,14 +58,14 @@ FORMATS = ["geojson", "ome-tiff", "png", "parquet", "csv", "anndata"]
 @endpoint_option
 @log_json_option
 @debug_option
-def export(results: tuple[str, ...], to: str, output: str | None, as_json: bool, classes: tuple[str, ...], **options: Any) -> int:
+def export(
+    results: tuple[str, ...], to: str, output: str | None, as_json: bool, classes: tuple[str, ...], **options: Any
+) -> int:
     """Write results as files for other programs: polygons, a TIFF pyramid, a picture or a table.
 
     RESULT is a result or a folder of them. It may also be a label image, a TIFF, PNG, .npy or zarr array of class ids or
     instance ids, of which --to geojson writes the polygons. It holds class ids if it has 8 values at most, unless --labels says
     what it holds.
-
-    RESULT is a result or a folder of them.
     """
     from slideseg.cli.output.progress import shown
     from slideseg.cohort.listing import several_results

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
-from slideseg.result.areas import outer_class
+from slideseg.result.found.areas import outer_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -77,7 +77,7 @@ def read_rows(store: Store, ids: np.ndarray) -> pyarrow.Table:
         with pyarrow.parquet.ParquetFile(source, page_checksum_verification=True) as file:
             ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)], dtype=np.int64)
             if ids.size and not 1 <= ids[0] <= ids[-1] <= ends[-1]:
-                raise _damaged(f"no row of object {ids[-1]}")
+                raise damaged_table(f"no row of object {ids[-1]}")
             group_of = np.searchsorted(ends, ids)  # ids are 1, 2, ... in the order of the rows
             groups = np.unique(group_of)
             first = np.concatenate([[0], ends])[groups]

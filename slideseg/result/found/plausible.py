@@ -29,6 +29,8 @@ FEWEST_OBJECTS = 30
 """Fewer objects than these say nothing of how large objects are."""
 UNLIKE = 1.4
 """Objects so many times as far across as usual, or by so much less, are hardly of the usual kind or resolution."""
+SMALLER = 1.25
+"""The same of smaller ones where nobody knows the resolution: the smallest are left out, so the rest look larger."""
 LEAST_AREA = 4_000_000
 """Pixels of tissue, at the resolution of the class map, on which nothing at all is odd."""
 HARDLY = 0.002
@@ -94,7 +96,7 @@ class _Doubts:
         low, middle, high = (_across(size) for size in self._learnt.size)
         across, mpp = _across(self._all.median or 0.0), self._model.mpp
         known = self._result.record.slide.mpp_yx is not None
-        least, most = (low / UNLIKE, high * UNLIKE) if known else (middle / UNLIKE, middle * UNLIKE)
+        least, most = (low / UNLIKE, high * UNLIKE) if known else (middle / SMALLER, middle * UNLIKE)
         if least < across < most:
             return
         if known or mpp is None:

@@ -25,18 +25,19 @@ LEAST_LIGHT = 0.4
 """Mean value, where white is 1, of a picture that light comes through."""
 
 
-def learnt_of(items: Sequence[Item], classes: Collection[int]) -> Learnt | None:
+def learnt_of(items: Sequence[Item], classes: Collection[int], least: int = 0) -> Learnt | None:
     """Return what the objects of images are like; None where there are too few.
 
     Args:
         items: the images, with their labels.
         classes: ids of the classes that objects are of; empty for all above 0.
+        least: pixels of the smallest object that a model of them keeps: smaller ones are none.
 
     Raises:
         SlideError: if pixels can't be decoded.
         DataError: if labels mean nothing.
     """
-    seen = _Seen(classes)
+    seen = _Seen(classes, least)
     for item, box in _windows(items):
         seen.add(item.read(box))
     return seen.learnt()
@@ -62,8 +63,8 @@ def _spread(things: Sequence, most: int) -> list:  # type: ignore[type-arg] # of
 class _Seen:
     """What was seen in windows."""
 
-    def __init__(self, classes: Collection[int]) -> None:
-        self._classes = list(classes)
+    def __init__(self, classes: Collection[int], least: int) -> None:
+        self._classes, self._least = list(classes), max(1, least)
         self._sizes: list[np.ndarray] = []
         self._covered: list[float] = []
         self._colors: list[np.ndarray] = []
@@ -80,7 +81,7 @@ class _Seen:
         cut = np.unique(np.concatenate([window.instances[[0, -1]].ravel(), window.instances[:, [0, -1]].ravel()]))
         sizes[0] = 0
         sizes[cut[cut < sizes.size]] = 0  # what reaches the window's side may go on behind it
-        self._sizes.append(sizes[sizes > 0])
+        self._sizes.append(sizes[sizes >= self._least])
         if window.image.shape[-1] == 3 and of_object.any():
             self._light += window.image.mean() >= LEAST_LIGHT
             self._colors.append(density_of(window.image[of_object].mean(axis=0)))

@@ -129,7 +129,7 @@ class Batches:
         config = self.config
         border = {config.objects.border, *(known.id for known in config.model_classes if known.name == BORDER)}
         classes = config.objects.classes or range(1, len(config.label_classes))
-        return learnt_of(self.train, sorted({*classes} - border))
+        return learnt_of(self.train, sorted({*classes} - border), config.objects.min_area)
 
     def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Subtract ``mean`` from every channel and divide by ``std`` from now on."""

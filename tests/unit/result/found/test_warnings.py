@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from slideseg.result.found.warnings import warnings_of
+from slideseg.result.found.warnings import said_of
 from slideseg.result.record import BadTile, RunRecord
 from slideseg.space.box import Box
 from slideseg.testing.records import made_record
@@ -10,8 +10,8 @@ from slideseg.testing.records import made_record
 
 def test_what_was_said_of_the_slide_stays_with_the_result():
     record = replace(made_record(), notes=("pixels are 0.1", "it is dark"))
-    assert warnings_of(RunRecord.from_json(record.to_json())) == ("pixels are 0.1", "it is dark")
-    assert warnings_of(made_record()) == ()
+    assert said_of(RunRecord.from_json(record.to_json())) == ("pixels are 0.1", "it is dark")
+    assert said_of(made_record()) == ()
 
 
 def test_a_result_of_before_there_were_notes_has_none():
@@ -22,7 +22,7 @@ def test_a_result_of_before_there_were_notes_has_none():
 
 def test_a_few_damaged_tiles_are_named():
     tiles = tuple(BadTile(0, Box(0, 256 * n, 256, 256 * n + 256)) for n in range(5))
-    (said,) = warnings_of(replace(made_record(), damaged_tiles=tiles))
+    (said,) = said_of(replace(made_record(), damaged_tiles=tiles))
     assert said.startswith(
         "5 damaged tiles count as not scanned: rows 0 to 256, columns 0 to 256; rows 0 to 256, columns 256 to"
     )

@@ -80,3 +80,10 @@ def test_of_much_a_part_is_looked_at():
 def test_without_objects_nothing_is_known():
     assert learnt_of([Images((128, 128), -1)], [1]) is None
     assert learnt_of([], [1]) is None
+
+
+def test_what_is_smaller_than_the_smallest_object_tells_no_size():
+    small, large = Images((512, 512), 8), Images((512, 512), 16)
+    wanted = learnt_of([large], [1])
+    seen = learnt_of([small, large], [1], least=400)
+    assert (seen.objects, seen.size, seen.largest) == (wanted.objects, wanted.size, wanted.largest)
