@@ -36,6 +36,7 @@ ARROWS = {
     ("verification", "instances"),
     ("outlines", "instances"),
     ("outlines", "prediction"),
+    ("viewer", "cohort"),
 }
 """... but for these."""
 APART = (("slide.tiff.images", "slide.tiff.decoding"),)
@@ -63,7 +64,7 @@ HOMES = {
     "tensorboardX": ("training.record.run_folder",),
     "shapely": ("polygons", "instances.labelling.hull", "exports"),
     "anndata": ("exports.h5ad",),
-    "pyarrow": ("instances", "result", "exports", "viewer.object_row", "slide.rows.inflate"),
+    "pyarrow": ("instances", "result", "exports", "viewer.table", "slide.rows.inflate"),
     "pyvips": ("slide.rows.vips",),
     "starlette": ("viewer.server",),
     "uvicorn": ("viewer.run",),

@@ -24,7 +24,7 @@ class Size(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.argument("result")
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: any that is free]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine alone.")
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
@@ -32,6 +32,7 @@ class Size(click.ParamType[tuple[int, int]]):
     "--at", default="", metavar="PLACE",
     help="What to show first, as behind the # of the page's address: object=12, or x=4000&y=2500&zoom=2.",
 )  # fmt: skip
+@click.option("--compare", is_flag=True, help="Show two results beside each other; b blinks between them.")
 @click.option("--screenshot", metavar="PNG", help="Write a picture of the page and stop. Needs Chromium or Chrome.")
 @click.option("--size", type=Size(), help="Of the screenshot, in pixels.  [default: 1600x1000]")
 @click.option("--overwrite", is_flag=True, help="Replace a screenshot that is there.")
@@ -39,18 +40,22 @@ class Size(click.ParamType[tuple[int, int]]):
 @endpoint_option
 @debug_option
 def view(
-    result: str,
+    results: tuple[str, ...],
     *,
     port: int,
     host: str,
     no_browser: bool,
     at: str,
+    compare: bool,
     screenshot: str | None,
     size: tuple[int, int] | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Look at a result in the browser: slide, classes and objects, to pan, zoom and click."""
+    """Look at results in the browser: slide, classes and objects, to pan, zoom and click; of many, a sheet of pictures first.
+
+    RESULT is a result or a folder of them.
+    """
     from slideseg.viewer.run import SIZE, check_screenshot
     from slideseg.viewer.run import view as run
 
@@ -58,7 +63,8 @@ def view(
         check_screenshot(screenshot, size or SIZE, overwrite=overwrite)
     elif size is not None or overwrite:
         raise click.UsageError("--size and --overwrite are options of --screenshot")
-    with run(result, port=port, host=host, browser=False, at=at) as page:
+    named = results[0] if len(results) == 1 else results
+    with run(named, port=port, host=host, browser=False, at=at, compare=compare) as page:
         if screenshot is not None:
             path = page.screenshot(screenshot, size or SIZE, overwrite=overwrite)
             say({"status": "ok", "error": None, "screenshot": str(path)}, f"Look at {path}", as_json=as_json)

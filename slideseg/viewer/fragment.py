@@ -12,8 +12,12 @@ from slideseg.errors import ConfigError, explain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Rules = dict[str, tuple[str, Callable[[str], bool]]]
+
 NUMERAL = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 """Numbers that the page reads as Python does."""
+SORTED_BY = ("name", "status", "objects", "density", "median")
+"""What a sheet can be sorted by."""
 EXAMPLE = "object=12, or x=4000&y=2500&zoom=2"
 
 
@@ -24,16 +28,25 @@ def check_place(at: str, planes: int, objects: int) -> str:
         ConfigError: if it has words that the page does not know, or values that it can't use.
     """
     at = at.removeprefix("#")
-    words = parse_qsl(at, keep_blank_values=True)
-    rules = _rules(planes, objects)
-    for name, value in words:
-        if name not in rules:
-            raise ConfigError(explain("the page knows no such place", got=name, want=", ".join(rules), try_=EXAMPLE))
-        want, fits = rules[name]
-        if not fits(value):
-            raise ConfigError(explain(f"{name} is no place of the page", got=value or "nothing", want=want))
+    words = _check_words(at, _rules(planes, objects), EXAMPLE)
     if len({"x", "y"} & {name for name, _ in words}) == 1:
         raise ConfigError(explain("a place has both x and y", got=at, try_=EXAMPLE))
+    return at
+
+
+def check_sheet_place(at: str) -> str:
+    """Return what stands behind the ``#`` of the address of a sheet.
+
+    Raises:
+        ConfigError: if it has words that the sheet does not know, or values that it can't use.
+    """
+    at = at.removeprefix("#")
+    rules: Rules = {
+        "sort": (f"one of {', '.join(SORTED_BY)}", lambda value: value in SORTED_BY),
+        "down": ("0 or 1", lambda value: value in ("0", "1")),
+        "find": ("a part of a name", lambda _: True),
+    }
+    _check_words(at, rules, "sort=objects&down=1, or find=biopsy")
     return at
 
 
@@ -46,7 +59,18 @@ def objects_there(number: int) -> str:
     return f"1 to {number}" if number else "none: the result has no objects"
 
 
-def _rules(planes: int, objects: int) -> dict[str, tuple[str, Callable[[str], bool]]]:
+def _check_words(at: str, rules: Rules, example: str) -> list[tuple[str, str]]:
+    words = parse_qsl(at, keep_blank_values=True)
+    for name, value in words:
+        if name not in rules:
+            raise ConfigError(explain("the page knows no such place", got=name, want=", ".join(rules), try_=example))
+        want, fits = rules[name]
+        if not fits(value):
+            raise ConfigError(explain(f"{name} is no place of the page", got=value or "nothing", want=want))
+    return words
+
+
+def _rules(planes: int, objects: int) -> Rules:
     """Return what each word must be, in words and as a test."""
     number = ("a number", lambda value: _is_number(value, -math.inf))
     share = ("a number from 0 to 1", lambda value: _is_number(value, -math.ulp(0), 1 + math.ulp(1)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from slideseg.arrays.boxes import BoxReader
     from slideseg.result.result import Result
-    from slideseg.viewer.shard_cache import ShardCache
+    from slideseg.viewer.shard_cache import Cache
 
 COMPRESSION = 1
 """Of PNG tiles: they travel inside one machine, and are made while somebody waits."""
@@ -50,7 +50,7 @@ class ClassLayer:
 
     media_type = "image/png"
 
-    def __init__(self, result: Result, cache: ShardCache) -> None:
+    def __init__(self, result: Result, cache: Cache) -> None:
         self._levels = levels_of(result.url, SEGMENTATION, partial(CachedReader, cache))
         self.grid = _grid_of(self._levels)
         """Its tiles."""
@@ -79,7 +79,7 @@ class ObjectLayer:
 
     media_type = "image/png"
 
-    def __init__(self, result: Result, cache: ShardCache) -> None:
+    def __init__(self, result: Result, cache: Cache) -> None:
         self._levels = levels_of(result.url, OBJECTS, partial(CachedReader, cache))
         self.grid = _grid_of(self._levels)
         """Its tiles."""

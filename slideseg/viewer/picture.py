@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from slideseg.slide.base import Slide
     from slideseg.slide.facts import Channel
     from slideseg.slide.values.window import Window
-    from slideseg.viewer.shard_cache import ShardCache
+    from slideseg.viewer.shard_cache import Cache
 
 MOST_SIDE = 8 * TILE
 """Pixels a side that are read for one tile at most."""
@@ -197,7 +197,7 @@ class Picture:
             self.slide.close()
 
 
-def picture_of(result: Result, cache: ShardCache) -> Picture:
+def picture_of(result: Result, cache: Cache) -> Picture:
     """Find the slide of a result: the image it carries, and the slide's file where that shows more and is still the same.
 
     Raises:
@@ -214,7 +214,7 @@ def picture_of(result: Result, cache: ShardCache) -> Picture:
     return Picture(PictureLayer(sources, class_map_yx) if sources else None, notice, slide)
 
 
-def _carried(result: Result, cache: ShardCache, image: ImageRecord | None) -> list[CarriedSource]:
+def _carried(result: Result, cache: Cache, image: ImageRecord | None) -> list[CarriedSource]:
     levels = levels_of(result.url, "", partial(CachedReader, cache), optional=True)
     if not levels:
         return []

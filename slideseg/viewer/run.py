@@ -1,6 +1,6 @@
-"""Show a result in the browser: `slideseg.view`.
+"""Show results in the browser: `slideseg.view`.
 
-result -> its layers -> a server on this machine -> the page, or a picture of it
+results -> the layers of those that are looked at -> a server on this machine -> the page, or a picture of it
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
+from slideseg.cohort.listing import find_results
 from slideseg.errors import ConfigError, ResultError, explain
-from slideseg.result.result import open_result
+from slideseg.storage.place import local_path
 from slideseg.storage.whole_file import check_target, whole
 from slideseg.viewer.chromium import Chromium, find_chromium
-from slideseg.viewer.fragment import check_place
-from slideseg.viewer.server import make_app
-from slideseg.viewer.shown import Shown
+from slideseg.viewer.fragment import check_place, check_sheet_place
+from slideseg.viewer.server.app import make_app
+from slideseg.viewer.slides import Slides
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from slideseg.cohort.listing import Results
 
 LOOPBACK = "127.0.0.1"
 """Where nobody but this machine can connect."""
@@ -40,21 +42,23 @@ SIZE = (1600, 1000)
 """Width and height of a screenshot."""
 SIDES = (200, 8192)
 """Of a screenshot, at least and at most."""
+COMPARED = (0, 1)
+"""Numbers of the results that are compared."""
 LOADED_S = 180.0
 """Wait for the page to load all tiles that it shows."""
 
 
 class View:
-    """A result that is being served, until `close` or the end of the process."""
+    """Results that are being served, until `close` or the end of the process."""
 
-    def __init__(self, shown: Shown, listening: socket.socket, fragment: str, name: str = LOOPBACK) -> None:
-        self._shown, self._socket = shown, listening
+    def __init__(self, slides: Slides, listening: socket.socket, place: str, name: str = LOOPBACK) -> None:
+        self._slides, self._socket = slides, listening
         token = secrets.token_urlsafe(TOKEN_BYTES)
         host, port = listening.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
-        self.address = f"http://{host}:{port}/{token}/" + (f"#{fragment}" if fragment else "")
-        """Where the browser finds it. The token in it is the key: who has it, sees the result."""
-        config = uvicorn.Config(make_app(shown, token, name), lifespan="off", ws="none", access_log=False, log_level="error")
+        self.address = f"http://{host}:{port}/{token}/{place}"
+        """Where the browser finds it. The token in it is the key: who has it, sees the results."""
+        config = uvicorn.Config(make_app(slides, token, name), lifespan="off", ws="none", access_log=False, log_level="error")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name="slideseg view", daemon=True)
         self._thread.start()
@@ -89,11 +93,11 @@ class View:
             self._thread.join(1.0)
 
     def close(self) -> None:
-        """End the server and release the slide."""
+        """End the server and release the slides."""
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(PATIENCE_S)
         self._socket.close()
-        self._shown.close()
+        self._slides.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,32 +110,74 @@ class View:
         return f'<iframe src="{html.escape(self.address)}" width="100%" height="600" style="border:0"></iframe>'
 
 
-def view(result: str | os.PathLike[str], *, port: int = 0, host: str = LOOPBACK, browser: bool = True, at: str = "") -> View:
-    """Show a finished result in the browser: slide, classes and objects, to pan, zoom and click.
+def view(
+    results: Results,
+    *,
+    port: int = 0,
+    host: str = LOOPBACK,
+    browser: bool = True,
+    at: str = "",
+    compare: bool = False,
+) -> View:
+    """Show a finished result in the browser, slide, classes and objects, to pan, zoom and click; or a sheet of many.
 
     Args:
-        result: where the result lies, or what `open_result` returned.
+        results: where a result lies, or what `open_result` returned; a folder of results, or several of both, make a sheet.
         port: where to listen; 0 for any that is free.
         host: the address to listen on; only this machine can connect to the default.
         browser: open the page in the user's browser.
-        at: what the page shows first, as behind the ``#`` of its address: ``object=12`` or ``x=4000&y=2500&zoom=2``.
+        at: what the page shows first, as behind the ``#`` of its address: ``object=12`` or ``x=4000&y=2500&zoom=2``; of a
+            sheet ``sort=objects&down=1`` or ``find=biopsy``.
+        compare: show the first two results beside each other instead of the sheet.
 
     Returns:
         The view, which is served in the background until its `close`; its `address` opens it in any browser.
 
     Raises:
-        ResultError: if the result is missing, unfinished or damaged.
-        ConfigError: if host or port can't be used, or the page knows no such place.
+        ResultError: if a single result, or one of two that are compared, is missing, unfinished or damaged, or a folder holds
+            none.
+        ConfigError: if host or port can't be used, the page knows no such place, or there are not two to compare.
     """
+    slides = _slides(results)
     with ExitStack() as unless_served:
-        shown = Shown(open_result(result))
-        unless_served.callback(shown.close)
-        fragment = check_place(at, shown.classes.planes, shown.number)
-        view = View(shown, listen(host, port), fragment, host)
+        unless_served.callback(slides.close)
+        place = _place(slides, at, compare=compare)
+        view = View(slides, listen(host, port), place, host)
         unless_served.pop_all()
     if browser:
         view.open_browser()
     return view
+
+
+def _slides(results: Results) -> Slides:
+    """Return the results that were named, on a sheet unless that was a single one.
+
+    Raises:
+        ResultError: if there are none.
+    """
+    named = [results] if isinstance(results, str | os.PathLike) else list(results)
+    found = find_results(named)
+    return Slides(found, has_sheet=len(named) > 1 or found != [local_path(named[0])])
+
+
+def _place(slides: Slides, at: str, *, compare: bool) -> str:
+    """Return what stands behind the token in the page's address.
+
+    Raises:
+        ConfigError: if the page knows no such place, or there are not two results to compare.
+        ResultError: if a result that is shown first can't be opened.
+    """
+    if compare and len(slides) != len(COMPARED):
+        raise ConfigError(explain("two results can be compared", got=len(slides), want="slideseg view A.zarr B.zarr --compare"))
+    if slides.has_sheet and not compare:
+        fragment = check_sheet_place(at)
+        return f"#{fragment}" if fragment else ""
+    with slides.open(0) as shown:
+        fragment = check_place(at, shown.classes.planes, shown.number)
+    if compare:
+        with slides.open(1):  # so that what is wrong with it is known now
+            fragment = "&".join(["with=1", *([fragment] if fragment else [])])
+    return ("r/0/" if compare else "") + (f"#{fragment}" if fragment else "")
 
 
 def listen(host: str, port: int) -> socket.socket:

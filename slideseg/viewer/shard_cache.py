@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import count
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from slideseg.arrays.boxes import BoxReader
 from slideseg.arrays.shards import read_shard
@@ -23,8 +24,16 @@ CACHE_BYTES = 256 * 2**20
 STRIPES = 16
 """Shards that may be read at the same time."""
 
-Key = tuple[str, int]
-"""An array's path and a shard's number."""
+Key = tuple[str | int, ...]
+"""An array's path and a shard's number; in a cache of several results first which of them."""
+
+
+class Cache(Protocol):
+    """Where pixels are kept that were just read."""
+
+    def get(self, key: Key, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the pixels under ``key``, by ``read`` where they are not kept; they must not be changed."""
+        ...
 
 
 class ShardCache:
@@ -64,10 +73,23 @@ class ShardCache:
             self._bytes -= dropped.nbytes
 
 
+class CachePart:
+    """What one result has of a cache that many share: no two have the same keys, also where one is opened again."""
+
+    _numbers = count()
+
+    def __init__(self, whole: Cache) -> None:
+        self._whole, self._number = whole, next(self._numbers)
+
+    def get(self, key: Key, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the pixels under ``key``, by ``read`` where they are not kept; they must not be changed."""
+        return self._whole.get((self._number, *key), read)
+
+
 class CachedReader(BoxReader):
     """Reads boxes of one array through a cache."""
 
-    def __init__(self, cache: ShardCache, store: Store, plan: ArrayPlan) -> None:
+    def __init__(self, cache: Cache, store: Store, plan: ArrayPlan) -> None:
         super().__init__(store, plan)
         self._cache = cache
 

@@ -9,9 +9,9 @@ from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
-from slideseg.viewer.object_row import TableReader
 from slideseg.viewer.picture import picture_of
-from slideseg.viewer.shard_cache import ShardCache
+from slideseg.viewer.shard_cache import CachePart, ShardCache
+from slideseg.viewer.table.rows import TableReader
 from slideseg.viewer.tile_grid import TILE
 
 if TYPE_CHECKING:
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
     from slideseg.result.result import Result
     from slideseg.viewer.layers import Layer
+    from slideseg.viewer.shard_cache import Cache
 
 
 class Shown:
     """A finished result, open for viewing. Serves several threads at once."""
 
-    def __init__(self, result: Result) -> None:
-        """Open the result's layers.
+    def __init__(self, result: Result, shared: Cache | None = None) -> None:
+        """Open the result's layers; what is read of them is kept in ``shared``, or in a cache of their own.
 
         Raises:
             ResultError: if it is damaged.
         """
-        cache = ShardCache()
+        cache = CachePart(shared or ShardCache())
         self.result = result
         """What is shown."""
         self.classes = ClassLayer(result, cache)

@@ -119,7 +119,7 @@ def test_a_link_leads_to_an_object(made, browser):
         assert abs(across - width / 2) < 2
         assert abs(down - SIZE[1] / 2) < 2
         show(browser, view, "object=2&zoom=3")
-        assert "zoom=3" in browser.evaluate("writeAddress(), location.hash")
+        assert "zoom=3" in browser.evaluate("window.slideseg.address()")
 
 
 def test_close_up_pixels_have_sharp_edges(made, browser):
@@ -196,3 +196,64 @@ def test_a_screenshot_that_would_lack_something_is_not_written(made, tmp_path):
     with slideseg.view(tmp_path / "x.zarr", browser=False) as view, pytest.raises(ResultError, match=wanted):
         view.screenshot(tmp_path / "page.png", SIZE)
     assert not (tmp_path / "page.png").exists()
+
+
+@pytest.fixture(scope="module")
+def folder(made, tmp_path_factory):
+    """Three results, one of which is unfinished."""
+    folder = tmp_path_factory.mktemp("sheet")
+    shutil.copytree(made, folder / "two.zarr")
+    make_result(folder / "one.zarr", np.ones((300, 300), np.uint8), image=np.full((300, 300, 3), GREY, np.uint8))
+    make_result(folder / "stopped.zarr", np.ones((64, 64), np.uint8), finish=False)
+    return folder
+
+
+def names(browser):
+    return browser.evaluate("[...document.querySelectorAll('.card h2')].map(one => one.textContent)")
+
+
+def test_a_sheet_shows_every_result_and_what_is_wrong_with_it(folder, browser):
+    with slideseg.view(folder, browser=False) as view:
+        show(browser, view)
+        assert names(browser) == ["one", "stopped", "two"]
+        cards = browser.evaluate("[...document.querySelectorAll('.card')].map(one => one.innerText)")
+        assert "no objects looked for" in cards[0]
+        assert "unfinished" in cards[1]
+        assert "goes on where it stopped" in cards[1]
+        assert "2 objects" in cards[2]
+        assert browser.evaluate("document.querySelectorAll('.card img').length") == 2
+        assert text(browser, "#title") == "3 results"
+
+
+def test_a_sheet_is_sorted_and_filtered_and_its_address_tells_how(folder, browser):
+    with slideseg.view(folder, browser=False) as view:
+        show(browser, view, "sort=objects&down=1")
+        assert names(browser)[0] == "two"
+        browser.evaluate("document.querySelector('#down').click()")
+        assert names(browser)[0] == "two", "those that have no number come last"
+        browser.evaluate("f = document.querySelector('#find'); f.value = 'ST'; f.dispatchEvent(new Event('input'))")
+        assert names(browser) == ["stopped"]
+        assert browser.evaluate("location.hash") == "#sort=objects&find=ST"
+        show(browser, view, "find=nowhere")
+        assert names(browser) == []
+        assert "No result" in text(browser, "#nothing")
+
+
+def test_a_click_on_a_card_opens_its_slide_and_there_is_a_way_back(folder, browser):
+    with slideseg.view(folder, browser=False) as view:
+        show(browser, view)
+        browser.evaluate("document.querySelectorAll('.card a')[2].click()")
+        browser.wait_for(f"location.pathname.endsWith('/r/2/') && {SETTLED}", LOADED_S)
+        assert text(browser, "#title") == "a slide.tif"
+        browser.evaluate("document.querySelector('#back').click()")
+        browser.wait_for(f"document.querySelector('#cards') && {SETTLED}", LOADED_S)
+        assert names(browser) == ["one", "stopped", "two"]
+    with slideseg.view(folder / "two.zarr", browser=False) as view:
+        show(browser, view)
+        assert browser.evaluate("document.querySelector('#back').hidden") is True
+
+
+def test_the_command_writes_a_screenshot_of_a_sheet(folder, tmp_path):
+    done = run_slideseg("view", folder, "--screenshot", tmp_path / "sheet.png", "--at", "find=o")
+    assert (done.status, done.err) == (0, "")
+    assert Image.open(tmp_path / "sheet.png").size == (1600, 1000)

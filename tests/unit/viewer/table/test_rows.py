@@ -16,7 +16,7 @@ from slideseg.result.result import open_result
 from slideseg.result.table import sum_table
 from slideseg.storage.remote import Stream
 from slideseg.storage.store import Store, open_store
-from slideseg.viewer.object_row import TableReader
+from slideseg.viewer.table.rows import TableReader
 from tests.made_results import blobs, make_result
 
 ZSTD = b"\x28\xb5\x2f\xfd"

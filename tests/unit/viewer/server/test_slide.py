@@ -1,6 +1,7 @@
 """The page's server, asked over its socket as a browser does."""
 
 import json
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ import slideseg
 from slideseg.errors import ConfigError, ResultError
 from slideseg.instances.run import objects
 from slideseg.viewer.run import listen
-from slideseg.viewer.server import PAGE
+from slideseg.viewer.server.slide import PAGE
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (600, 700)
@@ -30,10 +31,10 @@ def made(tmp_path_factory):
         yield view, class_map
 
 
-def ask(address, **headers):
+def ask(address, method="GET", **headers):
     """Return status, headers and body."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers, method=method), timeout=60) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
@@ -45,18 +46,39 @@ def test_the_page_loads_nothing_from_elsewhere(made):
     assert status == 200
     assert headers["Content-Security-Policy"].startswith("default-src 'self';")
     assert headers["Referrer-Policy"] == "no-referrer"
-    for name in ("index.html", "viewer.css", "viewer.js"):
-        assert "//" not in (PAGE / name).read_text().replace("// ", "")
-    for name in ("page/viewer.js", "page/viewer.css", "page/openseadragon.min.js"):
+    ours = [path for path in PAGE.rglob("*.*") if path.suffix in (".html", ".css", ".js") and ".min." not in path.name]
+    assert len(ours) > 10
+    for path in ours:
+        assert "//" not in path.read_text().replace("// ", ""), path.name
+    for name in ("page/common.css", "page/viewer/main.js", "page/viewer/viewer.css", "page/openseadragon.min.js"):
         assert name.encode() in body
         assert ask(view.address + name)[0] == 200
+
+
+def test_every_module_of_the_pages_is_there():
+    scripts = [path for path in PAGE.rglob("*.js") if ".min." not in path.name]
+    imported = {
+        (path.parent / name).resolve() for path in scripts for name in re.findall(r'from "(\.[^"]+)"', path.read_text())
+    }
+    assert imported
+    assert {path for path in imported if not path.exists()} == set()
+    assert {path.name for path in scripts if path not in imported} == {"main.js", "sheet.js"}
 
 
 def test_without_the_token_nothing_is_told(made):
     view, _ = made
     root, token, _ = view.address.rsplit("/", 2)
     assert len(token) >= 32
-    for path in ("", "facts", f"{token[:-1]}/", f"{token}x/facts", f"x/{token}/", "page/viewer.js", "data/zarr.json", "%F0/"):
+    for path in (
+        "",
+        "facts",
+        f"{token[:-1]}/",
+        f"{token}x/facts",
+        f"x/{token}/",
+        "page/viewer/main.js",
+        "data/zarr.json",
+        "%F0/",
+    ):
         status, headers, body = ask(f"{root}/{path}")
         assert status == 403, path
         assert headers["Access-Control-Allow-Origin"] is None
@@ -86,7 +108,7 @@ def test_a_page_whose_name_was_made_to_point_here_gets_nothing(made):
 
 def test_other_origins_can_neither_read_the_page_nor_write_anything(made):
     view, _ = made
-    for path in ("", "facts", "sums", "at/0/0/0", "tiles/classes/0/0/0/0", "page/viewer.js"):
+    for path in ("", "facts", "sums", "at/0/0/0", "tiles/classes/0/0/0/0", "page/viewer/main.js"):
         headers = ask(view.address + path, Origin="http://evil.example")[1]
         assert headers["Access-Control-Allow-Origin"] is None, path
     for path in ("", "facts", "data/zarr.json", "tiles/classes/0/0/0/0"):
@@ -119,12 +141,12 @@ def test_facts_name_layers_classes_and_the_run(made):
     assert (facts["title"], facts["mpp"], facts["planes"]) == ("a slide.tif", {"y": 0.5, "x": 0.5}, 1)
     told = dict(facts["facts"])
     assert (told["model"], told["computed in"]) == ("made", "1.5 s")
-    assert int(told["objects"]) == slideseg.open_result(view._shown.result.url).table.num_rows
+    assert int(told["objects"]) == slideseg.open_result(view._slides.urls[0]).table.num_rows
 
 
 def test_sums_are_those_of_slideseg_info(made):
     view, _ = made
-    wanted = slideseg.open_result(view._shown.result.url).object_counts()
+    wanted = slideseg.open_result(view._slides.urls[0]).object_counts()
     ids = {known.name: known.id for known in CLASSES}
     assert json.loads(ask(view.address + "sums")[2]) == [{"id": ids[one["class"]], **one} for one in wanted]
     assert any(one["count"] for one in wanted)
@@ -152,7 +174,7 @@ def test_what_is_not_there_is_404(made, path):
 
 def test_an_object_that_is_not_there_is_told_with_those_that_are(made):
     view, _ = made
-    number = slideseg.open_result(view._shown.result.url).objects_record.number
+    number = slideseg.open_result(view._slides.urls[0]).objects_record.number
     wanted = f"error: no such object (got {number + 1}, want 1 to {number})\n"
     assert ask(view.address + f"objects/{number + 1}")[2].decode() == wanted
 
@@ -173,8 +195,8 @@ def test_a_missing_table_is_told(tmp_path):
 
 def test_at_a_point_there_are_class_object_and_its_row(made):
     view, class_map = made
-    ids = np.asarray(slideseg.open_result(view._shown.result.url).objects)
-    table = slideseg.open_result(view._shown.result.url).table.to_pylist()
+    ids = np.asarray(slideseg.open_result(view._slides.urls[0]).objects)
+    table = slideseg.open_result(view._slides.urls[0]).table.to_pylist()
     for y, x in (np.argwhere(ids)[::5000]).tolist():
         found = json.loads(ask(view.address + f"at/0/{y}/{x}")[2])
         assert (found["class"], found["object"]) == (class_map[y, x], ids[y, x])
@@ -187,7 +209,7 @@ def test_at_a_point_there_are_class_object_and_its_row(made):
 def test_other_viewers_read_the_zarr_in_ranges(made):
     view, _ = made
     file = "labels/segmentation/0/c/0/0"
-    whole = (view._shown.result.url + "/" + file).encode()
+    whole = (view._slides.urls[0] + "/" + file).encode()
     with open(whole, "rb") as opened:
         data = opened.read()
     for asked, wanted in (("bytes=0-9", data[:10]), ("bytes=-20", data[-20:]), ("bytes=5-", data[5:])):
@@ -195,6 +217,37 @@ def test_other_viewers_read_the_zarr_in_ranges(made):
         assert (status, body) == (206, wanted)
         assert headers["Access-Control-Allow-Origin"] == "*"
         assert "Content-Range" in headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "wanted"),
+    [
+        ("GET", "data/zarr.json", {}, 200),
+        ("HEAD", "data/zarr.json", {}, 200),
+        ("GET", "data/nothing", {}, 404),
+        ("HEAD", "data/labels/.zattrs", {}, 404),
+        ("GET", "data/labels", {}, 404),
+        ("GET", "data/labels/", {}, 404),
+        ("GET", "data/", {}, 404),
+        ("GET", "data/a%00b", {}, 404),
+        ("GET", "data/" + 300 * "x", {}, 404),
+        ("GET", "data/nothing", {"Range": "bytes=0-9"}, 404),
+        ("GET", "data/zarr.json", {"Range": "bytes=0-9"}, 206),
+        ("GET", "data/zarr.json", {"Range": "bytes=99999999-"}, 416),
+        ("GET", "data/..%2f..%2fsecret", {}, 404),
+        ("POST", "data/zarr.json", {}, 405),
+        ("OPTIONS", "data/nothing", {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}, 200),
+    ],
+)
+def test_every_answer_about_data_can_be_seen_by_other_pages(made, method, path, headers, wanted):
+    """Viv and zarrita ask for metadata that may not be there, and fail where they are not let to see that it is not."""
+    view, _ = made
+    status, told, body = ask(view.address + path, method, Origin="http://elsewhere.example", **headers)
+    assert (status, told["Access-Control-Allow-Origin"]) == (wanted, "*")
+    if method == "HEAD":
+        assert body == b""
+    if status in (200, 206, 404):
+        assert ("Accept-Ranges" in told.get("Access-Control-Expose-Headers", "")) == (method != "OPTIONS")
 
 
 def test_tiles_and_rows_are_for_the_page_alone(made):
@@ -232,10 +285,10 @@ def test_a_stack_has_planes(tmp_path):
 
 def test_the_view_ends_and_frees_its_port(made):
     view, _ = made
-    with slideseg.view(view._shown.result.url, browser=False) as other:
+    with slideseg.view(view._slides.urls[0], browser=False) as other:
         port = int(other.address.split("/")[2].rpartition(":")[2])
         with pytest.raises(ConfigError, match=f"can't listen on 127.0.0.1 port {port}"):
-            slideseg.view(view._shown.result.url, port=port, browser=False)
+            slideseg.view(view._slides.urls[0], port=port, browser=False)
     listen("127.0.0.1", port).close()
 
 
