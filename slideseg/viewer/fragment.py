@@ -85,12 +85,21 @@ def _rules(planes: int, objects: int) -> Rules:
         "objects": share,
         "style": ("outline or fill", lambda value: value in ("outline", "fill")),
         "hidden": ("numbers of classes, such as 1,2", lambda value: all(map(_is_whole, value.split(",")))),
-        "panel": ("on or off", lambda value: value in ("on", "off")),
+        **{name: ("on or off", lambda value: value in ("on", "off")) for name in ("panel", "table", "blink")},
+        **{name: ("the name of a measure", lambda value: value != "") for name in ("by", "color")},
+        **dict.fromkeys(("low", "high"), number),
+        "region": ("corners as x,y,x,y,x,y and so on", _is_region),
+        "with": ("the number of a result, from 0", _is_whole),
     }
 
 
 def _is_number(value: str, above: float, below: float = math.inf) -> bool:
     return NUMERAL.fullmatch(value) is not None and above < float(value) < below
+
+
+def _is_region(value: str) -> bool:
+    numbers = value.split(",")
+    return len(numbers) % 2 == 0 and len(numbers) >= 6 and all(_is_number(one, -math.inf) for one in numbers)
 
 
 def _is_whole(value: str) -> bool:

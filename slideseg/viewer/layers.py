@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from slideseg.arrays.boxes import BoxReader
     from slideseg.result.result import Result
     from slideseg.viewer.shard_cache import Cache
+    from slideseg.viewer.table.looks import Looks
 
 COMPRESSION = 1
 """Of PNG tiles: they travel inside one machine, and are made while somebody waits."""
@@ -79,18 +80,22 @@ class ObjectLayer:
 
     media_type = "image/png"
 
-    def __init__(self, result: Result, cache: Cache) -> None:
+    def __init__(self, result: Result, cache: Cache, looks: Looks | None = None) -> None:
+        self._looks = looks
         self._levels = levels_of(result.url, OBJECTS, partial(CachedReader, cache))
         self.grid = _grid_of(self._levels)
         """Its tiles."""
 
     def tile(self, level: int, box: Box, plane: int, wishes: Mapping[str, str]) -> bytes:
-        """Return a PNG; ``style`` in ``wishes`` is ``outline`` (the default) or ``fill``."""
+        """Return a PNG; ``style`` in ``wishes`` is ``outline`` (the default) or ``fill``, the rest is what `Looks` takes."""
         ids = _with_margin(self._levels[level], box, plane)
+        known = None if self._looks is None else self._looks.shown(wishes)
+        if known is not None:
+            ids = np.where(known.take(ids.astype(np.intp), mode="clip"), ids, 0)
         inner = ids[MARGIN:-MARGIN, MARGIN:-MARGIN]
         shown = inner > 0 if wishes.get("style") == "fill" else outlines(ids, all_of_them=level == 0)
         pixels = np.zeros((*inner.shape, 4), np.uint8)
-        pixels[shown, :3] = object_colors(inner[shown])
+        pixels[shown, :3] = object_colors(inner[shown]) if self._looks is None else self._looks.colors(inner[shown], wishes)
         pixels[shown, 3] = OPAQUE
         return _png(Image.fromarray(pixels))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 256 * 2**20
 """Of decoded shards."""
+TABLE_BYTES = 512 * 2**20
+"""Of columns: those of some million objects."""
 STRIPES = 16
 """Shards that may be read at the same time."""
 
@@ -71,6 +74,16 @@ class ShardCache:
         while self._bytes > self._most_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= dropped.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """What all results that are open share."""
+
+    shards: Cache = field(default_factory=ShardCache)
+    """Pixels."""
+    tables: Cache = field(default_factory=lambda: ShardCache(TABLE_BYTES))
+    """Columns of tables, and what is made of them."""
 
 
 class CachePart:

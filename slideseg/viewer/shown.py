@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
 from slideseg.slide.pixel_size.claims import in_words
+from slideseg.viewer.cards import name_of
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.picture import picture_of
-from slideseg.viewer.shard_cache import CachePart, ShardCache
-from slideseg.viewer.table.rows import TableReader
+from slideseg.viewer.shard_cache import CachePart, Caches
+from slideseg.viewer.table.objects import ObjectTable
 from slideseg.viewer.tile_grid import TILE
 
 if TYPE_CHECKING:
@@ -19,29 +20,31 @@ if TYPE_CHECKING:
 
     from slideseg.result.result import Result
     from slideseg.viewer.layers import Layer
-    from slideseg.viewer.shard_cache import Cache
 
 
 class Shown:
     """A finished result, open for viewing. Serves several threads at once."""
 
-    def __init__(self, result: Result, shared: Cache | None = None) -> None:
+    def __init__(self, result: Result, shared: Caches | None = None) -> None:
         """Open the result's layers; what is read of them is kept in ``shared``, or in a cache of their own.
 
         Raises:
             ResultError: if it is damaged.
         """
-        cache = CachePart(shared or ShardCache())
+        shared = shared or Caches()
+        cache = CachePart(shared.shards)
         self.result = result
         """What is shown."""
         self.classes = ClassLayer(result, cache)
         """The class map."""
-        self.objects = ObjectLayer(result, cache) if levels_of(result.url, OBJECTS, optional=True) else None
+        record = result.objects_record
+        self.table = None if record is None else ObjectTable(result, record, CachePart(shared.tables))
+        """The table of the objects, where there are any."""
+        there = levels_of(result.url, OBJECTS, optional=True)
+        self.objects = ObjectLayer(result, cache, None if self.table is None else self.table.looks) if there else None
         """The objects, where there are any."""
-        objects = result.objects_record
-        self.number = 0 if objects is None else objects.number
+        self.number = 0 if self.table is None else self.table.number
         """How many objects there are."""
-        self._table = TableReader(result.url)
         self._picture = picture_of(result, cache)
         self._sums: list[dict[str, Any]] | None = None
 
@@ -70,6 +73,8 @@ class Shown:
         result, picture = self.result, self._picture.layer
         return {
             "title": _name(result.record.slide.path),
+            "name": name_of(result.url),
+            "number": self.number,
             "rows": self.classes.grid.shape_yx[0],
             "columns": self.classes.grid.shape_yx[1],
             "planes": self.classes.planes,
@@ -132,7 +137,7 @@ class Shown:
         Raises:
             ResultError: if the table is missing or damaged.
         """
-        return None if self.objects is None or number < 1 else self._table.row(number)
+        return None if self.table is None or number < 1 else self.table.row(number)
 
     def close(self) -> None:
         """Release the slide's file."""

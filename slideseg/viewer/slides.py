@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from slideseg.result.result import open_result
-from slideseg.viewer.shard_cache import ShardCache
+from slideseg.viewer.shard_cache import Caches
 from slideseg.viewer.shown import Shown
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Slides:
         """Where they lie."""
         self.has_sheet = has_sheet
         """Whether they are shown together, on a sheet; else there is only one."""
-        self._most_open, self._cache = most_open, ShardCache()
+        self._most_open, self._caches = most_open, Caches()
         self._opened: OrderedDict[int, _Opened] = OrderedDict()
         self._lock = Lock()
         self._opening = [Lock() for _ in range(most_open)]
@@ -78,7 +78,7 @@ class Slides:
                     opened.users += 1
                     self._opened.move_to_end(number)
                     return opened
-            opened = _Opened(Shown(open_result(self.urls[number]), self._cache), users=1)
+            opened = _Opened(Shown(open_result(self.urls[number]), self._caches), users=1)
             with self._lock:
                 self._opened[number] = opened
             return opened

@@ -1,8 +1,11 @@
 """``slideseg view`` in a headless Chromium: what is on the screen, and what a click tells."""
 
+import base64
 import io
 import json
 import shutil
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -71,7 +74,7 @@ def test_classes_lie_on_the_slide_in_their_colours(made, browser):
         picture = show(browser, view, "classes=1&objects=0")
         for place, wanted in [((200, 250), ORANGE), ((105, 105), ORANGE), ((295, 395), ORANGE), ((400, 700), BLUE)]:
             assert abs(color_at(browser, picture, *place) - wanted).max() <= NEAR, place
-        for place in [(50, 50), (90, 250), (310, 250), (200, 410), (200, 90), (550, 850)]:
+        for place in [(50, 500), (90, 250), (310, 250), (200, 410), (200, 90), (550, 850)]:
             assert abs(color_at(browser, picture, *place) - GREY).max() <= NEAR, place
         assert picture.shape == (SIZE[1], SIZE[0], 3)
 
@@ -257,3 +260,262 @@ def test_the_command_writes_a_screenshot_of_a_sheet(folder, tmp_path):
     done = run_slideseg("view", folder, "--screenshot", tmp_path / "sheet.png", "--at", "find=o")
     assert (done.status, done.err) == (0, "")
     assert Image.open(tmp_path / "sheet.png").size == (1600, 1000)
+
+
+# --- tools: two objects of 200 x 300 and 150 x 200 pixels of 0.5 microns, one of each class
+
+
+def press(browser, key):
+    words = {"text": key} if len(key) == 1 else {}
+    browser.command("Input.dispatchKeyEvent", type="keyDown", key=key, **words)
+    browser.command("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+def drag(browser, start, end):
+    """Drag with the left button between two pixels (x, y) of the class map."""
+    places = [browser.evaluate(f"window.slideseg.onScreen({x}, {y})") for x, y in (start, end)]
+    for kind, (x, y) in (("mousePressed", places[0]), ("mouseMoved", places[1]), ("mouseReleased", places[1])):
+        browser.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+
+def click(browser, x, y):
+    browser.click(*browser.evaluate(f"window.slideseg.onScreen({x}, {y})"))
+
+
+def hash_words(browser):
+    return dict(parse_qsl(browser.evaluate("window.slideseg.address()").removeprefix("#")))
+
+
+def settle(browser):
+    browser.wait_for(SETTLED, LOADED_S)
+
+
+def test_the_ruler_tells_microns_and_leaves_the_slide_where_it_is(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view, "zoom=0.6&x=450&y=300&panel=off")
+        before, blank = hash_words(browser), pixels(browser)
+        press(browser, "r")
+        drag(browser, (100, 320), (500, 320))
+        lengths = browser.evaluate(
+            "import('./page/viewer/ruler.js').then(it => it.lengthOf([{x: 100, y: 320}, {x: 500, y: 320}]))"
+        )
+        assert lengths == "200 µm"
+        assert hash_words(browser) == before
+        line = color_at(browser, pixels(browser), 320, 300)
+        assert abs(line - color_at(browser, blank, 320, 300)).max() > 30
+        press(browser, "Escape")
+        press(browser, "Escape")
+        assert abs(color_at(browser, pixels(browser), 320, 300) - color_at(browser, blank, 320, 300)).max() <= NEAR
+
+
+def test_the_table_and_the_slide_follow_each_other(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view)
+        press(browser, "t")
+        browser.wait_for("document.querySelectorAll('.row[data-id]').length === 2", LOADED_S)
+        browser.evaluate("document.querySelectorAll('.row')[1].click()")
+        browser.wait_for("document.querySelector('.picked.row')?.dataset.id === '2'", LOADED_S)
+        settle(browser)
+        assert text(browser, "#object .picked").startswith("Object 2 ")
+        assert hash_words(browser)["object"] == "2"
+        show(browser, view, "table=on")
+        click(browser, 250, 200)
+        browser.wait_for("document.querySelector('.picked.row')?.dataset.id === '1'", LOADED_S)
+        browser.evaluate("document.querySelector('#rows-head button:nth-child(3)').click()")
+        settle(browser)
+        assert browser.evaluate("[...document.querySelectorAll('.row')].map(one => one.dataset.id)") == ["1", "2"]
+        browser.evaluate("document.querySelector('#rows-head button:nth-child(3)').click()")
+        settle(browser)
+        assert browser.evaluate("[...document.querySelectorAll('.row')].map(one => one.dataset.id)") == ["2", "1"]
+
+
+def test_objects_outside_the_range_vanish_from_slide_table_and_region(made, browser):
+    table = slideseg.open_result(made).table.to_pydict()
+    small, large = sorted(table["area_um2"])
+    link = "classes=0&style=fill&color=class&table=on&region=0,0,900,0,900,600,0,600"
+    with slideseg.view(made, browser=False) as view:
+        picture = show(browser, view, link)
+        assert abs(color_at(browser, picture, 200, 250) - ORANGE).max() <= 40, "tinted by the region"
+        assert text(browser, "#shown") == "2 of 2 shown"
+        browser.evaluate(
+            f"f = document.querySelector('#high'); f.value = {(small + large) / 2}; f.dispatchEvent(new Event('change'))"
+        )
+        settle(browser)
+        picture = pixels(browser)
+        assert abs(color_at(browser, picture, 200, 250) - color_at(browser, picture, 320, 250)).max() <= NEAR
+        assert abs(color_at(browser, picture, 400, 700) - color_at(browser, picture, 320, 250)).max() > 60
+        assert text(browser, "#shown") == "1 of 2 shown"
+        assert text(browser, "#rows-told") == "1 object"
+        assert "of those that are shown" in text(browser, "#region")
+        words = hash_words(browser)
+        assert (words["by"], float(words["high"])) == ("area_um2", (small + large) / 2)
+        browser.evaluate("document.querySelector('#all').click()")
+        settle(browser)
+        assert text(browser, "#shown") == "2 of 2 shown"
+
+
+def test_a_range_is_dragged_over_the_histogram(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view)
+        left, top, width, height = browser.evaluate(
+            "(b => [b.left, b.top, b.width, b.height])(document.querySelector('#histogram').getBoundingClientRect())"
+        )
+        for kind, share in (("mousePressed", 0.5), ("mouseMoved", 0.9), ("mouseReleased", 0.999)):
+            where = {"x": left + share * width, "y": top + height / 2}
+            browser.command("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **where)
+        settle(browser)
+        assert text(browser, "#shown") == "1 of 2 shown"
+        assert {"by", "low"} <= set(hash_words(browser))
+
+
+def test_a_rectangle_counts_the_objects_in_it(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view, "zoom=0.5&x=450&y=300")
+        press(browser, "m")
+        drag(browser, (60, 60), (460, 310))
+        browser.wait_for("document.querySelector('#region table') !== null", LOADED_S)
+        counted = browser.evaluate("[...document.querySelectorAll('#region td:nth-child(2)')].map(one => one.innerText)")
+        assert counted == ["1", "1", "0"]
+        assert text(browser, "#region p") == "0.025 mm²"
+        corners = [float(one) for one in hash_words(browser)["region"].split(",")]
+        assert corners == pytest.approx([60, 60, 460, 60, 460, 310, 60, 310], abs=3)
+
+
+def test_a_polygon_is_cut_where_the_slide_ends(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view, "zoom=0.5&x=450&y=300&region=-300,-300,450,-300,450,900,-300,900")
+        assert text(browser, "#region p") == f"{450 * 600 * 0.25e-6:.4g} mm²"
+        press(browser, "Escape")
+        assert "region" not in hash_words(browser)
+        press(browser, "g")
+        for corner in ((500, 320), (850, 320), (850, 550), (500, 550)):
+            click(browser, *corner)
+        press(browser, "Enter")
+        browser.wait_for("document.querySelector('#region table') !== null", LOADED_S)
+        counted = browser.evaluate("[...document.querySelectorAll('#region td:nth-child(2)')].map(one => one.innerText)")
+        assert counted == ["1", "0", "1"]
+
+
+def test_keys_switch_layers_and_move(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view, "zoom=2&x=250&y=200")
+        for key, name in (("o", "objects"), ("c", "classes"), ("i", "image")):
+            press(browser, key)
+            assert hash_words(browser)[name] == "0"
+            press(browser, key)
+            assert name not in hash_words(browser)
+        press(browser, "1")
+        browser.wait_for("new URLSearchParams(window.slideseg.address().slice(1)).get('zoom') === '1'", LOADED_S)
+        press(browser, "ArrowRight")
+        browser.wait_for("+new URLSearchParams(window.slideseg.address().slice(1)).get('x') > 280", LOADED_S)
+        press(browser, "f")
+        assert hash_words(browser)["style"] == "fill"
+        press(browser, "?")
+        assert browser.evaluate("document.querySelector('#help').open") is True
+        press(browser, "o")
+        press(browser, "Escape")
+        assert browser.evaluate("document.querySelector('#help').open") is False
+        assert "objects" not in hash_words(browser), "keys do nothing while the list is read"
+
+
+def test_what_is_typed_into_a_field_is_no_key(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view)
+        browser.evaluate("document.querySelector('#find-number').focus()")
+        press(browser, "t")
+        assert browser.evaluate("document.querySelector('#drawer').hidden") is True
+        assert browser.evaluate("document.querySelector('#find-number').value") == "t"
+
+
+def test_the_page_tells_all_keys_and_so_does_its_page_in_the_docs(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view)
+        keys = browser.evaluate(
+            "[...document.querySelectorAll('#keys tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+    page = (Path(__file__).parents[2] / "docs" / "view.md").read_text(encoding="utf-8")
+    assert len(keys) > 15
+    assert [f"| `{name}` | {text} |" for name, text in keys if f"| `{name}` | {text} |" not in page] == []
+
+
+def test_a_saved_picture_has_slide_objects_and_scale_bar(made, browser):
+    with slideseg.view(made, browser=False) as view:
+        show(browser, view, "zoom=0.6&x=450&y=300&classes=1&objects=0")
+        data = browser.evaluate("window.slideseg.picture()").partition("base64,")[2]
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
+        width, height = browser.evaluate("(b => [b.clientWidth, b.clientHeight])(document.querySelector('#stage'))")
+        assert picture.shape == (height, width, 3)
+        assert abs(color_at(browser, picture, 200, 250) - ORANGE).max() <= NEAR
+        assert (picture[height - 50 : height - 14, 14:150].min(-1) > 240).sum() > 60, "the bar and its text"
+
+
+def test_on_a_narrow_screen_all_can_be_reached(made):
+    with slideseg.view(made, browser=False) as view, Chromium((390, 760)) as phone:
+        show(phone, view)
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+        for wanted in ("#home", "[data-tool=ruler]", "#table-button", "#save", "#help-button"):
+            box = phone.evaluate(
+                f"(b => [b.left, b.top, b.right, b.bottom])(document.querySelector('{wanted}').getBoundingClientRect())"
+            )
+            assert box[0] >= 0
+            assert box[2] <= 390
+            assert phone.evaluate(
+                f"document.querySelector('{wanted}').contains(document.elementFromPoint({box[0] + 9}, {box[1] + 9}))"
+            )
+        assert phone.evaluate("document.querySelector('#stage').clientHeight") > 300
+        phone.evaluate("document.querySelector('#panel-button').click()")
+        assert phone.evaluate("document.querySelector('#stage').clientHeight") > 600
+
+
+@pytest.fixture(scope="module")
+def pair(made, tmp_path_factory):
+    """The same slide segmented again at half the resolution, where everything is of the second class."""
+    url = tmp_path_factory.mktemp("pair") / "half.zarr"
+    class_map = np.zeros((300, 450), np.uint8)
+    class_map[50:150, 50:200] = 2
+    make_result(url, class_map, slide={"shape": (*SHAPE, 3)}, factor=2.0, mpp=1.0, image=np.full((300, 450, 3), GREY, np.uint8))
+    objects(str(url))
+    return [made, url]
+
+
+def test_two_results_beside_each_other_show_the_same_ground(pair, browser):
+    with slideseg.view(pair, browser=False, compare=True, at="zoom=0.6&x=300&y=250&objects=0&classes=1&panel=off") as view:
+        browser.open("about:blank")
+        browser.open(view.address)
+        settle(browser)
+        picture = pixels(browser)
+        here = browser.evaluate("window.slideseg.onScreen(250, 200)")
+        there = browser.evaluate("window.slideseg.onScreen(125, 100, 1)")
+        half = browser.evaluate("document.querySelector('#stage').clientWidth") / 2
+        assert there[0] - here[0] == pytest.approx(half, abs=2)
+        assert there[1] == pytest.approx(here[1], abs=1)
+        assert abs(picture[int(here[1]), int(here[0])] - ORANGE).max() <= NEAR
+        assert abs(picture[int(there[1]), int(there[0])] - BLUE).max() <= NEAR
+        press(browser, "ArrowRight")
+        browser.wait_for(f"Math.abs(window.slideseg.onScreen(250, 200)[0] - {here[0]}) > 30", LOADED_S)
+        settle(browser)
+        apart = "window.slideseg.onScreen(125, 100, 1)[0] - window.slideseg.onScreen(250, 200)[0]"
+        assert browser.evaluate(apart) == pytest.approx(half, abs=2)
+
+
+def test_blinking_shows_one_and_then_the_other(pair, browser):
+    with slideseg.view(pair, browser=False, compare=True, at="blink=on&objects=0&classes=1&panel=off") as view:
+        browser.open("about:blank")
+        browser.open(view.address)
+        settle(browser)
+        place = [int(one) for one in browser.evaluate("window.slideseg.onScreen(250, 200)")]
+        for wanted in (ORANGE, BLUE, ORANGE):
+            assert abs(pixels(browser)[place[1], place[0]] - wanted).max() <= NEAR
+            press(browser, "b")
+            settle(browser)
+
+
+def test_the_sheet_leads_to_a_comparison(folder, browser):
+    with slideseg.view(folder, browser=False) as view:
+        show(browser, view)
+        assert browser.evaluate("document.querySelector('#compare').disabled") is True
+        browser.evaluate("document.querySelectorAll('.choose').forEach((one, n) => { if (n !== 1) one.click(); })")
+        browser.evaluate("document.querySelector('#compare').click()")
+        browser.wait_for(f"document.querySelector('#slide-2') && {SETTLED}", LOADED_S)
+        assert text(browser, "#compare-told") == "one and two"
+        assert browser.evaluate("window.slideseg.failure()") is None

@@ -10,10 +10,12 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from slideseg.cohort.facts import FAILURES, in_a_line
+from slideseg.errors import ConfigError
 from slideseg.viewer.server.data import data_of
 from slideseg.viewer.server.guard import Guard
 from slideseg.viewer.server.sheet import SheetAnswers
 from slideseg.viewer.server.slide import PAGE, SlideAnswers
+from slideseg.viewer.server.table import TableAnswers
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 def make_app(slides: Slides, token: str, host: str) -> ASGIApp:
     """Return the application that serves results under ``/TOKEN/`` of this machine, which is also called ``host``."""
     page = Mount("/page", StaticFiles(directory=PAGE))
-    of_one: list[BaseRoute] = [*SlideAnswers(slides).routes, page, data_of(slides.urls)]
+    of_one: list[BaseRoute] = [*SlideAnswers(slides).routes, *TableAnswers(slides).routes, page, data_of(slides.urls)]
     routes = of_one
     if slides.has_sheet:
         sheet = SheetAnswers(slides)
@@ -38,4 +40,4 @@ def make_app(slides: Slides, token: str, host: str) -> ASGIApp:
 
 
 def _failed(_: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"error: {in_a_line(error)}\n", 500)
+    return PlainTextResponse(f"error: {in_a_line(error)}\n", 400 if isinstance(error, ConfigError) else 500)

@@ -77,7 +77,7 @@ def test_results_share_a_cache_and_not_their_pixels(made):
     for number in (0, 1, 2):
         with slides.open(number) as shown:
             assert shown.at(3, 3, 0)["class"] == number
-    assert slides._cache.bytes >= 3 * 400
+    assert slides._caches.shards.bytes >= 3 * 400
     slides.close()
 
 

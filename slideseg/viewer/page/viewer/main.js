@@ -1,31 +1,50 @@
-/* The page of a result: layers of tiles in OpenSeadragon, and a panel that says what they are. */
+/* The page of a result: layers of tiles in OpenSeadragon, a panel that says what they are, and tools. */
 
 import { busy, byId, failure, isQuiet } from "../common.js";
 import { app, panes } from "./app.js";
+import { arrangePanes, startCompare } from "./compare.js";
+import { startDrawing } from "./drawing.js";
+import { startKeys } from "./keys.js";
+import { startMeasures } from "./measure.js";
 import { Pane } from "./pane.js";
 import { buildPanel, showSums } from "./panel.js";
+import { pictureOf, savePicture } from "./picture.js";
 import { showObject, showPoint, startFinding } from "./point.js";
+import { POLYGON, RECTANGLE, startRegion } from "./region.js";
+import { RULER } from "./ruler.js";
 import { followMouse, startScale } from "./scale.js";
+import { copyLink } from "./share.js";
 import { readAddress, writeAddress } from "./state.js";
+import { startTable } from "./table.js";
+import { hasTool, startTools, takeTool } from "./tools.js";
 
 /** Whether this page is one of many that a sheet leads to. */
 const hasSheet = () => /\/r\/\d+\/$/.test(location.pathname);
 
 function startClicks(pane) {
   pane.viewer.addHandler("canvas-click", (event) => {
-    const world = event.quick && pane.worldAt(pane.groundAt(event.position));
+    const world = event.quick && !hasTool() && pane.worldAt(pane.groundAt(event.position));
     if (world) showPoint(pane, world);
   });
+  startTools(pane);
   pane.viewer.addHandler("animation-finish", writeAddress);
   followMouse(pane);
 }
 
 function startButtons() {
   const { viewport } = app.main.viewer;
-  byId("zoom-in").addEventListener("click", () => viewport.zoomBy(2).applyConstraints());
-  byId("zoom-out").addEventListener("click", () => viewport.zoomBy(0.5).applyConstraints());
-  byId("zoom-one").addEventListener("click", () => app.main.lookAt(app.main.center(), 1));
-  byId("home").addEventListener("click", () => viewport.goHome());
+  const deeds = {
+    "zoom-in": () => viewport.zoomBy(2).applyConstraints(),
+    "zoom-out": () => viewport.zoomBy(0.5).applyConstraints(),
+    "zoom-one": () => app.main.lookAt(app.main.center(), 1),
+    home: () => viewport.goHome(),
+    save: savePicture,
+    link: () => void copyLink(),
+  };
+  for (const [id, deed] of Object.entries(deeds)) byId(id).addEventListener("click", deed);
+  for (const tool of [RULER, RECTANGLE, POLYGON]) {
+    document.querySelector(`[data-tool=${tool.name}]`).addEventListener("click", () => takeTool(tool));
+  }
 }
 
 /** Go where the address leads. */
@@ -46,14 +65,20 @@ async function start() {
   const { main, state } = app;
   state.plane = Math.min(Math.max(0, Math.round(state.plane)), main.facts.planes - 1);
   buildPanel();
-  main.build({ navigator: true });
-  startScale();
-  startFinding();
-  startClicks(main);
-  startButtons();
   await busy(async () => {
-    await main.showAll();
+    main.build({ navigator: true });
+    startScale();
+    startDrawing();
+    await Promise.all([startMeasures(), startCompare(hasSheet())]);
+    panes().forEach(startClicks);
+    await Promise.all(panes().map((pane) => pane.showAll()));
+    arrangePanes();
     await goThere();
+    startFinding();
+    startButtons();
+    startTable();
+    startRegion();
+    startKeys();
   });
   showSums();
 }
@@ -63,9 +88,11 @@ window.slideseg = {
   settled: () => isQuiet() && (app.main?.viewer ? panes().every((pane) => pane.isSettled()) : failure() !== null),
   failure,
   address: () => { writeAddress(); return location.hash; },
-  onScreen: (x, y) => {
-    const place = app.main.viewer.viewport.pixelFromPoint(app.main.point(x, y));
-    const corner = app.main.viewer.container.getBoundingClientRect();
+  picture: () => pictureOf().toDataURL("image/png"),
+  onScreen: (x, y, which = 0) => {
+    const pane = panes()[which];
+    const place = pane.viewer.viewport.pixelFromPoint(pane.point(x, y), true);
+    const corner = pane.viewer.container.getBoundingClientRect();
     return [place.x + corner.left, place.y + corner.top];
   },
 };

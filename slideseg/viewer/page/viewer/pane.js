@@ -22,6 +22,7 @@ export class Pane {
     this.facts = facts;
     this.items = {}; // layer -> OpenSeadragon's TiledImage
     this.perGround = { x: 1 / facts.scale.x, y: 1 / facts.scale.y }; // pixels of the world in one of the ground
+    this.measures = []; // names of the columns that objects can be shown and coloured by
     this.marked = null;
   }
 
@@ -31,6 +32,13 @@ export class Pane {
     return facts && new Pane(element, base, facts);
   }
 
+  /** Ask for the measures of the objects; return the answer, null where there are no objects. */
+  async askMeasures() {
+    const told = this.facts.number ? await ask(`${this.base}measures`) : null;
+    this.measures = told?.measures ?? [];
+    return told;
+  }
+
   build({ navigator }) {
     this.viewer = OpenSeadragon({
       ...SETTINGS, element: this.element, showNavigator: navigator,
@@ -38,6 +46,7 @@ export class Pane {
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true },
     });
+    this.viewer.innerTracker.keyDownHandler = this.viewer.innerTracker.keyHandler = null; // keys.js has them all
     this.viewer.addHandler("update-viewport", () => { this.sharpen(); tellOthers("move", this); });
   }
 

@@ -35,6 +35,26 @@ function layerControl(name) {
   return make("div", { className: "layer" }, head);
 }
 
+/** Switch a layer off, or on again. */
+export function toggleLayer(name) {
+  byId(`show-${name}`)?.click();
+}
+
+export function togglePanel() {
+  app.state.panel = !app.state.panel;
+  tellPanel();
+  writeAddress();
+}
+
+function tellPanel() {
+  document.body.classList.toggle("bare", !app.state.panel);
+  byId("panel-button").ariaExpanded = String(app.state.panel);
+}
+
+export function toggleStyle() {
+  document.querySelector(".styles input:not(:checked)")?.click();
+}
+
 function legend() {
   const { hidden } = app.state;
   const list = make("ul", { className: "legend" });
@@ -101,7 +121,8 @@ export function buildPanel() {
   const { facts } = app.main;
   document.title = `${facts.title} · slideseg`;
   byId("title").textContent = facts.title;
-  document.body.classList.toggle("bare", !app.state.panel);
+  tellPanel();
+  byId("panel-button").addEventListener("click", togglePanel);
   byId("notice").textContent = notice(facts);
   byId("notice").hidden = !byId("notice").textContent;
   for (const name of Object.keys(facts.layers).reverse()) {

@@ -2,6 +2,7 @@
 
 import { GONE, make, tell } from "../common.js";
 import { app } from "./app.js";
+import { filterWords } from "./state.js";
 
 /** A tile that could not be read: nobody must take it for background. */
 function hatched(side) {
@@ -36,10 +37,24 @@ async function loadTile(job, side) {
   }
 }
 
+/** What is wished for of the objects; a result that lacks a measure shows all of them, in colours that tell them apart. */
+function objectWishes(pane) {
+  const { color, span, style } = app.state;
+  const words = filterWords();
+  if (!pane.measures.includes(words.get("by"))) for (const word of ["by", "low", "high"]) words.delete(word);
+  words.set("style", style);
+  if (color === "class" || pane.measures.includes(color)) words.set("color", color);
+  if (words.has("color") && span) {
+    words.set("from", span[0]);
+    words.set("to", span[1]);
+  }
+  return words;
+}
+
 /** What stands behind the "?" of a tile's address. */
-function wishes(name) {
+function wishes(pane, name) {
   const { state } = app;
-  if (name === "objects") return `?style=${state.style}`;
+  if (name === "objects") return `?${objectWishes(pane)}`;
   if (name === "classes" && state.hidden.size) return `?hidden=${[...state.hidden].sort((a, b) => a - b).join(",")}`;
   return "";
 }
@@ -48,7 +63,7 @@ function wishes(name) {
 export function tileSource(pane, name) {
   const { facts, base } = pane;
   const layer = facts.layers[name];
-  const [plane, query] = [pane.plane(), wishes(name)];
+  const [plane, query] = [pane.plane(), wishes(pane, name)];
   const source = new OpenSeadragon.TileSource({
     width: layer.columns, height: layer.rows, tileSize: facts.tile, minLevel: 0, maxLevel: layer.levels - 1,
     getTileUrl: (level, x, y) => `${base}tiles/${name}/${plane}/${layer.levels - 1 - level}/${y}/${x}${query}`,
