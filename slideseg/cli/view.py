@@ -33,6 +33,7 @@ class Size(click.ParamType[tuple[int, int]]):
     help="What to show first, as behind the # of the page's address: object=12, or x=4000&y=2500&zoom=2.",
 )  # fmt: skip
 @click.option("--compare", is_flag=True, help="Show two results beside each other; b blinks between them.")
+@click.option("--edit", is_flag=True, help="Let the page correct objects, in a list beside the result (x.edits.json).")
 @click.option("--screenshot", metavar="PNG", help="Write a picture of the page and stop. Needs Chromium or Chrome.")
 @click.option("--size", type=Size(), help="Of the screenshot, in pixels.  [default: 1600x1000]")
 @click.option("--overwrite", is_flag=True, help="Replace a screenshot that is there.")
@@ -47,6 +48,7 @@ def view(
     no_browser: bool,
     at: str,
     compare: bool,
+    edit: bool,
     screenshot: str | None,
     size: tuple[int, int] | None,
     overwrite: bool,
@@ -64,7 +66,7 @@ def view(
     elif size is not None or overwrite:
         raise click.UsageError("--size and --overwrite are options of --screenshot")
     named = results[0] if len(results) == 1 else results
-    with run(named, port=port, host=host, browser=False, at=at, compare=compare) as page:
+    with run(named, port=port, host=host, browser=False, at=at, compare=compare, edit=edit) as page:
         if screenshot is not None:
             path = page.screenshot(screenshot, size or SIZE, overwrite=overwrite)
             say({"status": "ok", "error": None, "screenshot": str(path)}, f"Look at {path}", as_json=as_json)

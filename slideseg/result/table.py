@@ -46,6 +46,19 @@ def table_hash(store: Store) -> str | None:
         return None if file is None else _hash_of(file)
 
 
+def table_identity(store: Store) -> str | None:
+    """Return the hash that the result says its table has, or that it has where nothing is said; None where there is none.
+
+    Raises:
+        ResultError: if the objects' metadata or the table can't be read.
+    """
+    wanted = _wanted_hash(store)
+    if wanted is not None:
+        return wanted
+    with table_errors():
+        return table_hash(store)
+
+
 def read_table(store: Store) -> pyarrow.Table:
     """Return the whole table.
 

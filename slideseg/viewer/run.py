@@ -110,7 +110,7 @@ class View:
         return f'<iframe src="{html.escape(self.address)}" width="100%" height="600" style="border:0"></iframe>'
 
 
-def view(
+def view(  # noqa: PLR0913  # what a user may want of it
     results: Results,
     *,
     port: int = 0,
@@ -118,6 +118,7 @@ def view(
     browser: bool = True,
     at: str = "",
     compare: bool = False,
+    edit: bool = False,
 ) -> View:
     """Show a finished result in the browser, slide, classes and objects, to pan, zoom and click; or a sheet of many.
 
@@ -129,6 +130,8 @@ def view(
         at: what the page shows first, as behind the ``#`` of its address: ``object=12`` or ``x=4000&y=2500&zoom=2``; of a
             sheet ``sort=objects&down=1`` or ``find=biopsy``.
         compare: show the first two results beside each other instead of the sheet.
+        edit: let the page change classes of objects and remove some, in a list beside the result, such as
+            ``biopsy.edits.json`` beside ``biopsy.zarr``; the result stays as it is.
 
     Returns:
         The view, which is served in the background until its `close`; its `address` opens it in any browser.
@@ -136,9 +139,10 @@ def view(
     Raises:
         ResultError: if a single result, or one of two that are compared, is missing, unfinished or damaged, or a folder holds
             none.
-        ConfigError: if host or port can't be used, the page knows no such place, or there are not two to compare.
+        ConfigError: if host or port can't be used, the page knows no such place, there are not two to compare, or there is
+            nothing to edit.
     """
-    slides = _slides(results)
+    slides = _slides(results, editable=edit)
     with ExitStack() as unless_served:
         unless_served.callback(slides.close)
         place = _place(slides, at, compare=compare)
@@ -149,7 +153,7 @@ def view(
     return view
 
 
-def _slides(results: Results) -> Slides:
+def _slides(results: Results, *, editable: bool) -> Slides:
     """Return the results that were named, on a sheet unless that was a single one.
 
     Raises:
@@ -157,14 +161,14 @@ def _slides(results: Results) -> Slides:
     """
     named = [results] if isinstance(results, str | os.PathLike) else list(results)
     found = find_results(named)
-    return Slides(found, has_sheet=len(named) > 1 or found != [local_path(named[0])])
+    return Slides(found, has_sheet=len(named) > 1 or found != [local_path(named[0])], editable=editable)
 
 
 def _place(slides: Slides, at: str, *, compare: bool) -> str:
     """Return what stands behind the token in the page's address.
 
     Raises:
-        ConfigError: if the page knows no such place, or there are not two results to compare.
+        ConfigError: if the page knows no such place, there are not two results to compare, or nothing can be edited.
         ResultError: if a result that is shown first can't be opened.
     """
     if compare and len(slides) != len(COMPARED):
@@ -174,6 +178,8 @@ def _place(slides: Slides, at: str, *, compare: bool) -> str:
         return f"#{fragment}" if fragment else ""
     with slides.open(0) as shown:
         fragment = check_place(at, shown.classes.planes, shown.number)
+        if slides.editable and not shown.edits.editable:
+            raise ConfigError(explain("nothing can be edited here", got=shown.edits.problem or "no objects"))
     if compare:
         with slides.open(1):  # so that what is wrong with it is known now
             fragment = "&".join(["with=1", *([fragment] if fragment else [])])

@@ -9,6 +9,7 @@ from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.viewer.cards import name_of
+from slideseg.viewer.edit_list import EditList
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
 from slideseg.viewer.picture import picture_of
 from slideseg.viewer.shard_cache import CachePart, Caches
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 class Shown:
     """A finished result, open for viewing. Serves several threads at once."""
 
-    def __init__(self, result: Result, shared: Caches | None = None) -> None:
+    def __init__(self, result: Result, shared: Caches | None = None, *, editable: bool = False) -> None:
         """Open the result's layers; what is read of them is kept in ``shared``, or in a cache of their own.
+
+        Objects may be changed, in a list beside the result, if it is ``editable``.
 
         Raises:
             ResultError: if it is damaged.
@@ -38,7 +41,9 @@ class Shown:
         self.classes = ClassLayer(result, cache)
         """The class map."""
         record = result.objects_record
-        self.table = None if record is None else ObjectTable(result, record, CachePart(shared.tables))
+        self.edits = EditList(result, editable=editable and record is not None)
+        """What was corrected."""
+        self.table = None if record is None else ObjectTable(result, record, CachePart(shared.tables), self.edits)
         """The table of the objects, where there are any."""
         there = levels_of(result.url, OBJECTS, optional=True)
         self.objects = ObjectLayer(result, cache, None if self.table is None else self.table.looks) if there else None
@@ -132,7 +137,20 @@ class Shown:
         return {"class": self.classes.at(y, x, plane), "object": number, "row": self.row(number)}
 
     def row(self, number: int) -> dict[str, Any] | None:
-        """Return the row of an object, by its number; None where there is no such object.
+        """Return the row of an object, by its number; None where there is no such object. An edit of it is told as ``edited``.
+
+        Raises:
+            ResultError: if the table is missing or damaged.
+        """
+        row, edit = self.original_row(number), self.edits.of(number)
+        if row is None or not edit:
+            return row
+        ids = {known.name: known.id for known in self.result.classes}
+        now = {"class": ids[edit["class"]], "class_name": edit["class"]} if "class" in edit else {}
+        return {**row, **now, "edited": {**edit, "was": row["class_name"]}}
+
+    def original_row(self, number: int) -> dict[str, Any] | None:
+        """Return the row of an object as the table has it; None where there is no such object.
 
         Raises:
             ResultError: if the table is missing or damaged.

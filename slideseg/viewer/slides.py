@@ -28,11 +28,15 @@ class _Opened:
 class Slides:
     """Results by number. Serves several threads at once."""
 
-    def __init__(self, urls: Sequence[str], *, has_sheet: bool = False, most_open: int = MOST_OPEN) -> None:
+    def __init__(
+        self, urls: Sequence[str], *, has_sheet: bool = False, editable: bool = False, most_open: int = MOST_OPEN
+    ) -> None:
         self.urls = tuple(urls)
         """Where they lie."""
         self.has_sheet = has_sheet
         """Whether they are shown together, on a sheet; else there is only one."""
+        self.editable = editable
+        """Whether the page may change the lists of edits beside them."""
         self._most_open, self._caches = most_open, Caches()
         self._opened: OrderedDict[int, _Opened] = OrderedDict()
         self._lock = Lock()
@@ -78,7 +82,7 @@ class Slides:
                     opened.users += 1
                     self._opened.move_to_end(number)
                     return opened
-            opened = _Opened(Shown(open_result(self.urls[number]), self._caches), users=1)
+            opened = _Opened(Shown(open_result(self.urls[number]), self._caches, editable=self.editable), users=1)
             with self._lock:
                 self._opened[number] = opened
             return opened

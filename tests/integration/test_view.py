@@ -14,6 +14,7 @@ from PIL import Image
 import slideseg
 from slideseg.errors import ResultError
 from slideseg.instances.run import objects
+from slideseg.result.edits import write_edits
 from slideseg.viewer.chromium import NAMES, Chromium
 from tests.integration.conftest import run_slideseg
 from tests.made_results import CLASSES, make_result
@@ -518,4 +519,45 @@ def test_the_sheet_leads_to_a_comparison(folder, browser):
         browser.evaluate("document.querySelector('#compare').click()")
         browser.wait_for(f"document.querySelector('#slide-2') && {SETTLED}", LOADED_S)
         assert text(browser, "#compare-told") == "one and two"
+        assert browser.evaluate("window.slideseg.failure()") is None
+
+
+def test_an_object_is_corrected_removed_and_taken_back(made, browser, tmp_path):
+    shutil.copytree(made, tmp_path / "x.zarr")
+    edits = tmp_path / "x.edits.json"
+    with slideseg.view(tmp_path / "x.zarr", browser=False, edit=True) as view:
+        show(browser, view, "object=1&zoom=0.6&x=450&y=300&classes=0&style=fill&color=class&table=on")
+        browser.evaluate("one = document.querySelector('#edit-class'); one.value = 'stroma & more'")
+        browser.evaluate("one.dispatchEvent(new Event('change'))")
+        browser.wait_for("document.querySelector('#object .edited')?.innerText === 'was nucleus'", LOADED_S)
+        settle(browser)
+        assert json.loads(edits.read_text())["edits"] == [{"id": 1, "class": "stroma & more"}]
+        assert abs(color_at(browser, pixels(browser), 200, 300) - BLUE).max() <= NEAR
+        assert text(browser, "#edits-told") == "1 object edited."
+        press(browser, "x")
+        browser.wait_for("document.querySelector('.row.removed') !== null", LOADED_S)
+        settle(browser)
+        assert abs(color_at(browser, pixels(browser), 200, 300) - GREY).max() <= NEAR
+        assert text(browser, "#shown") == "1 of 2 shown"
+        assert json.loads(edits.read_text())["edits"] == [{"id": 1, "removed": True}]
+        for wanted in ([{"id": 1, "class": "stroma & more"}], []):
+            press(browser, "u")
+            told = "1 object edited." if wanted else ""
+            browser.wait_for(f"document.querySelector('#edits-told').innerText === {told!r}", LOADED_S)
+            settle(browser)
+            assert json.loads(edits.read_text())["edits"] == wanted
+        assert abs(color_at(browser, pixels(browser), 200, 300) - ORANGE).max() <= NEAR
+        assert browser.evaluate("window.slideseg.failure()") is None
+
+
+def test_without_edit_the_page_offers_no_changes_and_shows_those_that_were_made(made, browser, tmp_path):
+    shutil.copytree(made, tmp_path / "x.zarr")
+    write_edits(slideseg.open_result(tmp_path / "x.zarr"), {2: None})
+    with slideseg.view(tmp_path / "x.zarr", browser=False) as view:
+        picture = show(browser, view, "object=2&zoom=0.6&x=450&y=300&classes=0&style=fill&panel=on")
+        assert abs(color_at(browser, picture, 420, 650) - GREY).max() <= NEAR
+        assert text(browser, "#object .edited") == "removed"
+        assert browser.evaluate("document.querySelector('#edit')") is None
+        press(browser, "x")
+        settle(browser)
         assert browser.evaluate("window.slideseg.failure()") is None

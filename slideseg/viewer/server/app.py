@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from slideseg.cohort.facts import FAILURES, in_a_line
 from slideseg.errors import ConfigError
 from slideseg.viewer.server.data import data_of
+from slideseg.viewer.server.edits import EditAnswers
 from slideseg.viewer.server.guard import Guard
 from slideseg.viewer.server.sheet import SheetAnswers
 from slideseg.viewer.server.slide import PAGE, SlideAnswers
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 def make_app(slides: Slides, token: str, host: str) -> ASGIApp:
     """Return the application that serves results under ``/TOKEN/`` of this machine, which is also called ``host``."""
     page = Mount("/page", StaticFiles(directory=PAGE))
-    of_one: list[BaseRoute] = [*SlideAnswers(slides).routes, *TableAnswers(slides).routes, page, data_of(slides.urls)]
+    answers = (SlideAnswers(slides), TableAnswers(slides), EditAnswers(slides))
+    of_one: list[BaseRoute] = [*(route for one in answers for route in one.routes), page, data_of(slides.urls)]
     routes = of_one
     if slides.has_sheet:
         sheet = SheetAnswers(slides)

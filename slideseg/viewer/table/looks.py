@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from slideseg.colors import UNKNOWN, color_table, object_colors, rgb_of
+from slideseg.viewer.edit_list import Edited
 from slideseg.viewer.table.numbers import span_of
 from slideseg.viewer.table.wishes import Range, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from slideseg.colors import Colored
+    from slideseg.model.info import ModelClass
     from slideseg.viewer.table.columns import Columns
 
 VIRIDIS = (
@@ -28,15 +29,55 @@ BY_CLASS = "class"
 """In place of a measure's name."""
 
 
+class HasEdits(Protocol):
+    """Knows what was corrected."""
+
+    @property
+    def now(self) -> Edited:
+        """The edits as they are now."""
+        ...
+
+
+class Unedited:
+    """Nothing was."""
+
+    now = Edited()
+
+
+UNEDITED = Unedited()
+
+
 class Looks:
     """Which objects are shown and how they are coloured, as an address wishes it."""
 
-    def __init__(self, columns: Columns, classes: Sequence[Colored]) -> None:
-        self._columns = columns
+    def __init__(self, columns: Columns, classes: Sequence[ModelClass], edits: HasEdits = UNEDITED) -> None:
+        self._columns, self._edits = columns, edits
         self._class_colors = color_table(classes)
+        self._class_ids = {known.name: known.id for known in classes}
 
     def shown(self, wishes: Mapping[str, str]) -> np.ndarray | None:
         """Return for each id from 0 on whether its object is shown, bool (number + 1,); None where all are.
+
+        Those that were removed are not.
+
+        Raises:
+            ConfigError: if the wishes make no sense.
+            ResultError: if the table is missing or damaged.
+        """
+        within, edited = self.within(wishes), self._edits.now
+        if not edited.removed.size:
+            return within
+        whole = np.ones(len(self._columns) + 1, bool) if within is None else within
+        wanted = Range.of(wishes)
+        return self._columns.kept(("left", str(wanted), edited.revision), lambda: _without(whole, edited.removed))
+
+    @property
+    def removed(self) -> np.ndarray:
+        """Ids of the objects that were removed."""
+        return self._edits.now.removed
+
+    def within(self, wishes: Mapping[str, str]) -> np.ndarray | None:
+        """Return the same whether they were removed or not.
 
         Raises:
             ConfigError: if the wishes make no sense.
@@ -46,7 +87,7 @@ class Looks:
         if wanted is None:
             return None
         values = self._columns.values(wanted.by)
-        return self._columns.kept(("shown", wanted.by, repr((wanted.low, wanted.high))), lambda: within(values, wanted))
+        return self._columns.kept(("within", str(wanted)), lambda: within(values, wanted))
 
     def colors(self, ids: np.ndarray, wishes: Mapping[str, str]) -> np.ndarray:
         """Return red, green and blue of objects, (objects, 3) uint8: by ``color`` in ``wishes``, a measure or ``class``.
@@ -71,12 +112,43 @@ class Looks:
 
     @property
     def classes(self) -> np.ndarray:
-        """The class of each object, uint8 (number,).
+        """The class of each object as it was edited, uint8 (number,).
 
         Raises:
             ResultError: if the table is missing or damaged.
         """
-        return self._columns.values("class")
+        values, edited = self._columns.values("class"), self._edits.now
+        ids, class_ids = edited.reclassed(self._class_ids)
+        if not ids.size:
+            return values
+        return self._columns.kept(("classes", edited.revision), lambda: _replaced(values, ids - 1, class_ids))
+
+    @property
+    def class_order(self) -> np.ndarray:
+        """The places of objects (from 0) in the order of their classes as they were edited.
+
+        Raises:
+            ResultError: if the table is missing or damaged.
+        """
+        classes, revision = self.classes, self._edits.now.revision
+        return self._columns.kept(("order of classes", revision), lambda: np.argsort(classes, kind="stable"))
+
+    def edits_of(self, ids: Sequence[int]) -> dict[int, str | None]:
+        """Return the edits of some objects; see `slideseg.result.edits.Edits`."""
+        changes = self._edits.now.changes
+        return {number: changes[number] for number in ids if number in changes}
+
+
+def _without(shown: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    left = shown.copy()
+    left[removed] = False
+    return left
+
+
+def _replaced(values: np.ndarray, places: np.ndarray, by: np.ndarray) -> np.ndarray:
+    changed = values.copy()
+    changed[places] = by
+    return changed
 
 
 def within(values: np.ndarray, wanted: Range) -> np.ndarray:

@@ -14,18 +14,19 @@ from slideseg.viewer.table.rows import TableReader
 if TYPE_CHECKING:
     from slideseg.result.record import ObjectsRecord
     from slideseg.result.result import Result
+    from slideseg.viewer.edit_list import EditList
     from slideseg.viewer.shard_cache import Cache
 
 
 class ObjectTable:
     """The table of a result's objects. Nothing is read before it is asked for. Serves several threads at once."""
 
-    def __init__(self, result: Result, record: ObjectsRecord, cache: Cache) -> None:
+    def __init__(self, result: Result, record: ObjectsRecord, cache: Cache, edits: EditList) -> None:
         self.number = record.number
         """How many objects there are."""
         self.columns = Columns(result.url, record.number, cache)
         """Their measures."""
-        self.looks = Looks(self.columns, result.classes)
+        self.looks = Looks(self.columns, result.classes, edits)
         """Which are shown, in which colours."""
         self.pages = Pages(self.columns, self.looks)
         """Their rows, some at a time."""

@@ -40,7 +40,8 @@ class Pages:
                 ``count``, ``columns`` (names with commas between), and what `Looks.shown` takes.
 
         Returns:
-            How many there are in all (``total``), the ``ids`` of the page, and the ``columns`` asked for, by name.
+            How many there are in all (``total``), also of those that were removed (``removed``), the ``ids`` of the page, the
+            ``columns`` asked for, by name, and the ``edits`` of the page's objects: the class's name now, None for removed.
 
         Raises:
             ConfigError: if the wishes make no sense.
@@ -52,10 +53,14 @@ class Pages:
         if len(names) > MOST_COLUMNS:
             raise ConfigError(explain("too many columns", got=len(names), want=f"{MOST_COLUMNS} at most"))
         places = order[start : start + count]
+        shown, ids = self.looks.within(wishes), (places + 1).tolist()
+        removed = self.looks.removed
         return {
             "total": len(order),
+            "removed": len(removed) if shown is None else int(shown[removed].sum()),
             "start": start,
-            "ids": (places + 1).tolist(),
+            "ids": ids,
+            "edits": self.looks.edits_of(ids),
             "columns": {name: _told(self._column(name)[places]) for name in names},
         }
 
@@ -73,13 +78,13 @@ class Pages:
         return self.looks.classes if name == "class" else self.columns.values(name)
 
     def _order(self, wishes: Mapping[str, str]) -> np.ndarray:
-        by, shown = wishes.get("sort") or "id", self.looks.shown(wishes)
-        order = self.columns.order(by)
+        by, shown = wishes.get("sort") or "id", self.looks.within(wishes)
+        order = self.looks.class_order if by == "class" else self.columns.order(by)
         if shown is not None:
             order = order[shown[1:][order]]
         if wishes.get("down") != "1":
             return order
-        values = self.columns.values(by)
+        values = self._column(by)
         known = len(order) - (int(np.isnan(values[order]).sum()) if values.dtype.kind == "f" else 0)
         return np.concatenate([order[:known][::-1], order[known:]])
 

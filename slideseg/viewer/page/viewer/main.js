@@ -4,6 +4,7 @@ import { busy, byId, failure, isQuiet } from "../common.js";
 import { app, panes } from "./app.js";
 import { arrangePanes, startCompare } from "./compare.js";
 import { startDrawing } from "./drawing.js";
+import { EDIT_KEYS, startEdits } from "./edit.js";
 import { startKeys } from "./keys.js";
 import { startMeasures } from "./measure.js";
 import { Pane } from "./pane.js";
@@ -69,7 +70,7 @@ async function start() {
     main.build({ navigator: true });
     startScale();
     startDrawing();
-    await Promise.all([startMeasures(), startCompare(hasSheet())]);
+    await Promise.all([startMeasures(), startEdits(), startCompare(hasSheet())]);
     panes().forEach(startClicks);
     await Promise.all(panes().map((pane) => pane.showAll()));
     arrangePanes();
@@ -78,7 +79,7 @@ async function start() {
     startButtons();
     startTable();
     startRegion();
-    startKeys();
+    startKeys(EDIT_KEYS);
   });
   showSums();
 }

@@ -48,7 +48,7 @@ async function tellShown() {
   words.set("count", 0);
   const told = await ask(`rows?${words}`);
   const all = app.main.facts.number;
-  if (told) byId("shown").textContent = `${told.total.toLocaleString("en")} of ${all.toLocaleString("en")} shown`;
+  if (told) byId("shown").textContent = `${(told.total - told.removed).toLocaleString("en")} of ${all.toLocaleString("en")} shown`;
 }
 
 async function chooseMeasure(name) {

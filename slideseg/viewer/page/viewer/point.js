@@ -28,7 +28,7 @@ function rowTable(pane, row) {
   const table = make("table", { id: "row" });
   const lines = new Map();
   for (const [name, value] of Object.entries(row)) {
-    if (value === null || ["id", "class", "class_name"].includes(name) || (name === "plane" && pane.facts.planes === 1)) continue;
+    if (value === null || ["id", "class", "class_name", "edited"].includes(name) || (name === "plane" && pane.facts.planes === 1)) continue;
     const { stem, unit } = measureOf(name);
     lines.set(stem, [...(lines.get(stem) ?? []), typeof value === "number" ? `${number(value)} ${unit}`.trim() : String(value)]);
   }
@@ -46,7 +46,9 @@ function fill(...children) {
 
 function showRow(pane, row) {
   if (pane === app.main) app.state.object = row.id;
-  fill(classLine(pane, row.class, `Object ${row.id.toLocaleString("en")}`), rowTable(pane, row));
+  const line = classLine(pane, row.class, `Object ${row.id.toLocaleString("en")}`);
+  if (row.edited) line.append(make("small", { className: "edited", textContent: row.edited.removed ? "removed" : `was ${row.edited.was}` }));
+  fill(line, rowTable(pane, row));
   const pixel = pane.facts.scale;
   const [width, height] = [(row.bbox_x1_px - row.bbox_x0_px) / pixel.x, (row.bbox_y1_px - row.bbox_y0_px) / pixel.y];
   pane.mark(row.bbox_x0_px / pixel.x - 1, row.bbox_y0_px / pixel.y - 1, width + 2, height + 2);

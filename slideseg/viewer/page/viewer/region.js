@@ -86,6 +86,6 @@ async function count() {
 
 export function startRegion() {
   byId("region-drop").addEventListener("click", () => setRegion(null));
-  for (const name of ["look", "plane"]) on(name, () => { if (app.state.region) void count(); });
+  for (const name of ["look", "edit", "plane"]) on(name, () => { if (app.state.region) void count(); });
   if (app.state.region) setRegion(app.state.region);
 }

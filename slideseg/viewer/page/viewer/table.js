@@ -40,7 +40,7 @@ async function load(page) {
   pages.set(page, null);
   const told = await ask(`${app.main.base}rows?${asked}`);
   if (told === null || from !== version) return;
-  pages.set(page, told.ids.map((id, index) => ({ id, class: told.columns.class[index], values: columns.map((name) => told.columns[name][index]) })));
+  pages.set(page, told.ids.map((id, index) => ({ id, class: told.columns.class[index], edit: told.edits[id], values: columns.map((name) => told.columns[name][index]) })));
   if (pages.size > KEPT) pages.delete(pages.keys().next().value);
   total = told.total;
   draw();
@@ -52,6 +52,8 @@ function rowOf(place) {
   if (!row) return element;
   element.dataset.id = row.id;
   element.classList.toggle("picked", row.id === picked);
+  element.classList.toggle("edited", row.edit !== undefined);
+  element.classList.toggle("removed", row.edit === null);
   const known = classOf(app.main, row.class);
   element.append(make("span", { textContent: row.id.toLocaleString("en") }), make("span", { className: "name" }, chip(known.color), known.name));
   for (const value of row.values) element.append(make("span", { textContent: value === null ? "–" : number(value, 4) }));
