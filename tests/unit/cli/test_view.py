@@ -75,6 +75,18 @@ def test_no_browser_means_none(here, capsys, interrupted, monkeypatch):
     assert json.loads(out)["address"].startswith("http://127.0.0.1:")
 
 
+def test_several_results_and_folders_are_a_sheet(here, capsys, interrupted):
+    (here / "empty").mkdir()
+    for arguments in (["x.zarr", "o.zarr"], ["."], ["x.zarr", "unfinished.zarr", "o.zarr", "--edit"]):
+        code, out, _ = run(capsys, *arguments, "--no-browser")
+        assert (code, out.count("/", 8)) == (0, 2), arguments
+    code, out, _ = run(capsys, "o.zarr", "x.zarr", "--compare", "--no-browser", "--at", "object=2")
+    assert code == 0
+    assert out.splitlines()[0].endswith("/r/0/#with=1&object=2")
+    code, _, err = run(capsys, "empty")
+    assert (code, err.startswith("error: there are no results (got empty")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -105,6 +117,14 @@ def test_no_browser_means_none(here, capsys, interrupted, monkeypatch):
         (["x.zarr", "--screenshot", "new.png", "--size", "10x10"], "size is out of range"),
         (["x.zarr", "--screenshot", "new.png", "--size", "800"], "WIDTHxHEIGHT"),
         (["x.zarr", "--size", "800x600"], "--screenshot"),
+        (["x.zarr", "--compare"], "two results can be compared (got 1, want slideseg view A.zarr B.zarr --compare)"),
+        (["x.zarr", "o.zarr", "unfinished.zarr", "--compare"], "two results can be compared (got 3"),
+        (["x.zarr", "unfinished.zarr", "--compare"], "unfinished.zarr is unfinished"),
+        (["x.zarr", "y.zarr"], "no such result (got y.zarr"),
+        (["x.zarr", "o.zarr", "--at", "object=1"], "the page knows no such place (got object, want sort, down, find;"),
+        (["x.zarr", "--edit"], "nothing can be edited here (got no objects)"),
+        (["o.zarr", "--at", "by=&low=1"], "by is no place of the page (got nothing, want the name of a measure)"),
+        ([], "Missing argument 'RESULT...'"),
         (["x.zarr", "--overwrite"], "--screenshot"),
     ],
 )

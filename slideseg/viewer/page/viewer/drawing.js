@@ -38,7 +38,7 @@ function drawOne(pen, shape, corners) {
   corners.forEach(({ x, y }, index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
   if (shape.closed) path.closePath();
   if (shape.closed) {
-    pen.fillStyle = "rgb(110 168 254 / 12%)";
+    pen.fillStyle = "rgb(110 168 254 / 6%)";
     pen.fill(path);
   }
   for (const [color, width] of [["#000", 4], ["#fff", 2]]) {

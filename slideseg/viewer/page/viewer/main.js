@@ -98,4 +98,5 @@ window.slideseg = {
   },
 };
 
+window.addEventListener("hashchange", () => location.reload()); // a link to another view was put into the address
 start();
