@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not any(map(shutil.which, NAMES)), reason="no Ch
 
 SIZE = (900, 700)
 SHAPE = (600, 900)
-LOADED_S = 120
+LOADED_S = 60
 ORANGE, BLUE = (tuple(bytes.fromhex(known.color[1:])) for known in CLASSES[1:])
 GREY = 200
 NEAR = 4
@@ -466,6 +466,43 @@ def test_on_a_narrow_screen_all_can_be_reached(made):
         assert phone.evaluate("document.querySelector('#stage').clientHeight") > 300
         phone.evaluate("document.querySelector('#panel-button').click()")
         assert phone.evaluate("document.querySelector('#stage').clientHeight") > 600
+
+
+def touch(phone, kind, *places):
+    points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+    phone.command("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+
+@pytest.fixture
+def phone(made):
+    """The page on a screen of 390 pixels that is touched."""
+    with slideseg.view(made, browser=False) as view, Chromium((390, 760)) as phone:
+        phone.command("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+        show(phone, view, "zoom=0.4&x=450&y=300&panel=off")
+        yield phone
+
+
+def test_two_fingers_zoom(phone):
+    touch(phone, "touchStart", (150, 250), (250, 350))
+    for step in range(10, 60, 10):
+        touch(phone, "touchMove", (150 - step, 250 - step), (250 + step, 350 + step))
+    touch(phone, "touchEnd")
+    phone.wait_for("+new URLSearchParams(window.slideseg.address().slice(1)).get('zoom') > 0.7", LOADED_S)
+
+
+def test_a_finger_draws_a_region_and_the_slide_stays_where_it_is(phone):
+    before = hash_words(phone)
+    phone.evaluate("document.querySelector('[data-tool=rectangle]').click()")
+    corners = [phone.evaluate(f"window.slideseg.onScreen({x}, {y})") for x, y in ((200, 60), (460, 310))]
+    touch(phone, "touchStart", corners[0])
+    for share in (0.3, 0.6, 1):
+        touch(phone, "touchMove", [(1 - share) * one + share * other for one, other in zip(*corners, strict=True)])
+    touch(phone, "touchEnd")
+    phone.wait_for("document.querySelector('#region table') !== null", LOADED_S)
+    after = hash_words(phone)
+    drawn = [float(one) for one in after.pop("region").split(",")]
+    assert drawn == pytest.approx([200, 60, 460, 60, 460, 310, 200, 310], abs=4)
+    assert after == before
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,11 @@ export function togglePanel() {
   writeAddress();
 }
 
+/** Bring a section of the panel into view where the panel is a small sheet. */
+export function bring(id) {
+  if (matchMedia("(max-width: 700px)").matches) byId(id).scrollIntoView({ block: "start" });
+}
+
 function tellPanel() {
   document.body.classList.toggle("bare", !app.state.panel);
   byId("panel-button").ariaExpanded = String(app.state.panel);

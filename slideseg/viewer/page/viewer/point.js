@@ -3,7 +3,7 @@
 import { ask, byId, chip, make, number } from "../common.js";
 import { app, tellOthers } from "./app.js";
 import { writeAddress } from "./state.js";
-import { setPlane } from "./panel.js";
+import { bring, setPlane } from "./panel.js";
 
 const AROUND = 9; // the view's shorter side, in sides of an object that is looked for
 
@@ -42,6 +42,7 @@ function rowTable(pane, row) {
 function fill(...children) {
   byId("object-hint").hidden = true;
   byId("object").replaceChildren(...children);
+  bring("object");
 }
 
 function showRow(pane, row) {

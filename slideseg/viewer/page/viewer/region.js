@@ -3,6 +3,7 @@
 import { ask, byId, chip, make, number } from "../common.js";
 import { app, on } from "./app.js";
 import { drawShape } from "./drawing.js";
+import { bring } from "./panel.js";
 import { classOf } from "./point.js";
 import { filterWords, writeAddress } from "./state.js";
 
@@ -82,6 +83,7 @@ async function count() {
     make("table", { className: "numbers" }, make("tr", {}, ...heads.map((head) => make("th", { textContent: head }))), ...rows.map(line)),
     make("p", { className: "faint", textContent: `Objects whose centre lies in the region${isFiltered ? ", of those that are shown" : ""}.` }),
   );
+  bring("region-section");
 }
 
 export function startRegion() {

@@ -70,6 +70,9 @@ export function startTools(pane) {
     if (!points.length) points = [pane.pressed ?? at(event)];
     preview(at(event));
   });
+  viewer.addHandler("canvas-drag-end", (event) => {
+    event.preventDefaultAction = dragged; // else the slide would go on by itself, as after a flick
+  });
   viewer.addHandler("canvas-release", (event) => {
     if (tool?.most !== 2 || !dragged) return;
     points.push(at(event));
