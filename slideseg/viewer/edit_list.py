@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from slideseg.result.result import Result
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Edited:
     """Edits as they are at one time."""
 
@@ -27,15 +28,16 @@ class Edited:
     revision: int = 0
     """How often they were changed: what is made of them is kept under it."""
 
-    @property
+    @cached_property
     def removed(self) -> np.ndarray:
         """Ids of the objects that were removed."""
         return np.array([number for number, change in self.changes.items() if change is None], np.intp)
 
-    def reclassed(self, ids_of_classes: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ids of the objects of another class, and the ids of those classes."""
-        found = {number: ids_of_classes[change] for number, change in self.changes.items() if change is not None}
-        return np.array(list(found), np.intp), np.array(list(found.values()), np.uint8)
+    @cached_property
+    def reclassed(self) -> dict[str, np.ndarray]:
+        """Ids of the objects that are of another class now, by its name."""
+        names = dict.fromkeys(change for change in self.changes.values() if change is not None)
+        return {name: np.array([n for n, change in self.changes.items() if change == name], np.intp) for name in names}
 
 
 class EditList:

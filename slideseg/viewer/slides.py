@@ -75,16 +75,24 @@ class Slides:
 
     def _taken(self, number: int) -> _Opened:
         """Return a result that has one user more, so that nobody closes it."""
+        opened = self._taken_again(number)
+        if opened is not None:
+            return opened  # whatever else is being opened just now
         with self._opening[number % len(self._opening)]:
-            with self._lock:
-                opened = self._opened.get(number)
-                if opened is not None:
-                    opened.users += 1
-                    self._opened.move_to_end(number)
-                    return opened
+            opened = self._taken_again(number)
+            if opened is not None:
+                return opened
             opened = _Opened(Shown(open_result(self.urls[number]), self._caches, editable=self.editable), users=1)
             with self._lock:
                 self._opened[number] = opened
+            return opened
+
+    def _taken_again(self, number: int) -> _Opened | None:
+        with self._lock:
+            opened = self._opened.get(number)
+            if opened is not None:
+                opened.users += 1
+                self._opened.move_to_end(number)
             return opened
 
     def _close_others(self) -> None:

@@ -505,13 +505,17 @@ def test_a_finger_draws_a_region_and_the_slide_stays_where_it_is(phone):
     assert after == before
 
 
-@pytest.fixture(scope="module")
-def pair(made, tmp_path_factory):
-    """The same slide segmented again at half the resolution, where everything is of the second class."""
+@pytest.fixture(scope="module", params=["one slide", "two scans"])
+def pair(request, made, tmp_path_factory):
+    """The same ground segmented again in pixels of twice the size, where everything is of the second class.
+
+    That was of the same slide at half its resolution, or of a scan whose level 0 has such pixels.
+    """
     url = tmp_path_factory.mktemp("pair") / "half.zarr"
     class_map = np.zeros((300, 450), np.uint8)
     class_map[50:150, 50:200] = 2
-    make_result(url, class_map, slide={"shape": (*SHAPE, 3)}, factor=2.0, mpp=1.0, image=np.full((300, 450, 3), GREY, np.uint8))
+    of = {"slide": {"shape": (*SHAPE, 3)}, "factor": 2.0} if request.param == "one slide" else {}
+    make_result(url, class_map, mpp=1.0, image=np.full((300, 450, 3), GREY, np.uint8), **of)
     objects(str(url))
     return [made, url]
 

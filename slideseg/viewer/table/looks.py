@@ -118,10 +118,10 @@ class Looks:
             ResultError: if the table is missing or damaged.
         """
         values, edited = self._columns.values("class"), self._edits.now
-        ids, class_ids = edited.reclassed(self._class_ids)
-        if not ids.size:
+        if not edited.reclassed:
             return values
-        return self._columns.kept(("classes", edited.revision), lambda: _replaced(values, ids - 1, class_ids))
+        by = {self._class_ids[name]: ids - 1 for name, ids in edited.reclassed.items()}
+        return self._columns.kept(("classes", edited.revision), lambda: _replaced(values, by))
 
     @property
     def class_order(self) -> np.ndarray:
@@ -145,9 +145,11 @@ def _without(shown: np.ndarray, removed: np.ndarray) -> np.ndarray:
     return left
 
 
-def _replaced(values: np.ndarray, places: np.ndarray, by: np.ndarray) -> np.ndarray:
+def _replaced(values: np.ndarray, by: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Return a column in which places have other values, ``by`` those values."""
     changed = values.copy()
-    changed[places] = by
+    for value, places in by.items():
+        changed[places] = value
     return changed
 
 

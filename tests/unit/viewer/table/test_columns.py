@@ -1,7 +1,5 @@
 """Columns of the object table, read whole and kept."""
 
-import threading
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +8,8 @@ from slideseg.errors import ConfigError, ResultError
 from slideseg.viewer.shard_cache import ShardCache
 from slideseg.viewer.table import columns as module
 from slideseg.viewer.table.columns import Columns
-from tests.unit.viewer.table.conftest import NUMBER, made_columns, write_table
+from slideseg.viewer.table.looks import Looks
+from tests.unit.viewer.table.conftest import CLASSES, NUMBER, made_columns, write_table
 
 
 def test_columns_are_the_tables_own(made, monkeypatch):
@@ -44,16 +43,27 @@ def test_a_column_is_read_once(made, monkeypatch):
     assert len(files) == 1
 
 
-def test_many_who_ask_for_what_is_made_of_each_other_do_not_wait_for_ever(made):
-    """Locks of the cache are few, and an order is made of a column that has a lock too."""
-    _, columns = made
-    names, done = [*columns.measures, "id", "class", "plane"] * 4, []
-    threads = [threading.Thread(target=lambda name=name: done.append(columns.order(name)), daemon=True) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(done) == len(names)
+class Flat(ShardCache):
+    """A cache that does not let what it waits for ask it for more: its locks are few, so two such could wait for each other."""
+
+    is_asked = False
+
+    def get(self, key, read):
+        assert not self.is_asked, key
+        self.is_asked = True
+        try:
+            return super().get(key, read)
+        finally:
+            self.is_asked = False
+
+
+def test_nothing_that_is_made_waits_for_something_else_that_is(made, tmp_path):
+    columns = Columns(str(tmp_path), NUMBER, Flat())
+    looks = Looks(columns, CLASSES)
+    assert columns.order("area_um2").size == NUMBER
+    assert looks.shown({"by": "pixels", "low": "3"}).size == NUMBER + 1
+    assert looks.colors(np.arange(1, 9), {"color": "centroid_x_px"}).shape == (8, 3)
+    assert looks.class_order.size == NUMBER
 
 
 @pytest.mark.parametrize("name", ["class_name", "nothing", "", "area_um2 "])
