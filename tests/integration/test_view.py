@@ -540,6 +540,21 @@ def test_two_results_beside_each_other_show_the_same_ground(pair, browser):
         assert browser.evaluate(apart) == pytest.approx(half, abs=2)
 
 
+def test_of_two_results_a_click_tells_whose_object_it_is(pair, browser):
+    with slideseg.view(pair, browser=False, compare=True, at="object=2") as view:
+        browser.open("about:blank")
+        browser.open(view.address)
+        settle(browser)
+        assert text(browser, "#object .picked") == "Object 2 · stroma & more · x"
+        browser.evaluate("document.querySelector('#home').click()")
+        browser.wait_for("new URLSearchParams(window.slideseg.address().slice(1)).get('zoom') < 0.6", LOADED_S)
+        settle(browser)
+        browser.click(*browser.evaluate("window.slideseg.onScreen(125, 100, 1)"))
+        browser.wait_for("document.querySelector('#object .picked').innerText === 'Object 1 · stroma & more · half'", LOADED_S)
+        assert browser.evaluate("document.querySelectorAll('.mark').length") == 1
+        assert "object" not in hash_words(browser)
+
+
 def test_blinking_shows_one_and_then_the_other(pair, browser):
     with slideseg.view(pair, browser=False, compare=True, at="blink=on&objects=0&classes=1&panel=off") as view:
         browser.open("about:blank")

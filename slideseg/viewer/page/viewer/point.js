@@ -1,7 +1,7 @@
 /* What lies at a point: a class, an object and its row. */
 
 import { ask, byId, chip, make, number } from "../common.js";
-import { app, tellOthers } from "./app.js";
+import { app, panes, tellOthers } from "./app.js";
 import { writeAddress } from "./state.js";
 import { bring, setPlane } from "./panel.js";
 
@@ -13,7 +13,8 @@ export function classOf(pane, id) {
 
 function classLine(pane, id, text) {
   const one = classOf(pane, id);
-  const words = make("span", { textContent: text ? `${text} · ${one.name}` : one.name });
+  const of = app.other ? pane.facts.name : "";
+  const words = make("span", { textContent: [text, one.name, of].filter(Boolean).join(" · ") });
   return make("div", { className: "picked" }, chip(one.color), words);
 }
 
@@ -45,8 +46,14 @@ function fill(...children) {
   bring("object");
 }
 
+/** Note which object of the page's result was picked; of two results only one has something marked. */
+function pick(pane, id) {
+  app.state.object = id;
+  for (const one of panes()) if (one !== pane) one.unmark();
+}
+
 function showRow(pane, row) {
-  if (pane === app.main) app.state.object = row.id;
+  pick(pane, pane === app.main ? row.id : null);
   const line = classLine(pane, row.class, `Object ${row.id.toLocaleString("en")}`);
   if (row.edited) line.append(make("small", { className: "edited", textContent: row.edited.removed ? "removed" : `was ${row.edited.was}` }));
   fill(line, rowTable(pane, row));
@@ -62,7 +69,7 @@ export function pickNothing() {
   app.state.object = null;
   byId("object-hint").hidden = false;
   byId("object").replaceChildren();
-  for (const pane of [app.main, app.other]) pane?.unmark();
+  for (const pane of panes()) pane.unmark();
   tellOthers("pick", { pane: app.main, row: null });
   writeAddress();
 }
@@ -75,7 +82,7 @@ export async function showPoint(pane, { x, y }) {
     showRow(pane, found.row);
     return;
   }
-  app.state.object = null;
+  pick(pane, null);
   fill(classLine(pane, found.class, found.object ? `Object ${found.object.toLocaleString("en")}` : ""));
   pane.mark(x, y, 1, 1);
   tellOthers("pick", { pane, row: null });
