@@ -110,7 +110,7 @@ def test_the_wheel_has_the_command_and_the_models(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
         file.extractall(tmp_path / "there")
-    assert {"slideseg/model/weights/nuclei.safetensors", "slideseg/viewer/page/index.html"} <= {*names}
+    assert {"slideseg/model/weights/nuclei.safetensors", "slideseg/viewer/page/viewer.html"} <= {*names}
     assert not any(name.startswith(("tests/", "docs/")) for name in names)
     program = "import sys, slideseg.cli; print(slideseg.cli.__file__); sys.argv[0] = 'slideseg'; slideseg.cli.main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
