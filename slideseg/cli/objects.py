@@ -47,8 +47,5 @@ def objects(results: tuple[str, ...], as_json: bool, **options: Any) -> int:
 def _print(report: ObjectsReport) -> None:
     for note in report.notes:
         click.echo(f"warning: {note}", err=True)
-    click.echo(
-        f"{report.result}: {many(report.number, 'object')}, {report.across_seams:,} of them across seams of shards, "
-        f"in {report.seconds:.1f} s "
-        f"({many(report.computed + report.kept, 'shard')}: {report.computed:,} computed, {report.kept:,} kept)"
-    )
+    kept = f"; {report.kept:,} of {many(report.computed + report.kept, 'shard')} kept from before" if report.kept else ""
+    click.echo(f"{report.result}: {many(report.number, 'object')} in {report.seconds:.1f} s{kept}")

@@ -147,13 +147,13 @@ def _names(slides: list[SlideReport]) -> str:
 
 def _print_slide(slide: SlideReport) -> None:
     shards = slide.shards
-    objects = "" if slide.objects is None else f", {many(slide.objects, 'object')} ({slide.across_seams:,} across seams)"
+    objects = "" if slide.objects is None else f", {many(slide.objects, 'object')}"
+    kept = f"; {shards.kept:,} of {many(shards.total, 'shard')} kept from before" if shards.kept else ""
     for note in slide.notes:
         click.echo(f"warning: {naming(slide.output, note)}", err=True)
     click.echo(
         f"{one_line(slide.output)}: {number(slide.pixels / 1e6)} Mpx{objects} in {slide.seconds:.1f} s "
-        f"({many(shards.total, 'shard')}: {shards.computed:,} computed, {shards.kept:,} kept; "
-        f"{100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue)"
+        f"({100 * slide.skipped_pixels / max(1, slide.pixels):.0f} % without tissue{kept})"
     )
 
 

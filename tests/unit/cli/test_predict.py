@@ -39,9 +39,11 @@ def test_one_slide_that_failed_is_one_line(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_one_is_no_plural(capsys: pytest.CaptureFixture[str]) -> None:
-    for count, said in ((1, "(1 shard: 1 computed, 0 kept; "), (2000, "(2,000 shards: 2,000 computed, 0 kept; ")):
-        slide = SlideReport("a.tif", "a.zarr", "ok", objects=count, across_seams=0, shards=ShardCounts(count, count, 0))
+    for count, said in ((1, "; 1 of 1 shard kept from before)"), (2000, "; 2,000 of 2,000 shards kept from before)")):
+        slide = SlideReport("a.tif", "a.zarr", "ok", objects=count, across_seams=0, shards=ShardCounts(count, 0, count))
         _print_report(Report((slide,)), as_json=False)
         told = capsys.readouterr().out
-        assert said in told
-        assert f", {'1 object' if count == 1 else '2,000 objects'} (0 across seams)" in told
+        assert told.rstrip().endswith(said)
+        assert f", {'1 object' if count == 1 else '2,000 objects'} in 0.0 s (" in told
+    _print_report(Report((SlideReport("a.tif", "a.zarr", "ok", shards=ShardCounts(9, 9, 0)),)), as_json=False)
+    assert capsys.readouterr().out == "a.zarr: 0 Mpx in 0.0 s (0 % without tissue)\n"
