@@ -157,6 +157,23 @@ def read_sizes(store: Store) -> Sizes:
     return sizes
 
 
+def classes_of_objects(store: Store) -> np.ndarray:
+    """Return the class id of every object, uint8, in the order of their ids. Memory: a byte an object.
+
+    Raises:
+        ResultError: if the table is missing or damaged.
+    """
+    import pyarrow.parquet  # noqa: PLC0415 - half a second to import
+
+    check_table(store)
+    with table_errors(), open_table(store) as source:
+        if source is None:
+            raise missing_table()
+        file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
+        pieces = [_numbers(batch.column("class")) for batch in file.iter_batches(ROWS, columns=["class"])]
+    return np.concatenate([np.zeros(0, np.uint8), *pieces])
+
+
 def mean_color(store: Store) -> tuple[float, float, float] | None:
     """Return the mean red, green and blue of all objects' pixels, from 0 to 255; None where the table has none of 8 bits.
 

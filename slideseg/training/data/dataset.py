@@ -15,6 +15,7 @@ import numpy as np
 
 from slideseg.errors import DataError, explain
 from slideseg.polygons import is_polygons
+from slideseg.result.edits import SUFFIX as CORRECTED
 from slideseg.slide.base import channels_of
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.resampled import AS_IT_IS, TOLERANCE, ResampledSlide, choose_level
@@ -22,8 +23,9 @@ from slideseg.slide.values.doubt import doubt_of_values
 from slideseg.slide.values.measured import measure_values
 from slideseg.space.box import Box
 from slideseg.training.data.annotations import PolygonLabels, read_annotations
+from slideseg.training.data.corrected import read_corrected
 from slideseg.training.data.doubtful_labels import LabelDoubts
-from slideseg.training.data.instance_classes import read_instance_classes
+from slideseg.training.data.instance_classes import InstanceClasses, read_instance_classes
 from slideseg.training.data.items import HELD_PIXELS, Item, OpenPair
 from slideseg.training.data.labels import ClassesAndInstances, LabelValues, RasterLabels, View, instances_in, median_diameter
 from slideseg.training.data.sampling import check_shares
@@ -267,9 +269,13 @@ class _Opener:
             return PolygonLabels(annotations, view, unannotated)
         if source.labels_are is None:
             raise DataError(explain(f"what are the values in {image.label_path}?", want="labels_are"))
-        class_of = None if image.classes_path is None else read_instance_classes(image.classes_path, self._classes, self._made)
+        class_of = None if image.classes_path is None else self._instance_classes(image.classes_path)
         values = LabelValues(source.labels_are, len(self._classes), source.values, class_of, self._made)
         return RasterLabels(open_labels(image.label_path), image.plane or 0, view, values)
+
+    def _instance_classes(self, path: str) -> InstanceClasses:
+        read = read_corrected if path.lower().endswith(CORRECTED) else read_instance_classes
+        return read(path, self._classes, self._made)
 
 
 def _check_measurable(image: LabelledImage) -> None:

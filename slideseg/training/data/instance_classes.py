@@ -77,12 +77,17 @@ def read_instance_classes(path: str, classes: Sequence[str], made: MadeClass | N
             raise DataError(explain(f"{where} names no instance", got=f"label {label!r:.40}", want="1 or more"))
         if number in found:
             raise DataError(explain(f"{where}: a label stands twice", got=number))
-        found[number] = _class_of(row.cells["class"], known, where, classes, made)
+        found[number] = class_of_name(row.cells["class"], known, where, classes, made)
     labels = np.array(sorted(found), np.int64)
     return InstanceClasses(path, labels, np.array([found[label] for label in labels.tolist()], np.int32))
 
 
-def _class_of(named: str, known: dict[str, int], where: str, classes: Sequence[str], made: MadeClass | None) -> int:
+def class_of_name(named: str, known: dict[str, int], where: str, classes: Sequence[str], made: MadeClass | None) -> int:
+    """Return the class that a name or an id means; ``known`` are those of the recipe, in small letters.
+
+    Raises:
+        DataError: if it is none of them.
+    """
     folded, number = named.casefold(), whole(named)
     class_id = known.get(folded, known.get(str(number)))
     if class_id is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from slideseg.columns import read_rows
 from slideseg.errors import DataError, explain
 from slideseg.polygons import POLYGONS, is_polygons, stem_of_polygons
+from slideseg.result.edits import SUFFIX as CORRECTED
 from slideseg.slide.base import planes_of
 from slideseg.slide.fingerprint import content_hash, fingerprint
 from slideseg.slide.listing.names import SUFFIXES, stem
@@ -141,7 +142,7 @@ def _classes_files(source: SourceConfig, pairs: dict[str, tuple[str, str]]) -> d
         return {}
     if polygons := [labels for _, labels in pairs.values() if is_polygons(labels)]:
         raise DataError(explain("polygons say their class themselves", got=polygons[0], try_="instance_classes left out"))
-    files = _files(source.instance_classes, (CLASSES,), "classes of instances", f"{CLASSES} files")
+    files = _files(source.instance_classes, (CLASSES, CORRECTED), "classes of instances", f"{CLASSES} or {CORRECTED} files")
     if len(pairs) == len(files) == 1 and not _is_folder(source.instance_classes):
         return dict(zip(pairs, files.values(), strict=True))
     if lonely := sorted(set(pairs) - set(files)):
@@ -181,6 +182,8 @@ def _files(
 
 
 def _stem(path: str) -> str:
+    if path.lower().endswith(CORRECTED):
+        return stem(path[: -len(CORRECTED)] + ".zarr")
     return stem_of_polygons(path) if is_polygons(path) else stem(path)
 
 

@@ -109,6 +109,7 @@ class SourceConfig(Settings):
     instance_classes: str | None = None
     """With ``instances``: a CSV with the columns ``label`` and ``class``, or a folder of such matched by file stem. They list
     the class of every instance by name or id, ``background`` too; ``ignore`` or nothing stands for one that teaches nothing.
+    Or the corrections that ``slideseg view --edit`` writes beside a result, ``x.edits.json``, with its objects as ``labels``.
     Left out: all are of class 1."""
     unannotated: Literal["background", "ignore"] = "background"
     """With GeoJSON: pixels that no polygon covers are background, or teach nothing: then polygons named ``background`` say

@@ -253,7 +253,7 @@ def test_files_without_a_partner_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such file or folder \(got .*nowhere"):
         find_images(config(said | {"instance_classes": str(tmp_path / "nowhere")}).sources)
     (tmp_path / "classes" / "b.csv").unlink()
-    with pytest.raises(DataError, match=r"classes holds no classes of instances \(want .csv files\)"):
+    with pytest.raises(DataError, match=r"classes holds no classes of instances \(want .csv or .edits.json files\)"):
         find_images(config(said).sources)
 
 
