@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.facts import facts_of, filled
+from slideseg.cohort.failed import failed_rows
 from slideseg.cohort.listing import find_results
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.progress import Progress
 from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from slideseg.tasks.progress import Watcher
@@ -33,13 +34,16 @@ def summary(
     Returns:
         One row a result, all with the same columns in the same order: areas in square millimetres and in pixels of the class
         map, shares and densities of tissue, medians in square microns and in pixels; None for what is not known. A result that
-        is unfinished, or can't be read, has no ``status`` ``"complete"``, and says why in ``error``.
+        is unfinished, or can't be read, has no ``status`` ``"complete"``, and says why in ``error``. So has a slide that failed
+        in the last run into a folder and has no result (``"failed"``); they come last.
 
     Raises:
         ResultError: if there is no such result, or a folder holds none.
         ConfigError: if nothing was named.
     """
     found = find_results(results)
+    named = [results] if isinstance(results, str | os.PathLike) else list(results)
+    failed = [row for folder in named for row in failed_rows(folder, found)]
     rows: dict[int, dict[str, Any]] = {}
 
     def keep(done: tuple[int, dict[str, Any]]) -> None:
@@ -49,7 +53,7 @@ def summary(
 
     threads = AT_ONCE if any("://" in result for result in found) else None
     run_shards(partial(_Worker, found), range(len(found)), InProcessExecutor(threads), watch=keep, light=True)
-    return filled([rows[number] for number in range(len(found))])
+    return filled([*(rows[number] for number in range(len(found))), *failed])
 
 
 class _Worker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from slideseg.errors import SlidesegError
+from slideseg.errors import SlidesegError, one_line
 from slideseg.options import take_options
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.make_plan import make_plan
@@ -106,7 +106,7 @@ class PlanTable:
 
 
 def _name(slide: str) -> str:
-    return slide.rstrip("/").rpartition("/")[2]
+    return one_line(slide.rstrip("/").rpartition("/")[2])
 
 
 def total_of(plans: Sequence[PredictPlan]) -> str:

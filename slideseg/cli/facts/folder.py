@@ -80,7 +80,7 @@ def _results_facts(path: str) -> dict[str, Any] | None:
     found = results_in(path)
     if not found:
         return None
-    rows = summary(found)
+    rows = summary(path)
     bad = [row for row in rows if row["status"] != "complete"]
     error = {"error": naming(bad[0]["result"], bad[0]["error"])} if bad else {}
     return {"kind": "results", "path": path, "results": rows, **error}
