@@ -40,6 +40,8 @@ POLYGONS = (*PLAIN, *(f"{ending}{packing}" for packing in (".gz", ".zip") for en
 """The same, and of those that are packed."""
 IGNORED = 255
 """The class of pixels that don't count."""
+MOST_BYTES = 2 << 30
+"""Of a file that is unpacked, which is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def _unpacked(path: str, data: bytes) -> bytes:
         DataError: if a ZIP file holds none, or several.
     """
     if path.lower().endswith(".gz"):
-        return gzip.decompress(data)
+        with gzip.open(BytesIO(data)) as file:
+            return _checked(path, file.read(MOST_BYTES + 1))
     if not path.lower().endswith(".zip"):
         return data
     with zipfile.ZipFile(BytesIO(data)) as packed:
@@ -215,7 +218,20 @@ def _unpacked(path: str, data: bytes) -> bytes:
         if len(names) != 1:
             got = ", ".join(names[:3]) or "none"
             raise DataError(explain(f"{path} can't be used", got=got, want="one file of GeoJSON in it"))
-        return packed.read(names[0])
+        with packed.open(names[0]) as file:
+            return _checked(path, file.read(MOST_BYTES + 1))
+
+
+def _checked(path: str, data: bytes) -> bytes:
+    """Return what was read of a packed file, which may be made to unfold in memory.
+
+    Raises:
+        DataError: if it is more than any annotations are.
+    """
+    if len(data) > MOST_BYTES:
+        want = f"{MOST_BYTES:,} bytes unpacked at most"
+        raise DataError(explain(f"{path} can't be used", got="more", want=want))
+    return data
 
 
 class _Names:
