@@ -12,12 +12,12 @@ from slideseg.cohort.thumbnail import thumbnail
 from slideseg.result.result import open_result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SIDE = 480
 """Pixels of a picture's longer side: twice what a card shows, for screens with small pixels."""
 TOLD = (
-    *("slide", "status", "error", "model", "mpp", "pixels", "tissue_pixels", "tissue_mm2", "tissue_known"),
+    *("slide", "status", "error", "warnings", "model", "mpp", "pixels", "tissue_pixels", "tissue_mm2", "tissue_known"),
     *("objects", "per_mm2", "covered", "median_um2", "median_pixels"),
 )
 """Columns of `slideseg.cohort.facts` that a card has."""
@@ -26,8 +26,9 @@ TOLD = (
 class Cards:
     """What is known of many results. Those that are finished are looked at once. Serves several threads at once."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._urls = urls
+    def __init__(self, urls: Sequence[str], failed: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Look at ``urls``; of those that are not there ``failed`` says why, in rows of `failed_rows`."""
+        self._urls, self._failed = urls, failed or {}
         self._known: dict[int, dict[str, Any]] = {}
         self._lock = Lock()
 
@@ -44,7 +45,8 @@ class Cards:
             if number in self._known:
                 return self._known[number]
         look = look_at(self._urls[number], 0)
-        card: dict[str, Any] = {name: look.row.get(name) for name in TOLD}
+        row = {**look.row, **self._failed.get(self._urls[number], {})} if look.row["status"] != "complete" else look.row
+        card: dict[str, Any] = {name: row.get(name) for name in TOLD}
         card["per_mpx"] = density_of(look.row, "", in_microns=False)
         card["classes"] = [
             {**asdict(known), "objects": look.row.get(f"objects_{known.name}"), "share": look.row.get(f"share_{known.name}")}

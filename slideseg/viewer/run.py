@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
+from slideseg.cohort.failed import failed_rows
 from slideseg.cohort.listing import find_results
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.storage.place import local_path
@@ -161,7 +162,9 @@ def _slides(results: Results, *, editable: bool) -> Slides:
     """
     named = [results] if isinstance(results, str | os.PathLike) else list(results)
     found = find_results(named)
-    return Slides(found, has_sheet=len(named) > 1 or found != [local_path(named[0])], editable=editable)
+    failed = {row["result"]: row for folder in named for row in failed_rows(folder, found)}
+    has_sheet = len(named) > 1 or found != [local_path(named[0])]
+    return Slides([*found, *failed], failed=failed, has_sheet=has_sheet, editable=editable)
 
 
 def _place(slides: Slides, at: str, *, compare: bool) -> str:

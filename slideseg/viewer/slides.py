@@ -6,14 +6,14 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slideseg.result.result import open_result
 from slideseg.viewer.shard_cache import Caches
 from slideseg.viewer.shown import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 MOST_OPEN = 8
 """Slides whose files are kept open though nobody asks for them just now."""
@@ -29,10 +29,18 @@ class Slides:
     """Results by number. Serves several threads at once."""
 
     def __init__(
-        self, urls: Sequence[str], *, has_sheet: bool = False, editable: bool = False, most_open: int = MOST_OPEN
+        self,
+        urls: Sequence[str],
+        *,
+        failed: Mapping[str, Mapping[str, Any]] | None = None,
+        has_sheet: bool = False,
+        editable: bool = False,
+        most_open: int = MOST_OPEN,
     ) -> None:
         self.urls = tuple(urls)
         """Where they lie."""
+        self.failed = failed or {}
+        """Why some of them are not there: rows of `slideseg.cohort.failed.failed_rows`."""
         self.has_sheet = has_sheet
         """Whether they are shown together, on a sheet; else there is only one."""
         self.editable = editable

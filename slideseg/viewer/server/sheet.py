@@ -26,7 +26,7 @@ class SheetAnswers:
     """What is answered about all results together."""
 
     def __init__(self, slides: Slides) -> None:
-        self._slides, self._cards = slides, Cards(slides.urls)
+        self._slides, self._cards = slides, Cards(slides.urls, slides.failed)
         self._making = BoundedSemaphore(AT_ONCE)
         self.routes = [Route("/", self.page), Route("/list", self.names)]
         """Where each answer is."""

@@ -61,3 +61,14 @@ def test_a_picture_is_small_and_one_of_an_unfinished_result_is_refused(made):
     assert max(Image.open(io.BytesIO(cards.picture(0))).size) <= SIDE
     with pytest.raises(ResultError, match="unfinished"):
         cards.picture(2)
+
+
+def test_a_slide_that_failed_has_a_card_until_there_is_a_result(made, tmp_path):
+    gone = str(tmp_path / "late.zarr")
+    cards = Cards(
+        [made[0], gone], {gone: {"result": gone, "slide": "s/late.svs", "status": "failed", "error": "it is cut off"}}
+    )
+    card = cards.card(1)
+    assert (card["status"], card["error"], card["slide"]) == ("failed", "it is cut off", "s/late.svs")
+    make_result(gone, blobs((64, 64)))
+    assert cards.card(1)["status"] == "complete"

@@ -38,6 +38,7 @@ function fillCard(card) {
   } else {
     told.push(objectsTold(known), ...known.classes.filter((one) => one.role !== "outer").map(classLine));
     told.push(make("div", { textContent: [sizeTold(known), known.model].filter(Boolean).join(" · ") }));
+    if (known.warnings) told.push(make("div", { className: "warned", textContent: known.warnings, title: known.warnings }));
   }
   card.told.replaceChildren(...told);
 }
