@@ -79,7 +79,7 @@ def torus(seed: int = 0) -> np.ndarray:
 
 def write_mask(url: str, side: int, shard_side: int) -> None:
     """Write a finished result whose class map is the torus repeated, shard by shard."""
-    layout = ResultLayout(ShardGrid((side, side), 1, shard_side), None, CLASSES, 0, made_coordinates(0.25), "a mask")
+    layout = ResultLayout(ShardGrid((side, side), 1, shard_side), None, CLASSES, 0, made_coordinates(0.25))
     record = made_record(slide=made_slide("mask", shape=(side, side, 3), mpp=0.25), classes=CLASSES)
     create_result(url, layout, record, overwrite=True)
     store, mask = ShardStore(url, layout), torus()

@@ -72,7 +72,7 @@ def make_result(
         source = replace(source, mpp_yx=tuple(own))
     record = replace(made_record(slide=source, classes=classes, factors=factors, pixels=class_map.size), seconds=1.5)
     grid = ShardGrid(planes.shape[1:], len(planes), side)
-    layout = ResultLayout(grid, plane_axis, classes, 0, record.coordinates, "a slide")
+    layout = ResultLayout(grid, plane_axis, classes, 0, record.coordinates)
     create_result(str(url), layout, record, overwrite=False)
     shards = ShardStore(str(url), layout)
     for shard in layout.grid:

@@ -81,7 +81,6 @@ class PredictPlan:
             classes=self.model.classes,
             probabilities=self.model.config.out_channels if self.job.tiling.probabilities else 0,
             coordinates=self.coordinates,
-            name=self.slide.path.rstrip("/").rpartition("/")[2],
         )
 
     @property

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LABELS = "labels/zarr.json"
 """Key of the list of labels."""
+IMAGE = "image"
+"""What viewers call the image; labels and probabilities have the names of their groups."""
 IMAGE_SOURCE = "../../"
 """Where a label image finds the image it belongs to."""
 
@@ -101,7 +103,7 @@ def commit_objects(store: Store, layout: ResultLayout) -> None:
         sealed = write_manifest(store, OBJECTS_PART, seals_of(store, plans, [TABLE] if table else []))
         ome = label_metadata(_levels(store, layout, OBJECTS, "mode"), [], source)
         write_twice(store, OBJECTS_PART, {"ome": ome, "slideseg": {**table, "manifest": sealed}})
-        _commit_labels(store, layout)
+        name_labels(store, objects=True)  # the class map's own group is in a manifest, and stays as it is
 
 
 def unname_objects(store: Store) -> None:
@@ -172,7 +174,7 @@ def describe_image(
 def _root_metadata(store: Store, layout: ResultLayout, channels: Sequence[Channel]) -> dict[str, Any]:
     """Describe the image; a result without one shows its class map instead, so that it is a valid image too."""
     if _has(store, "0"):
-        return describe_image(store, layout.name, layout.coordinates, layout.levels, channels)
+        return describe_image(store, IMAGE, layout.coordinates, layout.levels, channels)
     return image_metadata(_levels(store, layout, SEGMENTATION, "mode", below=f"{SEGMENTATION}/"))
 
 
@@ -181,7 +183,7 @@ def _levels(store: Store, layout: ResultLayout, group: str, method: str, below: 
     for level in range(layout.levels):
         _require(store, f"{group}/{level}")
         datasets.append((f"{below}{level}", (2.0**level, 2.0**level)))
-    return multiscales(layout.name, plan_of(store, f"{group}/0").axes, datasets, layout.coordinates, method)
+    return multiscales(group.rpartition("/")[2], plan_of(store, f"{group}/0").axes, datasets, layout.coordinates, method)
 
 
 def _named(omero: dict[str, Any], layout: ResultLayout) -> dict[str, Any]:

@@ -36,8 +36,6 @@ class ResultLayout:
     """Channels of the probabilities; 0 if they are not kept."""
     coordinates: Coordinates
     """Where the pixels of the class map lie."""
-    name: str
-    """What viewers call the image."""
 
     @property
     def levels(self) -> int:

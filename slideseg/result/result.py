@@ -199,15 +199,12 @@ class Result:
         """Which arrays it has and how they are cut."""
         plan = plan_of(self._store, f"{SEGMENTATION}/0")
         kept = self._optional_plan(f"{PROBABILITIES}/0")
-        with described_by(""):
-            name = str(self._ome["multiscales"][0]["name"])
         return ResultLayout(
             grid=plan.grid,
             plane_axis=None if plan.axes == "yx" else plan.axes[0],  # type: ignore[arg-type]
             classes=self.classes,
             probabilities=0 if kept is None else kept.channels or 0,
             coordinates=self.record.coordinates,
-            name=name,
         )
 
     @property

@@ -45,9 +45,7 @@ def image_of(planes: int, height=700, width=1100) -> np.ndarray:
 
 def make(path: Path, axis: str | None, mpp: float | None, *, image: bool = True, probabilities: int = 3) -> str:
     planes = 1 if axis is None else 2
-    layout = ResultLayout(
-        ShardGrid((700, 1100), planes, 1024), axis, CLASSES, probabilities, RECORDS[mpp].coordinates, "a slide.svs"
-    )
+    layout = ResultLayout(ShardGrid((700, 1100), planes, 1024), axis, CLASSES, probabilities, RECORDS[mpp].coordinates)
     url = str(path)
     create_result(url, layout, RECORDS[mpp], overwrite=False)
     shards = ShardStore(url, layout)

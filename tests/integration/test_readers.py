@@ -34,7 +34,7 @@ def result(request, tmp_path_factory):
     """A result with everything that there can be, two shards by three; what its class map shall be."""
     url = str(tmp_path_factory.mktemp("readers") / "x.zarr")
     planes, axis = (1, None) if request.param == "image" else (2, "z")
-    layout = ResultLayout(ShardGrid(SHAPE, planes, 512), axis, CLASSES, 3, made_coordinates(), "a slide")
+    layout = ResultLayout(ShardGrid(SHAPE, planes, 512), axis, CLASSES, 3, made_coordinates())
     record = made_record(slide=made_slide("a slide.tif", shape=(*SHAPE, 3), mpp=0.5), classes=CLASSES)
     create_result(url, layout, record, overwrite=False)
     shards, class_map = ShardStore(url, layout), np.stack([blobs(SHAPE, seed) for seed in range(planes)])

@@ -25,7 +25,7 @@ from tests.damage import a_pipe_at, as_of_an_older_version, flipped
 from tests.made_results import blobs, make_result
 
 CLASSES = made_classes("background", "nucleus")
-LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, made_coordinates(), "a slide")
+LAYOUT = ResultLayout(ShardGrid((600, 900), 1, 512), None, CLASSES, 2, made_coordinates())
 RECORD = made_record(slide=made_slide(mpp=0.5), classes=CLASSES, pixels=600 * 900)
 LABELS = np.random.default_rng(0).integers(0, 2, (600, 900)).astype(np.uint8)
 

@@ -37,7 +37,7 @@ def test_damage_is_one_clear_line_and_can_be_repaired(tmp_path):
     report = verify(url)
     assert report.bad_keys == ("labels/objects/0/c/1/1",)
     discard_damage(url, report)
-    layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, made_coordinates(), "a slide")
+    layout = ResultLayout(ShardGrid((700, 600), 1, 256), None, CLASSES, 0, made_coordinates())
     commit(url, layout, made_record(slide=made_slide(mpp=0.5), classes=CLASSES, pixels=700 * 600))
     assert names_in(url) == ["segmentation"]
     assert slideseg.objects(url).computed == 1

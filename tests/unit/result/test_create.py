@@ -30,7 +30,7 @@ CLASSES = made_classes("background", "nucleus")
 
 
 def layout(shape=(300, 600), planes=1, axis=None, probabilities=0, side=256, mpp=0.5) -> ResultLayout:
-    return ResultLayout(ShardGrid(shape, planes, side), axis, CLASSES, probabilities, made_coordinates(mpp), "a slide")
+    return ResultLayout(ShardGrid(shape, planes, side), axis, CLASSES, probabilities, made_coordinates(mpp))
 
 
 def record(**run) -> RunRecord:

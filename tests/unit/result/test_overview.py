@@ -47,7 +47,7 @@ class Pyramid(Reader):
 
 
 def layout(shape, axis=None, planes=1, mpp=0.5) -> ResultLayout:
-    return ResultLayout(ShardGrid(shape, planes, 1024), axis, (), 0, made_coordinates(mpp), "a slide")
+    return ResultLayout(ShardGrid(shape, planes, 1024), axis, (), 0, made_coordinates(mpp))
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.integers(0, 3))
