@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import types
 from pathlib import Path
@@ -12,12 +11,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-import slideseg
-from tests.made_results import blobs, make_result
+from tests.made_results import blobs
+from tests.notebooks_page import SHAPE, run_page
 
-PAGE = Path(__file__).parents[1] / "docs" / "notebooks.md"
-BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-SHAPE = (600, 900)
 OF_BOTH = {"data", "scale", "translate", "name", "opacity", "visible", "multiscale", "metadata", "units", "axis_labels"}
 PARAMETERS = {"add_image": OF_BOTH | {"rgb", "channel_axis"}, "add_labels": OF_BOTH | {"colormap", "features"}}
 """What napari documents for its layers."""
@@ -28,7 +24,7 @@ class FakeViewer:
 
     def __init__(self) -> None:
         self.layers: dict[str, dict[str, Any]] = {}
-        self.scale_bar = types.SimpleNamespace(visible=False, unit=None)
+        self.scale_bar = types.SimpleNamespace(visible=False)
 
     def add_image(self, data: Any, **options: Any) -> None:
         self._add("add_image", {"data": data, **options})
@@ -44,22 +40,13 @@ class FakeViewer:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """What the page's names are once all of its Python has run."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    image = np.random.default_rng(1).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
-    make_result(folder / "biopsy.zarr", blobs(SHAPE), image=image)
-    slideseg.objects(folder / "biopsy.zarr")
-    mpl.use("Agg")
     napari, utils = types.ModuleType("napari"), types.ModuleType("napari.utils")
     napari.Viewer, napari.run, napari.utils = FakeViewer, lambda: None, utils
     utils.DirectLabelColormap = lambda color_dict: color_dict
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
         patch.setitem(sys.modules, "napari", napari)
         patch.setitem(sys.modules, "napari.utils", utils)
-        names: dict[str, Any] = {}
-        for number, code in enumerate(BLOCK.findall(PAGE.read_text(encoding="utf-8"))):
-            exec(compile(code, f"notebooks.md, block {number}", "exec"), names)
-        yield names
+        yield run_page(tmp_path_factory.mktemp("notebooks"), patch)
     mpl.pyplot.close("all")
 
 
@@ -98,20 +85,21 @@ def edges_of(layer: dict[str, Any]) -> np.ndarray:
 
 def test_the_layers_of_napari_lie_on_each_other(page):
     layers = page["viewer"].layers
-    assert list(layers) == ["slide", "classes", "objects"]
+    assert list(layers) == ["image", "segmentation", "objects"]
     edges = [edges_of(layer) for layer in layers.values()]
     assert np.allclose(edges, edges[0])
     assert np.allclose(edges[0], np.array([0, 0, *SHAPE]) * 0.5 - 0.25)
     for layer in layers.values():
         assert len(layer["scale"]) == len(layer["translate"]) == 2
+        assert (layer["axis_labels"], layer["units"]) == (["y", "x"], ["micrometer", "micrometer"])
         sizes = [one.shape[0] for one in layer["data"]]
         assert sizes == sorted(sizes, reverse=True)
-    assert layers["slide"]["data"][0].shape[-1] == 3
-    assert page["viewer"].scale_bar.unit == "um"
+    assert layers["image"]["data"][0].shape[-1] == 3
+    assert page["viewer"].scale_bar.visible
 
 
 def test_the_layers_have_colours_and_rows(page):
     layers = page["viewer"].layers
-    assert layers["classes"]["colormap"] == {1: "#ff8000", 2: "#0000ff", 0: "transparent", None: "transparent"}
+    assert layers["segmentation"]["colormap"] == {1: "#ff8000", 2: "#0000ff", 0: "transparent", None: "transparent"}
     features = layers["objects"]["features"]
     assert list(features["index"]) == list(features["id"]) == list(range(1, len(features) + 1))
