@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.arrays.boxes import levels_of
 from slideseg.result.layout import OBJECTS
 from slideseg.slide.pixel_size.claims import in_words
+from slideseg.storage.place import is_in_bucket
 from slideseg.viewer.cards import name_of
 from slideseg.viewer.edit_list import EditList
 from slideseg.viewer.layers import ClassLayer, ObjectLayer
@@ -54,6 +55,11 @@ class Shown:
         self._sums: list[dict[str, Any]] | None = None
 
     @property
+    def is_local(self) -> bool:
+        """Whether other viewers get the result's files from here: those in a bucket have an address of their own."""
+        return not is_in_bucket(self.result.url)
+
+    @property
     def layers(self) -> dict[str, Layer]:
         """What is drawn, the lowest first."""
         all_layers: dict[str, Layer | None] = {
@@ -95,6 +101,7 @@ class Shown:
             "notice": self._picture.notice,
             "classes": [asdict(known) for known in result.classes],
             "facts": list(self._run_facts()),
+            "is_local": self.is_local,
         }
 
     def _run_facts(self) -> list[tuple[str, str]]:

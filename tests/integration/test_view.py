@@ -144,6 +144,8 @@ def test_the_panel_names_classes_and_the_run(made, browser):
         browser.wait_for("document.querySelector('.legend small').innerText.includes('%')", LOADED_S)
         assert text(browser, ".legend small") == "1 · 11.1 %"
         assert browser.evaluate("window.slideseg.failure()") is None
+        assert "Open in neuroglancer" in panel
+        assert browser.evaluate("document.getElementById('neuroglancer').href") == f"{view.address}neuroglancer"
 
 
 def test_planes_of_a_stack(tmp_path, browser):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from slideseg.errors import explain
 from slideseg.viewer.fragment import objects_there
+from slideseg.viewer.neuroglancer import neuroglancer_link
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -43,6 +45,7 @@ class SlideAnswers:
             Route("/", self.page),
             Route("/facts", self.facts),
             Route("/sums", self.sums),
+            Route("/neuroglancer", self.neuroglancer),
             Route("/at/{plane:int}/{y:int}/{x:int}", self.at),
             Route("/objects/{id:int}", self.row),
             Route("/tiles/{layer}/{plane:int}/{level:int}/{row:int}/{column:int}", self.tile),
@@ -62,6 +65,14 @@ class SlideAnswers:
         """Return counts and areas of the classes' objects."""
         with self._shown(request) as shown:
             return JSONResponse(shown.sums())
+
+    def neuroglancer(self, request: Request) -> Response:
+        """Lead to neuroglancer, which reads the result's files from here."""
+        with self._shown(request) as shown:
+            if not shown.is_local:
+                return PlainTextResponse("error: neuroglancer is not shown results in buckets from here\n", 404)
+            link = neuroglancer_link(shown.result, urljoin(str(request.url), "data/"))
+        return RedirectResponse(link, headers={"Referrer-Policy": "no-referrer"})
 
     def tile(self, request: Request) -> Response:
         """Return one tile of a layer."""

@@ -136,6 +136,7 @@ export function buildPanel() {
     if (name === "objects") control.append(styleSwitch());
     byId("layers").append(control);
   }
+  byId("neuroglancer").hidden = !facts.is_local;
   for (const [name, value] of facts.facts) byId("facts").append(factLine(name, value));
   if (facts.planes === 1) return;
   byId("plane-section").hidden = false;

@@ -1,9 +1,11 @@
 """The page's server, asked over its socket as a browser does."""
 
+import http.client
 import json
 import re
 import socket
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import asdict
 
@@ -16,6 +18,7 @@ from slideseg.errors import ConfigError, ResultError
 from slideseg.instances.run import objects
 from slideseg.viewer.run import listen
 from slideseg.viewer.server.slide import PAGE
+from slideseg.viewer.shown import Shown
 from tests.made_results import CLASSES, blobs, make_result
 
 SHAPE = (600, 700)
@@ -63,6 +66,38 @@ def test_every_module_of_the_pages_is_there():
     assert imported
     assert {path for path in imported if not path.exists()} == set()
     assert {path.name for path in scripts if path not in imported} == {"main.js", "sheet.js"}
+
+
+def location_of(address):
+    """Return the status of an answer and where it leads, without going there."""
+    parts = urllib.parse.urlsplit(address)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    connection.request("GET", parts.path)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers.get("Location")
+
+
+def test_the_way_to_neuroglancer_names_files_that_are_here(made):
+    view, _ = made
+    status, link = location_of(f"{view.address}neuroglancer")
+    assert status == 307
+    page, _, state = link.partition("#!")
+    assert page == "https://neuroglancer-demo.appspot.com/"
+    layers = json.loads(urllib.parse.unquote(state))["layers"]
+    assert [layer["name"] for layer in layers] == ["image red", "image green", "image blue", "segmentation", "objects"]
+    for layer in layers:
+        assert layer["source"].startswith(f"zarr3://{view.address}data/")
+        assert ask(f"{layer['source'].removeprefix('zarr3://')}zarr.json")[0] == 200
+
+
+def test_what_lies_in_a_bucket_is_not_shown_to_other_viewers_from_here(made, monkeypatch):
+    view, _ = made
+    assert json.loads(ask(f"{view.address}facts")[2])["is_local"]
+    monkeypatch.setattr(Shown, "is_local", False)
+    assert not json.loads(ask(f"{view.address}facts")[2])["is_local"]
+    assert location_of(f"{view.address}neuroglancer") == (404, None)
 
 
 def test_without_the_token_nothing_is_told(made):
