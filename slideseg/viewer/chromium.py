@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from slideseg.errors import ConfigError, RunError, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 READS, WRITES = 3, 4
@@ -42,8 +42,8 @@ FLAGS = (
 class Chromium:
     """A page in a browser of its own, to be used in a ``with`` block."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        """Start a browser whose page has ``size`` = (width, height) pixels.
+    def __init__(self, size: tuple[int, int], flags: Sequence[str] = ()) -> None:
+        """Start a browser whose page has ``size`` = (width, height) pixels, with more ``flags`` of Chromium.
 
         Raises:
             ConfigError: if there is none on this machine.
@@ -52,7 +52,7 @@ class Chromium:
         program = find_chromium()
         with contextlib.ExitStack() as started:
             profile = started.enter_context(tempfile.TemporaryDirectory(prefix="slideseg-", ignore_cleanup_errors=True))
-            self._commands, self._answers, self._pid = _start(program, profile)
+            self._commands, self._answers, self._pid = _start(program, profile, flags)
             started.callback(self._end)
             self._next, self._rest, self._session = 1, b"", ""
             target = self.command("Target.createTarget", url="about:blank")["targetId"]
@@ -165,7 +165,7 @@ def find_chromium() -> str:
     return found
 
 
-def _start(program: str, profile: str) -> tuple[int, int, int]:
+def _start(program: str, profile: str, flags: Sequence[str]) -> tuple[int, int, int]:
     """Start the browser in a process group of its own; return our ends of its pipes and its number.
 
     Raises:
@@ -183,7 +183,7 @@ def _start(program: str, profile: str) -> tuple[int, int, int]:
         *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(READS)),
     ]
     unboxed = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not work for root
-    arguments = [program, *FLAGS, *unboxed, f"--user-data-dir={profile}"]
+    arguments = [program, *FLAGS, *flags, *unboxed, f"--user-data-dir={profile}"]
     try:
         number = os.posix_spawn(program, arguments, os.environ, file_actions=files, setpgroup=0)
     except OSError as error:
