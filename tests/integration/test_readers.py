@@ -1,6 +1,7 @@
 """Three independent readers agree on a result's pixels: zarr-python, tensorstore in C++, and zarrita in JavaScript.
 
 tensorstore is what neuroglancer's authors read zarr with in Python; zarrita is what Viv and vizarr read it with in a browser.
+Viv's own loader reads a result where `slideseg view` serves it.
 """
 
 import json
@@ -82,14 +83,19 @@ def by_tensorstore(url: str, paths: list[str]) -> dict[str, np.ndarray]:
     return {path: read(path) for path in paths}
 
 
-def by_zarrita(url: str, paths: list[str], folder: Path) -> dict[str, np.ndarray]:
+def run_node(package: str, script: str, *arguments: str | Path) -> list[dict]:
+    """Return what a script with a package of npm prints as JSON."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    if not (JS / "node_modules" / "zarrita").is_dir():
-        pytest.skip("zarrita is not installed: npm install --prefix tests/js")
-    done = subprocess.run([node, JS / "read.mjs", url, folder, *paths], check=True, stdout=subprocess.PIPE, timeout=120)
-    told = json.loads(done.stdout)
+    if not (JS / "node_modules" / package).is_dir():
+        pytest.skip(f"{package} is not installed: npm install --prefix tests/js")
+    done = subprocess.run([node, JS / script, *arguments], check=True, stdout=subprocess.PIPE, timeout=120)
+    return json.loads(done.stdout)
+
+
+def by_zarrita(url: str, paths: list[str], folder: Path) -> dict[str, np.ndarray]:
+    told = run_node("zarrita", "read.mjs", url, folder, *paths)
     return {
         one["path"]: np.fromfile(folder / str(number), one["dtype"]).reshape(one["shape"]) for number, one in enumerate(told)
     }
@@ -113,6 +119,28 @@ def test_tensorstore_agrees(result):
 def test_zarrita_agrees(result, tmp_path):
     arrays = arrays_of(result[0])
     assert differences(arrays, by_zarrita(result[0], list(arrays), tmp_path)) == []
+
+
+def test_viv_finds_names_colours_and_pixels_through_the_viewer(result):
+    url, class_map = result
+    groups = ["labels/segmentation", "labels/objects", *([] if class_map.ndim == 3 else [""])]
+    with slideseg.view(url, browser=False) as view:
+        told = run_node("@vivjs/loaders", "viv.mjs", *(f"{view.address}data/{group}" for group in groups))
+    for group, image in zip(groups, told, strict=True):
+        (multiscale,) = image["metadata"]["multiscales"]
+        assert multiscale["name"] == group.removeprefix("labels/") or (group, multiscale["name"]) == ("", "image")
+        assert image["labels"] == [axis["name"] for axis in multiscale["axes"]]
+        assert {axis.get("unit") for axis in multiscale["axes"] if axis["name"] in "yx"} == {"micrometer"}
+        array = zarr.open_group(url, path=group, mode="r")["0"][...]
+        assert image["dtype"].lower() == array.dtype.name
+        assert image["shapes"][0] == list(array.shape)
+        first = array if group == "" else (array if array.ndim == 2 else array[0])[None]
+        assert np.array_equal([np.reshape(one["pixels"], (one["height"], one["width"])) for one in image["rasters"]], first)
+    if class_map.ndim == 2:
+        channels = told[-1]["metadata"]["omero"]["channels"]
+        shown = [(one["label"], one["color"], one["active"], one["window"]["start"], one["window"]["end"]) for one in channels]
+        colors = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
+        assert shown == [(name, color, True, 0, 255) for name, color in colors.items()]
 
 
 def test_a_difference_is_found():
