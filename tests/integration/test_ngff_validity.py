@@ -108,6 +108,11 @@ def test_ome_zarr_models_accepts_it(case):
     models.Image.from_zarr(group["probabilities"])
 
 
+def test_every_image_has_its_own_name(case):
+    names = {group: attributes(case[0], group)["ome"]["multiscales"][0]["name"] for group in ("", "probabilities")}
+    assert names == {"": "image", "probabilities": "probabilities"}
+
+
 def test_ngff_zarr_accepts_it(case):
     ngff_zarr = pytest.importorskip("ngff_zarr")
     for group in ("", "/labels/segmentation", "/probabilities"):

@@ -26,7 +26,12 @@ RANGES = ("Accept-Ranges", "Content-Range", "Content-Length", "ETag")
 def data_of(urls: Sequence[str]) -> Mount:
     """Return what serves the files of results below ``/data``, of the one that the address's ``number`` names."""
     cors = Middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"], allow_headers=["Range"], expose_headers=RANGES
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["Range"],
+        expose_headers=RANGES,
+        allow_private_network=True,  # pages of the internet, such as neuroglancer's
     )
     return Mount("/data", _Data(urls), middleware=[cors])
 

@@ -285,6 +285,14 @@ def test_every_answer_about_data_can_be_seen_by_other_pages(made, method, path, 
         assert ("Accept-Ranges" in told.get("Access-Control-Expose-Headers", "")) == (method != "OPTIONS")
 
 
+def test_a_page_of_the_internet_may_read_from_this_machine(made):
+    """As neuroglancer does; a browser asks first, and takes a refusal of this one question for a refusal of all."""
+    view, _ = made
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true"}
+    status, told, _ = ask(view.address + "data/zarr.json", "OPTIONS", Origin="https://elsewhere.example", **asked)
+    assert (status, told["Access-Control-Allow-Private-Network"]) == (200, "true")
+
+
 def test_tiles_and_rows_are_for_the_page_alone(made):
     view, _ = made
     assert ask(view.address + "facts", Origin="http://elsewhere.example")[1]["Access-Control-Allow-Origin"] is None
