@@ -65,14 +65,16 @@ def seen_in(recipe: str, source: int) -> dict[str, Any]:
     return {} if learnt is None else learnt.to_json()
 
 
-def bundle(recipe: dict[str, Any], model: Path, runs: list[str], target: Path, learnt: dict[str, Any]) -> None:
+def bundle(recipe: dict[str, Any], model: Path, runs: list[str], target: Path, learnt: dict[str, Any] | None = None) -> None:
     """Write the model ``target``, whole or not at all."""
     with safe_open(model, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         said = json.loads(file.metadata()["slideseg"])
     halved = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
     partial = target.with_suffix(".partial")
-    partial.write_bytes(save(halved, {"slideseg": json.dumps({**described(said, recipe, runs), **learnt}, sort_keys=True)}))
+    partial.write_bytes(
+        save(halved, {"slideseg": json.dumps({**described(said, recipe, runs), **(learnt or {})}, sort_keys=True)})
+    )
     partial.replace(target)
 
 
