@@ -29,7 +29,6 @@ TEXTS = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SEC
 WIDTH = 100
 HEADER = "# Commands\n\nWritten by `make docs-cli` from the commands' own `--help`.\n"
 YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
-LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def commands(command: click.Command, parent: click.Context | None = None, name: str = "slideseg") -> Iterator[click.Context]:
@@ -70,11 +69,6 @@ def completed(part: str) -> dict[str, Any]:
     }
     least.update(yaml.safe_load(part))
     return least
-
-
-def links(text: str) -> list[str]:
-    """Return the relative link targets of a page."""
-    return [target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)]
 
 
 def modules(text: str) -> list[str]:
@@ -156,12 +150,6 @@ def test_every_page_is_in_the_navigation_and_exists() -> None:
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(path: Path) -> None:
-    missing = [link for link in links(path.read_text(encoding="utf-8")) if not (path.parent / link).exists()]
-    assert missing == []
-
-
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_files_that_a_page_names_are_there(path: Path) -> None:
     assert [file for file in modules(path.read_text(encoding="utf-8")) if not is_there(file)] == []
 
@@ -172,11 +160,10 @@ def test_make_commands_exist(path: Path) -> None:
     assert set(named) <= make_targets()
 
 
-def test_a_missing_file_target_and_a_broken_link_are_found() -> None:
+def test_a_missing_file_and_target_are_found() -> None:
     assert modules("`storage/gone.py` (data/sources.py), notes.py") == ["storage/gone.py", "data/sources.py"]
     assert (is_there("storage/gone.py"), is_there("data/sources.py")) == (False, True)
     assert len(modules((DOCS / "architecture.md").read_text(encoding="utf-8"))) > 40
-    assert links("[a](b.md#part) [c](https://example.org) [d](mailto:e@example.org)") == ["b.md"]
     assert {"demo", "test", "bench-memory", "docs-cli"} <= make_targets()
     assert "deploy" not in make_targets()
 

@@ -1,0 +1,1 @@
+"""Pages of the documentation, played: every command line and every block of Python is run, in order."""
