@@ -44,7 +44,7 @@ format: $(VENV)/.installed-dev  ## put the code into its standard form
 docs: $(VENV)/.installed-dev  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-docs-cli: $(VENV)/.installed-test  ## write docs/cli.md and docs/recipe.md anew from the code
+docs-cli: $(VENV)/.installed-test  ## write docs/cli.md, docs/recipe.md and docs/notebook.md anew from the code and the notebook
 	$(PYTHON) -m tests.test_docs --update
 
 bench: bench-exactness bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step  ## run every benchmark (or one: bench-exactness, bench-memory, ...)

@@ -1,11 +1,12 @@
 """The documentation says what the program does.
 
-``python -m tests.test_docs --update`` writes ``docs/cli.md`` and ``docs/recipe.md`` anew.
+``python -m tests.test_docs --update`` writes ``docs/cli.md``, ``docs/recipe.md`` and ``docs/notebook.md`` anew.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import click
 import pytest
 import yaml
 
+from tests.notebook_page import notebook_page
 from tests.recipe_page import recipe_page
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CLI_PAGE = DOCS / "cli.md"
 RECIPE_PAGE = DOCS / "recipe.md"
+NOTEBOOK, NOTEBOOK_PAGE = DOCS / "notebook.ipynb", DOCS / "notebook.md"
 PAGES = sorted(DOCS.rglob("*.md"))
 TEXTS = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
 WIDTH = 100
@@ -116,6 +119,20 @@ def test_the_recipe_page_is_written_from_the_classes_that_read_it() -> None:
     assert RECIPE_PAGE.read_text(encoding="utf-8") == recipe_page(), "run `make docs-cli`"
 
 
+def test_the_page_of_the_notebook_is_written_from_it() -> None:
+    assert NOTEBOOK_PAGE.read_text(encoding="utf-8") == notebook_page(NOTEBOOK), "run `make docs-cli`"
+
+
+def test_the_notebook_is_one_and_is_small() -> None:
+    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    cells = content["cells"]
+    assert (content["nbformat"], content["nbformat_minor"], content["metadata"]["kernelspec"]["language"]) == (4, 5, "python")
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    assert {cell["cell_type"] for cell in cells} == {"markdown", "code"}
+    assert all(("outputs" in cell and "execution_count" in cell) == (cell["cell_type"] == "code") for cell in cells)
+    assert NOTEBOOK.stat().st_size < 20_000
+
+
 def test_every_key_of_a_recipe_says_what_it_is_for() -> None:
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", recipe_page(), re.MULTILINE)
     assert {"epochs", "w0", "object_diameter", "dice_of", "probability"} <= {key for key, _ in rows}
@@ -173,3 +190,4 @@ if __name__ == "__main__":
         sys.exit("usage: python -m tests.test_docs --update")
     CLI_PAGE.write_text(cli_page(), encoding="utf-8")
     RECIPE_PAGE.write_text(recipe_page(), encoding="utf-8")
+    NOTEBOOK_PAGE.write_text(notebook_page(NOTEBOOK), encoding="utf-8")

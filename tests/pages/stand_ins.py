@@ -104,6 +104,13 @@ def slides(folder: Path) -> None:
         slide(folder / f"{name}.svs", seed=number)
 
 
+def with_a_broken_one(folder: Path) -> None:
+    """Write a folder of slides, one of them cut off."""
+    slides(folder)
+    whole = (folder / f"{NAMES[0]}.svs").read_bytes()
+    (folder / "broken.svs").write_bytes(whole[: len(whole) // 2])
+
+
 def results(folder: Path) -> None:
     """Write the results of `slides`, with objects."""
     source = folder.parent / f"slides of {folder.name}"
@@ -178,6 +185,22 @@ def polygons(path: Path) -> None:
     slideseg.export(path.with_suffix(".zarr"), "geojson", path)
 
 
+def label_images(folder: Path) -> None:
+    """Write the numbers of the nuclei in `slides`."""
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        tifffile.imwrite(folder / f"{name}.tif", nuclei(number))
+
+
+def annotations(folder: Path) -> None:
+    """Write the outlines of the nuclei in `slides`."""
+    source = folder.parent / f"labels of {folder.name}"
+    label_images(source)
+    folder.mkdir()
+    for path in source.iterdir():
+        slideseg.export(path, "geojson", folder / f"{path.stem}.geojson", labels="objects")
+
+
 def manifest(path: Path) -> None:
     """Write a manifest of two slides, one with options of its own."""
     for number, name in enumerate(("c", "d")):
@@ -206,12 +229,24 @@ loss: {{bce: 1}}
 """
 
 
-def recipe_of_the_page(path: Path) -> None:
+def recipe_of(page: str, path: Path) -> None:
+    """Write the first recipe on a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    path.write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+
+
+def recipe_of_the_stack(path: Path) -> None:
     """Write the first recipe on the page about training, with the images that it names."""
-    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    path.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    recipe_of("training.md", path)
     planes(path.parent / "stack.tif")
     masks(path.parent / "masks.tif")
+
+
+def recipe_of_qupath(path: Path) -> None:
+    """Write the recipe of the page about QuPath, with what it names."""
+    recipe_of("howto/qupath.md", path)
+    put_there(["slides", "annotations"], path.parent)
+    (path.parent / "patients.csv").write_text("id,patient\na,01\nb,05\n")
 
 
 def grey_model(path: Path) -> None:
@@ -240,12 +275,19 @@ def zarr_slide(path: Path) -> None:
 MAKERS: dict[str, Callable[[Path], None]] = {
     "biopsy.svs": lambda path: slide(path, SIDE),
     "biopsy.tif": lambda path: slide(path, SIDE),
+    "dapi.tif": slide,
     "big.svs": slide,
     "x.svs": slide,
     "x.zarr": zarr_slide,
     "scans": slides,
     "slides": slides,
     "stacks": stacks,
+    "biopsies": with_a_broken_one,
+    "fluorescence": slides,
+    "new-slides": slides,
+    "annotations": annotations,
+    "labels": label_images,
+    "truth": annotations,
     "held-back": pictures,
     "held-back-points": points,
     "patches": pictures,
@@ -270,7 +312,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "biopsy.geojson": polygons,
     "recipe.yaml": recipe,
     "points.yaml": recipe,
-    "membranes.yaml": recipe_of_the_page,
+    "membranes.yaml": recipe_of_the_stack,
+    "nuclei.yaml": recipe_of_qupath,
     "membranes.safetensors": grey_model,
     "runs/NAME": run,
     "checkpoint.pth": checkpoint,
