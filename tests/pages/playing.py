@@ -203,15 +203,17 @@ def check_options(words: list[str]) -> None:
         click.ClickException: if the command would refuse it.
     """
     command: click.Command = slideseg.cli.cli
+    context = click.Context(command, **command.context_settings)  # which commands remember: their option for help is of it
     names = list(words)
     while isinstance(command, click.Group):
-        with click.Context(command) as context:
-            name = names.pop(0)
-            found = command.get_command(context, name)
-            if found is None:
-                raise click.UsageError(f"no command {name}")
-            command = found
-    with command.make_context(command.name, names):
+        name = names.pop(0)
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"no command {name}")
+        command = found
+        if isinstance(command, click.Group):
+            context = click.Context(command, parent=context)
+    with command.make_context(command.name, names, parent=context):
         pass
 
 
