@@ -28,7 +28,7 @@ def failed_rows(folder: str | os.PathLike[str], found: Collection[str]) -> Itera
         match slide:
             case {"status": "failed", "input": str(path), "output": str(output), "error": str(error)}:
                 name = output.rstrip("/").rpartition("/")[2]
-                if name not in there:
+                if name not in there and name not in ("", ".", ".."):
                     yield {"result": f"{url}/{name}", "slide": path, "status": FAILED, "error": error}
 
 

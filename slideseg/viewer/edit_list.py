@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slideseg.errors import ConfigError, ResultError, SlidesegError, explain
-from slideseg.result.edits import check_edit, edited_classes, edits_of, edits_path, read_bytes, write_edits
+from slideseg.result.edits import check_edit, edited_classes, edits_of, edits_path, one_writer, read_bytes, write_edits
 from slideseg.storage.place import is_in_bucket
 
 if TYPE_CHECKING:
@@ -112,11 +112,11 @@ class EditList:
                 record = self._result.objects_record
                 check_edit(number, change, edited_classes(self._result), 0 if record is None else record.number)
                 changes[number] = change
-            if read_bytes(edits_path(self._result)) != self._seen:
-                raise ResultError(
-                    explain(f"{edits_path(self._result)} was changed by somebody else", try_="starting slideseg view again")
-                )
-            self._seen = write_edits(self._result, changes)
+            path = edits_path(self._result)
+            with one_writer(path):
+                if read_bytes(path) != self._seen:
+                    raise ResultError(explain(f"{path} was changed by somebody else", try_="starting slideseg view again"))
+                self._seen = write_edits(self._result, changes)
             self.now = Edited(changes, self.now.revision + 1)
         return {"before": {"id": number, **before}, **self.told()}
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.arrays.boxes import levels_of
+from slideseg.result.found.warnings import warnings_of
 from slideseg.result.layout import OBJECTS
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.storage.place import is_in_bucket
@@ -53,6 +54,7 @@ class Shown:
         """How many objects there are."""
         self._picture = picture_of(result, cache)
         self._sums: list[dict[str, Any]] | None = None
+        self._warnings: list[str] | None = None
 
     @property
     def is_local(self) -> bool:
@@ -130,6 +132,16 @@ class Shown:
             ids = {known.name: known.id for known in self.result.classes}
             self._sums = [{"id": ids[counted["class"]], **counted} for counted in self.result.object_counts() or []]
         return self._sums
+
+    def warnings(self) -> list[str]:
+        """Return what whoever uses the result should know of it; read once.
+
+        Raises:
+            ResultError: if the table is missing or damaged.
+        """
+        if self._warnings is None:
+            self._warnings = list(warnings_of(self.result))
+        return self._warnings
 
     def at(self, y: int, x: int, plane: int) -> dict[str, Any] | None:
         """Return class, object and the object's row at a pixel of the class map; None outside.

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ from slideseg.storage.store import open_store
 from slideseg.storage.whole_file import check_target, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from slideseg.result.result import Result
 
@@ -125,6 +128,18 @@ def write_edits(result: Result, edits: Edits) -> bytes:
     with whole(path) as partial:
         partial.write_bytes(data)
     return data
+
+
+@contextmanager
+def one_writer(path: Path) -> Iterator[None]:
+    """Keep other programs that take the same care from changing the lists in a folder meanwhile."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system that knows no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def edited_classes(result: Result) -> tuple[str, ...]:

@@ -31,7 +31,12 @@ def make_app(slides: Slides, token: str, host: str) -> ASGIApp:
     """Return the application that serves results under ``/TOKEN/`` of this machine, which is also called ``host``."""
     page = Mount("/page", StaticFiles(directory=PAGE))
     answers = (SlideAnswers(slides), TableAnswers(slides), EditAnswers(slides))
-    of_one: list[BaseRoute] = [*(route for one in answers for route in one.routes), page, data_of(slides.urls)]
+    there = [url for url in slides.urls if url not in slides.failed]  # they come first
+    of_one: list[BaseRoute] = [
+        *(route for one in answers for route in one.routes),
+        page,
+        data_of(there),
+    ]
     routes = of_one
     if slides.has_sheet:
         sheet = SheetAnswers(slides)

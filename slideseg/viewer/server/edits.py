@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
@@ -51,6 +52,8 @@ class EditAnswers:
             return PlainTextResponse(f"error: {refused[1]}\n", refused[0])
         try:
             said = json.loads(await request.body())
+        except ClientDisconnect:
+            return PlainTextResponse("error: nobody waits for an answer\n", 400)
         except (ValueError, RecursionError) as error:
             raise ConfigError(explain("this is no edit", got="no JSON")) from error
         return JSONResponse(await run_in_threadpool(self._changed, numbered(request, self._slides), said))

@@ -45,6 +45,7 @@ class SlideAnswers:
             Route("/", self.page),
             Route("/facts", self.facts),
             Route("/sums", self.sums),
+            Route("/warnings", self.warnings),
             Route("/neuroglancer", self.neuroglancer),
             Route("/at/{plane:int}/{y:int}/{x:int}", self.at),
             Route("/objects/{id:int}", self.row),
@@ -65,6 +66,11 @@ class SlideAnswers:
         """Return counts and areas of the classes' objects."""
         with self._shown(request) as shown:
             return JSONResponse(shown.sums())
+
+    def warnings(self, request: Request) -> Response:
+        """Return what whoever uses the result should know of it."""
+        with self._shown(request) as shown:
+            return JSONResponse(shown.warnings())
 
     def neuroglancer(self, request: Request) -> Response:
         """Lead to neuroglancer, which reads the result's files from here."""

@@ -51,3 +51,11 @@ def test_damaged_entries_are_passed_over(folder):
     said["slides"] += [7, {"status": "failed", "input": 3, "output": "x.zarr", "error": "x"}]
     (folder / "report.json").write_text(json.dumps(said))
     assert [row["slide"] for row in failed_rows(folder, ["x/late.zarr"])] == ["s/bad.svs"]
+
+
+@pytest.mark.parametrize("output", ["x/..", "", ".", "/"])
+def test_a_report_can_not_name_a_folder_around_the_results(folder, output):
+    said = json.loads((folder / "report.json").read_bytes())
+    said["slides"] = [{"status": "failed", "input": "x.svs", "output": output, "error": "x"}]
+    (folder / "report.json").write_text(json.dumps(said))
+    assert list(failed_rows(folder, [])) == []

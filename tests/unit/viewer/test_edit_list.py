@@ -1,6 +1,7 @@
 """Edits as the page makes them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -109,3 +110,21 @@ def test_beside_a_result_in_a_bucket_nothing_is_looked_for(result):
     result.url = "s3://no-such-bucket/x.zarr"
     assert EditList(result, editable=False).told()["problem"] is None
     assert "edits lie beside a local result" in EditList(result, editable=True).told()["problem"]
+
+
+def test_of_two_writers_at_once_no_change_that_was_taken_is_lost(result):
+    """Each as in a server of its own; who is refused reads the list again and tries once more."""
+
+    def write(numbers):
+        edits = EditList(result, editable=True)
+        for number in numbers:
+            while True:
+                try:
+                    edits.change({"id": number, "removed": True}, "nucleus")
+                    break
+                except ResultError:
+                    edits = EditList(result, editable=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (range(1, 21), range(21, 41))))
+    assert sorted(read_edits(result)) == list(range(1, 41))

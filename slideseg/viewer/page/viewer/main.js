@@ -8,7 +8,7 @@ import { EDIT_KEYS, startEdits } from "./edit.js";
 import { startKeys } from "./keys.js";
 import { startMeasures } from "./measure.js";
 import { Pane } from "./pane.js";
-import { buildPanel, showSums } from "./panel.js";
+import { buildPanel, showSums, showWarnings } from "./panel.js";
 import { pictureOf, savePicture } from "./picture.js";
 import { showObject, showPoint, startFinding } from "./point.js";
 import { POLYGON, RECTANGLE, startRegion } from "./region.js";
@@ -82,6 +82,7 @@ async function start() {
     startKeys(EDIT_KEYS);
   });
   showSums();
+  showWarnings();
 }
 
 /** What other programs may ask: whether all that is shown is there, where a pixel lies on the screen. */

@@ -92,13 +92,17 @@ function styleSwitch() {
 
 const factLine = (name, value) => make("tr", {}, make("th", { textContent: name }), make("td", { textContent: value }));
 
+export async function showWarnings() {
+  byId("warnings").replaceChildren(...((await ask("warnings")) ?? []).map((textContent) => make("p", { textContent })));
+}
+
 export async function showSums() {
   const { classes } = app.main.facts;
   for (const one of (await ask("sums")) ?? []) {
     const place = byId(`sums-${one.id}`);
     if (!place) continue;
     place.textContent = `${one.count.toLocaleString("en")} · ${number(100 * one.area_fraction, 3)} %`;
-    place.title = "objects · share of the segmented area";
+    place.title = "objects · share of the tissue, or of all where none was looked for";
     if (one.per_mm2 === null) continue;
     byId("facts").append(factLine(one.count === 1 ? "density" : classes[one.id].name, `${number(one.per_mm2, 4)} per mm²`));
   }
