@@ -9,6 +9,7 @@ import click
 from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.cli.output.each import each_result
 from slideseg.cli.output.log_json import log_json_option
+from slideseg.errors import one_line
 
 if TYPE_CHECKING:
     from slideseg.exports.run import ExportReport
@@ -90,4 +91,4 @@ def _print(report: ExportReport) -> None:
     counted = "".join(f", {count} {name}" for name, count in counts.items() if count is not None)
     for note in report.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{report.output}: {report.labels}{counted}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")
+    click.echo(f"{one_line(report.output)}: {report.labels}{counted}, {report.bytes / 1e6:.2f} MB, {report.seconds:.1f} s")

@@ -54,7 +54,7 @@ def _told(path: str, selection: Selection) -> dict[str, Any]:
     """Return the facts of one of several; of what there are none why, as its ``error``."""
     try:
         return {"path": path, **facts_of(path, selection)}
-    except SlidesegError as error:
+    except (SlidesegError, OSError) as error:
         return {"path": path, "kind": None, "error": str(error)}
 
 

@@ -42,16 +42,21 @@ def several_results(named: Sequence[str | os.PathLike[str]]) -> list[str] | None
     """Return what was named, with the results in it in place of a folder; what is neither result nor folder stays as it is.
 
     None where one thing was named that is no folder of results: it is one result, or whoever opens it says what is wrong.
-
-    Raises:
-        ResultError: if a folder can't be listed.
     """
     places = [local_path(place) for place in named]
-    below = [[] if looks_like_result(place) else results_in(place) for place in places]
+    below = [[] if looks_like_result(place) else _results_below(place) for place in places]
     if len(places) == 1 and not below[0]:
         return None
     found = [result for place, results in zip(places, below, strict=True) for result in results or [place]]
     return list(dict.fromkeys(found))
+
+
+def _results_below(url: str) -> list[str]:
+    """Return the results in a folder; none of one that can't be listed: whoever opens it says why."""
+    try:
+        return results_in(url)
+    except ResultError:
+        return []
 
 
 def _results_at(url: str) -> list[str]:
@@ -99,4 +104,4 @@ def looks_like_result(url: str) -> bool:
     except ConfigError:
         return False  # no result has such a name
     except storage_errors():
-        return False
+        return url.rstrip("/").lower().endswith(".zarr")  # one that can't be read must not be missed

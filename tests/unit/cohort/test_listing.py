@@ -5,9 +5,10 @@ import os
 import pytest
 
 from slideseg.cohort.facts import facts_of
-from slideseg.cohort.listing import find_results
+from slideseg.cohort.listing import find_results, several_results
 from slideseg.conversion import convert
 from slideseg.errors import ConfigError, ResultError
+from slideseg.result.create import read_attributes
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.made_results import blobs, make_result
 from tests.s3_server import running
@@ -84,3 +85,17 @@ def test_a_prefix_of_a_bucket_stands_for_its_results(folder, monkeypatch):
             find_results("s3://lab/none")
         with pytest.raises(ResultError, match="results can't be listed"):
             find_results("s3://nobody/none")
+
+
+def test_a_result_that_can_not_be_read_is_one_and_stops_no_other(folder, monkeypatch):
+    """As where a file's rights forbid it; root, who runs tests in containers, may read all."""
+
+    def forbidden(store):
+        if store.folder is not None and store.folder.name in ("b.zarr", "notes"):
+            raise PermissionError(13, "Permission denied")
+        return read_attributes(store)
+
+    (folder / "notes").mkdir()
+    monkeypatch.setattr("slideseg.cohort.listing.read_attributes", forbidden)
+    assert names(find_results(folder), folder) == ["a.zarr", "b.zarr", "c.zarr"]
+    assert several_results([folder / "a.zarr", folder / "none"]) == [str(folder / "a.zarr"), str(folder / "none")]
