@@ -281,10 +281,13 @@ def _edges(where: str, feature: dict[str, Any]) -> np.ndarray:
     if kind not in ("Polygon", "MultiPolygon"):
         raise DataError(explain(f"{where} can't be used", got=f"{kind!s:.60}", want="Polygon or MultiPolygon"))
     try:
-        geometry = geometry_of(raw)
+        with np.errstate(invalid="ignore"):  # what is no number is told below
+            geometry = geometry_of(raw)
+        if not np.isfinite(shapely.get_coordinates(geometry)).all():
+            raise DataError(explain(f"{where} is damaged", got="a corner that is no number"))
         if not geometry.is_valid:
             geometry = shapely.make_valid(geometry)
-    except (ShapelyError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ShapelyError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DataError(explain(f"{where} is damaged", got=error, want="rings of at least 4 points")) from error
     if not geometry.area > 0 or not np.isfinite(geometry.area):
         raise DataError(explain(f"{where} has no area"))

@@ -14,13 +14,16 @@ from slideseg.instances.rows import RowForm
 from slideseg.model.file import LoadedModel
 from slideseg.model.load import load_model
 from slideseg.options import take_options
+from slideseg.prediction.choices.resolution import check_resolution
 from slideseg.prediction.job import Tiling
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.prediction.values import choose_range
 from slideseg.result.image import channel_names
 from slideseg.slide.array import ArraySlide
+from slideseg.slide.base import planes_of
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.resampled import AS_IT_IS, ResampledSlide, choose_level
+from slideseg.slide.selection import selection_of
 from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
 
@@ -95,7 +98,11 @@ def segment(
     if rules and not objects:
         raise ConfigError(explain("rules of objects without objects", got=", ".join(rules), try_="objects=True"))
     options = take_options(ObjectOptions, rules)
-    slide, factors = _at_work(ArraySlide(array, mpp), loaded.info)
+    whole = ArraySlide(array, _sides(mpp))
+    if planes_of(whole) > 1:
+        what, got = "segment takes one image", f"a stack of {planes_of(whole)} planes, as the shape {array.shape} is read"
+        raise ConfigError(explain(what, got=got, want="(y, x) or (y, x, c)", try_="a plane at a time"))
+    slide, factors = _at_work(whole, loaded.info)
     limits, doubts = choose_range(slide, 0, loaded.info, range)
     for doubt in doubts:
         log.warning("%s", doubt)
@@ -106,11 +113,21 @@ def segment(
     return Instances(_back(labels, array.shape[:2], factors), table)
 
 
+def _sides(mpp: object) -> tuple[float, float] | None:
+    """Return the sides (y, x) of a pixel.
+
+    Raises:
+        ConfigError: if they can't be that.
+    """
+    return selection_of(mpp=mpp).mpp  # type: ignore[arg-type] # which refuses what is none
+
+
 def _at_work(slide: Slide, info: ModelInfo) -> tuple[Slide, tuple[float, float]]:
     """Return a slide at the resolution that the model wants, where both are known, and the sides of its pixels before."""
     if slide.mpp_yx is None or info.input.mpp is None:
         return slide, AS_IT_IS
     level, factors = choose_level(slide, info.input.mpp)
+    check_resolution(slide, info.input.mpp, level, factors)
     return slide if factors == AS_IT_IS else ResampledSlide(slide, level, factors), factors
 
 

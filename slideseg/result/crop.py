@@ -89,7 +89,7 @@ class Cropper:
         if not box.area or box.intersect(whole) != box:
             got, want = (box.y0, box.x0, box.y1, box.x1), f"rows 0 to {whole.y1}, columns 0 to {whole.x1}: (y0, x0, y1, x1)"
             raise ConfigError(explain("the box is not in the class map", got=got, want=want))
-        if not 0 <= plane < grid.planes:
+        if plane not in range(grid.planes):
             raise ConfigError(explain("no such plane", got=plane, want=f"0 to {grid.planes - 1}"))
 
     def _read(self, group: str, box: Box, plane: int) -> np.ndarray:

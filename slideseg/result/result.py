@@ -173,7 +173,7 @@ class Result:
             ConfigError: if the box leaves the class map or is empty, or there is no such plane.
             ResultError: if the result is damaged there.
         """
-        return self._cropper().crop(Box.of(box), plane)
+        return self._cropper().crop(_box_of(box), plane)
 
     def objects_at(self, box: Box | Sequence[int], plane: int = 0) -> pyarrow.Table:
         """Return the rows of the objects that have a pixel in a box (y0, x0, y1, x1) of the class map, in the order of the ids.
@@ -182,7 +182,7 @@ class Result:
             ConfigError: if the box leaves the class map or is empty, or there is no such plane.
             ResultError: if there are no objects, or they or their table are damaged.
         """
-        return self._cropper().rows(Box.of(box), plane)
+        return self._cropper().rows(_box_of(box), plane)
 
     def _cropper(self) -> Cropper:
         from slideseg.result.crop import Cropper  # noqa: PLC0415 - few results are cropped
@@ -275,6 +275,19 @@ class Result:
 
     def _optional(self, path: str) -> Array | None:
         return lazy_array(self._store, path) if read_key(self._store, f"{path}/zarr.json") is not None else None
+
+
+def _box_of(box: Box | Sequence[int]) -> Box:
+    """Return a box that somebody gave.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    try:
+        return Box.of(box)
+    except (TypeError, ValueError, OverflowError) as error:
+        want = "(y0, x0, y1, x1): first row and column, and those behind the last ones"
+        raise ConfigError(explain("this is no box", got=repr(box)[:80], want=want)) from error
 
 
 def is_result(url: str | os.PathLike[str]) -> bool:

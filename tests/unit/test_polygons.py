@@ -28,3 +28,12 @@ def test_a_packed_file_is_read_up_to_a_size(tmp_path, monkeypatch, ending):
     large = packed(tmp_path, ending, ONE + b" ")
     with pytest.raises(DataError, match=rf"x.geojson{ending} can't be used .got more, want {len(ONE)} bytes unpacked at most"):
         polygons.read_polygons(large, ("background", "x"))
+
+
+@pytest.mark.parametrize("corner", ["NaN", "Infinity", "1" + "0" * 400])
+def test_a_corner_that_is_no_number_is_refused(tmp_path, corner):
+    ring = f"[[0, 0], [9, 0], [9, {corner}], [0, 0]]"
+    path = tmp_path / "x.geojson"
+    path.write_text(f'{{"type": "Feature", "geometry": {{"type": "Polygon", "coordinates": [{ring}]}}}}')
+    with pytest.raises(DataError, match=r"feature 1 is damaged .got (a corner that is no number|int too large)"):
+        polygons.read_polygons(str(path), ("background", "x"))

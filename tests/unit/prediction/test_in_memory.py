@@ -76,3 +76,14 @@ def test_what_can_not_be_is_refused(image, rgb_model, grey_model):
         slideseg.segment(image, rgb_model, objects=True, min_area=3.0)
     with pytest.raises(ModelError):
         slideseg.segment(image, grey_model, objects=True)
+
+
+@pytest.mark.parametrize("mpp", [0, (0.25, 0), -1, float("inf"), float("nan"), 1e9, 1e-9, (1, 2, 3), True])
+def test_a_size_of_pixels_that_can_not_be_is_refused(image, rgb_model, mpp):
+    with pytest.raises(ConfigError):
+        slideseg.segment(image, rgb_model, mpp=mpp)
+
+
+def test_a_stack_is_refused(rgb_model):
+    with pytest.raises(ConfigError, match=r"one image .got a stack of 5 planes, as the shape .5, 40, 50, 3. is read"):
+        slideseg.segment(np.zeros((5, 40, 50, 3), np.uint8), rgb_model)

@@ -92,3 +92,15 @@ def test_a_plane_of_a_stack(tmp_path):
     assert set(crop.table["plane"].to_pylist()) == {2}
     with pytest.raises(ConfigError, match=r"no such plane .got 3, want 0 to 2"):
         result.crop((0, 0, 9, 9), plane=3)
+
+
+@pytest.mark.parametrize("box", [(10, 10, 5, 5), (float("nan"), 0, 1, 1), (float("inf"), 0, 1, 1), (1, 2, 3), None, slice(3)])
+def test_what_is_no_box_is_refused(made, box):
+    with pytest.raises(ConfigError, match="this is no box"):
+        made[0].crop(box)
+
+
+@pytest.mark.parametrize("plane", [0.5, "a", None, -1])
+def test_what_is_no_plane_is_refused(made, plane):
+    with pytest.raises(ConfigError, match="no such plane"):
+        made[0].objects_at(BOX, plane=plane)
