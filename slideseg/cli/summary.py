@@ -10,6 +10,7 @@ from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.cli.output.json_out import say_json
 from slideseg.cli.output.log_json import log_json_option
 from slideseg.errors import naming
+from slideseg.words import many
 
 
 @click.command()
@@ -35,6 +36,9 @@ def summary(results: tuple[str, ...], output: str | None, overwrite: bool, as_js
     if target is not None:
         with whole(target) as partial, partial.open("wb") as file:
             file.writelines(csv_lines(columns_of(rows), rows))
+        if not as_json:
+            bad = f", {len(failed):,} of them not complete" if failed else ""
+            click.echo(f"{target}: {many(len(rows), 'row')}{bad}")
     if as_json:
         say_json(_report(rows, failed))
     elif target is None:

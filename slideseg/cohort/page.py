@@ -111,7 +111,8 @@ def _totals(run: Mapping[str, Any], looks: Sequence[Look]) -> str:
     if objects:
         entries.append(_total(f"{sum(objects):,}", "objects"))
     if areas:
-        entries.append(_total(f"{number(sum(areas))} mm\u00b2", "of tissue"))
+        some = "" if len(areas) == sum(bool(row) for row in rows) else f", of {many(len(areas), 'slide')} with a known size"
+        entries.append(_total(f"{number(sum(areas))} mm\u00b2", f"of tissue{some}"))
     pixels = sum(slide.get("pixels") or 0 for slide in slides)
     entries.append(_total(f"{number(pixels / MEGA)} Mpx", "segmented"))
     return tag("ul", "".join([*entries, *_times(run, pixels)]), class_="totals") + "\n"

@@ -92,8 +92,9 @@ def _selection(there: Said, here: Said) -> Difference:
     got, want = _at(there, "run", "selection"), _at(here, "run", "selection")
     got = got if isinstance(got, dict) else {}
     name = _differing(got, want)[0]
-    before, now = (one[::-1] if name == "mpp" and isinstance(one, list) else one for one in (got.get(name), want.get(name)))
-    return _option(SELECTED.get(name, f"--{name.replace('_', '-')}"), before, now)
+    before, now = (_as_typed(one) if name == "mpp" else one for one in (got.get(name), want.get(name)))
+    what, before, now, back = _option(SELECTED.get(name, f"--{name.replace('_', '-')}"), before, now)
+    return what, before, now, f"{back}; of one of several slides a --manifest says it" if name == "mpp" else back
 
 
 def _resolution(there: Said, here: Said) -> Difference:
@@ -133,6 +134,13 @@ def _option(option: str, got: object, want: object) -> Difference:
     before, now = (None if one in (None, []) else _typed(one) for one in (got, want))
     back = f"no {option}" if before is None else f"{option} {before}"
     return f"{option} differs", before or "none", now or "none", f"{back}, or {FRESH}"
+
+
+def _as_typed(sides: object) -> object:
+    """Return the sides (y, x) of a pixel as they are typed: x first, one number where it is square."""
+    if not isinstance(sides, list):
+        return sides
+    return sides[:1] if len({*sides}) == 1 else sides[::-1]
 
 
 def _typed(value: object) -> str:

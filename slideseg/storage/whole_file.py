@@ -40,7 +40,7 @@ def check_target(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if stores:  # what is made of a result must not replace a part of it, nor of another one
         raise ResultError(explain("the target lies inside a Zarr store", got=path, want=f"a file outside {stores[-1]}"))
     if _is_there(path) and not overwrite:
-        raise ResultError(explain("the target exists", got=path, try_="--overwrite, or another --output"))
+        raise ResultError(explain("the target exists", got=path, try_="--overwrite, or another name"))
     return path
 
 

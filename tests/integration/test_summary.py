@@ -40,7 +40,7 @@ def test_summary_prints_and_writes_a_row_a_result(results):
         assert float(row["tissue_mm2"]) == pytest.approx(told["area_mm2"], abs=1e-6)
 
     written = run_slideseg("summary", "results", "-o", "all.csv", cwd=results)
-    assert (written.status, written.out) == (0, "")
+    assert (written.status, written.out) == (0, "all.csv: 2 rows\n")
     assert (results / "all.csv").read_text() == printed.out
     refused = run_slideseg("summary", "results", "-o", "all.csv", cwd=results)
     assert (refused.status, "the target exists" in refused.err) == (2, True)

@@ -93,7 +93,8 @@ def results_in_words(rows: list[dict[str, Any]]) -> str:
     areas = [row["tissue_mm2"] for row in rows if row["tissue_mm2"] is not None]
     said = [f"{len(rows):,}", *([f"{len(bad):,} of them not complete"] if bad else [])]
     said += [f"{many(sum(counts), 'object')}"] if counts else []
-    said += [f"{number(sum(areas))} {MM2}"] if areas else []
+    some = "" if len(areas) == len(rows) - len(bad) else f" in the {len(areas):,} whose pixels have a known size"
+    said += [f"{number(sum(areas))} {MM2}{some}"] if areas else []
     return ", ".join(said)
 
 

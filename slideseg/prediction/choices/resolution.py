@@ -93,7 +93,7 @@ def _unknown(slide: Slide, info: ModelInfo, level: int) -> tuple[str, ...]:
         return ()
     why = f"how large its pixels are is not known ({slide.pixel.source})"
     assumed = f"so level {level} is taken to be at the {number(info.input.mpp)} \u00b5m a pixel of model {info.name}"
-    return (f"{why}, {assumed}; where it is not, objects are missed: try --mpp-of-slide",)
+    return (f"{why}, {assumed}; where it is not, objects are missed: try --mpp-of-slide, of a scan at 40x 0.25, at 20x 0.5",)
 
 
 def _unusual(slide: Slide, info: ModelInfo, options: PredictOptions) -> tuple[str, ...]:

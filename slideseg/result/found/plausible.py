@@ -32,7 +32,9 @@ UNLIKE = 1.4
 SMALLER = 1.25
 """The same of smaller ones where nobody knows the resolution: the smallest are left out, so the rest look larger."""
 LEAST_AREA = 4_000_000
-"""Pixels of tissue, at the resolution of the class map, on which nothing at all is odd."""
+"""Pixels of tissue, at the resolution of the class map, on which hardly anything is odd."""
+LEAST_WITH_NOTHING = 1_000_000
+"""The same of nothing at all."""
 HARDLY = 0.002
 """The share of tissue that objects cover at least where there are any to speak of."""
 MORE = 1.5
@@ -79,14 +81,15 @@ class _Doubts:
             yield from self._color(store)
 
     def _nothing(self) -> Iterator[str]:
-        if self._result.tissue_pixels >= LEAST_AREA:
+        if self._result.tissue_pixels >= LEAST_WITH_NOTHING:
             yield f"nothing at all was found on {self._tissue()}: {self._is_it_right()}"
 
     def _covered(self) -> Iterator[str]:
         share, most = self._all.pixels / max(1, self._result.tissue_pixels), self._learnt.covered
-        if share > min(0.95, MORE * most):
+        if share > min(0.95, MORE * most) and self._all.count >= FEWEST_OBJECTS:
             of_those = f"at most {_percent(most)} of what the model learnt from"
-            yield f"objects cover {_percent(share)} of {self._tissue()}, {of_those}: much may be taken for them that is none"
+            covered = f"objects cover {_percent(min(1.0, share))} of {self._tissue()}"
+            yield f"{covered}, {of_those}: much may be taken for them that is none"
         if share < HARDLY and self._result.tissue_pixels >= LEAST_AREA:
             objects = many(self._all.count, "object")
             yield f"hardly anything was found, {objects} on {self._tissue()}: {self._is_it_right()}"

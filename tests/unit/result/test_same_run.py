@@ -62,7 +62,7 @@ def with_tissue(said, digest):
         (run(selection=Selection(z=0)), RECORD, "--z differs (got 0, want none; try --z 0, or --overwrite)"),
         (
             run(selection=Selection(mpp=(0.5, 0.25))), run(selection=Selection(mpp=(0.5, 0.5))),
-            "--mpp-of-slide differs (got 0.25,0.5, want 0.5,0.5; try --mpp-of-slide 0.25,0.5, or --overwrite)",
+            "--mpp-of-slide differs (got 0.25,0.5, want 0.5; try --mpp-of-slide 0.25,0.5, or --overwrite; of one of several",
         ),
         (run(selection=Selection(on_bad_tile="background")), RECORD, "--on-bad-tile differs (got background, want fail; try"),
         (run(selection=Selection(channels=("a", "b"))), RECORD, "--channel differs (got a,b, want none; try --channel a,b, "),

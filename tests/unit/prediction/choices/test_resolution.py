@@ -69,7 +69,7 @@ def test_an_unknown_size_is_said_with_what_is_assumed_and_what_to_do(model, opti
         "how large its pixels are is not known (nothing in the file says it), so level 0 is taken to be at"
     )
     assert "the 0.5 \u00b5m a pixel of model random;" in notes[0]
-    assert notes[0].endswith("try --mpp-of-slide")
+    assert notes[0].endswith("try --mpp-of-slide, of a scan at 40x 0.25, at 20x 0.5")
 
 
 def test_a_model_without_a_resolution_assumes_nothing(modest):
