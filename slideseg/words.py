@@ -101,14 +101,14 @@ def lines(facts: Mapping[str, object]) -> Iterator[str]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield a head and rows as lines whose columns stand below each other; what is a number stands to the right.
+    """Yield a head and rows as lines whose columns stand below each other: the first to the left, numbers to the right.
 
     >>> list(table(["slide", "objects"], [["a.svs", "7"], ["b", "1,200"]]))
     ['slide  objects', 'a.svs        7', 'b        1,200']
     """
     every = [[one_line(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
-    numbers = [any(row[place][:1].isdigit() for row in every[1:]) for place in range(len(head))]
+    numbers = [place > 0 and any(row[place][:1].isdigit() for row in every[1:]) for place in range(len(head))]
     for row in every:
         cells = [
             f"{cell:{'>' if is_number else '<'}{width}}" for cell, width, is_number in zip(row, widths, numbers, strict=True)

@@ -10,7 +10,7 @@ from slideseg.cli.options import debug_option, endpoint_option, json_option
 from slideseg.cli.output.json_out import say_json
 from slideseg.cli.output.log_json import log_json_option
 from slideseg.errors import one_line
-from slideseg.words import few, many
+from slideseg.words import few, many, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def lines_of(report: Evaluation) -> Iterator[str]:
     rows = [[one_line(image["name"]), *(_number(image[family][name]) for family, name in columns)] for image in found["images"]]
     if len(rows) > 1:
         rows.append(["all", *(_number(found["metrics"][family][name]) for family, name in columns)])
-    yield from aligned_table([["image", *_heads(columns)], *rows])
+    yield from table(["image", *_heads(columns)], rows)
     semantic = found["metrics"].get("semantic")
     if semantic is not None:
         yield from (f"class {one['name']}: {_scores(one)}" for one in semantic["classes"])
@@ -111,17 +111,8 @@ def _confusion_lines(confusion: dict[str, Any]) -> Iterator[str]:
     rows = [[f"points of {name or 'no class'}", *map(str, (*row, missed))] for name, row, missed in zip(
         confusion["truth"], confusion["matched"], confusion["missed"], strict=True
     )]  # fmt: skip
-    yield from aligned_table(
-        [["found as", *confusion["predicted"], "missed"], *rows, ["no point", *map(str, confusion["extra"]), ""]]
-    )
-
-
-def aligned_table(rows: list[list[str]]) -> Iterator[str]:
-    """Yield the rows with columns as wide as their widest cell, names to the left and numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
+    head, last = ["found as", *confusion["predicted"], "missed"], ["no point", *map(str, confusion["extra"]), ""]
+    yield from table(head, [*rows, last])
 
 
 def _number(value: Any) -> str:

@@ -83,7 +83,7 @@ def export(
             _print(report)
         return report.to_dict()
 
-    return each_result(results, exported, as_json=as_json)
+    return each_result(results, several, exported, as_json=as_json)
 
 
 def _print(report: ExportReport) -> None:

@@ -31,6 +31,7 @@ def objects(results: tuple[str, ...], as_json: bool, **options: Any) -> int:
     RESULT is a result or a folder of them. Objects that are there stay, unless other ones are asked for with --overwrite.
     """
     from slideseg.cli.output.progress import shown
+    from slideseg.cohort.listing import several_results
     from slideseg.instances.run import Finder
 
     def found(result: str) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def objects(results: tuple[str, ...], as_json: bool, **options: Any) -> int:
         return report.to_dict()
 
     with Finder(options) as find:
-        return each_result(results, found, as_json=as_json)
+        return each_result(results, several_results(results), found, as_json=as_json)
 
 
 def _print(report: ObjectsReport) -> None:

@@ -34,7 +34,10 @@ def verify(results: tuple[str, ...], repair: bool, as_json: bool) -> int:
 
     RESULT is a result or a folder of them.
     """
-    return each_result(results, lambda result: _verified(result, repair=repair, as_json=as_json), as_json=as_json)
+    from slideseg.cohort.listing import several_results
+
+    several = several_results(results)
+    return each_result(results, several, lambda result: _verified(result, repair=repair, as_json=as_json), as_json=as_json)
 
 
 def _verified(result: str, *, repair: bool, as_json: bool) -> dict[str, Any]:

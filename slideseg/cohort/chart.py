@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from slideseg.cohort.markup import last_part, name, tag, text
-from slideseg.cohort.rows import chip_of, density_of
+from slideseg.cohort.rows import chip_of
+from slideseg.cohort.told import density_of
 from slideseg.words import number
 
 if TYPE_CHECKING:

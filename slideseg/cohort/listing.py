@@ -31,11 +31,16 @@ def find_results(results: Results) -> list[str]:
         ResultError: if there is no such result, or a folder holds none.
         ConfigError: if nothing was named.
     """
-    named = [results] if isinstance(results, str | os.PathLike) else list(results)
+    named = places_of(results)
     if not named:
         raise ConfigError(explain("no result was given", want="at least one, or a folder of them"))
     found = [result for place in named for result in _results_at(local_path(place))]
     return list(dict.fromkeys(found))
+
+
+def places_of(results: Results) -> list[str | os.PathLike[str]]:
+    """Return what was named, be it one thing or several."""
+    return [results] if isinstance(results, str | os.PathLike) else list(results)
 
 
 def several_results(named: Sequence[str | os.PathLike[str]]) -> list[str] | None:

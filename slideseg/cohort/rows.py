@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.markup import last_part, link_between, name, tag, text
 from slideseg.cohort.spent import stages_of
-from slideseg.words import amount, duration, many, number
+from slideseg.cohort.told import MEGA, PER_MM2, PER_MPX, area_told, density_of, density_told, size_told
+from slideseg.words import duration, many, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 NOTHING = "\u2013"
 """Stands where a number is not known."""
-UM2, MM2 = "\u00b5m\u00b2", "mm\u00b2"
-PER_MPX = "per Mpx"
-MEGA = 1e6
 HEADS = (
     ("", None), ("Slide", "text"), ("Tissue", "number"), ("", None), ("Found", "number"), ("Density", "number"),
     ("Median size", "number"), ("Of the tissue", "number"), ("Time", "number"),
@@ -42,7 +40,7 @@ class Scale:
     @property
     def unit(self) -> str:
         """Of densities."""
-        return f"per {MM2}" if self.in_microns else PER_MPX
+        return PER_MM2 if self.in_microns else PER_MPX
 
 
 def scale_of(folder: str, looks: Sequence[Look]) -> Scale:
@@ -112,7 +110,7 @@ def _tissue(row: Mapping[str, Any]) -> str:
     if pixels is None:
         return _cell("")
     area = row["tissue_mm2"]
-    said = f"{number(pixels / MEGA)} Mpx" if area is None else f"{number(area)} {MM2}"
+    said = area_told(pixels, area)
     of = f"of {number(row['pixels'] / MEGA)} Mpx" if row["tissue_known"] else "all segmented"
     return _cell(_div(said, "all") + _div(of, "faint"), pixels if area is None else area)
 
@@ -140,36 +138,26 @@ def _key(row: Mapping[str, Any], column: str, shown: Sequence[ShownClass], scale
     return row.get(column)
 
 
-def density_of(row: Mapping[str, Any], of: str, *, in_microns: bool) -> float | None:
-    """Return objects a square millimetre, or a million pixels where no slide's pixels have a size."""
-    if in_microns:
-        return row.get(f"per_mm2{of}")
-    count, pixels = row.get(f"objects{of}"), row.get("tissue_pixels")
-    return None if count is None or not pixels else MEGA * count / pixels
-
-
 def _line(row: Mapping[str, Any], known: ShownClass, scale: Scale) -> list[str]:
     """Return what is told of a class, a piece for each column."""
     chip = chip_of(known.color) + name(known.name)
     if known.role == "objects":
         return _of_objects(row, f"_{known.name}", chip, scale)
     area, pixels = row.get(f"area_mm2_{known.name}"), row.get(f"area_pixels_{known.name}")
-    said = NOTHING if pixels is None else f"{number(pixels / MEGA)} Mpx" if area is None else f"{number(area)} {MM2}"
-    return [_div(chip), _div(said), _div(NOTHING), _div(NOTHING), _div(_percent(row.get(f"share_{known.name}")))]
+    share = _percent(row.get(f"share_{known.name}"))
+    return [_div(chip), _div(area_told(pixels, area) or NOTHING), _div(NOTHING), _div(NOTHING), _div(share)]
 
 
 def _of_objects(row: Mapping[str, Any], of: str, called: str, scale: Scale) -> list[str]:
     kind = "" if of else "all"
     count, density = row.get(f"objects{of}"), density_of(row, of, in_microns=scale.in_microns)
-    loose = None if density is not None else density_of(row, of, in_microns=False)
-    median, pixels = row.get(f"median_um2{of}"), row.get(f"median_pixels{of}")
-    size = f"{number(median)} {UM2}" if median is not None else NOTHING if pixels is None else f"{number(pixels)} px"
+    size = size_told(row.get(f"median_pixels{of}"), row.get(f"median_um2{of}"))
     part = density / scale.densest if density is not None and of and scale.densest else None
     return [
         _div(called, kind),
         _div(NOTHING if count is None else f"{count:,}", kind),
-        _div(_dense(density, scale.unit) if loose is None else _dense(loose, PER_MPX), kind, part),
-        _div(size, kind),
+        _div(density_told(row, of) or NOTHING, kind, part),
+        _div(size or NOTHING, kind),
         _div(_percent(row.get(f"covered{of}")), kind),
     ]
 
@@ -184,10 +172,6 @@ def _div(inner: str, kind: str = "", part: float | None = None) -> str:
 def chip_of(color: str) -> str:
     """Return a small square of a class's colour."""
     return tag("i", class_="chip", style=f"background:{color}")
-
-
-def _dense(value: float | None, unit: str) -> str:
-    return NOTHING if value is None else f"{amount(value)} {unit}"
 
 
 def _percent(share: float | None) -> str:

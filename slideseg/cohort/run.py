@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.facts import facts_of, filled
 from slideseg.cohort.failed import failed_rows
-from slideseg.cohort.listing import find_results
+from slideseg.cohort.listing import find_results, places_of
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.progress import Progress
 from slideseg.tasks.run_shards import run_shards
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from slideseg.tasks.progress import Watcher
@@ -42,8 +42,7 @@ def summary(
         ConfigError: if nothing was named.
     """
     found = find_results(results)
-    named = [results] if isinstance(results, str | os.PathLike) else list(results)
-    failed = [row for folder in named for row in failed_rows(folder, found)]
+    failed = [row for folder in places_of(results) for row in failed_rows(folder, found)]
     rows: dict[int, dict[str, Any]] = {}
 
     def keep(done: tuple[int, dict[str, Any]]) -> None:

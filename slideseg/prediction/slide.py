@@ -133,7 +133,9 @@ def run_plan(
     result = open_result(plan.output)
     doubts = () if objects is None else doubts_of(result)
     begun.clock.end("commit")
-    return _report(plan, result.record, tally, objects, begun.clock, (touched, doubts))
+    said = () if objects is None else objects.notes
+    notes = (*touched, *of_damage(result.record.damaged_tiles), *said, *doubts)
+    return _report(plan, result.record, tally, objects, begun.clock, notes)
 
 
 def _settled_objects(plan: PredictPlan, *, asked: bool) -> Target | None:
@@ -310,7 +312,7 @@ def _report(
     tally: Tally,
     objects: ObjectsReport | None,
     clock: Stopwatch,
-    said: tuple[tuple[str, ...], tuple[str, ...]],
+    notes: tuple[str, ...],
 ) -> SlideReport:
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return SlideReport(
@@ -327,7 +329,7 @@ def _report(
         across_seams=None if objects is None else objects.across_seams,
         model=described(plan.model),
         warnings=plan.notes,
-        notes=(*said[0], *of_damage(record.damaged_tiles), *(() if objects is None else objects.notes), *said[1]),
+        notes=notes,
         shards=ShardCounts(len(plan.job.grid), tally.computed, len(tally.kept)),
         peak_memory=PeakMemory(driver, tally.worker_peak),
         stage_seconds=clock.stages,

@@ -122,16 +122,6 @@ def check_file(store: Store, file: Any) -> None:
     _compare_hash(store, _hash_of(file))
 
 
-def sum_table(store: Store) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of objects of every class and of their pixels, by the classes' ids.
-
-    Raises:
-        ResultError: if the table is missing or damaged.
-    """
-    sizes = read_sizes(store)
-    return sizes.counts, sizes.pixels
-
-
 def read_sizes(store: Store) -> Sizes:
     """Return how large the objects are, class by class.
 

@@ -7,8 +7,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.look import look_at
-from slideseg.cohort.rows import density_of
 from slideseg.cohort.thumbnail import thumbnail
+from slideseg.cohort.told import density_of
 from slideseg.result.result import open_result
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from slideseg.cohort.failed import failed_rows
-from slideseg.cohort.listing import find_results
+from slideseg.cohort.listing import find_results, places_of
 from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.storage.place import local_path
 from slideseg.storage.whole_file import check_target, whole
@@ -160,7 +160,7 @@ def _slides(results: Results, *, editable: bool) -> Slides:
     Raises:
         ResultError: if there are none.
     """
-    named = [results] if isinstance(results, str | os.PathLike) else list(results)
+    named = places_of(results)
     found = find_results(named)
     failed = {row["result"]: row for folder in named for row in failed_rows(folder, found)}
     has_sheet = len(named) > 1 or found != [local_path(named[0])]

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slideseg.errors import naming
-from slideseg.words import amount, many, number
-
-MM2, UM2 = "mm\u00b2", "\u00b5m\u00b2"
-MEGA = 1e6
+from slideseg.words import many, number
 
 
 def facts_of_folder(path: str) -> dict[str, Any] | None:
@@ -94,7 +91,7 @@ def results_in_words(rows: list[dict[str, Any]]) -> str:
     said = [f"{len(rows):,}", *([f"{len(bad):,} of them not complete"] if bad else [])]
     said += [f"{many(sum(counts), 'object')}"] if counts else []
     some = "" if len(areas) == len(rows) - len(bad) else f" in the {len(areas):,} whose pixels have a known size"
-    said += [f"{number(sum(areas))} {MM2}{some}"] if areas else []
+    said += [f"{number(sum(areas))} mm\u00b2{some}"] if areas else []
     return ", ".join(said)
 
 
@@ -104,30 +101,11 @@ def results_in_table(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    count, called = row["objects"], row["result"].rstrip("/").rpartition("/")[2]
-    density = _per_mpx(count, row["tissue_pixels"]) if row["per_mm2"] is None else f"{amount(row['per_mm2'])} per {MM2}"
-    return (
-        *(called, row["status"], _area_of(row), "" if count is None else f"{count:,}", density),
-        *(_median_of(row), row["model"] or ""),
-    )
+    from slideseg.cohort.told import area_told, density_told, size_told
 
-
-def _area_of(row: dict[str, Any]) -> str:
-    if row["tissue_pixels"] is None:
-        return ""
-    area = row["tissue_mm2"]
-    return f"{number(row['tissue_pixels'] / MEGA)} Mpx" if area is None else f"{number(area)} {MM2}"
-
-
-def _per_mpx(count: int | None, pixels: int | None) -> str:
-    """Return how many objects there are in a million pixels, where no pixel has a size."""
-    return "" if count is None or not pixels else f"{amount(MEGA * count / pixels)} per Mpx"
-
-
-def _median_of(row: dict[str, Any]) -> str:
-    if row["median_pixels"] is None:
-        return ""
-    return f"{number(row['median_pixels'])} px" if row["median_um2"] is None else f"{number(row['median_um2'])} {UM2}"
+    called, count = row["result"].rstrip("/").rpartition("/")[2], "" if row["objects"] is None else f"{row['objects']:,}"
+    area, size = area_told(row["tissue_pixels"], row["tissue_mm2"]), size_told(row["median_pixels"], row["median_um2"])
+    return called, row["status"], area, count, density_told(row), size, row["model"] or ""
 
 
 def _slides_facts(path: str) -> dict[str, Any] | None:

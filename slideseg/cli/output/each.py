@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
-def each_result(named: Sequence[str], do: Callable[[str], dict[str, Any]], *, as_json: bool) -> int:
+def each_result(
+    named: Sequence[str], several: Sequence[str] | None, do: Callable[[str], dict[str, Any]], *, as_json: bool
+) -> int:
     """Do something with each result that was named, or that lies in a folder, and return the exit status.
 
     One that fails stops no other: it is told at once, and the status is 1; 3 if other runs are at all that failed.
 
     Args:
-        named: what the user typed. What is neither a result nor a folder of results is left to ``do``.
+        named: what the user typed.
+        several: `several_results` of it.
         do: returns what ``--json`` says of one result, with a ``status``. It prints nothing else on standard output where
             ``as_json``.
         as_json: whether all of it is printed, as one document; of one result that was named by itself what ``do`` returned.
@@ -29,16 +32,13 @@ def each_result(named: Sequence[str], do: Callable[[str], dict[str, Any]], *, as
     Raises:
         SlidesegError: what went wrong with one result that was named by itself.
     """
-    from slideseg.cohort.listing import several_results
-
-    results = several_results(named)
-    if results is None:
+    if several is None:
         facts = do(named[0])
         if as_json:
             say_json(facts)
         return FAILED if facts["status"] == "failed" else 0
     codes: set[int] = set()
-    told = [_told(result, do, codes) for result in results]
+    told = [_told(result, do, codes) for result in several]
     if as_json:
         say_json(together(told))
     return min(codes) if codes else 0

@@ -128,8 +128,8 @@ class _Doubts:
             return
         angle = angle_between(density_of(np.array(color) / 255), np.array(wanted))
         if angle > COLOR_MORE * off + COLOR_PLUS:
-            where = f"{angle:.0f} degrees off that of the stain where the model learnt, whose own slides were off by {off:.0f}"
-            yield f"the objects have another colour, {where}: is it another stain?"
+            usual = f"{angle:.0f} degrees apart, where up to {off:.0f} are usual"
+            yield f"the objects have another colour than those that the model learnt from, {usual}: is it another stain?"
 
     def _is_it_right(self) -> str:
         made = "" if self._model.made_for is None else f", which is made for {self._model.made_for}"

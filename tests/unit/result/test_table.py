@@ -10,7 +10,7 @@ import pytest
 
 from slideseg.errors import ResultError
 from slideseg.result.layout import TABLE
-from slideseg.result.table import open_table, sum_table, table_hash
+from slideseg.result.table import open_table, read_sizes, table_hash
 from slideseg.storage.remote import Stream
 from slideseg.storage.store import Store, open_store
 
@@ -37,10 +37,11 @@ def test_sums_and_hash_hold_a_piece_of_the_table_at_a_time(tmp_path, monkeypatch
     store = Store(bucket, read_only=True)
     assert table_hash(store) is None
     with pytest.raises(ResultError, match="missing"):
-        sum_table(store)
+        read_sizes(store)
     obstore.put(bucket, TABLE, data)
 
-    counts, pixels = sum_table(store)
+    sizes = read_sizes(store)
+    counts, pixels = sizes.counts, sizes.pixels
 
     for class_id in range(5):
         mine = columns["class"] == class_id

@@ -119,7 +119,7 @@ def test_nothing_or_hardly_anything_is_found(tmp_path, found, said):
 
 def test_another_stain(tmp_path):
     (told,) = doubts(tmp_path, discs(), color=[0.6, 0.4, 0.2])
-    assert told.startswith("the objects have another colour, 39 degrees off that of the stain where the model learnt, whose ")
+    assert told.startswith("the objects have another colour than those that the model learnt from, 39 degrees apart, where up")
 
 
 def test_info_summary_and_the_run_tell_it(tmp_path):

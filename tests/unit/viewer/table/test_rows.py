@@ -13,7 +13,7 @@ from slideseg.errors import ResultError
 from slideseg.instances.run import objects
 from slideseg.result.layout import TABLE
 from slideseg.result.result import open_result
-from slideseg.result.table import sum_table
+from slideseg.result.table import read_sizes
 from slideseg.storage.remote import Stream
 from slideseg.storage.store import Store, open_store
 from slideseg.viewer.table.rows import TableReader
@@ -42,7 +42,8 @@ def test_a_row_is_the_tables_own(made):
 
 def test_sums_are_those_of_all_rows(made):
     whole = open_result(made).table
-    counts, pixels = sum_table(open_store(made, read_only=True))
+    sizes = read_sizes(open_store(made, read_only=True))
+    counts, pixels = sizes.counts, sizes.pixels
     for class_id in (1, 2):
         mask = whole["class"].to_numpy() == class_id
         assert counts[class_id] == mask.sum() > 0
