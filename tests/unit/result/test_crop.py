@@ -39,6 +39,11 @@ def test_a_crop_is_what_the_arrays_hold(made):
     assert crop.table.equals(result.objects_at(BOX))
 
 
+def test_the_first_and_the_last_object_have_their_rows(made):
+    result, _ = made
+    assert result.objects_at((0, 0, 600, 700)).equals(result.table)
+
+
 def test_the_rows_are_those_of_the_objects_in_the_box(made, monkeypatch):
     result, _ = made
     ids = np.unique(result.objects.compute()[200:420, 130:500])
