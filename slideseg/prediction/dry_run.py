@@ -12,6 +12,8 @@ from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import MEGA, room
 from slideseg.prediction.trial import measure_rate
+from slideseg.result.create import what_is_at
+from slideseg.result.shards import ShardStore
 from slideseg.slide.inputs import name_outputs
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
 from slideseg.storage.place import local_path
@@ -61,18 +63,22 @@ def dry_runs(orders: Orders) -> Iterator[tuple[str, PredictPlan | str]]:
 
 
 def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:
-    """Plan a run and see how fast one worker of it is on this machine.
+    """Plan a run, see what is there of its result, and how fast one worker of it is on this machine.
 
     Raises:
-        SlidesegError: if the slide, the model or the options can't be used.
+        SlidesegError: if the slide, the model or the options can't be used, or another run's result is there.
     """
     with settled(options) as open_no_more:
         made = make_plan(slide, output, open_no_more)
-    seconds = (made.pixels - made.skipped_pixels) / (measure_rate(made.job) * made.workers)
-    return replace(made, seconds=round(seconds, 1))
+    found = what_is_at(made.job.output, made.record, overwrite=options.overwrite)
+    if found in ("resumed", "complete"):
+        made = replace(made, kept=frozenset(ShardStore(made.job.output, made.layout).finished()))
+    left = made.computed_pixels
+    seconds = left / (measure_rate(made.job) * made.workers) if left else 0.0
+    return replace(made, found=found, seconds=round(seconds, 1))
 
 
-WIDTHS = {"pixels": 10, "a pixel": 10, "tissue": 7, "shards": 7, "disk": 9, "time": 10}
+WIDTHS = {"pixels": 10, "a pixel": 10, "tissue": 7, "shards": 7, "there": 7, "disk": 9, "time": 10}
 """Columns of the table behind the slide's name, and how wide they are: a line is printed as soon as its slide is planned."""
 
 
@@ -96,6 +102,7 @@ class PlanTable:
             "a pixel": mpp_in_words(plan.coordinates.mpp_yx),
             "tissue": share or "all",
             "shards": f"{len(plan.job.grid):,}",
+            "there": f"{len(plan.kept):,}" if plan.kept else "",
             "disk": room(plan.disk),
             "time": "" if plan.seconds is None else duration(plan.seconds),
         }
@@ -114,5 +121,7 @@ def total_of(plans: Sequence[PredictPlan]) -> str:
     pixels, disk = sum(plan.pixels for plan in plans), sum(plan.disk for plan in plans)
     workers = max(plan.workers for plan in plans)
     seconds = sum((plan.seconds or 0.0) * plan.workers for plan in plans) / workers
-    by = many(workers, "worker")
-    return f"{many(len(plans), 'slide')}: {number(pixels / MEGA)} Mpx, {room(disk)} of disk, about {duration(seconds)} by {by}"
+    by, done = many(workers, "worker"), sum(plan.found == "complete" for plan in plans)
+    there = f" ({done:,} of them done before)" if done else ""
+    said = f"{number(pixels / MEGA)} Mpx, {room(disk)} of disk, about {duration(seconds)} by {by}"
+    return f"{many(len(plans), 'slide')}{there}: {said}"

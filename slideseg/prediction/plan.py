@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from slideseg.prediction.choices.tissue import Tissue
     from slideseg.prediction.job import Job
     from slideseg.result.coordinates import Coordinates
+    from slideseg.result.create import There
 
 MIB, GIB, MEGA = 2**20, 2**30, 1e6
 
@@ -61,6 +62,10 @@ class PredictPlan:
     """What its user should know before it runs, a sentence each."""
     seconds: float | None = None
     """Time that the workers are projected to need, if each is as fast as this machine; None if that was not tried."""
+    found: There = "new"
+    """What is there of the result."""
+    kept: frozenset[int] = frozenset()
+    """Shards that are there, by number."""
 
     @property
     def coordinates(self) -> Coordinates:
@@ -160,6 +165,13 @@ class PredictPlan:
         return sum(self.job.tissue.empty_pixels(shard.write_box) for shard in self.job.grid)
 
     @property
+    def computed_pixels(self) -> int:
+        """Pixels that the run is to compute: with tissue, and not there yet."""
+        tissue = self.job.tissue
+        left = [shard.write_box for shard in self.job.grid if shard.index not in self.kept]
+        return sum(box.area - (0 if tissue is None else tissue.empty_pixels(box)) for box in left)
+
+    @property
     def tiles(self) -> int:
         """Forward passes of one tile at most (tiles of one colour are not computed again)."""
         boxes = (s.write_box if self.job.tissue is None else self.job.tissue.bounding_box(s.write_box) for s in self.job.grid)
@@ -181,7 +193,9 @@ class PredictPlan:
             "stride": config.stride,
             "halo": config.halo,
             "exact": config.exact,
+            "found": self.found,
             "shards": len(self.job.grid),
+            "shards_kept": len(self.kept),
             "shard": self.job.grid.side,
             "tiles": self.tiles,
             "pixels": self.pixels,
@@ -204,7 +218,7 @@ def _in_words(plan: PredictPlan) -> Iterator[tuple[str, str]]:
     slide, tiling, grid = plan.slide, plan.job.tiling, plan.job.grid
     planes = f"{grid.planes} planes of " if grid.planes > 1 else ""
     own = f"{mpp_in_words(slide.mpp_yx)} a pixel ({slide.mpp_source})"
-    yield "output", plan.output
+    yield "output", f"{plan.output}{_found(plan)}"
     yield "slide", f"{slide.path}, {in_words(slide.shape)} ({plan.axes}), {own}"
     yield "model", described(plan.model)
     at = f"{planes}{rows} x {columns} pixels of {mpp_in_words(plan.coordinates.mpp_yx)}, from level {slide.level}"
@@ -224,6 +238,13 @@ def _in_words(plan: PredictPlan) -> Iterator[tuple[str, str]]:
     yield "RAM", f"{room(plan.worker_memory)} a worker"
     yield "disk", f"{room(plan.disk)}{', and a copy of the slide meanwhile' if plan.chunk_first else ''}"
     yield "time", "" if plan.seconds is None else f"about {duration(plan.seconds)}"
+
+
+def _found(plan: PredictPlan) -> str:
+    """Return what is said of a result that is there."""
+    begun = f": begun before, {len(plan.kept):,} of {many(len(plan.job.grid), 'shard')} there"
+    said = {"new": "", "replaced": ", which is replaced", "resumed": begun, "complete": ": it is there and complete"}
+    return said[plan.found]
 
 
 def _tissue(plan: PredictPlan) -> str:

@@ -38,6 +38,8 @@ ROOT = "zarr.json"
 """Key of the root group."""
 Found = Literal["new", "resumed", "complete"]
 """What `create_result` found under the url: nothing, the same run unfinished, or the same run finished."""
+There = Literal["new", "replaced", "resumed", "complete"]
+"""What is under a url: nothing, what the run removes first, the same run unfinished, or the same run finished."""
 
 
 def create_result(url: str, layout: ResultLayout, record: RunRecord, *, overwrite: bool) -> Found:
@@ -98,19 +100,34 @@ def make_room(url: str, record: RunRecord, *, overwrite: bool) -> Found:
         ResultError: if a different run's result or foreign data is there.
     """
     sweep_deleted(url)
+    match what_is_at(url, record, overwrite=overwrite):
+        case "new":
+            return "new"
+        case "replaced":
+            give_up(url)
+            delete(url, last=ROOT)
+            return "new"
+        case found:
+            _mend_root(open_store(url))
+            return found
+
+
+def what_is_at(url: str, record: RunRecord, *, overwrite: bool) -> There:
+    """Tell what a run finds under ``url``; nothing is changed.
+
+    Raises:
+        ResultError: if a different run's result or foreign data is there.
+    """
     if not anything_at(url):
         return "new"
     store = open_store(url)
-    there = _mended_root(store).get("slideseg")
+    there = find_twins(store, MAP_PART).attributes.get("slideseg")
     if not isinstance(there, dict) and _is_rest(store):
-        delete(url)
-        return "new"
+        return "replaced"
     if not isinstance(there, dict):
         raise ResultError(explain("the output exists and is no slideseg result", got=url, try_="another --output"))
     if overwrite or there.get("status") == "deleting":  # by a run that was killed at it, or that gave it up
-        give_up(url)
-        delete(url, last=ROOT)
-        return "new"
+        return "replaced"
     check_same_run(url, there, record)
     return "complete" if there.get("status") == "complete" else "resumed"
 
@@ -127,12 +144,11 @@ def _is_rest(store: Store) -> bool:
     return 0 < len(keys) <= MOST_LEFT and all(_SHARD.fullmatch(key) for key in keys)
 
 
-def _mended_root(store: Store) -> dict[str, Any]:
-    """Return the root group's attributes, and mend it from its copy, or the copy from it, where one of both is damaged."""
+def _mend_root(store: Store) -> None:
+    """Mend the root group from its copy, or the copy from it, where one of both is damaged."""
     found = find_twins(store, MAP_PART)
     if found.text is not None and found.damaged:
         log.warning("%s was damaged and is restored from its copy", ROOT)
         write_key(store, ROOT, found.text.encode())
     elif found.text is not None and found.copy_damaged:
         write_copy(store, MAP_PART, found.text)
-    return found.attributes

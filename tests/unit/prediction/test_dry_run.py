@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 import slideseg
 from slideseg.cli import cli
-from slideseg.errors import ConfigError, SlideError
+from slideseg.errors import ConfigError, ResultError, SlideError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction import dry_run as module
+from slideseg.result.layout import SEGMENTATION
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
 
@@ -47,6 +48,27 @@ def test_a_plan_is_what_the_command_prints(folder):
     assert not {"core", "seam", "stride"} & set(re.findall(r"\w+", str(plan)))
     assert plan.output == "slide.zarr"
     assert sorted(path.name for path in folder.iterdir()) == ["m.safetensors", "slide.tif"]
+
+
+def test_what_is_there_of_the_result_is_told_and_not_done_again(folder):
+    write_pyramid(folder / "small.tif", PatternSlide((600, 500)), levels=1, mpp=0.25)
+    model = {"model": "m.safetensors", "tissue": "none", "workers": 1}
+    new = slideseg.plan("small.tif", **model)
+    assert (new.found, new.kept, new.seconds) == ("new", frozenset(), 0.3)
+
+    slideseg.predict("small.tif", **model)
+    done = slideseg.plan("small.tif", **model)
+    assert (done.found, len(done.kept), done.seconds) == ("complete", len(done.job.grid), 0.0)
+    assert f"{done}".splitlines()[0].endswith("small.zarr: it is there and complete")
+    next(path for path in (folder / "small.zarr" / SEGMENTATION / "0" / "c").rglob("*") if path.is_file()).unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    part = slideseg.plan("small.tif", **model)
+    assert part.describe()["shards_kept"] == len(part.kept) == len(part.job.grid) - 1
+    assert part.seconds > 0
+    assert slideseg.plan("small.tif", **model, overwrite=True).found == "replaced"
+    with pytest.raises(ResultError, match=r"small\.zarr holds another run's result: --mpp differs"):
+        slideseg.plan("small.tif", **model, mpp=0.5)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def test_of_several_slides_the_last_line_is_what_they_take_in_all(folder):
@@ -92,7 +114,7 @@ def test_of_many_slides_all_plans_are_printed_and_then_what_can_t_be_planned(fol
 
     assert told.return_value == 1
     head, line, total = told.stdout.splitlines()
-    assert head.split() == ["slide", "pixels", "a", "pixel", "tissue", "shards", "disk", "time"]
+    assert head.split() == ["slide", "pixels", "a", "pixel", "tissue", "shards", "there", "disk", "time"]
     assert line.split() == ["slide.tif", "7.5", "Mpx", "0.25", "\u00b5m", "all", "9", "31", "MiB", "3.8", "s"]
     assert (len(line), total) == (len(head), "1 slide: 7.5 Mpx, 31 MiB of disk, about 3.8 s by 2 workers")
     first, second = told.stderr.splitlines()
