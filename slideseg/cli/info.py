@@ -88,7 +88,7 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     """
     from slideseg.model.bundled import bundled_models, find_model
     from slideseg.slide.selection import Selection
-    from slideseg.storage.place import local_path
+    from slideseg.storage.place import local_path, near
 
     path = local_path(path)
 
@@ -96,12 +96,16 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
         from slideseg.model.info import read_info
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
+    from slideseg.cohort.failed import failure_of
     from slideseg.result.result import is_result
 
     if is_result(path):
         return {"kind": "result", **_result_facts(path), **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
-        raise ConfigError(explain("there is no such file or folder", got=path, want="a slide, a result or a model"))
+        if (error := failure_of(path)) is not None:
+            raise ResultError(explain(f"there is no result {path}, as its slide failed", got=error))
+        want = "a slide, a result or a model"
+        raise ConfigError(explain("there is no such file or folder", got=path, want=want, try_=near(path)))
     selection = selection or Selection()
     folder = facts_of_folder(path)
     if folder is None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slideseg.cohort.chart import charts
-from slideseg.cohort.markup import name, tag, text
+from slideseg.cohort.failed import BEFORE
+from slideseg.cohort.markup import last_part, name, tag, text
 from slideseg.cohort.rows import heads, scale_of, slide_row
 from slideseg.cohort.spent import spent
 from slideseg.storage.place import locate
@@ -65,6 +66,7 @@ def page(
     for index in sorted(range(len(slides)), key=lambda number: slides[number]["status"] == "ok"):
         yield slide_row(index, slides[index], looks[index], picture_of(index), scale)
     yield "</tbody></table></div>\n"
+    yield _before(run.get(BEFORE, []))
     yield spent(run)
     yield tag("footer", f"slideseg {text(__version__)} \u00b7 {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     yield f"\n<script>{_script()}</script>\n</body></html>\n"
@@ -137,6 +139,16 @@ def _times(run: Mapping[str, Any], pixels: int) -> Iterator[str]:
 
 def _total(value: str, what: str, kind: str = "") -> str:
     return tag("li", tag("b", value) + tag("small", what), class_=kind)
+
+
+def _before(failed: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is told of slides that failed in earlier runs and were not tried again."""
+    if not failed:
+        return ""
+    when = tag("p", "in earlier runs into this folder, and not tried again by this one", class_="faint")
+    said = [name(last_part(slide["input"])) + tag("p", text(slide["error"]), class_="why") for slide in failed]
+    entries = tag("ul", "".join(tag("li", one) for one in said))
+    return tag("section", tag("h2", "Failed before") + when + entries, class_="before") + "\n"
 
 
 def _filter(slides: Sequence[Mapping[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from slideseg.cohort.facts import columns_of
+from slideseg.cohort.failed import BEFORE, JSON, OURS, failed_before
 from slideseg.cohort.look import Look, LookWorker
 from slideseg.cohort.page import is_ours, page
 from slideseg.cohort.table import csv_lines
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     from slideseg.storage.store import Store
     from slideseg.tasks.base import Executor, Failed
 
-JSON, CSV, HTML = "report.json", "report.csv", "report.html"
+CSV, HTML = "report.csv", "report.html"
 SIDES = ((200, 480), (1000, 320), (4000, 160))
 """Pixels of a picture's longer side where there are so many slides at most: a page of some tens of megabytes."""
-OURS = "report of"
-"""The first word of our JSON."""
 OF_RUN = ("input", "output", "status", "error", "seconds", "warnings")
 """The first columns of our CSV."""
 SAID_TWICE = ("result", "slide", "status", "error", "warnings", "seconds")
@@ -49,7 +48,8 @@ def write_reports(
 ) -> dict[str, str]:
     """Write what became of each slide of a run, and what was found, as JSON, CSV and a page.
 
-    Each file is there whole or not at all. A file of that name that is not ours stays.
+    Each file is there whole or not at all. A file of that name that is not ours stays. What failed in earlier runs into the
+    folder, was not tried again and has no result is told once more: their reports are replaced by these.
 
     Args:
         folder: the folder of the results, or a bucket's; empty for the current one.
@@ -62,6 +62,8 @@ def write_reports(
         Why a file could not be written, by its name.
     """
     folder = folder or "."
+    before = failed_before(folder, [slide["output"] for slide in run["slides"]])
+    run = {**run, BEFORE: before} if before else run
     with _Looks(run["slides"], executor, watch) as looks:
         rows = [_row(slide, look) for slide, look in zip(run["slides"], looks.found, strict=True)]
         columns = [*OF_RUN, *(name for name in columns_of(look.row for look in looks.found) if name not in SAID_TWICE)]

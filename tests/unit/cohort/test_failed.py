@@ -5,8 +5,10 @@ import json
 import pytest
 
 import slideseg
+from slideseg.cli.info import facts_of
 from slideseg.cohort.failed import failed_rows
 from slideseg.cohort.report import write_reports
+from slideseg.errors import ConfigError, ResultError
 from tests.made_results import blobs, make_result
 
 
@@ -31,6 +33,33 @@ def test_a_slide_that_failed_is_a_row_of_the_summary(folder):
         ("a.zarr", "complete", None), ("late.zarr", "complete", None), ("bad.zarr", "failed", "it is cut off"),
     ]  # fmt: skip
     assert (rows[2]["slide"], set(rows[2])) == ("s/bad.svs", set(rows[0]))
+
+
+def test_a_run_over_other_slides_keeps_what_failed_before_it(folder):
+    make_result(folder / "new.zarr", blobs((64, 64)))
+    new = {"input": "s/new.svs", "output": "results/new.zarr", "status": "ok", "error": None, "notes": []}
+    for run in range(2):
+        assert write_reports(str(folder), {"status": "ok", "error": None, "slides": [new]}) == {}, run
+        rows = {row["result"].rpartition("/")[2]: row["error"] for row in slideseg.summary(folder)}
+        assert rows == {"a.zarr": None, "late.zarr": None, "new.zarr": None, "bad.zarr": "it is cut off"}
+        page = (folder / "report.html").read_text()
+        assert "Failed before" in page
+        assert page.count("it is cut off") == 1
+
+    again = {"input": "s/bad.svs", "output": "results/bad.zarr", "status": "failed", "error": "still cut off", "notes": []}
+    assert write_reports(str(folder), {"status": "failed", "error": "still cut off", "slides": [again]}) == {}
+    assert [row["error"] for row in slideseg.summary(folder)][-1] == "still cut off", "what a run tries again it tells itself"
+    assert "Failed before" not in (folder / "report.html").read_text()
+
+
+def test_info_of_a_result_that_is_not_there_tells_why(folder, monkeypatch):
+    with pytest.raises(ResultError, match=r"there is no result .*/bad\.zarr, as its slide failed \(got it is cut off\)"):
+        facts_of(str(folder / "bad.zarr"))
+    monkeypatch.chdir(folder)
+    with pytest.raises(ResultError, match=r"there is no result bad\.zarr, as its slide failed"):
+        facts_of("bad.zarr")
+    with pytest.raises(ConfigError, match=r"no such file or folder \(got lat\.zarr, .*; try late\.zarr\)"):
+        facts_of("lat.zarr")
 
 
 def test_named_one_by_one_there_are_only_results(folder):

@@ -148,6 +148,7 @@ def test_names_and_messages_are_text_wherever_they_stand(made, tmp_path):
         slide |= {"input": f"s/{EVIL}.tif", "notes": [EVIL] * len(slide["notes"]), "error": slide["error"] and EVIL}
     made["slides"][1]["output"] = f"x/{EVIL}.zarr"
     made["error"] = EVIL
+    (tmp_path / "report.json").unlink()
     assert write_reports(str(tmp_path), made) == {}
     assert [kind for kind, _ in Parsed(page_of(tmp_path)).tags] == harmless
     json.loads((tmp_path / "report.json").read_text())
