@@ -21,7 +21,7 @@ from slideseg.result.sealed import Sealed, find_sealed, restore_documents
 from slideseg.result.table import what_is_wrong
 from slideseg.result.twice import find_twins, write_twice
 from slideseg.space.box import Box
-from slideseg.storage.place import locate
+from slideseg.storage.place import locate, near
 from slideseg.storage.store import delete_key, list_keys, open_store, reason, storage_errors
 from slideseg.tasks.in_process import InProcessExecutor
 from slideseg.tasks.run_shards import run_shards
@@ -139,7 +139,8 @@ def verify(url: str | os.PathLike[str], workers: int = 4) -> VerifyReport:
                 explain(f"{MAP_PART.document} is damaged, and so is its copy", try_="slideseg predict --overwrite")
             )
         if not isinstance(attributes.get("slideseg"), dict):
-            raise ResultError(explain("no slideseg result", got=locate(url).path, want="a folder that slideseg predict wrote"))
+            want = "a folder that slideseg predict wrote"
+            raise ResultError(explain("no slideseg result", got=locate(url).path, want=want, try_=near(url)))
         executor = InProcessExecutor(workers)
         sealed = find_sealed(store, keys)
         reports = (*_check_sealed(store, sealed, keys, executor), *_check_others(store, sealed, attributes, keys, executor))

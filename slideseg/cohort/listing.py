@@ -10,7 +10,7 @@ from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.result.create import ROOT, read_attributes
 from slideseg.result.layout import SEGMENTATION
 from slideseg.storage.look import list_folders
-from slideseg.storage.place import is_in_bucket, is_lost, is_url, local_path
+from slideseg.storage.place import is_in_bucket, is_lost, is_url, local_path, near
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def _results_at(url: str) -> list[str]:
     found = results_in(url)
     if not found:
         what = "there are no results" if os.path.isdir(url) or _folders(url) else "no such result"
-        raise ResultError(explain(what, got=url, want="a result, or a folder of results that slideseg predict wrote"))
+        want = "a result, or a folder of results that slideseg predict wrote"
+        raise ResultError(explain(what, got=url, want=want, try_=near(url)))
     return found
 
 

@@ -18,7 +18,7 @@ from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr.place import is_zarr
 from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
-from slideseg.storage.place import is_url
+from slideseg.storage.place import is_url, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -180,7 +180,7 @@ def _by_stem(source: Source) -> dict[str, Source]:
         raise ConfigError(explain("an array can't be matched with a folder", try_="the path of one image"))
     if not is_folder(source):
         if not is_url(os.fspath(source)) and not Path(source).exists():
-            raise ConfigError(explain("no such file or folder", got=os.fspath(source)))
+            raise ConfigError(explain("no such file or folder", got=os.fspath(source), try_=near(os.fspath(source))))
         return {_stem(source): source}
     found: dict[str, Source] = {}
     for path in find_inputs(source, results=True):

@@ -6,10 +6,11 @@ Knows no PyTorch; `slideseg.model.load` loads them.
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
 from slideseg.errors import ModelError, explain
-from slideseg.storage.place import local_path
+from slideseg.storage.place import local_path, near
 
 WEIGHTS = Path(__file__).parent / "weights"
 INEXACT = "model %s upsamples with align_corners=True, which depends on a tile's size: it can't be tiled exactly"
@@ -45,9 +46,9 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
         raise ModelError(explain(f"{path} is a PyTorch checkpoint", want=wanted, try_=f"slideseg model import {path}"))
     if not path.is_file():
         names = ", ".join(bundled) or "none"
-        raise ModelError(
-            explain("no such model", got=name, want=f"a path or a bundled name: {names}", try_="slideseg model list")
-        )
+        alike = next(iter(get_close_matches(str(name), bundled, 1)), None) or near(path)
+        try_ = alike or "slideseg model list"
+        raise ModelError(explain("no such model", got=name, want=f"a path or a bundled name: {names}", try_=try_))
     return path
 
 

@@ -22,7 +22,7 @@ from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.plain_pickle import NotPlainError, load_plain
 from slideseg.model.unet import without_weights
-from slideseg.storage.place import local_path
+from slideseg.storage.place import local_path, near
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def import_checkpoint(
 
 def _read(path: Path) -> dict[Any, Any]:
     if not path.is_file():
-        raise ModelError(explain("no such checkpoint", got=path))
+        raise ModelError(explain("no such checkpoint", got=path, try_=near(path)))
     try:
         with path.open("rb") as file:
             found = load_plain(file)

@@ -17,6 +17,7 @@ from slideseg.model.config import UNetConfig
 from slideseg.model.learnt import Learnt
 from slideseg.model.made_for import MadeFor
 from slideseg.model.objects import ObjectRules
+from slideseg.storage.place import near
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,7 +194,7 @@ def _info_of(path: Path, metadata: dict[str, str]) -> ModelInfo:
 
 def _opened(path: Path) -> Any:
     if not path.is_file():
-        raise ModelError(explain("no such model file", got=path, try_="slideseg model list"))
+        raise ModelError(explain("no such model file", got=path, try_=near(path) or "slideseg model list"))
     try:
         with path.open("rb") as file:
             head = int.from_bytes(file.read(8), "little")

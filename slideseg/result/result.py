@@ -21,7 +21,7 @@ from slideseg.result.table import check_table, read_sizes, read_table
 from slideseg.result.twice import find_twins
 from slideseg.slide.pixel_size.claims import in_words
 from slideseg.space.box import Box
-from slideseg.storage.place import locate
+from slideseg.storage.place import locate, near
 from slideseg.storage.store import open_store, read_key, reason, storage_errors
 
 if TYPE_CHECKING:
@@ -320,7 +320,7 @@ def open_result(url: str | os.PathLike[str]) -> Result:
         raise ResultError(explain("the result can't be opened", got=reason(error))) from error
     if not there:
         what = "this is no slideseg result" if _exists(url) else "no such result"
-        raise ResultError(explain(what, got=locate(url).path, want="a folder that slideseg predict wrote"))
+        raise ResultError(explain(what, got=locate(url).path, want="a folder that slideseg predict wrote", try_=near(url)))
     if "slideseg" not in attributes:
         raise ResultError(explain(f"{url} is no slideseg result", want="attributes.slideseg", try_="plain zarr"))
     if "ome" not in attributes:

@@ -16,7 +16,7 @@ from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.listing.sets import COMPANION, files_of
 from slideseg.slide.mosaic import NAME, is_mosaic
 from slideseg.slide.zarr.place import is_zarr
-from slideseg.storage.place import is_in_bucket, local_path, locate, marks
+from slideseg.storage.place import is_in_bucket, local_path, locate, marks, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -202,7 +202,7 @@ def _slides_at(path: str, *, results: bool) -> list[str]:
     if "://" in path:
         return _told(path, list_bucket(path, results=results)) if is_in_bucket(path) else [path]
     if not Path(path).exists():
-        raise SlideError(explain("no such file", got=path))
+        raise SlideError(explain("no such file or folder", got=path, try_=near(path)))
     if not Path(path).is_dir() and not Path(path).is_file():
         raise SlideError(explain(f"{path} is no file", got="a pipe, a socket or a device", want="a slide"))
     if not Path(path).is_dir() or is_zarr(path) or is_mosaic(path):

@@ -27,7 +27,7 @@ from slideseg.slide.tiff.slide import TiffSlide
 from slideseg.slide.tolerant import TolerantSlide
 from slideseg.slide.zarr.place import ZIP, is_zarr
 from slideseg.slide.zarr.slide import ZarrSlide
-from slideseg.storage.place import is_url, local_path
+from slideseg.storage.place import is_url, local_path, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,7 +160,7 @@ def _open(name: str, types: tuple[str, ...], selection: Selection) -> Slide:
         with place.open("rb") as file:
             head = file.read(HEAD)
     except FileNotFoundError as error:
-        raise SlideError(explain(f"no such slide: {name}")) from error
+        raise SlideError(explain(f"no such slide: {name}", try_=near(name))) from error
     except OSError as error:
         raise SlideError(explain(f"{name} can't be read", got=error.strerror)) from error
     if not head and not name.lower().endswith(_MIRAX):

@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 BUCKETS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 """Kinds of buckets by how their addresses begin, and how the variables begin that say where they are and who asks."""
+
+
+NEAR = 0.75
+"""How alike two names are of which one may be meant by the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +200,24 @@ def check_parent(url: str) -> None:
     except OSError as error:
         what, got = "the folder for the output can't be written", f"{location.parent}: {error.strerror}"
         raise ResultError(explain(what, got=got, try_="another --output")) from error
+
+
+def near(path: str | os.PathLike[str]) -> str | None:
+    """Return what is there and has nearly the name of a path that is not; None where nothing has, or an address was given."""
+    place, path = Path(path), os.fspath(path)
+    if "://" in path or not path or os.path.exists(path):
+        return None
+    missing = next(part for part in (place, *place.parents) if os.path.exists(part.parent))
+    try:
+        names = {name.lower(): name for name in os.listdir(missing.parent)}
+    except OSError:
+        return None
+    alike = get_close_matches(missing.name.lower(), names, 1, NEAR)
+    if not alike:
+        return None
+    found = missing.parent / names[alike[0]]
+    whole = found / place.relative_to(missing)
+    return str(whole if os.path.exists(whole) else found)
 
 
 def make_folder(folder: str, what: str) -> None:

@@ -18,7 +18,7 @@ from slideseg.slide.listing.names import SUFFIXES, stem
 from slideseg.slide.open import open_labels, open_slide
 from slideseg.slide.zarr.place import is_zarr
 from slideseg.slide.zarr.slide import labels_in
-from slideseg.storage.place import is_url
+from slideseg.storage.place import is_url, near
 from slideseg.training.data.instance_classes import SUFFIX as CLASSES
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _files(
 ) -> dict[str, str]:
     """Return the paths by stem: of the files in a folder, sorted by name, or of the one file."""
     if not is_url(path) and not Path(path).exists():
-        raise DataError(explain("no such file or folder", got=path, try_="data.sources in the recipe"))
+        raise DataError(explain("no such file or folder", got=path, try_=near(path) or "data.sources in the recipe"))
     if not _is_folder(path):
         return {_stem(path): path}
     found: dict[str, str] = {}

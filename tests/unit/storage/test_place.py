@@ -10,7 +10,7 @@ import pytest
 
 from slideseg.errors import ConfigError, ModelError, ResultError
 from slideseg.model.bundled import find_model
-from slideseg.storage.place import absolute, check_kept, check_parent, is_within, local_path, locate
+from slideseg.storage.place import absolute, check_kept, check_parent, is_within, local_path, locate, near
 from slideseg.storage.store import open_store
 
 if TYPE_CHECKING:
@@ -110,3 +110,27 @@ def test_what_would_be_replaced_is_named(here: Path) -> None:
     check_kept(["r.zarr2", "https://host/x"], "r.zarr", "the slide")
     with pytest.raises(ConfigError, match=r"would replace the slide \(got to_r/0 in r.zarr; try another --output\)"):
         check_kept(["r.zarr2", "to_r/0"], "r.zarr", "the slide")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("scans/biopsy1.swz", "scans/biopsy1.svs"),
+        ("scans/BIOPSY1.SVS", "scans/biopsy1.svs"),
+        ("scnas/biopsy1.svs", "scans/biopsy1.svs"),
+        ("scnas/other.svs", "scans"),
+        ("scan/", "scans"),
+        ("scans/biopsy1.svs", None),
+        ("nothing alike", None),
+        ("scans/biopsy1.svs/x", None),
+        ("s3://scans/biopsy", None),
+        ("", None),
+    ],
+)
+def test_what_is_nearly_called_so_may_be_meant(typed, meant, tmp_path, monkeypatch):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "biopsy1.svs").touch()
+    monkeypatch.chdir(tmp_path)
+    assert near(typed) == meant
+    if typed and "://" not in typed:
+        assert near(str(tmp_path / typed)) == (meant and str(tmp_path / meant))
