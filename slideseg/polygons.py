@@ -281,12 +281,13 @@ def _edges(where: str, feature: dict[str, Any]) -> np.ndarray:
     if kind not in ("Polygon", "MultiPolygon"):
         raise DataError(explain(f"{where} can't be used", got=f"{kind!s:.60}", want="Polygon or MultiPolygon"))
     try:
+        _check_numbers(where, raw["coordinates"])
         with np.errstate(invalid="ignore"):  # what is no number is told below
             geometry = geometry_of(raw)
         if not np.isfinite(shapely.get_coordinates(geometry)).all():
             raise DataError(explain(f"{where} is damaged", got="a corner that is no number"))
         if not geometry.is_valid:
-            geometry = shapely.make_valid(geometry)
+            geometry = shapely.union_all([_repaired(polygon) for polygon in shapely.get_parts(geometry)])
     except (ShapelyError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DataError(explain(f"{where} is damaged", got=error, want="rings of at least 4 points")) from error
     if not geometry.area > 0 or not np.isfinite(geometry.area):
@@ -295,6 +296,26 @@ def _edges(where: str, feature: dict[str, Any]) -> np.ndarray:
     parts = [part for polygon in polygons for part in shapely.get_parts(polygon)]
     rings = [shapely.get_coordinates(ring)[:, ::-1] for ring in shapely.get_rings(parts)]
     return np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in rings])
+
+
+def _repaired(polygon: shapely.Polygon) -> shapely.Geometry:
+    """Return a polygon whose rings cross themselves or each other without what its holes cover, wherever they lie."""
+    shell, *holes = (shapely.make_valid(shapely.Polygon(ring)) for ring in shapely.get_rings(polygon))
+    return shapely.difference(shell, shapely.union_all(holes))
+
+
+def _check_numbers(where: str, found: Any) -> None:
+    """Refuse a coordinate that is no number, which what reads them would take for one.
+
+    Raises:
+        DataError: if there is a text or a truth value.
+    """
+    if isinstance(found, list):
+        for one in found:
+            if type(one) is not float and type(one) is not int:
+                _check_numbers(where, one)
+    elif isinstance(found, str | bool):
+        raise DataError(explain(f"{where} is damaged", got=f"the coordinate {json.dumps(found):.60}", want="numbers"))
 
 
 def _bounds(edges: np.ndarray) -> tuple[float, float, float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.arrays.boxes import levels_of
-from slideseg.errors import ResultError, explain
+from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.exports.chosen import chosen_classes
 from slideseg.exports.frame import frame_of
 from slideseg.exports.options import GROUPS, TABLES, WITH_PLACES
@@ -28,7 +28,7 @@ class Job:
 
         Raises:
             ResultError: if the result does not have it.
-            ConfigError: if it has no class of such a name.
+            ConfigError: if it has no class of such a name, or no measurements that are asked for.
         """
         self.result = result
         """What is exported from."""
@@ -38,6 +38,8 @@ class Job:
         """As they were given."""
         self.labels = _labels_of(result, to, options)
         """``segmentation`` or ``objects``."""
+        if options.measurements and not self.of_objects:
+            raise ConfigError(explain("regions of classes have no measurements", got="--measurements", want="objects"))
         self.levels = levels_of(result.url, GROUPS[self.labels])
         """Their pyramid, level 0 first."""
         chosen = chosen_classes(result, self.labels, options.classes) if to in WITH_PLACES else (None, ())

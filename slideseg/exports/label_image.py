@@ -56,6 +56,9 @@ class LabelImage:
         self.labels = "objects" if values is None or (options.labels == "auto" and _many(values)) else "segmentation"
         """``segmentation`` or ``objects``."""
         self._classes = _classes(values or []) if self.labels == "segmentation" else ()
+        guessed = f"its {len(self._classes)} values above 0 are taken for classes: --labels objects if each is an object"
+        self.notes = (guessed,) if self._classes and options.labels == "auto" and not options.classes else ()
+        """What is to be told of the export."""
         self._chosen = self._choose()
 
     def _values(self) -> list[int] | None:
@@ -127,8 +130,10 @@ class LabelImage:
             self._watcher(Progress(self.path, "exporting", self._done, self._total))
 
 
-def export(path: str, partial: Path, name: str, options: ExportOptions, watcher: Watcher | None) -> tuple[str, int]:
-    """Write the polygons of a label image; return what its values were taken for, and how many features there are.
+def export(
+    path: str, partial: Path, name: str, options: ExportOptions, watcher: Watcher | None
+) -> tuple[str, int, tuple[str, ...]]:
+    """Write the polygons of a label image; return what its values were taken for, how many features there are, and notes.
 
     An object in several pieces is a feature a piece. Memory: a block, and the outlines that go on in a block to come.
 
@@ -141,7 +146,7 @@ def export(path: str, partial: Path, name: str, options: ExportOptions, watcher:
     with closing(open_labels(path)) as slide:
         _check_channels(path, slide)
         image = LabelImage(os.fspath(path), slide, options, watcher)
-        return image.labels, image.write(partial, name)
+        return image.labels, image.write(partial, name), image.notes
 
 
 def _check_channels(path: str, slide: Slide) -> None:

@@ -105,8 +105,8 @@ def export(
         path = _target(source, to, output, source, overwrite=wanted.overwrite)
         with whole(path) as partial:
             export_labels = importlib.import_module(LABEL_IMAGES).export
-            labels, features = export_labels(source, partial, path.name, wanted, on_progress)
-        return ExportReport(source, str(path), to, labels, path.stat().st_size, _seconds(started), features)
+            labels, features, notes = export_labels(source, partial, path.name, wanted, on_progress)
+        return ExportReport(source, str(path), to, labels, path.stat().st_size, _seconds(started), features, notes=notes)
     opened = open_result(result)
     job = Job(opened, to, wanted, on_progress)
     path = _target(opened.url, to, output, opened.record.slide.path, overwrite=wanted.overwrite)

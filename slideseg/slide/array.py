@@ -11,7 +11,7 @@ import numpy as np
 from slideseg.errors import SlideError, explain
 from slideseg.slide.facts import Facts, PixelSize, make_levels
 from slideseg.slide.raw import LocalFile, RawImage
-from slideseg.slide.reader import DTYPES, Reader
+from slideseg.slide.reader import DTYPES, LABEL_TYPES, Reader
 
 if TYPE_CHECKING:
     from slideseg.space.box import Box
@@ -54,7 +54,7 @@ class NpySlide(Reader):
     """A ``.npy`` file, read box by box."""
 
     def __init__(self, path: str, types: tuple[str, ...] = DTYPES) -> None:
-        """Open the file at ``path``, whose pixels are of one of ``types``.
+        """Open the file at ``path``, whose pixels are of one of ``types``; truth values are black and white, or labels 0 and 1.
 
         Raises:
             SlideError: if it is damaged, or holds no image.
@@ -71,7 +71,8 @@ class NpySlide(Reader):
             raise SlideError(
                 explain(f"{path}: an npy in Fortran order", want="C order", try_="numpy.ascontiguousarray before saving")
             )
-        native = mapped.dtype.newbyteorder("=")
+        self._one = None if mapped.dtype != np.bool_ else np.uint8(1 if types == LABEL_TYPES else 255)
+        native = mapped.dtype.newbyteorder("=") if self._one is None else np.dtype(np.uint8)
         facts = Facts(
             path=path,
             axes=axes,
@@ -93,7 +94,8 @@ class NpySlide(Reader):
     def _read(self, box: Box, level: int, plane: int) -> np.ndarray:  # noqa: ARG002  # there is only level 0
         shifted = RawImage(self._image.offset + plane * self._image.nbytes, self._image.shape, self._image.dtype)
         try:
-            return np.ascontiguousarray(shifted.read(self._file, box), self.dtype)
+            pixels = shifted.read(self._file, box)
+            return np.ascontiguousarray(pixels if self._one is None else pixels * self._one, self.dtype)
         except (OSError, EOFError, ValueError) as error:
             raise SlideError(explain(f"{self.path}: cut off or closed", got=error)) from error
 

@@ -103,7 +103,7 @@ class EditList:
         number, change = _change(said)
         with self._lock:
             if not self.editable:
-                raise ResultError(explain("nothing can be edited here", got=self.problem or "no --edit"))
+                raise ResultError(self.problem or explain("nothing can be edited here", got="no --edit"))
             changes = dict(self.now.changes)
             before = self.of(number) or {"original": True}
             if change == "" or change == class_name:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from slideseg.errors import naming
+from slideseg.errors import ResultError, explain, naming
 from slideseg.words import many, number
 
 
@@ -46,9 +46,12 @@ def _status_of_run(folder: Path) -> str:
 
 def _outlines_facts(path: str) -> dict[str, Any] | None:
     from slideseg.outlines.report import read_report
-    from slideseg.storage.store import open_store
+    from slideseg.storage.store import open_store, reason, storage_errors
 
-    report = read_report(open_store(path, read_only=True))
+    try:
+        report = read_report(open_store(path, read_only=True))
+    except storage_errors() as error:
+        raise ResultError(explain(f"{path} can't be looked at", got=reason(error))) from error
     return None if report is None else {"kind": "outlines", "path": path, **report}
 
 

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from slideseg.errors import ConfigError, explain
+from slideseg.errors import ConfigError, ResultError, explain
 from slideseg.viewer.edit_list import number_of
 from slideseg.viewer.server.slide import numbered
 
@@ -56,7 +56,10 @@ class EditAnswers:
             return PlainTextResponse("error: nobody waits for an answer\n", 400)
         except (ValueError, RecursionError) as error:
             raise ConfigError(explain("this is no edit", got="no JSON")) from error
-        return JSONResponse(await run_in_threadpool(self._changed, numbered(request, self._slides), said))
+        try:
+            return JSONResponse(await run_in_threadpool(self._changed, numbered(request, self._slides), said))
+        except ResultError as error:  # the change does not go with the result, or the list, as they are
+            return PlainTextResponse(f"error: {error}\n", 409)
 
     def _changed(self, number: int, said: Any) -> dict[str, Any]:
         with self._slides.open(number) as shown:

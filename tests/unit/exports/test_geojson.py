@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.measure import label
 
 import slideseg
+from slideseg.errors import ConfigError
 from slideseg.exports.features import Style, features_of
 from slideseg.exports.identity import OURS
 from slideseg.exports.run import export
@@ -222,5 +223,7 @@ def test_the_names_of_regions_do_not_depend_on_shards(class_map):
 
 def test_simplification_leaves_corners_out(result, tmp_path):
     names = {n: tmp_path / f"{n}.geojson" for n in (0, 1)}
+    with pytest.raises(ConfigError, match="regions of classes have no measurements"):
+        export(result[0], "geojson", names[0], labels="segmentation", measurements=True)
     sizes = [export(result[0], "geojson", names[n], simplify=n, measurements=False).bytes for n in names]
     assert sizes[1] < 0.7 * sizes[0]

@@ -77,6 +77,8 @@ def test_few_values_are_classes_whose_regions_are_annotations(tmp_path, class_ma
     report = export(write(tmp_path / "x.tif", pixels), "geojson", tmp_path / "x.geojson")
     objects = read_objects(tmp_path / "x.geojson")
     assert report.labels == "segmentation"
+    said = f"its {len(values) - 1} values above 0 are taken for classes: --labels objects if each is an object"
+    assert report.notes == (said,)
     assert np.array_equal(filled(objects, lambda one: int(one.name)), pixels)
     assert {one.type for one in objects} == {"annotation"}
     assert len({one.color for one in objects}) == len(values) - 1
@@ -91,7 +93,8 @@ def test_more_than_8_values_are_instances(tmp_path, values, labels):
 
 def test_what_it_holds_can_be_said(tmp_path, class_map, ids):
     few = write(tmp_path / "few.tif", class_map)
-    assert export(few, "geojson", tmp_path / "a.geojson", labels="objects").labels == "objects"
+    said = export(few, "geojson", tmp_path / "a.geojson", labels="objects")
+    assert (said.labels, said.notes) == ("objects", ())
     assert {one.type for one in read_objects(tmp_path / "a.geojson")} == {"detection"}
     many = write(tmp_path / "many.tif", ids)
     assert export(many, "geojson", tmp_path / "b.geojson", labels="segmentation").labels == "segmentation"
@@ -105,6 +108,14 @@ def test_one_class_of_several(tmp_path, class_map):
     assert np.array_equal(again, np.where(class_map == 2, 2, 0))
     with pytest.raises(ConfigError, match=r"no such class of regions \(got nucleus, want 1, 2\)"):
         export(path, "geojson", tmp_path / "y.geojson", classes=("nucleus",))
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.zarr"])
+def test_truth_values_are_one_class(tmp_path, class_map, name):
+    report = export(write(tmp_path / name, class_map > 0), "geojson", tmp_path / "x.geojson")
+    assert report.labels == "segmentation"
+    again = filled(read_objects(tmp_path / "x.geojson"), lambda one: int(one.name))
+    assert np.array_equal(again, class_map > 0)
 
 
 def test_an_object_in_pieces_is_a_feature_a_piece_each_with_an_id_of_its_own(tmp_path):

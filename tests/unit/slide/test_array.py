@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 
 import imagecodecs
 import numpy as np
@@ -45,7 +46,7 @@ def test_axes_of_arrays(shape, axes, expected):
         (np.zeros(5, np.uint8), "unsupported axes"),
         (np.zeros((0, 5), np.uint8), "without pixels"),
         (np.zeros((5, 5), np.int64), "unsupported type"),
-        (np.zeros((5, 5), bool), "unsupported type"),
+        (np.zeros((5, 5), np.complex64), "unsupported type"),
         (np.zeros((1, 5, 5, 2000), np.uint8), "too many channels"),
     ],
 )
@@ -63,6 +64,14 @@ def test_other_byte_orders_become_native(tmp_path):
     for slide in (ArraySlide(grey), open_slide(tmp_path / "x.npy")):
         assert slide.dtype == np.dtype(np.uint16)
         np.testing.assert_array_equal(whole(slide)[..., 0], grey)
+
+
+def test_truth_values_are_black_and_white(tmp_path):
+    bits = np.arange(300).reshape(2, 10, 15) % 7 == 0
+    np.save(tmp_path / "x.npy", bits)
+    with closing(open_slide(tmp_path / "x.npy")) as slide:
+        assert slide.dtype == np.uint8
+        assert np.array_equal(slide.read(Box(2, 3, 9, 11), 0, 1)[..., 0], bits[1, 2:9, 3:11] * 255)
 
 
 def test_npys_that_are_damaged_or_dangerous_are_refused(tmp_path):

@@ -97,7 +97,7 @@ def test_without_the_token_or_for_another_name_nothing_is_changed(view, url):
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [(b"", 400), (b"x", 400), (b"\xff", 400), (b"[" * 4000, 400), (b"[]", 400), (b" " * 5000, 413),
-     (b'{"id": 0, "removed": true}', 500), (b'{"id": 1, "class": "background"}', 500)],
+     (b'{"id": 0, "removed": true}', 409), (b'{"id": 1, "class": "background"}', 409)],
 )  # fmt: skip
 def test_what_is_no_change_is_refused(view, url, data, wanted):
     status, _, said = post(view, data=data)
@@ -159,7 +159,7 @@ def test_an_edited_result_on_a_sheet(url, tmp_path):
     make_result(tmp_path / "none.zarr", blobs((64, 64)))
     with slideseg.view(tmp_path, browser=False, edit=True) as view:
         assert post(view, base="r/1/")[0] == 200
-        assert post(view, base="r/0/")[0] == 500
+        assert post(view, base="r/0/")[0] == 409
         assert json.loads(ask(view.address + "r/0/edits")[2])["editable"] is False
         assert post(view, base="r/2/")[0] == 404
     assert read_edits(slideseg.open_result(url)) == {1: None}
