@@ -39,6 +39,14 @@ FLAGS = (
 """Nothing from elsewhere, nothing left behind."""
 
 
+ON_ITS_WAY = "Inspected target navigated or closed"
+"""What Chromium answers about a page that another one is taking the place of."""
+
+
+class _OnItsWayError(RunError):
+    """The page is on its way to another one."""
+
+
 class Chromium:
     """A page in a browser of its own, to be used in a ``with`` block."""
 
@@ -95,10 +103,16 @@ class Chromium:
             RunError: if it is not in time.
         """
         end = time.monotonic() + seconds
-        while not self.evaluate(expression):
+        while not self._is_so(expression):
             if time.monotonic() > end:
                 raise RunError(explain("the page was not ready in time", got=f"{seconds:g} s"))
             time.sleep(LOOK_S)
+
+    def _is_so(self, expression: str) -> bool:
+        try:
+            return bool(self.evaluate(expression))
+        except _OnItsWayError:
+            return False
 
     def click(self, x: float, y: float) -> None:
         """Click with the left button at a place of the page."""
@@ -125,7 +139,9 @@ class Chromium:
             raise RunError(explain("the browser ended")) from error
         answer = next(reply for reply in self._messages() if reply.get("id") == number)
         if "error" in answer:
-            raise RunError(explain(f"the browser refused {method}", got=answer["error"].get("message")))
+            got = answer["error"].get("message")
+            failure = _OnItsWayError if got == ON_ITS_WAY else RunError
+            raise failure(explain(f"the browser refused {method}", got=got))
         result: dict[str, Any] = answer["result"]
         return result
 
