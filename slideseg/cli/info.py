@@ -96,12 +96,13 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
         from slideseg.model.info import read_info
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
-    from slideseg.cohort.failed import failure_of
     from slideseg.result.result import is_result
 
     if is_result(path):
         return {"kind": "result", **_result_facts(path), **_object_facts(path)}
     if "://" not in path and not Path(path).exists():
+        from slideseg.cohort.failed import failure_of
+
         if (error := failure_of(path)) is not None:
             raise ResultError(explain(f"there is no result {path}, as its slide failed", got=error))
         want = "a slide, a result or a model"

@@ -17,7 +17,7 @@ import slideseg
 from tests.clusters import is_worker
 from tests.integration.conftest import array_bytes, run_slideseg
 from tests.integration.started import start_slideseg
-from tests.reliability import trials
+from tests.reliability import long_only, trials
 
 GOOD = trials(6, 28)
 SIDES = (40, 700, 1100)
@@ -136,7 +136,7 @@ def test_parts_of_a_manifest_make_the_same_results_and_the_whole_then_tells_of_a
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("victim", ["driver", "worker"])
+@pytest.mark.parametrize("victim", ["driver", pytest.param("worker", marks=long_only)])
 def test_what_is_killed_at_a_random_moment_and_repeated_is_the_same(victim, manifest, alone, sparse_model, tmp_path):
     words = ["predict", "--manifest", manifest, "-o", tmp_path, *options(sparse_model), "-w", 2, "--json"]
     process = start_slideseg(*words)

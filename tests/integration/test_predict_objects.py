@@ -17,12 +17,13 @@ from slideseg.instances.labelling.paint import label_image
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass
+from slideseg.model.network.unet import UNet
 from slideseg.model.objects import ObjectRules
-from slideseg.model.unet import UNet
 from slideseg.result.manifest import MAP_PART
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
 from tests.integration.conftest import class_map, run_slideseg
+from tests.reliability import long_only
 
 
 def objects_of(store):
@@ -78,7 +79,12 @@ main()
 
 @pytest.mark.parametrize(
     ("place", "at"),
-    [("PartsWorker.__call__", 3), ("LabelsWorker.__call__", 3), ("MeasureWorker.__call__", 5), ("commit_objects", 1)],
+    [
+        pytest.param("PartsWorker.__call__", 3, marks=long_only),
+        pytest.param("LabelsWorker.__call__", 3, marks=long_only),
+        ("MeasureWorker.__call__", 5),
+        ("commit_objects", 1),
+    ],
 )
 def test_a_command_killed_at_its_objects_goes_on_with_the_same_bytes(place, at, stack, grey_model, undisturbed, tmp_path):
     out = tmp_path / "x.zarr"
