@@ -13,10 +13,10 @@ from unittest import mock
 import torch
 from common import hardware, write_result
 
-from slideseg.model import convolve
 from slideseg.model.config import UNetConfig
-from slideseg.model.fold import fold
-from slideseg.model.unet import UNet
+from slideseg.model.network import conv
+from slideseg.model.network.engine import Engine
+from slideseg.model.network.unet import UNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,9 @@ START = 192
 """Where they start: on the grid, and far from the image's edge."""
 
 
-def network(upsampling: str) -> UNet:
+def network(upsampling: str) -> Engine:
     torch.manual_seed(0)
-    return fold(UNet(UNetConfig(base_channels=8, upsampling=upsampling)))
+    return Engine(UNet(UNetConfig(base_channels=8, upsampling=upsampling)))
 
 
 def tile_of(image_NCHW: torch.Tensor, start: int, side: int) -> torch.Tensor:
@@ -38,15 +38,15 @@ def tile_of(image_NCHW: torch.Tensor, start: int, side: int) -> torch.Tensor:
     return tile.contiguous(memory_format=torch.channels_last)
 
 
-def valid_form(net: UNet, image_NCHW: torch.Tensor, core: int) -> torch.Tensor:
+def valid_form(net: Engine, image_NCHW: torch.Tensor, core: int) -> torch.Tensor:
     reach = net.margins.reach
     return net.forward_valid(tile_of(image_NCHW, START - reach, core + 2 * reach))
 
 
-def same_form(halo: int, shift: int = 0) -> Callable[[UNet, torch.Tensor, int], torch.Tensor]:
+def same_form(halo: int, shift: int = 0) -> Callable[[Engine, torch.Tensor, int], torch.Tensor]:
     """Return the usual way: the padded form on a tile whose margin is thrown away; ``shift`` moves it off the grid."""
 
-    def compute(net: UNet, image_NCHW: torch.Tensor, core: int) -> torch.Tensor:
+    def compute(net: Engine, image_NCHW: torch.Tensor, core: int) -> torch.Tensor:
         before, after = halo + shift, halo + (-shift) % net.config.stride
         logits = net(tile_of(image_NCHW, START - before, before + core + after))
         return logits[..., before : before + core, before : before + core]
@@ -54,7 +54,7 @@ def same_form(halo: int, shift: int = 0) -> Callable[[UNet, torch.Tensor, int], 
     return compute
 
 
-def difference(net: UNet, compute: Callable[[UNet, torch.Tensor, int], torch.Tensor]) -> float:
+def difference(net: Engine, compute: Callable[[Engine, torch.Tensor, int], torch.Tensor]) -> float:
     """Return the largest difference from the whole image, over core sizes and thread counts."""
     image_NCHW = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     image_NCHW = image_NCHW.contiguous(memory_format=torch.channels_last)
@@ -81,7 +81,7 @@ def main() -> None:
         "halo 96, but 8 pixels off the grid": difference(up, same_form(96, shift=8)),
         "bilinear with align_corners=True, halo 112": difference(corners, same_form(112)),
     }
-    with mock.patch.object(convolve, "_order_is_ours", return_value=False):
+    with mock.patch.object(conv, "_by_name", return_value=False):
         found["PyTorch's own choice of convolution"] = difference(up, valid_form)
     exact = ("up-convolution, valid form", "bilinear, valid form")
     result = {"largest_difference": found, "passed": all(found[name] == 0 for name in exact)}

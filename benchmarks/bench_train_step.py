@@ -13,19 +13,15 @@ Claim: at most 0.7 times the plain loop's time. What each of our changes brings 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from common import hardware, wait_politely, write_result
 from torch import Tensor, nn
+from turns import Team, serve, take_turns
 
 from slideseg.machine import keep_freed_memory
 from slideseg.training.learning.learner import Learner
@@ -171,103 +167,22 @@ WARM_UP = 4
 
 
 def be(way: Way, sizes: Sizes, threads: int) -> None:
-    """Be one process of a way: do as many steps as a line of the input says, print what each took, again and again."""
+    """Be one process of a way."""
     if way.keeps:
         keep_freed_memory()
     torch.set_num_threads(threads // way.workers)
     torch.manual_seed(0)
     if way.workers > 1:
         torch.distributed.init_process_group("gloo")
-    step = way.make(sizes, Workers.join("cpu"))
-    first = timed(step)
-    for _ in range(WARM_UP):
-        step()
-    print(json.dumps(first), flush=True)
-    for line in sys.stdin:
-        print(json.dumps([timed(step) for _ in range(int(line))]), flush=True)
-
-
-def timed(step: Callable[[], None]) -> tuple[float, float]:
-    """Return the wall time and the CPU time of all threads; the latter minds other processes less."""
-    started = time.perf_counter(), time.process_time()
-    step()
-    return time.perf_counter() - started[0], time.process_time() - started[1]
-
-
-class Team:
-    """The processes of a way, from outside."""
-
-    def __init__(self, way: Way, arguments: list[str], threads: int) -> None:
-        env = {**os.environ, "OMP_NUM_THREADS": str(threads // way.workers), "PYTHONWARNINGS": "ignore"}
-        self.processes = [
-            subprocess.Popen(
-                [sys.executable, __file__, *arguments],
-                env={**env, **meeting(rank, way.workers)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(way.workers)
-        ]
-        self.first = max(self._answers())[0]
-        self.walls: list[float] = []
-        self.cpus: list[float] = []
-
-    def steps(self, count: int) -> None:
-        """Have steps done; the slowest process tells how long each took, and their CPU times add up."""
-        for process in self.processes:
-            process.stdin.write(f"{count}\n")
-            process.stdin.flush()
-        for of_step in zip(*self._answers(), strict=True):
-            walls, cpus = zip(*of_step, strict=True)
-            self.walls.append(max(walls))
-            self.cpus.append(sum(cpus))
-
-    def leave(self) -> None:
-        for process in self.processes:
-            process.communicate()
-
-    def _answers(self) -> list[Any]:
-        lines = [process.stdout.readline() for process in self.processes]
-        if not all(lines):
-            msg = "a process ended early"
-            raise RuntimeError(msg)
-        return [json.loads(line) for line in lines]
-
-
-def meeting(rank: int, size: int) -> dict[str, str]:
-    """Return what lets the processes of one way find each other."""
-    if size == 1:
-        return {}
-    port = 20000 + os.getpid() % 10000
-    return {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    serve(way.make(sizes, Workers.join("cpu")), WARM_UP)
 
 
 def compare(sizes: Sizes, names: list[str], threads: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Do a step each way, round after round; return what `result_of` says of every way."""
+    """Do a step each way, round after round; return the times of every way beside the plain loop's."""
     arguments = [f"--widths={sizes.width}", f"--side={sizes.side}", f"--batch={sizes.batch}", f"--threads={threads}"]
-    teams = {name: Team(WAYS[name], [*arguments, f"--be={name}"], threads) for name in names}
-    for turn in range(rounds):
-        for team in list(teams.values())[:: 1 if turn % 2 else -1]:  # nobody always follows the same one
-            team.steps(1)
-    for team in teams.values():
-        team.leave()
-    return {name: result_of(team, teams["plain"]) for name, team in teams.items()}
-
-
-def result_of(team: Team, plain: Team) -> dict[str, float]:
-    """Return best and median times, and ratios to the plain loop's; ``ratio`` is the median over pairs of steps in turn."""
-    pairs = [ours / theirs for ours, theirs in zip(team.walls, plain.walls, strict=True)]
-    numbers = {
-        "best_seconds": min(team.walls),
-        "median_seconds": statistics.median(team.walls),
-        "median_cpu_seconds": statistics.median(team.cpus),
-        "first_step_seconds": team.first,
-        "best_ratio": min(team.walls) / min(plain.walls),
-        "ratio": statistics.median(pairs),
-        "cpu_ratio": statistics.median(team.cpus) / statistics.median(plain.cpus),
-    }
-    return {name: round(number, 3) for name, number in numbers.items()}
+    teams = {name: Team([__file__, *arguments, f"--be={name}"], threads, WAYS[name].workers) for name in names}
+    take_turns(teams.values(), rounds)
+    return {name: team.numbers(teams["plain"]) for name, team in teams.items()}
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import torch
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

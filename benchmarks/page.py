@@ -33,6 +33,34 @@ def exactness(result: dict[str, Any]) -> str:
     )
 
 
+def engine(result: dict[str, Any]) -> str:
+    runs, names = result["by_model"], result["ways"]
+    rows = [
+        (f"{model}: {names[way]}", run["median_seconds"], run["ratio"], run["cpu_ratio"], f"{100 * run['other_classes']:.3g} %")
+        for model, of in runs.items()
+        for way, run in of["ways"].items()
+    ]
+    rates = [
+        (model, of["gigaflops"], of["gigaflops_of_product"], of["of_product"], *of["work_over_ideal"].values())
+        for model, of in runs.items()
+    ]
+    cores = next(iter(runs.values()))["work_over_ideal"]
+    return (
+        "## The network on a CPU\n\n"
+        f"{result['side']:,} x {result['side']:,} pixels of real H&E, mirrored at the edges, {result['threads']} threads; all "
+        f"ways have the same weights and take turns,\n{result['rounds']} times each. Ratios to ours are the median over pairs. "
+        "Other classes: pixels that one pass over the whole picture gives another class,\nof ours against our reference, "
+        "of PyTorch's against PyTorch's. [What ours does](decisions/0019-engine.md).\n\n"
+        + table(("", "median, s", "ratio", "ratio of CPU time", "other classes"), rows)
+        + "\nThe rate counts the work of one pass layer by layer, whatever is done; beside it the rate of a matrix product in\n"
+        "the same turns. Work over ideal: multiplications of a tile with a core of so many pixels over those of one pass.\n\n"
+        + table(("", "GFLOP/s", "matrix product", "of it", *(f"work over ideal, core {core}" for core in cores)), rates)
+        + "\nClaimed: the exact loop takes at least "
+        f"{result['limits']['recipe-exact']} times as long, the whole picture is never faster, and the rate is at least\n"
+        f"{result['limit_of_product']} of the matrix product's: {'met' if result['passed'] else 'not met'}.\n"
+    )
+
+
 def many(result: dict[str, Any]) -> str:
     rows = [
         (workers, run["run"], run["computing"], run["ratio"], f"{100 * run['idle']:.1f} %")
@@ -337,6 +365,7 @@ def load(result: dict[str, Any]) -> str:
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": exactness,
+    "engine": engine,
     "memory": memory,
     "many": many,
     "overhead": overhead,

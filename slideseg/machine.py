@@ -118,32 +118,41 @@ def return_freed_memory() -> None:
     11.3 s without either, 12.5 s with the first alone, 10.2 s with both). With another C library this does nothing.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-
-
-M_MMAP_THRESHOLD = -3
-"""The C library's number for this setting (malloc.h)."""
-LARGE_BLOCK = 2**20
-"""Blocks from so many bytes on are the system's own pages."""
+    _set_allocator({M_ARENA_MAX: 1, M_MMAP_MAX: MANY, M_MMAP_THRESHOLD: LARGE_BLOCK, M_TRIM_THRESHOLD: LARGE_BLOCK})
+    _OWN.set()
 
 
 def keep_freed_memory() -> None:
     """Have freed blocks stay with this process for its next tensors, whatever their size; undoes `return_freed_memory`.
 
-    For training, which frees and takes the same blocks at every step: getting them anew, page by page, costs a third
-    of a step's time or more (docs/benchmarks.md).
+    For training, and for a network that segments tile after tile: both free and take the same blocks again and again, and
+    getting them anew, page by page, costs a fourth of the time or more (docs/benchmarks.md).
     To be called in a process of our own only. A thread that has taken blocks before goes on having some of its own, unless
     the process was started with `KEEPING`.
     """
+    _set_allocator({M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: NEVER})
+
+
+def settle_freed_memory(*, kept: bool) -> None:
+    """Keep or return what is freed, as a plan has reckoned, if this process is our own; what is free now is returned."""
+    if _OWN.is_set():
+        (keep_freed_memory if kept else return_freed_memory)()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def _set_allocator(settings: dict[int, int]) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, NEVER)
-        mallopt(M_ARENA_MAX, 1)
+    for name, value in settings.items() if mallopt is not None else ():
+        mallopt(name, value)  # type: ignore[misc]  # there is one
 
 
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX, NEVER = -1, -4, -8, -1
+_OWN = threading.Event()
+"""Whether this process is our own."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX, NEVER = -1, -3, -4, -8, -1
+"""The C library's numbers for these settings (malloc.h)."""
+LARGE_BLOCK, MANY = 2**20, 65536
+"""Blocks from so many bytes on are the system's own pages, up to so many."""
 KEEPING = {"MALLOC_ARENA_MAX": "1"}
 """Environment in which all threads of a process share one heap. Other heaps can't hold blocks of 64 MB and more."""

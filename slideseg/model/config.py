@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from slideseg.model import halo
-from slideseg.model.halo import Upsampling
+from slideseg.model.network import halo
+from slideseg.model.network.halo import Upsampling
 
 Init = Literal["he", "xavier", "normal", "orthogonal"]
 
@@ -89,6 +89,11 @@ class UNetConfig:
         if self.upsampling != "conv":
             doubled[-1] //= 2
         return tuple(doubled)
+
+    def out_width(self, level: int) -> int:
+        """Return the channels that a level's expanding block gives."""
+        width = self.widths[level]
+        return width if self.upsampling == "conv" or level == 0 else width // 2
 
     def to_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments, as a model file keeps them."""

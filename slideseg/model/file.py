@@ -15,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from slideseg.errors import ModelError, explain
-from slideseg.model.fold import WholeImage, fold
 from slideseg.model.info import ModelInfo, read_model_file
-from slideseg.model.unet import without_weights
+from slideseg.model.network.engine import Engine
+from slideseg.model.network.unet import without_weights
+from slideseg.model.network.whole_image import WholeImage
 from slideseg.model.values import FULL_SCALE, on_unit_scale
 from slideseg.storage.whole_file import whole
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from slideseg.model.info import ModelClass
-    from slideseg.model.unet import UNet
+    from slideseg.model.network.unet import UNet
     from slideseg.model.values import Range
 
 
@@ -36,8 +37,8 @@ class LoadedModel:
     """A model ready to run: what `slideseg.load_model` returns."""
 
     def __init__(self, net: UNet, info: ModelInfo, sha256: str) -> None:
-        self.net = fold(net)
-        """The folded network; `net.forward_valid` is its valid form."""
+        self.net = Engine(net)
+        """The network as it runs; `net.forward_valid` is its valid form."""
         self.info = info
         """What the model file says about itself."""
         self.sha256 = sha256

@@ -1,8 +1,8 @@
 """From a PyTorch checkpoint of the common public U-Net to a model file of ours.
 
 That U-Net names its parts ``inc``, ``down1``.., ``up1``.. and ``outc``, each block a ``double_conv``; it is the same network
-as `slideseg.model.unet.UNet` under other names, so the numbers stay. A checkpoint is a pickle and may hold code: it is read
-with ``weights_only=True`` alone, and of what is read only plain, dense, finite tensors are taken.
+as `slideseg.model.network.unet.UNet` under other names, so the numbers stay. A checkpoint is a pickle and may hold code: it
+is read with ``weights_only=True`` alone, and of what is read only plain, dense, finite tensors are taken.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.network.unet import without_weights
 from slideseg.model.plain_pickle import NotPlainError, load_plain
-from slideseg.model.unet import without_weights
 from slideseg.storage.place import local_path, near
 from slideseg.version import __version__
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from slideseg.model.halo import Upsampling
-    from slideseg.model.unet import UNet
+    from slideseg.model.network.halo import Upsampling
+    from slideseg.model.network.unet import UNet
 
 FIRST = "inc.double_conv.0.weight"
 """The name that every such checkpoint has, behind a prefix or not."""

@@ -80,6 +80,8 @@ class Job:
     """CPU threads of one forward pass."""
     may_have_gaps: bool = False
     """Whether there may be places where nothing was scanned."""
+    keeps_freed: bool = False
+    """Whether workers keep what tensors free for the next ones; see `slideseg.machine.keep_freed_memory`."""
 
     def at(self, source: Source) -> Job:
         """Return the job with the slide read from another place, such as its temporary copy."""

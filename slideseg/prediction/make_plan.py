@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +13,7 @@ from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import rules_for
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import load_model_file
+from slideseg.model.network.work import ideal_work
 from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
@@ -63,14 +65,15 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
         limits, doubts = choose_range(slide, source.level, info, options.range)
         tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
-        workers = choose_workers(options, device, len(grid))
-        core, batch, memory = fit_tile(slide, info, grid, options, workers)
-        tiling = Tiling(core, batch, device, choose_precision(options, device), options.save_probabilities, limits)
-        gaps = slide.background is not None
+        pixels = grid.planes * math.prod(shape_yx) if tissue.pixels is None else tissue.pixels
+        workers = choose_workers(options, device, len(grid), 2 * ideal_work(info.config) * pixels)
+        fit = fit_tile(slide, info, grid, options, workers)
+        tiling = Tiling(fit.core, fit.batch, device, choose_precision(options, device), options.save_probabilities, limits)
+        threads, gaps = threads_of(options, workers), slide.background is not None
         made = PredictPlan(
             input=input_path,
             output=output,
-            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads_of(options, workers), gaps),
+            job=Job(source, model, absolute(output), grid, tiling, tissue.blocks, threads, gaps, fit.keeps_freed),
             model=info,
             slide=about,
             axes=slide.axes,
@@ -80,7 +83,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             workers=workers,
             address=options.address,
             chunk_first=not is_readable(slide, source.level),
-            worker_memory=memory,
+            worker_memory=fit.memory,
             disk=disk_needed(slide, grid, info, options),
             notes=(*_of_file(slide), *notes, *_doubts(slide, info), *doubts, *unlike(info, tissue.look), *tissue.notes),
         )

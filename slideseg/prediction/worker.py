@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from slideseg.machine import settle_freed_memory
 from slideseg.prediction.gaps import gaps_in, scanned_in
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.result.shards import ShardStore
@@ -76,6 +77,7 @@ class SegmentWorker:
     """Segments shards, by number: opens slide, model and store once. Called from several threads at once."""
 
     def __init__(self, job: Job, layout: ResultLayout) -> None:
+        settle_freed_memory(kept=job.keeps_freed)
         _computing().submit(torch.set_num_threads, job.threads)
         self._job = job
         self._layout = layout
@@ -116,6 +118,7 @@ class SegmentWorker:
         """Stop what is under way at the next tile and release the slide: a process that lives on has thousands of them."""
         self._segmenter.stop.set()
         self._slide.close()
+        settle_freed_memory(kept=False)
 
     def _busy_box(self, shard: Shard) -> Box | None:
         """Return the part of a shard that is computed: the box around its blocks with tissue; None if there are none."""

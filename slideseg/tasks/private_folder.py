@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slideseg.machine import KEEPING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,6 +48,7 @@ def private_folder() -> Iterator[str]:
     settings = {
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",
+        **KEEPING,  # for the workers, which inherit it
         "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers beside any busy process
     }
     before = {name: os.environ[name] for name in settings if name in os.environ}

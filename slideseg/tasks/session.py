@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 
 from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, RunError, explain
+from slideseg.machine import KEEPING
 from slideseg.tasks.base import Node
 from slideseg.tasks.lifeline import LOOK_SECONDS, Head, OwnRay
 from slideseg.tasks.private_folder import private_folder
@@ -159,7 +160,7 @@ def _connect(workers: int, address: str | None, folder: str | None) -> None:
             own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
             ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
         else:
-            ray.init(address=address, runtime_env={"env_vars": travelling()}, **QUIET)  # its nodes may know of no such server
+            ray.init(address=address, runtime_env={"env_vars": {**KEEPING, **travelling()}}, **QUIET)
     except (RayError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]  # Ray goes on with advice
         if address is None:

@@ -10,7 +10,7 @@ from torch import nn
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import LoadedModel, load_model_file, save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 
 if TYPE_CHECKING:
     from pathlib import Path

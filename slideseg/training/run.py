@@ -18,6 +18,7 @@ import torch
 
 from slideseg.errors import ResultInUseError, explain
 from slideseg.machine import usable_cores
+from slideseg.model.network.number_format import check_format
 from slideseg.options import take_options
 from slideseg.storage.lease import Lease
 from slideseg.storage.place import absolute, check_parent, locate
@@ -134,6 +135,8 @@ def checked(recipe: TrainConfig, place: Workplace, folder: RunFolder) -> Batches
     """
     if isinstance(place.workers, int):
         check_batch(recipe, place.workers)
+    if place.address is None:
+        check_format(recipe.training.precision, place.device)
     tell_of_classes(recipe)
     data = Batches(recipe, Team.join(place.device)) if place.is_this_process else None
     if data is not None:

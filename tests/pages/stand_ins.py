@@ -17,7 +17,7 @@ from slideseg.model.bundled import WEIGHTS
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelInfo, read_info
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import write_pyramid
 from tests.made_results import CLASSES, make_result

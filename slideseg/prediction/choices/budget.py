@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
 from slideseg.machine import available_memory, parse_size
-from slideseg.model.memory import peak_values, weight_count
+from slideseg.model.network.memory import peak_values, weight_count
+from slideseg.model.network.work import work_of_tile
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
 from slideseg.storage.place import is_url
 
 if TYPE_CHECKING:
+    from slideseg.model.config import UNetConfig
     from slideseg.model.info import ModelInfo
     from slideseg.prediction.options import PredictOptions
     from slideseg.slide.base import Slide
@@ -28,6 +31,10 @@ REMOTE_MEMORY = 64 * MIB
 """RAM that a worker takes besides for a slide in a bucket: what is kept of it, is on its way and was just there. Measured."""
 MEMORY_SLACK = 1.2
 """Factor on the arithmetic for what it does not see: the allocator's rounding and the kernels' scratch space."""
+KEPT_SLACK = 1.8
+"""The same where freed memory is kept for the next tensors, which don't fit its gaps: 1.25 to 1.72 was measured."""
+RETURNING = 1.25
+"""How much longer a tile takes where freed memory is returned and has to be got anew: 1.12 to 1.36 times, measured."""
 MEMORY_SHARE = 0.7
 """Share of the free RAM that all workers together may plan to use."""
 LARGEST_INEXACT_CORE = 1024
@@ -38,8 +45,22 @@ OBJECT_BYTES_PER_PIXEL = 0.25
 """Disk that objects take, with their pyramid, their table and what is needed only until they are done, at worst in practice."""
 
 
-def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> tuple[int, int, int]:
-    """Return the side of the largest core that fits, the batch, and the RAM in bytes that a worker is projected to need.
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What fits into the memory."""
+
+    core: int
+    """Side of a tile's core in pixels."""
+    batch: int
+    """Tiles a forward pass."""
+    memory: int
+    """Bytes of RAM that a worker is projected to need at its peak."""
+    keeps_freed: bool
+    """Whether there is room to keep what tensors free for the next ones, which saves time."""
+
+
+def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> Fit:
+    """Return the tile that takes the least time of those that fit.
 
     Raises:
         ConfigError: if not even the smallest fits, or the tile that was asked for is too small for the network.
@@ -50,33 +71,42 @@ def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOpt
     out = side**2 * (2 + (config.out_channels if options.save_probabilities else 0))
     budget = _budget(options, workers)
     batch = 1 if options.batch == "auto" else options.batch
-
     held = REMOTE_MEMORY if is_url(slide.path) else 0
-
-    def needed(core: int) -> int:
-        return worker_memory(info, core, batch, region, out) + held
-
     if options.tile != "auto":
-        core = min(side, (options.tile - 2 * config.margin) // cell * cell)
-        if core < cell:
+        cores = [min(side, (options.tile - 2 * config.margin) // cell * cell)]
+        if cores[0] < cell:
             want = f"at least {cell + 2 * config.margin}"
             raise ConfigError(explain("the tile is too small for this network", got=options.tile, want=want))
     else:
         largest = side if config.exact else min(side, LARGEST_INEXACT_CORE)
-        core = next((core for core in _even_cores(side, largest, cell) if needed(core) <= budget), cell)
-    if needed(core) > budget and (options.memory != "auto" or options.tile == "auto"):
+        cores = _even_cores(side, largest, cell)
+    fits = [
+        Fit(core, batch, worker_memory(info, core, batch, region, out, keeps_freed=keeps) + held, keeps)
+        for core in cores
+        for keeps in (True, False)
+    ]
+    least = min(fits, key=lambda fit: fit.memory)
+    if least.memory > budget and (options.memory != "auto" or options.tile == "auto"):
         raise ConfigError(
             explain(
                 "the memory does not hold one tile",
                 got=f"{budget / MIB:.0f} MiB a worker",
-                want=f"{needed(core) / MIB:.0f} MiB",
+                want=f"{least.memory / MIB:.0f} MiB",
                 try_="a larger --memory, fewer --workers or a smaller --tile",
             )
         )
-    return core, batch, needed(core)
+    fitting = [fit for fit in fits if fit.memory <= budget]
+    return min(fitting, key=lambda fit: _time_of(config, fit)) if fitting else least
 
 
-def worker_memory(info: ModelInfo, core: int, batch: int, region_bytes: int, out_bytes: int) -> int:
+def _time_of(config: UNetConfig, fit: Fit) -> float:
+    """Return how long a pixel takes, in no unit."""
+    return work_of_tile(config, fit.core) / fit.core**2 * (1 if fit.keeps_freed else RETURNING)
+
+
+def worker_memory(
+    info: ModelInfo, core: int, batch: int, region_bytes: int, out_bytes: int, *, keeps_freed: bool = False
+) -> int:
     """Return the RAM in bytes that a worker is projected to need at its peak.
 
     Args:
@@ -85,17 +115,18 @@ def worker_memory(info: ModelInfo, core: int, batch: int, region_bytes: int, out
         batch: tiles a forward pass.
         region_bytes: bytes of a shard's input with its margin.
         out_bytes: bytes of a shard's results.
+        keeps_freed: whether what tensors free is kept for the next ones.
     """
     values = peak_values(info.config, core) * batch
     regions = 3 * (2 * region_bytes + out_bytes)
-    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + MEMORY_SLACK * 4 * values + regions)
+    slack = KEPT_SLACK if keeps_freed else MEMORY_SLACK
+    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + slack * 4 * values + regions)
 
 
 def _even_cores(side: int, largest: int, cell: int) -> list[int]:
-    """Return the cores that split a shard evenly, largest first: others would leave a narrow, wasteful rest."""
-    parts = range(1, side // cell + 1)
-    cores = {-(-side // part // cell) * cell for part in parts}
-    return sorted((core for core in cores if core <= largest), reverse=True)
+    """Return the cores that split a shard evenly: others would leave a narrow, wasteful rest."""
+    cores = {-(-side // part // cell) * cell for part in range(1, side // cell + 1)}
+    return sorted(core for core in cores if core <= largest)
 
 
 def _budget(options: PredictOptions, workers: int) -> int:

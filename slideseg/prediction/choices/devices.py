@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 
 from slideseg.errors import ConfigError, explain
 from slideseg.machine import usable_cores
+from slideseg.model.network.number_format import check_format
 
 if TYPE_CHECKING:
     from slideseg.prediction.job import Precision
@@ -32,17 +34,27 @@ def choose_precision(options: PredictOptions, device: str) -> Precision:
     """Return the number format: bf16 on a GPU that has it, else fp32, unless another is named.
 
     Raises:
-        ConfigError: if it is not available.
+        ConfigError: if it is not available, or this machine, which is to work, would emulate it.
     """
     if options.precision == "int8":
         raise ConfigError(explain("int8 is not available yet", try_="--precision auto"))
     if options.precision != "auto":
+        if options.address is None:
+            check_format(options.precision, device)
         return options.precision
     return "bf16" if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def choose_workers(options: PredictOptions, device: str, shards: int) -> int:
+RAY_SECONDS = 5.0
+"""About how long it takes until workers are there: what all cores compute in less is done sooner in this process."""
+CORE_RATE = 50e9
+"""About the operations a second of a core."""
+
+
+def choose_workers(options: PredictOptions, device: str, shards: int, operations: float = math.inf) -> int:
     """Return the number of worker processes: one a GPU or a core, and not more than there are shards, unless it is named.
+
+    One, which is this process with all its threads, where a CPU has done all ``operations`` before others had started.
 
     Raises:
         ConfigError: if it is less than 1.
@@ -51,6 +63,8 @@ def choose_workers(options: PredictOptions, device: str, shards: int) -> int:
         if options.workers < 1:
             raise ConfigError(explain("there must be a worker", got=f"--workers {options.workers}", want="1 or more"))
         return options.workers
+    if device == "cpu" and operations < RAY_SECONDS * CORE_RATE * usable_cores():
+        return 1
     units = torch.cuda.device_count() if device == "cuda" else usable_cores()
     return max(1, min(units, shards))
 

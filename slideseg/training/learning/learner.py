@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slideseg.errors import ModelError, RunError, explain
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 from slideseg.training.learning.loss import loss_of
 from slideseg.training.learning.optimise import Schedule, clip, make_optimiser, restore_optimiser
 from slideseg.training.learning.sync_norm import synchronise

@@ -15,7 +15,7 @@ from slideseg.training.record.pictures import picture
 from slideseg.training.record.progress import Scores
 
 if TYPE_CHECKING:
-    from slideseg.model.unet import UNet
+    from slideseg.model.network.unet import UNet
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.samples.batches import Batches
     from slideseg.training.team import Team

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slideseg.model.info import ModelInfo
-    from slideseg.model.unet import UNet
+    from slideseg.model.network.unet import UNet
     from slideseg.storage.lease import Claim
     from slideseg.training.record.beginning import Beginning, Setting
 

@@ -7,7 +7,7 @@ import pytest
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.exports.run import export
 from slideseg.model.file import save_model
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 from slideseg.result.result import open_result
 from slideseg.storage.whole_file import check_target, whole
 from tests.made_results import make_result

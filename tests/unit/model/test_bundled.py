@@ -11,7 +11,7 @@ from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.load import load_model
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 
 CLASSES = (ModelClass(0, "background", "#000000"), ModelClass(1, "cell", "#ff0000"))
 

@@ -13,6 +13,7 @@ from slideseg.errors import ConfigError, ModelError
 from slideseg.machine import usable_cores
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import read_info
+from slideseg.prediction.choices import devices
 from slideseg.prediction.make_plan import _doubts, _of_file, make_plan
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
@@ -68,6 +69,15 @@ def test_workers_share_the_machine_with_one_thread_each(folder):
     assert plan(folder, workers=1).job.threads == torch.get_num_threads()
     assert plan(folder, workers=3).job.threads == 1
     assert 1 <= plan(folder).workers <= usable_cores()
+
+
+def test_what_is_done_before_others_had_started_needs_no_others(monkeypatch):
+    monkeypatch.setattr(devices, "usable_cores", lambda: 4)
+    enough = devices.RAY_SECONDS * devices.CORE_RATE * 4
+    assert devices.choose_workers(PredictOptions(), "cpu", 9, 0.9 * enough) == 1
+    assert devices.choose_workers(PredictOptions(), "cpu", 9, 1.1 * enough) == 4
+    assert devices.choose_workers(PredictOptions(), "cpu", 3, 1.1 * enough) == 3
+    assert devices.choose_workers(PredictOptions(workers=2), "cpu", 9, 0) == 2, "as somebody said"
 
 
 @pytest.mark.parametrize("tile", [300, 640, 5000])
@@ -148,6 +158,13 @@ def test_a_plan_describes_itself_in_json_s_types(folder):
 def test_what_can_not_work_is_refused(folder, options, message):
     with pytest.raises(ConfigError, match=message):
         plan(folder, **options)
+
+
+def test_a_format_that_the_processor_emulates_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("slideseg.model.network.number_format.is_emulated", lambda name: name == "bf16")
+    with pytest.raises(ConfigError, match=r"this processor has no bf16"):
+        plan(folder, precision="bf16")
+    assert plan(folder, precision="fp16").job.tiling.precision == "fp16"
 
 
 def test_a_model_for_other_channels_is_refused(folder, tmp_path):

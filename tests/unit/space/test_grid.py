@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slideseg.model import halo
+from slideseg.model.network import halo
 from slideseg.space.box import Box
 from slideseg.space.grid import CHUNK, SHARD_SIDES, ShardGrid, shard_side, split_evenly, tiles_of
 

@@ -55,6 +55,16 @@ def test_corrected_labels_are_noticed(recipe: Path, tmp_path: Path) -> None:
     assert trained(recipe, tmp_path / "other") == 3
 
 
+def test_a_format_that_the_processor_emulates_is_refused_before_anything_is_written(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slideseg.model.network.number_format.is_emulated", lambda name: name == "bf16")
+    with pytest.raises(ConfigError, match=r"this processor has no bf16"):
+        trained(recipe, tmp_path / "run", "training.precision=bf16")
+    assert not (tmp_path / "run").exists()
+    assert trained(recipe, tmp_path / "run", "training.precision=auto") == 3
+
+
 def test_data_that_was_copied_again_is_the_same(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert trained(recipe, run) == 3

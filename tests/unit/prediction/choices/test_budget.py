@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -26,7 +28,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.mark.parametrize(("tile", "core"), [(572, 384), (573, 384), (571, 368), (204, 16), (4092, 3904)])
 def test_cores_of_the_paper_s_depth(facts, tile, core):
-    assert fit_tile(*facts, GRID, PredictOptions(tile=tile), 1)[0] == core
+    assert fit_tile(*facts, GRID, PredictOptions(tile=tile), 1).core == core
 
 
 def test_a_tile_without_a_core_is_refused(facts):
@@ -35,7 +37,7 @@ def test_a_tile_without_a_core_is_refused(facts):
 
 
 def test_less_memory_means_a_smaller_tile_and_too_little_is_refused(facts):
-    cores = [fit_tile(*facts, GRID, PredictOptions(memory=memory), 1)[0] for memory in ("1GiB", "2GiB", "64GiB")]
+    cores = [fit_tile(*facts, GRID, PredictOptions(memory=memory), 1).core for memory in ("1GiB", "2GiB", "64GiB")]
     assert cores == sorted(cores)
     assert cores[0] < cores[-1] == GRID.side
     with pytest.raises(ConfigError, match="does not hold one tile"):
@@ -45,7 +47,7 @@ def test_less_memory_means_a_smaller_tile_and_too_little_is_refused(facts):
 def test_a_slide_in_a_bucket_takes_memory_of_its_own(facts):
     there = ArraySlide(np.zeros((64, 64, 3), np.uint8), path="s3://lab/x.svs")
     here = fit_tile(*facts, GRID, PredictOptions(tile=356), 1)
-    assert fit_tile(there, facts[1], GRID, PredictOptions(tile=356), 1) == (*here[:2], here[2] + REMOTE_MEMORY)
+    assert fit_tile(there, facts[1], GRID, PredictOptions(tile=356), 1) == replace(here, memory=here.memory + REMOTE_MEMORY)
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from slideseg.errors import DataError
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 from slideseg.slide.array import ArraySlide
 from slideseg.space.box import Box
 from slideseg.training.data import dataset

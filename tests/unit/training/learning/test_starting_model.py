@@ -13,7 +13,7 @@ import torch
 from slideseg.errors import ModelError
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelInfo
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 from slideseg.training.learning.loop import fit
 from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.recipe.reading import parse_config

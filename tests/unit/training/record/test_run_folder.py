@@ -20,7 +20,7 @@ from slideseg.errors import ConfigError, ResultError, ResultInUseError, RunError
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import load_model_file
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 from slideseg.storage.lease import Holder, Lease
 from slideseg.storage.store import list_keys, write_key
 from slideseg.training.record import run_folder as module

@@ -2,9 +2,9 @@
 
 import pytest
 
-from slideseg.model import halo
 from slideseg.model.config import UNetConfig
-from slideseg.model.probe import changes_core, probed_reach
+from slideseg.model.network import halo
+from slideseg.model.network.probe import changes_core, probed_reach
 
 CONFIGS = [UNetConfig(depth=depth, upsampling=up) for depth in (1, 2, 3) for up in ("conv", "bilinear")]
 

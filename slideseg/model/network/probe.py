@@ -1,4 +1,4 @@
-"""Measure how far a network sees by disturbing pixels: the check on `slideseg.model.halo`'s arithmetic."""
+"""Measure how far a network sees by disturbing pixels: the check on `slideseg.model.network.halo`'s arithmetic."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from slideseg.model.fold import fold
-from slideseg.model.unet import UNet
+from slideseg.model.network.unet import UNet
 
 if TYPE_CHECKING:
     from slideseg.model.config import UNetConfig
@@ -45,7 +44,7 @@ def probed_reach(config: UNetConfig) -> int:
 
 
 def _positive(config: UNetConfig) -> UNet:
-    net = fold(UNet(config))
+    net = UNet(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in net.named_parameters():

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
 from slideseg.model.config import UNetConfig
-from slideseg.model.fold import fold
-from slideseg.model.memory import peak_values, weight_count
-from slideseg.model.unet import UNet
+from slideseg.model.network.engine import Engine
+from slideseg.model.network.memory import peak_values, weight_count
+from slideseg.model.network.unet import UNet
 
 configs = st.builds(
     UNetConfig,
@@ -24,7 +24,7 @@ configs = st.builds(
 @settings(max_examples=20)
 @given(configs, st.integers(4, 12))
 def test_the_tally_is_never_below_the_peak_and_not_far_above(config, cells):
-    net, core = fold(UNet(config)), cells * config.stride
+    net, core = Engine(UNet(config)), cells * config.stride
     side = core + 2 * net.margins.reach
     image_NCHW = torch.rand(1, config.in_channels, side, side).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
@@ -45,4 +45,4 @@ def test_the_tally_is_never_below_the_peak_and_not_far_above(config, cells):
 def test_the_number_of_weights_is_the_network_s(up):
     config = UNetConfig(3, 2, 8, 3, up)
 
-    assert weight_count(config) == sum(weight.numel() for weight in fold(UNet(config)).parameters())
+    assert weight_count(config) == sum(weight.numel() for weight in Engine(UNet(config)).parameters())

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slideseg.model import halo
-from slideseg.model.convolve import convolve, up_convolve
+from slideseg.model.network import halo
 
 if TYPE_CHECKING:
     from slideseg.model.config import Init, UNetConfig
@@ -32,9 +31,9 @@ class DoubleConv(nn.Module):
 
     def forward(self, x_NCHW: Tensor, padding: int) -> Tensor:
         """Return the features; ``padding`` 1 keeps the size, 0 shrinks it by 2 on every side."""
-        x_NCHW = convolve(x_NCHW, self.conv1.weight, self.conv1.bias, padding)
+        x_NCHW = F.conv2d(x_NCHW, self.conv1.weight, self.conv1.bias, padding=padding)
         x_NCHW = F.relu(self.norm1(x_NCHW), inplace=True)
-        x_NCHW = convolve(x_NCHW, self.conv2.weight, self.conv2.bias, padding)
+        x_NCHW = F.conv2d(x_NCHW, self.conv2.weight, self.conv2.bias, padding=padding)
         return F.relu(self.norm2(x_NCHW), inplace=True)
 
 
@@ -64,9 +63,7 @@ class UNet(nn.Module):
         Raises:
             ValueError: if H or W is not a multiple of the stride.
         """
-        if x_NCHW.shape[-2] % self.config.stride or x_NCHW.shape[-1] % self.config.stride:
-            msg = f"sides must be multiples of the stride {self.config.stride} (got {tuple(x_NCHW.shape[-2:])})"
-            raise ValueError(msg)
+        check_sides(x_NCHW, self.config.stride)
         skips_NCHW = []
         for block in self.encoder[:-1]:
             x_NCHW = block(x_NCHW, padding=1)
@@ -76,7 +73,7 @@ class UNet(nn.Module):
         for level in reversed(range(self.config.depth)):
             x_NCHW = torch.cat([skips_NCHW.pop(), self._upsample_same(x_NCHW, level)], dim=1)
             x_NCHW = self.decoder[level](x_NCHW, padding=1)
-        return convolve(x_NCHW, self.head.weight, self.head.bias)
+        return self.head(x_NCHW)  # type: ignore[no-any-return]
 
     def forward_valid(self, x_NCHW: Tensor) -> Tensor:
         """Return logits of the core of images that are the core grown by `margins.reach`, in valid form.
@@ -98,15 +95,11 @@ class UNet(nn.Module):
             del up_NCHW
             x_NCHW = self.decoder[level](x_NCHW, padding=0)
             margin = margins.joined[level] - 2
-        return convolve(x_NCHW, self.head.weight, self.head.bias)
-
-    def _up_convolve(self, x_NCHW: Tensor, level: int) -> Tensor:
-        layer: nn.ConvTranspose2d = self.upsample[level]  # type: ignore[assignment]
-        return up_convolve(x_NCHW, layer.weight, layer.bias)
+        return self.head(x_NCHW)  # type: ignore[no-any-return]
 
     def _upsample_same(self, x_NCHW: Tensor, level: int) -> Tensor:
         if self.config.upsampling == "conv":
-            return self._up_convolve(x_NCHW, level)
+            return self.upsample[level](x_NCHW)  # type: ignore[no-any-return]
         if self.config.upsampling == "bilinear-corners":
             return F.interpolate(x_NCHW, scale_factor=2, mode="bilinear", align_corners=True)
         return _crop(bilinear_twice(F.pad(x_NCHW, (1, 1, 1, 1), mode="replicate")), 1)
@@ -114,8 +107,19 @@ class UNet(nn.Module):
     def _upsample_valid(self, x_NCHW: Tensor, level: int, margin: int) -> tuple[Tensor, int]:
         """Return the upsampled features and their margin, given features with ``margin`` around the core."""
         if self.config.upsampling == "conv":
-            return self._up_convolve(x_NCHW, level), 2 * margin
+            return self.upsample[level](x_NCHW), 2 * margin
         return bilinear_twice(x_NCHW), 2 * margin - 1
+
+
+def check_sides(x_NCHW: Tensor, stride: int) -> None:
+    """Refuse images whose pooled features would lose rows or columns.
+
+    Raises:
+        ValueError: if a side is not a multiple of the stride.
+    """
+    if x_NCHW.shape[-2] % stride or x_NCHW.shape[-1] % stride:
+        msg = f"sides must be multiples of the stride {stride} (got {tuple(x_NCHW.shape[-2:])})"
+        raise ValueError(msg)
 
 
 def without_weights(config: UNetConfig) -> UNet:
@@ -143,10 +147,8 @@ def bilinear_twice(x_NCHW: Tensor) -> Tensor:
 
 
 def _decoder_block(config: UNetConfig, level: int) -> DoubleConv:
-    width = config.base_channels * 2**level
-    if config.upsampling == "conv":
-        return DoubleConv(2 * width, width, width, batch_norm=config.batch_norm)
-    return DoubleConv(2 * width, width, width if level == 0 else width // 2, batch_norm=config.batch_norm)
+    width = config.widths[level]
+    return DoubleConv(2 * width, width, config.out_width(level), batch_norm=config.batch_norm)
 
 
 def _crop(x_NCHW: Tensor, margin: int) -> Tensor:

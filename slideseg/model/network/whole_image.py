@@ -1,28 +1,14 @@
-"""From a trained U-Net to the one that runs: batch norm folded into the convolutions, channels-last weights."""
+"""The reference that tiles must equal: one pass over the whole mirror-padded image, whatever its size."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from slideseg.model.unet import DoubleConv, UNet
-
-
-def fold(net: UNet) -> UNet:
-    """Turn ``net`` in place into its form for inference: eval mode, no batch norm, channels-last, no gradients."""
-    net.eval().requires_grad_(requires_grad=False)
-    for block in net.modules():
-        if isinstance(block, DoubleConv):
-            block.conv1, block.norm1 = _without_norm(block.conv1, block.norm1)
-            block.conv2, block.norm2 = _without_norm(block.conv2, block.norm2)
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _without_norm(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Identity]:
-    if isinstance(norm, nn.BatchNorm2d):
-        conv = fuse_conv_bn_eval(conv, norm)
-    return conv, nn.Identity()
+if TYPE_CHECKING:
+    from slideseg.model.network.engine import Engine
 
 
 class WholeImage(nn.Module):
@@ -33,7 +19,7 @@ class WholeImage(nn.Module):
     on, so the pixels of the image proper get the same logits as in a larger padded image.
     """
 
-    def __init__(self, net: UNet, margin: int) -> None:
+    def __init__(self, net: Engine, margin: int) -> None:
         super().__init__()
         self.net = net
         self.margin = margin

@@ -1,0 +1,208 @@
+"""How fast is the network on a CPU, against plain PyTorch with the same weights, and against a matrix product?
+
+One picture of real H&E, mirrored at its edges, is segmented by:
+
+- ours: what a worker of `slideseg predict` does, with its largest tile;
+- the whole picture in one pass, eager, in PyTorch's own memory layout and channels-last;
+- the loop of the common recipe, 512 px tiles: made exact (each grown by the halo, on the pooling grid), and without overlap.
+
+Each way has a process of its own, and they take turns. Work is that of the whole picture in one pass, layer by layer (for the
+paper's widths 1.4678 MFLOP a pixel), whatever a way does; the rate of a matrix product is measured in the same turns.
+
+Claims: at least 1.8 times the exact loop and never slower than the whole picture; at least 0.80 of the matrix product's rate;
+no class other than in the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from common import DATA, hardware, random_model, wait_politely, write_result
+from turns import Team, serve, take_turns
+
+import slideseg
+from slideseg.machine import keep_freed_memory, return_freed_memory
+from slideseg.model.bundled import find_model
+from slideseg.model.file import read_network
+from slideseg.model.network.work import ideal_work, work_of_tile
+from slideseg.prediction.job import Tiling
+from slideseg.prediction.segmenter import Segmenter
+from slideseg.slide.array import ArraySlide
+from slideseg.slide.mirrored import read_mirrored
+from slideseg.space.box import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slideseg.model.network.unet import UNet
+
+SIDE, TILE, PRODUCT = 1024, 512, 2048
+"""Sides of the picture, of the recipe's tiles and of the matrices."""
+SLIDE = DATA / "wsi" / "aperio" / "CMU-1-Small-Region.svs"
+LIMITS = {"recipe-exact": 1.8, "whole": 1.0}
+OF_PRODUCT = 0.8
+
+
+def picture() -> np.ndarray:
+    """Return the picture (y, x, c): a part of a real slide, or noise where there is none."""
+    if not SLIDE.exists():
+        return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    slide = slideseg.open_slide(SLIDE)
+    return slide.read(Box(512, 512, 512 + SIDE, 512 + SIDE))
+
+
+class Common:
+    """The network in plain PyTorch, as it was trained, and its input."""
+
+    def __init__(self, path: Path, layout: torch.memory_format = torch.contiguous_format) -> None:
+        self.net: UNet = read_network(path)[0].eval().to(memory_format=layout)
+        self.halo, self.layout = self.net.config.halo, layout
+        padded = np.pad(picture(), ((self.halo, self.halo), (self.halo, self.halo), (0, 0)), "reflect")
+        self.x_NCHW = slideseg.load_model(path).preprocess(padded)
+
+    @torch.inference_mode()
+    def whole(self) -> np.ndarray:
+        """Return the classes by one pass."""
+        return self._classes(self.x_NCHW, self.halo)
+
+    @torch.inference_mode()
+    def tiles(self, *, halo: int) -> np.ndarray:
+        """Return the classes by tiles of `TILE` pixels, of which ``halo`` on every side are thrown away."""
+        core, out = TILE - 2 * halo, np.zeros((SIDE, SIDE), np.uint8)
+        for y in range(0, SIDE, core):
+            for x in range(0, SIDE, core):
+                y0, x0 = (min(start, SIDE - core) + self.halo - halo for start in (y, x))
+                part = self._classes(self.x_NCHW[..., y0 : y0 + TILE, x0 : x0 + TILE], halo)
+                y1, x1 = y0 - self.halo + halo, x0 - self.halo + halo
+                out[y1 : y1 + core, x1 : x1 + core] = part
+        return out
+
+    def _classes(self, x_NCHW: torch.Tensor, halo: int) -> np.ndarray:
+        logits_NKHW = self.net(x_NCHW.contiguous(memory_format=self.layout))
+        inside = logits_NKHW[..., halo : logits_NKHW.shape[-2] - halo, halo : logits_NKHW.shape[-1] - halo]
+        return (inside[:, 0] > 0 if inside.shape[1] == 1 else inside.argmax(1)).to(torch.uint8)[0].numpy()
+
+
+def ours(path: Path) -> Callable[[], np.ndarray]:
+    """Return what a worker does with a shard, its pixels read beforehand."""
+    segmenter = Segmenter(slideseg.load_model(path), Tiling(SIDE))
+    box = Box(0, 0, SIDE, SIDE)
+    region = read_mirrored(ArraySlide(picture()), segmenter.read_box(box))
+    return lambda: segmenter(region, box).class_map
+
+
+def product(_: Path) -> Callable[[], object]:
+    """Return a matrix product."""
+    one, other = torch.rand(PRODUCT, PRODUCT), torch.rand(PRODUCT, PRODUCT)
+    return lambda: one @ other
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to do it."""
+
+    text: str
+    """What the result says."""
+    make: Callable[[Path], Callable[[], object]]
+    """Returns a function that does it."""
+    allocator: Callable[[], None] | None = None
+    """How freed memory is dealt with; None as it comes."""
+
+
+def _tiles(path: Path, *, exact: bool) -> Callable[[], object]:
+    common = Common(path)
+    return lambda: common.tiles(halo=common.halo if exact else 0)
+
+
+WAYS = {
+    "ours": Way("ours", ours, keep_freed_memory),
+    "ours-returning": Way("ours, freed memory returned", ours, return_freed_memory),
+    "whole": Way("whole picture", lambda path: Common(path).whole),
+    "whole-last": Way("whole picture, channels last", lambda path: Common(path, torch.channels_last).whole),
+    "recipe-exact": Way("recipe's loop, made exact", lambda path: _tiles(path, exact=True)),
+    "recipe": Way("recipe's loop, no overlap", lambda path: _tiles(path, exact=False)),
+    "product": Way("matrix product", product),
+}
+WARM_UP = 1
+
+
+def be(way: Way, path: Path, threads: int) -> None:
+    """Be the process of a way."""
+    if way.allocator is not None:
+        way.allocator()
+    torch.set_num_threads(threads)
+    serve(way.make(path), WARM_UP)
+
+
+def compare(path: Path, threads: int, rounds: int) -> dict[str, object]:
+    """Time all ways in turn with one model; tell how many pixels get another class than by one pass over the whole picture."""
+    teams = {name: Team([__file__, str(path), f"--be={name}", f"--threads={threads}"], threads) for name in WAYS}
+    take_turns(teams.values(), rounds)
+    numbers = {name: team.numbers(teams["ours"]) for name, team in teams.items()}
+    config = slideseg.load_model(path).info.config
+    rate = 2 * PRODUCT**3 / statistics.median(teams["product"].walls)
+    own = 2 * ideal_work(config) * SIDE**2 / statistics.median(teams["ours"].walls)
+    return {
+        "ways": {name: {**numbers[name], "other_classes": others(name, path)} for name in WAYS if name != "product"},
+        "gigaflops_of_product": round(rate / 1e9, 1),
+        "gigaflops": round(own / 1e9, 1),
+        "of_product": round(own / rate, 3),
+        "work_over_ideal": {
+            str(core): round(work_of_tile(config, core) / core**2 / ideal_work(config), 4) for core in (832, SIDE, 3904)
+        },
+    }
+
+
+def others(name: str, path: Path) -> float:
+    """Return the share of pixels whose class is not that of the whole picture: ours by our reference, PyTorch's by its own."""
+    torch.manual_seed(0)
+    if not name.startswith("ours"):
+        return float((WAYS[name].make(path)() != Common(path).whole()).mean())
+    model = slideseg.load_model(path)
+    padded = np.pad(picture(), ((model.halo, model.halo), (model.halo, model.halo), (0, 0)), "reflect")
+    with torch.inference_mode():
+        logits_NKHW = model.module(model.preprocess(padded))[..., model.halo : -model.halo, model.halo : -model.halo]
+    wanted = logits_NKHW[0, 0] > 0 if logits_NKHW.shape[1] == 1 else logits_NKHW[0].argmax(0)
+    return float((ours(path)() != wanted.to(torch.uint8).numpy()).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--widths", type=int, nargs="*", default=[32], help="channels of networks of random weights, too")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each way")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each way is timed")
+    parser.add_argument("--be", choices=list(WAYS), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.be:
+        be(WAYS[given.be], given.model, given.threads)
+        return
+    wait_politely()
+    busy = hardware()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {"nuclei": find_model("nuclei")}
+        paths |= {
+            f"random, {width} channels": random_model(Path(folder, f"{width}.safetensors"), width) for width in given.widths
+        }
+        runs = {name: compare(path, given.threads, given.rounds) for name, path in paths.items()}
+    passed = all(_passes(run) for run in runs.values())
+    texts = {name: way.text for name, way in WAYS.items()}
+    result = {"side": SIDE, "threads": given.threads, "rounds": given.rounds, "ways": texts, "by_model": runs, "passed": passed}
+    write_result("engine", {**result, "limits": LIMITS, "limit_of_product": OF_PRODUCT}, busy)
+
+
+def _passes(run: dict[str, object]) -> bool:
+    ways = run["ways"]
+    fast = all(ways[name]["ratio"] >= limit for name, limit in LIMITS.items())
+    return fast and run["of_product"] >= OF_PRODUCT and ways["ours"]["other_classes"] == 0
+
+
+if __name__ == "__main__":
+    main()
