@@ -8,7 +8,7 @@ BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo wheel test test-slow chaos lint format docs docs-cli bench bench-exactness bench-engine bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step clean
+.PHONY: help demo wheel test test-slow chaos lint format docs docs-cli bench bench-exactness bench-engine bench-peers bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step clean
 
 help:  ## list the targets
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,7 +30,7 @@ chaos: $(VENV)/.installed-test  ## break what can break, for up to an hour; figu
 	SLIDESEG_CHAOS=1 SLIDESEG_CHAOS_REPORT=$(abspath benchmarks/results/reliability.jsonl) $(PYTHON) -m pytest $(CHAOS) --timeout 3600 --durations 20 $(BY_FILE)
 	$(PYTHON) -m tests.reliability.page
 CHAOS := tests/reliability tests/unit/test_security.py tests/integration/test_train.py tests/integration/test_many.py tests/integration/test_predict_objects.py
-CHAOS += -k "reliability or security or killed or slides_of_a_manifest"
+CHAOS += tests/integration/test_train_cluster.py -k "reliability or security or killed or slides_of_a_manifest or each_node"
 
 lint: $(VENV)/.installed-dev  ## check style, formatting and types
 	ruff check .
@@ -47,10 +47,10 @@ docs: $(VENV)/.installed-dev  ## build the documentation into site/
 docs-cli: $(VENV)/.installed-test  ## write docs/cli.md, docs/recipe.md and docs/notebook.md anew from the code and the notebook
 	$(PYTHON) -m tests.test_docs --update
 
-bench: bench-exactness bench-engine bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
+bench: bench-exactness bench-engine bench-peers bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
 	$(PYTHON) benchmarks/page.py
 
-bench-exactness bench-engine bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step: bench-%: $(VENV)/.installed-test
+bench-exactness bench-engine bench-peers bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-threads bench-many bench-train_step: bench-%: $(VENV)/.installed-test
 	$(PYTHON) benchmarks/bench_$*.py
 
 bench-objects: $(VENV)/.installed-bench

@@ -18,6 +18,7 @@ import pytest
 import tifffile
 
 from tests.integration.conftest import command
+from tests.reliability import long_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,7 @@ def trains(raylet: int) -> bool:
         return False
 
 
+@long_only
 def test_each_node_has_one_of_two_workers(two_nodes: tuple[str, list[int], dict[str, str]], tmp_path: Path) -> None:
     address, raylets, env = two_nodes
     words = ["train", TINY, "-o", tmp_path / "run", "--workers", 2, "--address", address, "--json", *write_stack(tmp_path)]
