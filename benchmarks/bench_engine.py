@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from common import DATA, hardware, random_model, wait_politely, write_result
+from common import hardware, random_model, wait_politely, write_result
+from plain import SIDE, Plain, picture
 from turns import Team, serve, take_turns
 
 import slideseg
 from slideseg.machine import keep_freed_memory, return_freed_memory
 from slideseg.model.bundled import find_model
-from slideseg.model.file import read_network
 from slideseg.model.network.work import ideal_work, work_of_tile
 from slideseg.prediction.job import Tiling
 from slideseg.prediction.segmenter import Segmenter
@@ -41,53 +41,11 @@ from slideseg.space.box import Box
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slideseg.model.network.unet import UNet
 
-SIDE, TILE, PRODUCT = 1024, 512, 2048
-"""Sides of the picture, of the recipe's tiles and of the matrices."""
-SLIDE = DATA / "wsi" / "aperio" / "CMU-1-Small-Region.svs"
+PRODUCT = 2048
+"""Side of the matrices."""
 LIMITS = {"recipe-exact": 1.8, "whole": 1.0}
 OF_PRODUCT = 0.8
-
-
-def picture() -> np.ndarray:
-    """Return the picture (y, x, c): a part of a real slide, or noise where there is none."""
-    if not SLIDE.exists():
-        return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    slide = slideseg.open_slide(SLIDE)
-    return slide.read(Box(512, 512, 512 + SIDE, 512 + SIDE))
-
-
-class Common:
-    """The network in plain PyTorch, as it was trained, and its input."""
-
-    def __init__(self, path: Path, layout: torch.memory_format = torch.contiguous_format) -> None:
-        self.net: UNet = read_network(path)[0].eval().to(memory_format=layout)
-        self.halo, self.layout = self.net.config.halo, layout
-        padded = np.pad(picture(), ((self.halo, self.halo), (self.halo, self.halo), (0, 0)), "reflect")
-        self.x_NCHW = slideseg.load_model(path).preprocess(padded)
-
-    @torch.inference_mode()
-    def whole(self) -> np.ndarray:
-        """Return the classes by one pass."""
-        return self._classes(self.x_NCHW, self.halo)
-
-    @torch.inference_mode()
-    def tiles(self, *, halo: int) -> np.ndarray:
-        """Return the classes by tiles of `TILE` pixels, of which ``halo`` on every side are thrown away."""
-        core, out = TILE - 2 * halo, np.zeros((SIDE, SIDE), np.uint8)
-        for y in range(0, SIDE, core):
-            for x in range(0, SIDE, core):
-                y0, x0 = (min(start, SIDE - core) + self.halo - halo for start in (y, x))
-                part = self._classes(self.x_NCHW[..., y0 : y0 + TILE, x0 : x0 + TILE], halo)
-                y1, x1 = y0 - self.halo + halo, x0 - self.halo + halo
-                out[y1 : y1 + core, x1 : x1 + core] = part
-        return out
-
-    def _classes(self, x_NCHW: torch.Tensor, halo: int) -> np.ndarray:
-        logits_NKHW = self.net(x_NCHW.contiguous(memory_format=self.layout))
-        inside = logits_NKHW[..., halo : logits_NKHW.shape[-2] - halo, halo : logits_NKHW.shape[-1] - halo]
-        return (inside[:, 0] > 0 if inside.shape[1] == 1 else inside.argmax(1)).to(torch.uint8)[0].numpy()
 
 
 def ours(path: Path) -> Callable[[], np.ndarray]:
@@ -117,15 +75,15 @@ class Way:
 
 
 def _tiles(path: Path, *, exact: bool) -> Callable[[], object]:
-    common = Common(path)
-    return lambda: common.tiles(halo=common.halo if exact else 0)
+    plain = Plain(path)
+    return lambda: plain.tiles(halo=plain.halo if exact else 0)
 
 
 WAYS = {
     "ours": Way("ours", ours, keep_freed_memory),
     "ours-returning": Way("ours, freed memory returned", ours, return_freed_memory),
-    "whole": Way("whole picture", lambda path: Common(path).whole),
-    "whole-last": Way("whole picture, channels last", lambda path: Common(path, torch.channels_last).whole),
+    "whole": Way("whole picture", lambda path: Plain(path).whole),
+    "whole-last": Way("whole picture, channels last", lambda path: Plain(path, torch.channels_last).whole),
     "recipe-exact": Way("recipe's loop, made exact", lambda path: _tiles(path, exact=True)),
     "recipe": Way("recipe's loop, no overlap", lambda path: _tiles(path, exact=False)),
     "product": Way("matrix product", product),
@@ -164,7 +122,7 @@ def others(name: str, path: Path) -> float:
     """Return the share of pixels whose class is not that of the whole picture: ours by our reference, PyTorch's by its own."""
     torch.manual_seed(0)
     if not name.startswith("ours"):
-        return float((WAYS[name].make(path)() != Common(path).whole()).mean())
+        return float((WAYS[name].make(path)() != Plain(path).whole()).mean())
     model = slideseg.load_model(path)
     padded = np.pad(picture(), ((model.halo, model.halo), (model.halo, model.halo), (0, 0)), "reflect")
     with torch.inference_mode():

@@ -61,6 +61,34 @@ def engine(result: dict[str, Any]) -> str:
     )
 
 
+def peers(result: dict[str, Any]) -> str:
+    def called(name: str) -> str:
+        peer, _, way = name.partition("-")
+        return "ours" if name == "ours" else f"{result['peers'][peer]}, {way}"
+
+    rows = [
+        (
+            called(name),
+            way["median_seconds"],
+            way["ratio"],
+            f"{100 * way['other_classes']:.3g} %",
+            way.get("pixels_a_pixel", "\u2013"),
+            way.get("peak_mib", "\u2013"),
+        )
+        for name, way in result["ways"].items()
+    ]
+    return (
+        "## Against other programs\n\n"
+        f"The same weights (`{result['model']}`) and picture of {result['side']:,} x {result['side']:,} pixels, "
+        f"{result['threads']} threads, in turns, {result['rounds']} times each;\n"
+        "the ratio is the median over pairs. Default: as documented. Best: what we found fastest. Other classes: pixels, not\n"
+        "nearer to the picture's edge than the halo, that one pass over the whole picture gives another class.\n\n"
+        + table(("", "median, s", "ratio", "other classes", "pixels computed a pixel", "peak, MiB"), rows)
+        + "\nEach is installed into an environment of its own by `python benchmarks/bench_peers.py`. "
+        "TIAToolbox and cellpose need torchvision,\nof which there is no build beside this PyTorch.\n"
+    )
+
+
 def many(result: dict[str, Any]) -> str:
     rows = [
         (workers, run["run"], run["computing"], run["ratio"], f"{100 * run['idle']:.1f} %")
@@ -366,6 +394,7 @@ def load(result: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": exactness,
     "engine": engine,
+    "peers": peers,
     "memory": memory,
     "many": many,
     "overhead": overhead,

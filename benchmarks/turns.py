@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TextIO
 
 
-def serve(work: Callable[[], object], warm_up: int) -> None:
+def serve(work: Callable[[], object], warm_up: int, out: TextIO | None = None) -> None:
     """Be one process of a way: do the work as often as a line of the input says, print what each took, again and again."""
     first = timed(work)
     for _ in range(warm_up):
         work()
-    print(json.dumps(first), flush=True)
+    print(json.dumps(first), file=out, flush=True)
     for line in sys.stdin:
-        print(json.dumps([timed(work) for _ in range(int(line))]), flush=True)
+        print(json.dumps([timed(work) for _ in range(int(line))]), file=out, flush=True)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -34,11 +35,11 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 class Team:
     """The processes of a way, from outside: one, or several that share the work and the threads."""
 
-    def __init__(self, arguments: list[str], threads: int, workers: int = 1) -> None:
+    def __init__(self, arguments: list[str], threads: int, workers: int = 1, python: str = sys.executable) -> None:
         env = {**os.environ, "OMP_NUM_THREADS": str(threads // workers), "PYTHONWARNINGS": "ignore"}
         self.processes = [
             subprocess.Popen(
-                [sys.executable, *arguments],
+                [python, *arguments],
                 env={**env, **_meeting(rank, workers)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
