@@ -37,9 +37,11 @@ def weight_count(config: UNetConfig) -> int:
 def peak_values(config: UNetConfig, core: int) -> int:
     """Return the most values alive at once while one core of ``core`` pixels a side is computed on a CPU.
 
-    Follows `Engine.forward_valid` line by line. What a level is given lives until it is done, as do the skips until they are
-    joined, and what it gives lives from its first strip on.
+    Follows `Engine.forward_valid` line by line, or `Engine.forward` for a network that can't be tiled exactly. What a level is
+    given lives until it is done, as do the skips until they are joined, and what it gives lives from its first strip on.
     """
+    if not config.exact:
+        return _peak_of_same(config, core + 2 * config.margin)
     margins = halo.margins(config.depth, config.upsampling)
     side, channels = core + 2 * margins.reach, config.in_channels
     image = channels * side**2
@@ -68,6 +70,25 @@ def peak_values(config: UNetConfig, core: int) -> int:
         peak = max(peak, image + skips + below + gives + strip)
         skips -= width * (out + 4) ** 2
         side = out
+    return max(peak, image + 5 * config.out_channels * side**2)
+
+
+def _peak_of_same(config: UNetConfig, side: int) -> int:
+    """Return the same for an image of ``side`` pixels in 'same' form: each convolution sees a copy with zeros around it."""
+    image = config.in_channels * side**2
+    peak, skips, channels = image, 0, config.in_channels
+    for level, width in enumerate(config.widths):
+        given = 0 if level == 0 else channels * side**2
+        peak = max(peak, image + skips + given + (max(channels, width) + width) * (side + 2) ** 2)
+        channels = width
+        if level < config.depth:
+            skips += width * side**2
+            peak, side = max(peak, image + skips + 3 * width * side**2 // 4), side // 2
+    for level in reversed(range(config.depth)):
+        width, below = config.widths[level], channels * side**2
+        side, channels = 2 * side, config.out_width(level)
+        peak = max(peak, image + skips + below + 3 * width * (side + 2) ** 2)  # upsampled, with zeros around, convolved
+        skips -= width * side**2
     return max(peak, image + 5 * config.out_channels * side**2)
 
 
