@@ -3,11 +3,14 @@
 import gc
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import tifffile
 
 from slideseg.model.config import UNetConfig
+from slideseg.prediction import worker
 from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.worker import SegmentWorker
@@ -16,8 +19,9 @@ from slideseg.tasks import base
 from slideseg.testing.models import random_model
 
 
-def test_a_worker_that_is_closed_keeps_no_file_open(tmp_path, monkeypatch):
-    """Not even until Python collects what is left in circles: a process may have a thousand slides by then."""
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    """The plan of a small slide, whose result is begun."""
     expendable = threading.Event()
     expendable.set()
     monkeypatch.setattr(base, "_EXPENDABLE", expendable)  # as in a worker's process, which opens slides itself
@@ -28,11 +32,27 @@ def test_a_worker_that_is_closed_keeps_no_file_open(tmp_path, monkeypatch):
     options = PredictOptions(model=str(tmp_path / "m.safetensors"), workers=1, tissue="none")
     plan = make_plan(str(tmp_path / "x.tif"), str(tmp_path / "x.zarr"), options)
     create_result(plan.output, plan.layout, plan.record, overwrite=False)
+    return plan
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_freed_memory_is_dealt_with_as_planned_and_returned_in_the_end(plan, kept, monkeypatch):
+    settled = []
+    monkeypatch.setattr(worker, "settle_freed_memory", lambda *, kept: settled.append(kept))
+    one = SegmentWorker(replace(plan.job, keeps_freed=kept), plan.layout)
+    one(0)
+    assert settled == [kept]
+    one.close()
+    assert settled == [kept, False]
+
+
+def test_a_worker_that_is_closed_keeps_no_file_open(plan):
+    """Not even until Python collects what is left in circles: a process may have a thousand slides by then."""
 
     def work():
-        worker = SegmentWorker(plan.job, plan.layout)
-        worker(0)
-        worker.close()
+        one = SegmentWorker(plan.job, plan.layout)
+        one(0)
+        one.close()
 
     work()
     gc.disable()

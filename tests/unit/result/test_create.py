@@ -19,6 +19,7 @@ from slideseg.arrays import shards as arrays
 from slideseg.errors import ConfigError, ResultError, RunError
 from slideseg.result.create import create_result
 from slideseg.result.layout import ResultLayout
+from slideseg.result.manifest import MAP_PART
 from slideseg.result.record import RunRecord
 from slideseg.result.shards import ShardStore
 from slideseg.space.grid import ShardGrid
@@ -104,6 +105,16 @@ def test_the_same_run_is_resumed_untouched(tmp_path):
         (path / "labels/segmentation/0/c/0" / left).write_bytes(b"torn")
     assert create(path) == "resumed"
     assert tree(path) == before
+
+
+@pytest.mark.parametrize("damaged", ["zarr.json", MAP_PART.copy])
+def test_of_a_root_and_its_copy_the_damaged_one_is_mended(tmp_path, damaged):
+    path = tmp_path / "x.zarr"
+    create_result(path, layout(), record(), overwrite=False)
+    whole = {name: (path / name).read_bytes() for name in ("zarr.json", MAP_PART.copy)}
+    (path / damaged).write_bytes(b"{")
+    assert create_result(path, layout(), record(), overwrite=False) == "resumed"
+    assert {name: (path / name).read_bytes() for name in whole} == whole
 
 
 def test_a_missing_array_is_created_again(tmp_path):

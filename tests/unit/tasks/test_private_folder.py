@@ -54,6 +54,7 @@ def test_only_its_user_can_look_into_it(short: Path) -> None:
         assert stat.S_IMODE(outer.stat().st_mode) == 0o700
         assert stat.S_IMODE((outer / "token").stat().st_mode) == 0o600
         assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(outer / "token")
+        assert os.environ["MALLOC_ARENA_MAX"] == "1", "workers inherit it: their threads are to share what is freed"
     assert list(short.iterdir()) == []
     assert dict(os.environ) == before
 

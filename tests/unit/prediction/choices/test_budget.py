@@ -44,6 +44,23 @@ def test_less_memory_means_a_smaller_tile_and_too_little_is_refused(facts):
         fit_tile(*facts, GRID, PredictOptions(memory="500MiB"), 1)
 
 
+def test_freed_memory_is_kept_where_there_is_room_for_it(facts):
+    ample = fit_tile(*facts, GRID, PredictOptions(tile=1212, memory="64GiB"), 1)
+    tight = fit_tile(*facts, GRID, PredictOptions(tile=1212, memory=str(ample.memory - 1)), 1)
+    assert (ample.core, ample.keeps_freed) == (1024, True)
+    assert (tight.core, tight.keeps_freed) == (1024, False)
+    assert tight.memory < ample.memory
+
+
+def test_of_two_tiles_that_fit_it_is_the_faster_one(facts):
+    """A somewhat smaller tile for which freed memory can be kept, not the largest for which it can't."""
+    largest = fit_tile(*facts, GRID, PredictOptions(memory="64GiB"), 1)
+    assert (largest.core, largest.keeps_freed) == (GRID.side, True)
+    less = fit_tile(*facts, GRID, PredictOptions(memory=str(largest.memory - 1)), 1)
+    assert less.core < largest.core
+    assert less.keeps_freed
+
+
 def test_a_slide_in_a_bucket_takes_memory_of_its_own(facts):
     there = ArraySlide(np.zeros((64, 64, 3), np.uint8), path="s3://lab/x.svs")
     here = fit_tile(*facts, GRID, PredictOptions(tile=356), 1)
