@@ -86,7 +86,11 @@ class Cluster:
 
     def workers(self):
         """Return the processes of all nodes' workers."""
-        return [one for node in (self._head, *self.nodes) for one in _family(node) if is_worker(one)]
+        return [*self.workers_of_head(), *(one for node in self.nodes for one in _family(node) if is_worker(one))]
+
+    def workers_of_head(self):
+        """Return those of the head."""
+        return [one for one in _family(self._head) if is_worker(one)]
 
     def end(self):
         """End all of it."""

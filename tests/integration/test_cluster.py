@@ -1,8 +1,11 @@
 """A run on a running cluster: the test starts its own head, with token authentication, and ends that process alone."""
 
 import importlib.util
+import os
 import platform
 import secrets
+import signal
+import subprocess
 import time
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import tifffile
 
 from tests.clusters import Cluster
-from tests.integration.conftest import array_bytes, run_slideseg
+from tests.integration.conftest import array_bytes, command, run_slideseg
 from tests.namespaces import Blinded, permitted
 from tests.s3_server import running
 
@@ -130,16 +133,26 @@ def test_workers_learn_from_the_command_where_a_bucket_is(cluster, data, grey_mo
 @pytest.mark.skipif(not permitted(), reason="no namespaces may be made here")
 def test_a_node_that_does_not_share_the_output_is_left_out_and_named(data, grey_model, tmp_path):
     """It would make a folder of its own, and what it writes there would be lost."""
-    out = tmp_path / "shared" / "x.zarr"
+    out, said = tmp_path / "shared" / "x.zarr", tmp_path / "said"
     out.parent.mkdir()
     split = Cluster(1, hosts=Blinded(out.parent))
     split.add_node(1, "blind")
     words = ["predict", data / "isbi2012" / "test-volume.tif", "-m", grey_model[0], "--json"]
+    started = command(*words, "-o", out, "--address", split.address, "-w", 2)
     try:
-        done = run_slideseg(*words, "-o", out, "--address", split.address, "-w", 2, env=split.env)
+        with said.open("w") as file, subprocess.Popen(started, env={**os.environ, **split.env}, stderr=file) as running:
+            while f"is left out: {out} is not there on" not in said.read_text():
+                assert running.poll() is None, said.read_text()
+                send(signal.SIGSTOP, split.workers_of_head())  # it may have done all of it before the other is there
+                time.sleep(0.1)
+            send(signal.SIGCONT, split.workers_of_head())
     finally:
         split.end()
-    assert done.status == 0, done.err
-    assert f"is left out: {out} is not there on" in done.err
+    assert running.returncode == 0, said.read_text()
     assert run_slideseg(*words, "-o", tmp_path / "b.zarr", "-w", 1).status == 0
     assert array_bytes(out) == array_bytes(tmp_path / "b.zarr")
+
+
+def send(number, processes):
+    for process in processes:
+        process.send_signal(number)
