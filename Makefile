@@ -36,6 +36,7 @@ lint: $(VENV)/.installed-dev  ## check style, formatting and types
 	ruff check .
 	ruff format --check .
 	mypy
+	mypy --config-file benchmarks/mypy.ini benchmarks
 
 format: $(VENV)/.installed-dev  ## put the code into its standard form
 	ruff check --fix .

@@ -63,8 +63,8 @@ def compare(peers: list[str], model: Path, threads: int, rounds: int, folder: Pa
             teams[f"{peer}-{way}"] = Team(words, threads, python=python_of(peer))
     take_turns(teams.values(), rounds)
     found = {name: team.numbers(teams["ours"]) for name, team in teams.items()}
-    told = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in teams if name != "ours"}
-    return {name: {**found[name], **told.get(name, {"other_classes": others("ours", model)})} for name in teams}
+    said = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in teams if name != "ours"}
+    return {name: {**found[name], **said.get(name, {"other_classes": others("ours", model)})} for name in teams}
 
 
 def main() -> None:
