@@ -62,7 +62,7 @@ def bare_loop(slide: Path, name: str, options: PredictOptions) -> Callable[[], N
     return loop
 
 
-def compare(slide: Path, name: str, folder: Path, rounds: int) -> dict[str, object]:
+def compare(slide: Path, name: str, folder: Path, rounds: int) -> dict[str, float]:
     """Time both ways alternately."""
     given = {"model": name, "workers": 1, "tissue": "none", "level": 0}
     bare = bare_loop(slide, name, PredictOptions(**given))
@@ -94,7 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         slide = make(folder / "made.tif", given.side)
-        found = {}
+        found: dict[str, dict[str, float]] = {}
         for model in given.models:
             path = str(random_model(folder / f"{model}.safetensors", int(model))) if model.isdigit() else model
             found[model] = compare(slide, path, folder, given.rounds)

@@ -30,6 +30,14 @@ def picture() -> np.ndarray:
     return slide.read(Box(512, 512, 512 + SIDE, 512 + SIDE))
 
 
+def around() -> np.ndarray:
+    """Return more of that slide (y, x, c), without the picture; more noise where there is none."""
+    if not SLIDE.exists():
+        return np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    slide = slideseg.open_slide(SLIDE)
+    return slide.read(Box(0, 512 + SIDE, slide.levels[0].shape[0], slide.levels[0].shape[1]))
+
+
 class Plain:
     """The network, and its input."""
 

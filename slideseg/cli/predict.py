@@ -58,7 +58,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]), default="auto", show_default=True,
-    help="Number format of the network; auto: bf16 on a GPU that has it, else fp32.",
+    help="Number format of the network; auto: bf16 on a GPU that has it, else fp32. "
+    "int8 takes a third of fp32's time on a processor, approximately the same classes, and says how many differ.",
 )  # fmt: skip
 @click.option("--objects/--no-objects", default=False, help="Also write instance labels and the object table.  [default: no]")
 @object_options(*SIZES, prefix="With --objects: ")

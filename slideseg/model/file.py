@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from slideseg.model.info import ModelClass
+    from slideseg.model.network.ranges import Ranges
     from slideseg.model.network.unet import UNet
     from slideseg.model.values import Range
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 class LoadedModel:
     """A model ready to run: what `slideseg.load_model` returns."""
 
-    def __init__(self, net: UNet, info: ModelInfo, sha256: str) -> None:
-        self.net = Engine(net)
+    def __init__(self, net: UNet, info: ModelInfo, sha256: str, feature_ranges: Ranges | None = None) -> None:
+        self.net = Engine(net, feature_ranges)
         """The network as it runs; `net.forward_valid` is its valid form."""
         self.info = info
         """What the model file says about itself."""
@@ -108,14 +109,18 @@ def save_model(path: str | os.PathLike[str], net: UNet, info: ModelInfo) -> None
         partial.write_bytes(model_bytes(net, info))  # save_file would let nobody else read it
 
 
-def load_model_file(path: str | os.PathLike[str]) -> LoadedModel:
+def load_model_file(path: str | os.PathLike[str], feature_ranges: Ranges | None = None) -> LoadedModel:
     """Read and check a model file.
+
+    Args:
+        path: the file.
+        feature_ranges: how large the network's features become, to compute it in whole numbers of 8 bits; None for fp32.
 
     Raises:
         ModelError: if it is missing, is no model file, or its weights don't fit its description.
     """
     data, info = read_model_file(Path(path))
-    return LoadedModel(_network_of(path, data, info), info, hashlib.sha256(data).hexdigest())
+    return LoadedModel(_network_of(path, data, info), info, hashlib.sha256(data).hexdigest(), feature_ranges)
 
 
 def read_network(path: Path) -> tuple[UNet, ModelInfo]:

@@ -11,12 +11,13 @@ from slideseg.model.file import load_model_file
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
+    from slideseg.model.network.ranges import Ranges
     from slideseg.model.values import Range
     from slideseg.slide.resampled import Source
     from slideseg.slide.tissue.blocks import TissueMap
     from slideseg.space.grid import ShardGrid
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Tiling:
     """Whether class probabilities are wanted too."""
     range: Range | None = None
     """The values of black and white to the network; None for those of the pixels' type."""
+    feature_ranges: Ranges | None = None
+    """How large the network's features become, for ``int8``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,13 @@ class ModelFile:
     sha256: str
     """Hash that the file must have."""
 
-    def load(self) -> LoadedModel:
-        """Load it.
+    def load(self, feature_ranges: Ranges | None = None) -> LoadedModel:
+        """Load it, to be computed in whole numbers of 8 bits where the ranges of its features are given.
 
         Raises:
             ModelError: if this machine has another model under that name than the one that was planned with.
         """
-        model = load_model_file(find_model(self.name))
+        model = load_model_file(find_model(self.name), feature_ranges)
         if model.sha256 != self.sha256:
             what = f"model {self.name} is another one here than when the run was planned"
             try_ = "not to replace it during a run, and the same slideseg on all machines"

@@ -16,6 +16,7 @@ from slideseg.model.file import load_model_file
 from slideseg.model.network.work import ideal_work
 from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
+from slideseg.prediction.choices.calibration import fit_int8
 from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
 from slideseg.prediction.choices.resolution import choose_source, working_shape
 from slideseg.prediction.choices.suits import unlike
@@ -69,6 +70,9 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         workers = choose_workers(options, device, len(grid), 2 * ideal_work(info.config) * pixels)
         fit = fit_tile(slide, info, grid, options, workers)
         tiling = Tiling(fit.core, fit.batch, device, choose_precision(options, device), options.save_probabilities, limits)
+        if tiling.precision == "int8":
+            fitted = fit_int8(source, grid, tissue.blocks, model, tiling)
+            tiling, doubts = replace(tiling, feature_ranges=fitted.ranges), (*doubts, *fitted.notes)
         threads, gaps = threads_of(options, workers), slide.background is not None
         made = PredictPlan(
             input=input_path,

@@ -124,6 +124,7 @@ class PredictPlan:
             probabilities=tiling.probabilities,
             image=self.image,
             range=tiling.range,
+            feature_ranges=None if tiling.feature_ranges is None else tiling.feature_ranges.digest(),
         )
 
     @property

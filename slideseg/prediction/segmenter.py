@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from slideseg.prediction.job import Tiling
     from slideseg.space.box import Box
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
+"""What pixels are to a network of each number format."""
 COLOURS_KEPT = 64
 """Constant colours whose result is kept; slides have a handful (white, black, padding)."""
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from slideseg.machine import settle_freed_memory
+from slideseg.model.network.number_format import check_format
 from slideseg.prediction.gaps import gaps_in, scanned_in
 from slideseg.prediction.segmenter import Segmented, Segmenter
 from slideseg.result.shards import ShardStore
@@ -27,6 +28,7 @@ from slideseg.slide.tissue.blocks import BLOCK, TissueMap
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
+    from slideseg.model.network.ranges import Ranges
     from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job, ModelFile
     from slideseg.result.layout import ResultLayout
@@ -68,9 +70,10 @@ os.register_at_fork(after_in_child=_computing.cache_clear)  # a thread does not 
 
 
 @lru_cache(maxsize=2)
-def _model(file: ModelFile, _device: str, _precision: str) -> LoadedModel:
+def _model(file: ModelFile, device: str, precision: str, feature_ranges: Ranges | None) -> LoadedModel:
     """Return a model for one device and number format, to which it is brought where it is first used; slides share it."""
-    return file.load()
+    check_format(precision, device)  # the planning machine may have another processor
+    return file.load(feature_ranges)
 
 
 class SegmentWorker:
@@ -83,7 +86,8 @@ class SegmentWorker:
         self._layout = layout
         self._slide = job.source.open()
         self._store = ShardStore(job.output, layout)
-        self._segmenter = Segmenter(_model(job.model, job.tiling.device, job.tiling.precision), job.tiling)
+        tiling = job.tiling
+        self._segmenter = Segmenter(_model(job.model, tiling.device, tiling.precision, tiling.feature_ranges), tiling)
 
     def __call__(self, index: int) -> ShardDone:
         """Do one shard: read, compute, write.

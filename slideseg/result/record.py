@@ -196,6 +196,8 @@ class RunIdentity:
     """How much of the slide is carried."""
     range: tuple[float, float] | None = None
     """Values of black and white to the network; None for those of the pixels' type."""
+    feature_ranges: str | None = None
+    """Digest of how large the network's features were taken to become, for int8."""
     format: str = FORMAT
     """Version of the result's form."""
 

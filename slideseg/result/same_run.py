@@ -119,6 +119,8 @@ def _setting(name: str, there: Said, here: Said) -> Difference:
         return "--save-probabilities differs", before, now, f"{back}--save-probabilities, or {FRESH}"
     if name in BY_OPTION:
         return _option(BY_OPTION[name], got, want)
+    if name == "feature_ranges":
+        return "int8 was fitted to other numbers, as on another kind of processor", None, None, OTHER
     return f"{name} differs", got, want, OTHER
 
 

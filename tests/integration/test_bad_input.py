@@ -114,10 +114,6 @@ def case_config(folder, slide, model):
     return [slide, "--config", folder / "c.yaml"], "unknown option"
 
 
-def case_int8(folder, slide, model):
-    return [slide, "--precision", "int8"], "int8 is not available yet"
-
-
 def case_foreign_output(folder, slide, model):
     (folder / "out.zarr").mkdir()
     (folder / "out.zarr" / "thesis.txt").write_text("years of work")

@@ -15,6 +15,7 @@ import slideseg
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import read_network, save_model
 from slideseg.model.made_for import MadeFor
+from slideseg.model.network.number_format import is_emulated
 from slideseg.slide.resampled import ResampledSlide
 from slideseg.space.box import Box
 from slideseg.testing.models import random_model
@@ -225,3 +226,17 @@ def test_what_the_model_is_made_for_is_told_and_kept_and_slides_unlike_it_are_wa
     assert [line for line in again.out.splitlines() if "made for" in line] == [
         f"model: {told['dark.png', 'h.safetensors']['model']}"
     ]
+
+
+@pytest.mark.skipif(is_emulated("int8"), reason="this processor has no instructions for int8")
+def test_int8_is_told_how_near_it_is_and_does_not_depend_on_tiles(run_here, slide, model, tmp_path):
+    words = ("predict", slide, "-m", model[0], "-w", 1, "--json", "--precision", "int8")
+    done = run_here(*words, "-o", tmp_path / "one.zarr")
+    assert done.status == 0, done.err
+    assert any(note.startswith("int8 gives ") for note in done.slide["notes"])
+    assert run_here(*words, "-o", tmp_path / "other.zarr", "--tile", 384).status == 0
+    assert array_bytes(tmp_path / "one.zarr") == array_bytes(tmp_path / "other.zarr")
+    again = run_here(*words, "-o", tmp_path / "one.zarr")
+    assert (again.status, again.slide["shards"]["computed"]) == (0, 0)
+    fp32 = run_here("predict", slide, "-m", model[0], "-w", 1, "--json", "-o", tmp_path / "one.zarr")
+    assert "--precision differs (got int8, want fp32; try --precision int8" in fp32.err

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class Conv(nn.Module):
@@ -63,6 +64,14 @@ def _by_name(x: Tensor) -> bool:
 
 def _fixed(weight: Tensor) -> nn.Parameter:
     return nn.Parameter(weight.detach(), requires_grad=False)
+
+
+def without_norm(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a convolution with the batch norm behind it, if there is one."""
+    if isinstance(norm, nn.BatchNorm2d):
+        conv = fuse_conv_bn_eval(conv, norm)
+    assert conv.bias is not None
+    return conv.weight.detach(), conv.bias.detach()
 
 
 def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:

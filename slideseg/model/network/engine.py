@@ -16,75 +16,34 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from slideseg.model.network.conv import Conv, empty, zeros_around
+from slideseg.model.network.blocks import blocks_of
+from slideseg.model.network.conv import empty
+from slideseg.model.network.int8 import int8_blocks_of
 from slideseg.model.network.memory import rows_at_once
 from slideseg.model.network.unet import check_sides
-from slideseg.model.network.upsampling import Bilinear, UpConv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.model.network.unet import DoubleConv, UNet
-
-
-class Contracting(nn.Module):
-    """A block of the contracting path."""
-
-    def __init__(self, block: DoubleConv) -> None:
-        super().__init__()
-        self.conv1 = Conv(*_without_norm(block.conv1, block.norm1))
-        self.conv2 = Conv(*_without_norm(block.conv2, block.norm2))
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the block's features, 2 pixels less on every side."""
-        return self.conv2(self.conv1(x_NCHW))  # type: ignore[no-any-return]
-
-    def same(self, x_NCHW: Tensor) -> Tensor:
-        """Return the block's features in 'same' form."""
-        return self.conv2(zeros_around(self.conv1(zeros_around(x_NCHW))))  # type: ignore[no-any-return]
-
-
-class Expanding(nn.Module):
-    """A block of the expanding path, with the upsampling before it."""
-
-    def __init__(self, net: UNet, level: int) -> None:
-        super().__init__()
-        block: DoubleConv = net.decoder[level]  # type: ignore[assignment]
-        weight_OIhw, bias_O = _without_norm(block.conv1, block.norm1)
-        width = net.config.widths[level]
-        own, upsampled = weight_OIhw[:, :width], weight_OIhw[:, width:]
-        if net.config.upsampling == "conv":
-            up: nn.ConvTranspose2d = net.upsample[level]  # type: ignore[assignment]
-            self.up: UpConv | Bilinear = UpConv(upsampled, up.weight, up.bias)  # type: ignore[arg-type]
-        else:
-            self.up = Bilinear(upsampled, net.config.upsampling)
-        self.skip = Conv(own, (bias_O.double() + self.up.bias_O).float())
-        self.conv2 = Conv(*_without_norm(block.conv2, block.norm2))
-
-    def forward(self, low_NIHW: Tensor, skip_NCHW: Tensor, rows: range, offset: int) -> Tensor:
-        """Return rows of the block's features; ``offset`` is the upsampled row, and column, that the skip's first lies on."""
-        wider = range(rows.start, rows.stop + 2)
-        seen = range(offset + wider.start, offset + wider.stop), range(offset, offset + skip_NCHW.shape[-1] - 2)
-        return self.conv2(self.skip.add_to(self.up(low_NIHW, *seen), skip_NCHW[..., wider.start : wider.stop + 2, :]))  # type: ignore[no-any-return]
-
-    def same(self, low_NIHW: Tensor, skip_NCHW: Tensor) -> Tensor:
-        """Return the block's features in 'same' form."""
-        return self.conv2(zeros_around(self.skip.add_to(self.up.same(low_NIHW), zeros_around(skip_NCHW))))  # type: ignore[no-any-return]
+    from slideseg.model.network.blocks import DownBlock, UpBlock
+    from slideseg.model.network.ranges import Ranges
+    from slideseg.model.network.unet import UNet
 
 
 class Engine(nn.Module):
     """A trained U-Net that runs, in both its forms; see `slideseg.model.network.unet`."""
 
-    def __init__(self, net: UNet) -> None:
-        """Take over the weights of ``net``, which is left in evaluation mode."""
+    def __init__(self, net: UNet, ranges: Ranges | None = None) -> None:
+        """Take over the weights of ``net``, which is left in evaluation mode.
+
+        With the ``ranges`` of its features it is computed in whole numbers of 8 bits: see `slideseg.model.network.int8`.
+        """
         super().__init__()
         net.eval()
         self.config, self.margins = net.config, net.margins
-        self.down = nn.ModuleList(Contracting(block) for block in net.encoder)  # type: ignore[arg-type]
-        self.up = nn.ModuleList(Expanding(net, level) for level in range(net.config.depth))
-        self.head = Conv(net.head.weight, net.head.bias, relu=False)
+        blocks = blocks_of(net) if ranges is None else int8_blocks_of(net, ranges)
+        self.down, self.up, self.head = (nn.ModuleList(blocks.down), nn.ModuleList(blocks.up), blocks.head)
         self.eval()
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -119,10 +78,10 @@ class Engine(nn.Module):
             margin = self.margins.joined[level] - 2
         return x_NCHW
 
-    def _down(self, level: int) -> Contracting:
+    def _down(self, level: int) -> DownBlock:
         return self.down[level]  # type: ignore[return-value]
 
-    def _up(self, level: int) -> Expanding:
+    def _up(self, level: int) -> UpBlock:
         return self.up[level]  # type: ignore[return-value]
 
     def _contract(self, level: int, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +103,7 @@ class Engine(nn.Module):
     def _expand(self, level: int, low_NCHW: Tensor, skip_NCHW: Tensor, margin: int) -> Tensor:
         """Return a level's features, of full resolution the logits; ``margin`` is that of the features below."""
         block = self._up(level)
-        offset = block.up.offset(margin) - self.margins.joined[level]
+        offset = block.offset(margin) - self.margins.joined[level]
         out = Sheet(skip_NCHW.shape[-2] - 4)
         for rows in _strips(level, out.height, skip_NCHW.device):
             out.lay(rows, self._finished(level, block(low_NCHW, skip_NCHW, rows, offset)))
@@ -185,11 +144,3 @@ def pooled_by_2(x_NCHW: Tensor) -> Tensor:
     """Return the largest of every 2 x 2 pixels; PyTorch's max-pooling would also tell which it was, in 8 bytes each."""
     higher_NCHW = torch.maximum(x_NCHW[..., 0::2, :], x_NCHW[..., 1::2, :])
     return torch.maximum(higher_NCHW[..., 0::2], higher_NCHW[..., 1::2])
-
-
-def _without_norm(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a convolution with the batch norm behind it, if there is one."""
-    if isinstance(norm, nn.BatchNorm2d):
-        conv = fuse_conv_bn_eval(conv, norm)
-    assert conv.bias is not None
-    return conv.weight.detach(), conv.bias.detach()

@@ -8,10 +8,15 @@ from pathlib import Path
 
 from slideseg.errors import ConfigError, explain
 
-FLAGS = {"bf16": ("avx512_bf16", "amx_bf16"), "fp16": ("avx512_fp16", "amx_fp16")}
-"""Formats of half the size, and what the system calls the instructions of x86 processors for them."""
-WITHOUT = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
-"""Instruction sets that have none of these: what ``ONEDNN_MAX_CPU_ISA`` may hold oneDNN to."""
+FLAGS = {
+    "bf16": ("avx512_bf16", "amx_bf16"),
+    "fp16": ("avx512_fp16", "amx_fp16"),
+    "int8": ("avx512_vnni", "avx_vnni", "amx_int8"),
+}
+"""Smaller formats, and what the system calls the instructions of x86 processors for them."""
+WITHOUT = {"SSE41": FLAGS, "AVX": FLAGS, "AVX2": FLAGS, "AVX512_CORE": FLAGS}
+WITHOUT |= dict.fromkeys(("AVX2_VNNI", "AVX512_CORE_VNNI"), dict.fromkeys(("bf16", "fp16"), ()))
+"""Instruction sets that ``ONEDNN_MAX_CPU_ISA`` may hold oneDNN to, and the formats that they have nothing for."""
 INSISTING = "SLIDESEG_EMULATE"
 """The environment variable that lets a processor emulate a format."""
 PROCESSORS = Path("/proc/cpuinfo")
@@ -21,9 +26,14 @@ def check_format(name: str, device: str) -> None:
     """Refuse a number format that this machine's processor would emulate, unless `INSISTING` is set.
 
     Raises:
-        ConfigError: if it would.
+        ConfigError: if it would, or if the format is int8: what sums of it processors without such instructions cut off.
     """
-    if device == "cpu" and is_emulated(name) and not os.environ.get(INSISTING):
+    if device != "cpu" or not is_emulated(name):
+        return
+    if name == "int8":
+        what = "this processor has no instructions for sums of int8, and would cut them off"
+        raise ConfigError(explain(what, got="precision int8", try_="precision fp32"))
+    if not os.environ.get(INSISTING):
         what = f"this processor has no {name}: emulated it takes many times as long"
         raise ConfigError(explain(what, got=f"precision {name}", try_=f"precision fp32, or {INSISTING}=1"))
 
@@ -34,4 +44,5 @@ def is_emulated(name: str) -> bool:
         return False
     lines = PROCESSORS.read_text(encoding="utf-8").splitlines()
     flags = {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
-    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT or flags.isdisjoint(FLAGS[name])
+    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return name in WITHOUT.get(held_to, ()) or flags.isdisjoint(FLAGS[name])

@@ -36,8 +36,8 @@ def choose_precision(options: PredictOptions, device: str) -> Precision:
     Raises:
         ConfigError: if it is not available, or this machine, which is to work, would emulate it.
     """
-    if options.precision == "int8":
-        raise ConfigError(explain("int8 is not available yet", try_="--precision auto"))
+    if options.precision == "int8" and device != "cpu":
+        raise ConfigError(explain("int8 is for processors", got=f"--device {device}", try_="--device cpu, or --precision auto"))
     if options.precision != "auto":
         if options.address is None:
             check_format(options.precision, device)

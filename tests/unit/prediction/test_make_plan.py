@@ -167,6 +167,11 @@ def test_a_format_that_the_processor_emulates_is_refused(folder, monkeypatch):
     assert plan(folder, precision="fp16").job.tiling.precision == "fp16"
 
 
+def test_int8_is_not_for_gpus(folder):
+    with pytest.raises(ConfigError, match=r"int8 is for processors \(got --device cuda; try --device cpu"):
+        plan(folder, precision="int8", device="cuda", address="10.0.0.1:6379")
+
+
 def test_a_model_for_other_channels_is_refused(folder, tmp_path):
     random_model(tmp_path / "grey.safetensors", replace(MODEL, in_channels=1))
     with pytest.raises(ModelError, match=r"got 3 channel\(s\), want 1"):

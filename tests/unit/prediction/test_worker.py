@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction import worker
 from slideseg.prediction.make_plan import make_plan
@@ -63,3 +64,10 @@ def test_a_worker_that_is_closed_keeps_no_file_open(plan):
         assert len(os.listdir("/proc/self/fd")) == before
     finally:
         gc.enable()
+
+
+def test_its_processor_is_asked_too(plan, monkeypatch):
+    """The machine that plans may have another one."""
+    monkeypatch.setattr("slideseg.model.network.number_format.is_emulated", lambda name: name == "fp16")
+    with pytest.raises(ConfigError, match=r"this processor has no fp16"):
+        SegmentWorker(replace(plan.job, tiling=replace(plan.job.tiling, precision="fp16")), plan.layout)

@@ -24,10 +24,11 @@ def processor(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "emulated"),
     [
-        (("avx2",), {"bf16", "fp16"}),
+        (("avx2",), {"bf16", "fp16", "int8"}),
+        (("avx2", "avx_vnni"), {"bf16", "fp16"}),
         (("avx2", "avx512f", "avx512_vnni"), {"bf16", "fp16"}),
-        (("avx512f", "avx512_bf16"), {"fp16"}),
-        (("amx_bf16", "amx_tile", "avx512_fp16"), set()),
+        (("avx512f", "avx512_bf16", "avx512_vnni"), {"fp16"}),
+        (("amx_bf16", "amx_int8", "amx_tile", "avx512_fp16"), set()),
     ],
 )
 def test_what_is_emulated(processor, flags, emulated):
@@ -43,12 +44,15 @@ def test_it_is_refused_unless_somebody_insists(processor, monkeypatch):
         check_format("bf16", "cpu")
     monkeypatch.setenv("SLIDESEG_EMULATE", "1")
     check_format("bf16", "cpu")
+    with pytest.raises(ConfigError, match=r"would cut them off \(got precision int8; try precision fp32\)"):
+        check_format("int8", "cpu")  # it would be wrong, not slow
 
 
-def test_what_onednn_is_held_to_counts(processor, monkeypatch):
-    processor("avx512f", "avx512_bf16")
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
-    assert is_emulated("bf16")
+@pytest.mark.parametrize(("held_to", "emulated"), [("avx2", {"bf16", "int8"}), ("avx512_core_vnni", {"bf16"}), ("", set())])
+def test_what_onednn_is_held_to_counts(processor, monkeypatch, held_to, emulated):
+    processor("avx512f", "avx512_bf16", "avx512_vnni")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held_to)
+    assert {name for name in ("bf16", "int8") if is_emulated(name)} == emulated
 
 
 def test_of_other_kinds_of_processors_it_is_not_known(processor, monkeypatch):
