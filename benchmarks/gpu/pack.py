@@ -1,8 +1,10 @@
-"""Pack what a training of nuclei needs on a GPU machine that has PyTorch and no network: missing packages, and the data.
+"""Pack what a GPU machine needs that has PyTorch and no network: missing packages, and for a training of nuclei the data.
 
-    python benchmarks/gpu/pack.py nothing build/gpu
+    python benchmarks/gpu/pack.py build/gpu
+    python benchmarks/gpu/pack.py build/gpu --nothing nothing
 
-``nothing`` is what configs/nothing.py wrote. Packed are site.tar.xz, packages for Python 3.12 without Ray, and data.tar: TNBC,
+Packed is site.tar.xz, packages for Python 3.12 without Ray; that will do for ``benchmarks/gpu/run.sh ask``. ``nothing`` is what
+configs/nothing.py wrote: with it data.tar is packed too, for nuclei.py, which is run there: TNBC,
 training and validation patches of BRCA-M2C, training images of the Data Science Bowl (of fluorescence only some), and
 places without nuclei. Images are stored as JPEG, so figures of what was learnt from them are to be taken elsewhere.
 Then, on that machine: ``python3 benchmarks/gpu/nuclei.py build/gpu OUT 480``.
@@ -46,14 +48,15 @@ MOST = 38 << 20
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("nothing", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--nothing", type=Path)
     wanted = parser.parse_args()
     shutil.rmtree(wanted.folder, ignore_errors=True)
     wanted.folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
         pack_packages(Path(scratch), wanted.folder / "site.tar.xz")
-        pack_data(Path(scratch, "data"), wanted.nothing, wanted.folder / "data.tar")
+        if wanted.nothing is not None:
+            pack_data(Path(scratch, "data"), wanted.nothing, wanted.folder / "data.tar")
     size = sum(path.stat().st_size for path in wanted.folder.iterdir())
     print(f"{wanted.folder}: {size / 2**20:.1f} MiB")
     if size > MOST:

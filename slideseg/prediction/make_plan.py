@@ -17,7 +17,7 @@ from slideseg.model.network.work import ideal_work
 from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.choices.calibration import fit_int8
-from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, threads_of
+from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, gpu_of, threads_of
 from slideseg.prediction.choices.resolution import choose_source, working_shape
 from slideseg.prediction.choices.suits import unlike
 from slideseg.prediction.choices.tissue import find_tissue
@@ -68,8 +68,9 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
         pixels = grid.planes * math.prod(shape_yx) if tissue.pixels is None else tissue.pixels
         workers = choose_workers(options, device, len(grid), 2 * ideal_work(info.config) * pixels)
-        fit = fit_tile(slide, info, grid, options, workers)
-        tiling = Tiling(fit.core, fit.batch, device, choose_precision(options, device), options.save_probabilities, limits)
+        precision = choose_precision(options, device)
+        fit = fit_tile(slide, info, grid, options, workers, gpu_of(device, precision))
+        tiling = Tiling(fit.core, fit.batch, device, precision, options.save_probabilities, limits)
         if tiling.precision == "int8":
             fitted = fit_int8(source, grid, tissue.blocks, model, tiling)
             tiling, doubts = replace(tiling, feature_ranges=fitted.ranges), (*doubts, *fitted.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,12 +11,19 @@ import numpy as np
 import torch
 
 from slideseg.errors import RunError, explain
+from slideseg.prediction.device.pixels import Pixels, Sender
+from slideseg.prediction.device.sheet import Sheet
+from slideseg.prediction.device.streams import Clock, Return
 from slideseg.space.grid import Tile, tiles_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from slideseg.model.file import LoadedModel
     from slideseg.prediction.job import Tiling
     from slideseg.space.box import Box
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 """What pixels are to a network of each number format."""
@@ -39,124 +47,198 @@ class StoppedError(RunError):
     """The worker was asked to stop before the shard was done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A box whose classes are on their way; a GPU computes while the host does something else."""
+
+    classes: Return
+    """Class ids (1, y, x)."""
+    probabilities: Return | None
+    """Those of every channel (c, y, x)."""
+    reused: int
+    """Pixels taken from an earlier tile of the same constant colour."""
+    clock: Clock
+    """How long it is computed."""
+
+    def result(self) -> Segmented:
+        """Return the result when it is there."""
+        probabilities = None if self.probabilities is None else self.probabilities.wait().numpy()
+        return Segmented(self.classes.wait()[0].numpy(), probabilities, self.reused)
+
+
+class Region:
+    """The pixels that decide the classes of a box: on the host, and where the network runs."""
+
+    def __init__(self, pixels: np.ndarray, box: Box, there: Pixels) -> None:
+        self._pixels, self._box, self._there = pixels, box, there
+
+    def colour(self, box: Box) -> np.ndarray | None:
+        """Return the colour (c) of a box of one colour; decided by the first row for nearly every real tile."""
+        pixels = self._pixels[box.relative_to(self._box).slices]
+        colour: np.ndarray = pixels[0, 0]
+        return colour if (pixels[0] == colour).all() and (pixels == colour).all() else None
+
+    def tile(self, box: Box) -> Tensor:
+        """Return the network's input (1, C, y, x) of a box, float32."""
+        return self._there.tile(box.relative_to(self._box))
+
+
+Result = list["Tensor"]
+"""Class ids (1, y, x) of a tile's core, and round(255 p) of every channel (c, y, x) if wanted; uint8."""
+
+
 class Segmenter:
     """Pixels in, classes out: tiles a box, runs the network on the tiles, and puts the box together.
 
-    Not safe for several threads at once.
+    Only `bring` may be called from several threads at once.
     """
 
     def __init__(self, model: LoadedModel, tiling: Tiling) -> None:
         self._model = model
         self._tiling = tiling
+        self._core, self._batch = tiling.core, tiling.batch
         self._dtype = DTYPES[tiling.precision]
         self._net = model.net.to(device=tiling.device, dtype=self._dtype)
         config = model.info.config
         self._exact = config.exact
         self.margin = config.margin
-        self._constant: dict[bytes, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._sender = Sender(model, tiling.range, tiling.device)
+        self._constant: dict[bytes, Result] = {}
         self.stop = threading.Event()
 
     def read_box(self, box: Box) -> Box:
         """Return the pixels that decide the classes of ``box``, which starts on the pooling grid."""
         return box.round_out(self._model.stride).grow(self.margin)
 
-    def __call__(self, region: np.ndarray, box: Box) -> Segmented:
+    def __call__(self, pixels: np.ndarray, box: Box) -> Segmented:
         """Segment ``box``, given the pixels (y, x, c) of its `read_box`.
 
         Raises:
             RunError: if the device's memory does not even hold one tile.
             StoppedError: if `stop` was set meanwhile.
         """
-        channels = self._model.info.config.out_channels
-        out = np.empty(box.shape, np.uint8)
-        probabilities = np.empty((channels, *box.shape), np.uint8) if self._tiling.probabilities else None
-        waiting: list[tuple[Tile, np.ndarray]] = []
+        return self.begin(self.bring(pixels, box), box).result()
+
+    def bring(self, pixels: np.ndarray, box: Box) -> Region:
+        """Begin to bring the pixels (y, x, c) of a box's `read_box` to where the network runs."""
+        return Region(pixels, self.read_box(box), self._sender.send(pixels))
+
+    def begin(self, region: Region, box: Box) -> Begun:
+        """Begin to segment ``box``; on a processor it is done when this returns.
+
+        Raises:
+            RunError: if the device's memory does not even hold one tile.
+            StoppedError: if `stop` was set meanwhile.
+        """
+        clock = Clock(self._tiling.device)
+        sheets = self._sheets(box)
+        waiting: list[Tile] = []
         reused = 0
-        region_box = self.read_box(box)
-        for tile in tiles_of(box, self._tiling.core, self._model.stride, self.margin):
-            pixels = region[tile.read_box.relative_to(region_box).slices]
-            if self._exact and _is_constant(pixels):
-                _place(tile, box, self._constant_result(pixels[0, 0], tile), out, probabilities)
+        for tile in self._tiles(box):
+            colour = region.colour(tile.read_box) if self._exact else None
+            if colour is not None:
+                _lay(sheets, [tile], [self._of_one_colour(colour, tile)])
                 reused += tile.write_box.intersect(box).area
                 continue
-            if waiting and (len(waiting) == self._tiling.batch or waiting[0][1].shape != pixels.shape):
-                self._flush(waiting, box, out, probabilities)
-            waiting.append((tile, pixels))
+            if waiting and (len(waiting) >= self._batch or waiting[0].read_box.shape != tile.read_box.shape):
+                self._run(region, waiting, sheets)
+                waiting = []
+            waiting.append(tile)
         if waiting:
-            self._flush(waiting, box, out, probabilities)
-        return Segmented(out, probabilities, reused)
+            self._run(region, waiting, sheets)
+        classes, *probabilities = (Return(sheet.whole) for sheet in sheets)
+        clock.stop()
+        return Begun(classes, probabilities[0] if probabilities else None, reused, clock)
 
-    def _flush(
-        self, waiting: list[tuple[Tile, np.ndarray]], box: Box, out: np.ndarray, probabilities: np.ndarray | None
-    ) -> None:
-        """Run the waiting tiles as one batch and empty the list."""
-        for (tile, _), result in zip(waiting, self._forward([pixels for _, pixels in waiting]), strict=True):
-            _place(tile, box, result, out, probabilities)
-        waiting.clear()
+    def _sheets(self, box: Box) -> list[Sheet]:
+        """Return room for the classes of a box, and for its probabilities if they are wanted."""
+        channels = [1, self._model.info.config.out_channels] if self._tiling.probabilities else [1]
+        return [Sheet(count, box, self._tiling.device) for count in channels]
 
-    def _forward(self, tiles: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """Return the class ids (and probabilities) of the cores of tiles (y, x, c) of one shape."""
+    def _tiles(self, box: Box) -> list[Tile]:
+        return list(tiles_of(box, self._core, self._model.stride, self.margin))
+
+    def _run(self, region: Region, tiles: list[Tile], sheets: list[Sheet]) -> None:
+        """Compute tiles of one shape as a batch; with less at once where the memory of a GPU is full, now and from now on.
+
+        Raises:
+            RunError: if it does not even hold one small tile.
+        """
+        if len(tiles) > self._batch or max(tiles[0].write_box.shape) > self._core:
+            for part in self._parts(tiles):
+                self._run(region, part, sheets)
+            return
+        try:
+            _lay(sheets, tiles, self._forward([region.tile(tile.read_box) for tile in tiles]))
+        except torch.OutOfMemoryError as error:
+            self._take_less(tiles, error)
+        else:
+            return
+        self._run(region, tiles, sheets)
+
+    def _parts(self, tiles: list[Tile]) -> list[list[Tile]]:
+        """Return tiles in batches, or a tile in smaller ones, as the memory holds them."""
+        if len(tiles) > self._batch:
+            return [tiles[at : at + self._batch] for at in range(0, len(tiles), self._batch)]
+        return [[part] for tile in tiles for part in self._tiles(tile.write_box)]
+
+    def _take_less(self, tiles: list[Tile], error: torch.OutOfMemoryError) -> None:
+        """Take half the batch from now on, or of single tiles half the side."""
+        if self._tiling.device == "cuda":
+            torch.cuda.empty_cache()
+        side = max(tiles[0].write_box.shape)
+        core = side // 2 // self._model.stride * self._model.stride
+        if len(tiles) > 1:
+            self._batch = len(tiles) // 2
+            log.warning("the GPU's memory does not hold %d tiles at once: going on with %d", len(tiles), self._batch)
+        elif core and self._exact:
+            self._core, margins = core, 2 * self.margin
+            what = "the GPU's memory does not hold a tile of %d pixels: going on with %d"
+            log.warning(what, side + margins, core + margins)
+        else:
+            raise RunError(explain("the GPU's memory does not hold one tile", try_="a smaller --tile")) from error
+
+    def _forward(self, tiles_1CHW: list[Tensor]) -> list[Result]:
+        """Return the results of the cores of tiles of one shape."""
         if self.stop.is_set():
             raise StoppedError(explain("the worker was stopped"))
-        try:
-            with torch.inference_mode():
-                return self._decide(self._logits(tiles))
-        except torch.OutOfMemoryError as error:
-            if len(tiles) == 1:
-                raise RunError(explain("the GPU's memory does not hold one tile", try_="a smaller --tile")) from error
-        half = len(tiles) // 2
-        return self._forward(tiles[:half]) + self._forward(tiles[half:])
+        with torch.inference_mode():
+            return self._decide(self._logits(tiles_1CHW))
 
-    def _logits(self, tiles: list[np.ndarray]) -> torch.Tensor:
-        x_NCHW = torch.cat([self._model.preprocess(tile, self._tiling.range) for tile in tiles])
+    def _logits(self, tiles_1CHW: list[Tensor]) -> Tensor:
+        x_NCHW = torch.cat(tiles_1CHW)
         x_NCHW = x_NCHW.to(device=self._tiling.device, dtype=self._dtype, memory_format=torch.channels_last)
         if self._exact:
             return self._net.forward_valid(x_NCHW)
         margin = self.margin
         return self._net(x_NCHW)[..., margin:-margin, margin:-margin]  # type: ignore[no-any-return]
 
-    def _decide(self, logits_NKHW: torch.Tensor) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    def _decide(self, logits_NKHW: Tensor) -> list[Result]:
         sigmoid = logits_NKHW.shape[1] == 1
         ids_NHW = logits_NKHW[:, 0] > 0 if sigmoid else logits_NKHW.argmax(1)
-        ids = ids_NHW.to(torch.uint8).cpu().numpy()
+        ids_N1HW = ids_NHW.to(torch.uint8)[:, None]
         if not self._tiling.probabilities:
-            return [(class_ids, None) for class_ids in ids]
+            return [[ids_1HW] for ids_1HW in ids_N1HW]
         # In double precision the last bit, which depends on a pixel's place in the array, does not reach the rounded byte.
         exact_NKHW = logits_NKHW.double()
         p_NKHW = exact_NKHW.sigmoid() if sigmoid else exact_NKHW.softmax(1)
-        bytes_NKHW = (p_NKHW * 255).round().to(torch.uint8).cpu().numpy()
-        return list(zip(ids, bytes_NKHW, strict=True))
+        return [[*both] for both in zip(ids_N1HW, (p_NKHW * 255).round().to(torch.uint8), strict=True)]
 
-    def _constant_result(self, colour: np.ndarray, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+    def _of_one_colour(self, colour: np.ndarray, tile: Tile) -> Result:
         """Return the result of a tile of one colour: it repeats with the stride, so one cell of the grid is computed."""
         stride, key = self._model.stride, colour.tobytes()
         if key not in self._constant:
             if len(self._constant) >= COLOURS_KEPT:
                 self._constant.clear()
             side = stride + 2 * self.margin
-            self._constant[key] = self._forward([np.broadcast_to(colour, (side, side, len(colour)))])[0]
-        ids, probabilities = self._constant[key]
-        rows, columns = (length // stride for length in tile.write_box.shape)
-        tiled = None if probabilities is None else np.tile(probabilities, (1, rows, columns))
-        return np.tile(ids, (rows, columns)), tiled
+            cell = self._model.preprocess(np.broadcast_to(colour, (side, side, len(colour))), self._tiling.range)
+            self._constant[key] = self._forward([cell])[0]
+        times = (1, *(length // stride for length in tile.write_box.shape))
+        return [found.repeat(times) for found in self._constant[key]]
 
 
-def _is_constant(pixels: np.ndarray) -> bool:
-    """Tell whether all pixels (y, x, c) have one colour; decided by the first row for nearly every real tile."""
-    colour = pixels[0, 0]
-    return bool((pixels[0] == colour).all() and (pixels == colour).all())
-
-
-def _place(
-    tile: Tile,
-    box: Box,
-    result: tuple[np.ndarray, np.ndarray | None],
-    out: np.ndarray,
-    probabilities: np.ndarray | None,
-) -> None:
-    """Copy a tile's result into the arrays of ``box``, without what leaves the box."""
-    inside = tile.write_box.intersect(box)
-    source, target = inside.relative_to(tile.write_box).slices, inside.relative_to(box).slices
-    out[target] = result[0][source]
-    if probabilities is not None and result[1] is not None:
-        probabilities[:, *target] = result[1][:, *source]
+def _lay(sheets: list[Sheet], tiles: list[Tile], results: list[Result]) -> None:
+    """Put what was found of tiles where it belongs."""
+    for tile, result in zip(tiles, results, strict=True):
+        for sheet, found in zip(sheets, result, strict=True):
+            sheet.lay(tile, found)

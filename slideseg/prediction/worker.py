@@ -21,10 +21,10 @@ import torch
 from slideseg.machine import settle_freed_memory
 from slideseg.model.network.number_format import check_format
 from slideseg.prediction.gaps import gaps_in, scanned_in
-from slideseg.prediction.segmenter import Segmented, Segmenter
+from slideseg.prediction.segmenter import Region, Segmented, Segmenter
 from slideseg.result.shards import ShardStore
 from slideseg.slide.mirrored import read_mirrored
-from slideseg.slide.tissue.blocks import BLOCK, TissueMap
+from slideseg.slide.tissue.blocks import BLOCK
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
@@ -100,9 +100,11 @@ class SegmentWorker:
         shard = self._job.grid[index]
         there = scanned_in(self._slide, shard, self._job)
         busy = None if there is not None and not there.any() else self._busy_box(shard)
-        region = None if busy is None else read_mirrored(self._slide, self._segmenter.read_box(busy), plane=shard.plane)
+        region = None if busy is None else self._bring(busy, shard.plane)
         read = time.perf_counter()
-        seconds, result = _computing().submit(self._segment, shard, busy, region).result()
+        begun = None if busy is None or region is None else _computing().submit(self._segmenter.begin, region, busy).result()
+        result = self._background(shard) if begun is None or busy is None else self._whole(shard, busy, begun.result())
+        seconds = 0.0 if begun is None else begun.clock.seconds()
         computed = time.perf_counter()
         result = result if there is None else self._only_where(there, shard, result)
         self._store.write(shard, result.class_map, result.probabilities)
@@ -128,14 +130,9 @@ class SegmentWorker:
         """Return the part of a shard that is computed: the box around its blocks with tissue; None if there are none."""
         return shard.write_box if self._job.tissue is None else self._job.tissue.bounding_box(shard.write_box)
 
-    def _segment(self, shard: Shard, busy: Box | None, region: np.ndarray | None) -> tuple[float, Segmented]:
-        started = time.perf_counter()
-        if busy is None or region is None:
-            return 0.0, self._background(shard)
-        result = self._segmenter(region, busy)
-        if self._job.tissue is not None:
-            result = self._only_tissue(shard, busy, result, self._job.tissue)
-        return time.perf_counter() - started, result
+    def _bring(self, busy: Box, plane: int) -> Region:
+        pixels = read_mirrored(self._slide, self._segmenter.read_box(busy), plane=plane)
+        return self._segmenter.bring(pixels, busy)
 
     def _background(self, shard: Shard) -> Segmented:
         """Return a shard of background: class 0, with certainty."""
@@ -155,8 +152,11 @@ class SegmentWorker:
             probabilities = np.where(there, computed.probabilities, nothing.probabilities)
         return Segmented(np.where(there, computed.class_map, nothing.class_map), probabilities, computed.reused)
 
-    def _only_tissue(self, shard: Shard, busy: Box, computed: Segmented, tissue: TissueMap) -> Segmented:
+    def _whole(self, shard: Shard, busy: Box, computed: Segmented) -> Segmented:
         """Keep what was computed in blocks with tissue; blocks without are background whatever tile they fell into."""
+        tissue = self._job.tissue
+        if tissue is None:
+            return computed
         whole = self._background(shard)
         for block in busy.split(BLOCK, BLOCK):
             if tissue.holds(block):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 2
 """Tasks under way in one worker: while one is computed the other is read or written."""
+IN_FLIGHT_ON_GPU = 4
+"""The same where a GPU computes: one is read, one waits there, one is computed and one is written."""
 STRIKES = 3
 """A task is given up after its worker died so often."""
 WAIT_FOR_WORKERS = 600.0

@@ -33,6 +33,8 @@ class InProcessExecutor:
 
     threads: int | None = None
     """Light tasks that run at once; None for one a core, up to `MOST_THREADS`."""
+    in_flight: int = IN_FLIGHT
+    """Other tasks under way at once."""
 
     def __enter__(self) -> Self:
         """Do nothing: this process is there."""
@@ -44,7 +46,7 @@ class InProcessExecutor:
     def run(self, make_worker: Callable[[], Worker], tasks: Sequence[int], *, light: bool = False) -> Generator[Done | Failed]:
         """Yield one event a task, as they end."""
         worker, waiting = make_worker(), iter(tasks)
-        at_once = self.light_threads if light else IN_FLIGHT
+        at_once = self.light_threads if light else self.in_flight
         shares = light and self.threads is None and not hasattr(_here, "is_light")  # who waits in there must not wait for it
         own = None if shares else ThreadPoolExecutor(at_once, "shard")
         pool = own or light_threads()

@@ -1,7 +1,7 @@
 """One pool of worker processes for all who have work: many slides at a time, pass after pass.
 
 Who has work comes from a thread of its own and calls `Pool.run`. One thread, the foreman, owns everything else: it hires
-processes as there is work for them, keeps at most `IN_FLIGHT` tasks in each, replaces one that died, and counts a strike
+processes as there is work for them, keeps a few tasks in each, replaces one that died, and counts a strike
 against the tasks that it died with. Work of a lower place comes first, so what was begun first is done first, and what comes
 later fills the processes that would wait for its last tasks. A process makes a worker for each batch of tasks that it gets
 some of, and forgets it when the batch has ended.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import RunError, SlideError, explain
 from slideseg.tasks import patience
-from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed
+from slideseg.tasks.base import STRIKES, Done, Failed
 from slideseg.tasks.crew import Audience, Batch, Member, PoolState
 from slideseg.tasks.patience import Wait, silent
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
@@ -101,7 +101,7 @@ class Pool:
     @property
     def is_hungry(self) -> bool:
         """Whether more tasks could be begun than there are."""
-        return self._waiting < self._employer.most * IN_FLIGHT
+        return self._waiting < self._employer.most * self._employer.in_flight
 
     @property
     def _waiting(self) -> int:
@@ -179,7 +179,7 @@ class Pool:
         """Give every process what it can take, and hire more where there is more to do."""
         if self.failure is not None:
             return
-        for held in range(IN_FLIGHT):  # everybody has one before somebody has two
+        for held in range(self._employer.in_flight):  # everybody has one before somebody has two
             for member in self._members:
                 if member.machine is not None and len(member.tasks) == held and (batch := self._next_for(member)) is not None:
                     self._give(member, batch)

@@ -88,6 +88,11 @@ class Employer(Protocol):
         ...
 
     @property
+    def in_flight(self) -> int:
+        """Tasks under way in one at most."""
+        ...
+
+    @property
     def wait(self) -> float:
         """Seconds that the first one is waited for."""
         ...

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from slideseg.errors import ClusterError, RunError, explain
 from slideseg.machine import return_freed_memory, usable_cores
-from slideseg.tasks.base import IN_FLIGHT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
+from slideseg.tasks.base import IN_FLIGHT, IN_FLIGHT_ON_GPU, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.metrics import Metrics
 from slideseg.tasks.pool import Pool
@@ -200,12 +200,17 @@ class _Actors:
     """That an actor may use for small work."""
     grace: float
 
+    @property
+    def in_flight(self) -> int:
+        """Tasks under way in an actor at most."""
+        return IN_FLIGHT_ON_GPU if self.gpus else IN_FLIGHT
+
     def hire(self, avoid: Collection[str]) -> Process:
         """Ask for an actor; Ray's own restarts and retries are off."""
         settings: dict[str, Any] = {"num_cpus": 1, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
         if avoid:
             settings["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={NODE_ID: NotIn(*avoid)})  # type: ignore[no-untyped-call]
-        actor_class = ray.remote(_Actor).options(**settings, max_concurrency=IN_FLIGHT + 1)
+        actor_class = ray.remote(_Actor).options(**settings, max_concurrency=self.in_flight + 1)
         return _ActorProcess(actor_class.remote(self.threads, __version__))
 
     def name_of(self, machine: str) -> str:

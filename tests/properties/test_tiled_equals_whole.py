@@ -139,7 +139,7 @@ def test_a_halo_one_stride_too_small_is_noticed(model):
     cut = segmenter.margin - (model.halo - model.stride)
     forward = segmenter._logits
     segmenter._logits = lambda tiles: forward(
-        [np.pad(t[cut:-cut, cut:-cut], ((cut, cut), (cut, cut), (0, 0)), "edge") for t in tiles]
+        [torch.nn.functional.pad(t[..., cut:-cut, cut:-cut], (cut, cut, cut, cut), "replicate") for t in tiles]
     )
     box = Box(0, 0, 100, 100)
     got = segmenter(read_mirrored(ArraySlide(image), segmenter.read_box(box)), box)
@@ -154,6 +154,6 @@ def test_an_origin_off_the_pooling_grid_is_noticed(model):
     segmenter = Segmenter(model, tiling_of(model, 4))
     box = Box(off, off, off + 4 * model.stride, off + 4 * model.stride)
     pixels = read_mirrored(ArraySlide(image), box.grow(segmenter.margin))
-    ids = segmenter._forward([pixels])[0][1]
+    ids = segmenter._forward([model.preprocess(pixels)])[0][1].numpy()
 
     assert (ids != tiled(model, image, tiling_of(model, 4))[1][:, *box.slices]).any()

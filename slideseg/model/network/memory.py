@@ -34,8 +34,8 @@ def weight_count(config: UNetConfig) -> int:
     return total + config.base_channels * config.out_channels + config.out_channels
 
 
-def peak_values(config: UNetConfig, core: int) -> int:
-    """Return the most values alive at once while one core of ``core`` pixels a side is computed on a CPU.
+def peak_values(config: UNetConfig, core: int, *, strips: bool = True) -> int:
+    """Return the most values alive at once while one core of ``core`` pixels a side is computed; in strips as on a CPU.
 
     Follows `Engine.forward_valid` line by line, or `Engine.forward` for a network that can't be tiled exactly. What a level is
     given lives until it is done, as do the skips until they are joined, and what it gives lives from its first strip on.
@@ -47,7 +47,8 @@ def peak_values(config: UNetConfig, core: int) -> int:
     image = channels * side**2
     peak, skips = image, 0
     for level, width in enumerate(config.widths[:-1]):
-        out, rows = side - 4, rows_at_once(level, side - 4)
+        out = side - 4
+        rows = rows_at_once(level, out) if strips else out
         given = 0 if level == 0 else channels * side**2
         skip, pooled = width * ((core >> level) + 2 * margins.joined[level]) ** 2, width * (out // 2) ** 2
         gives = skip + pooled if rows < out else 0
@@ -60,7 +61,7 @@ def peak_values(config: UNetConfig, core: int) -> int:
     side, channels = side - 4, bottom
     for level in reversed(range(config.depth)):
         width, out = config.widths[level], (core >> level) + 2 * margins.joined[level] - 4
-        rows, below = rows_at_once(level, out), channels * side**2
+        rows, below = rows_at_once(level, out) if strips else out, channels * side**2
         channels = config.out_width(level)
         gives = (channels if level else config.out_channels) * out**2 if rows < out else 0
         joined = width * (rows + 2) * (out + 2)

@@ -15,6 +15,7 @@ from slideseg.model.network.work import work_of_tile
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
 from slideseg.storage.place import is_url
+from slideseg.tasks.base import IN_FLIGHT, IN_FLIGHT_ON_GPU
 
 if TYPE_CHECKING:
     from slideseg.model.config import UNetConfig
@@ -37,12 +38,36 @@ RETURNING = 1.25
 """How much longer a tile takes where freed memory is returned and has to be got anew: 1.12 to 1.36 times, measured."""
 MEMORY_SHARE = 0.7
 """Share of the free RAM that all workers together may plan to use."""
+GPU_SHARE = 0.8
+"""Share of a GPU's free memory that features may take: the rest is for kernels' scratch space and results."""
+GPU_LIBRARY = 3 * 2**30
+"""RAM that CUDA and its libraries take of a process, as others report; it was not measured."""
+MOST_VALUES = 2**31
+"""Tensors of so many values are left to slow kernels (PyTorch's pull request 31383)."""
 LARGEST_INEXACT_CORE = 1024
 """Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
 LABEL_BYTES_PER_PIXEL = 0.25
 """Disk a class map takes, pyramid included, at worst in practice; most take a twentieth."""
 OBJECT_BYTES_PER_PIXEL = 0.25
 """Disk that objects take, with their pyramid, their table and what is needed only until they are done, at worst in practice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU that computes."""
+
+    free: int | None
+    """Bytes of its memory that are free; None if it is elsewhere: then what it can't hold is computed in smaller tiles."""
+    bytes_of_a_value: int
+    """2 or 4, by the number format."""
+
+    def holds(self, config: UNetConfig, core: int, batch: int) -> bool:
+        """Tell whether its memory holds tiles with cores of so many pixels a side, and its library their tensors."""
+        side = core + 2 * config.margin
+        if 2 * config.base_channels * side**2 * batch >= MOST_VALUES:
+            return False
+        features = self.bytes_of_a_value * peak_values(config, core, strips=False) * batch
+        return self.free is None or MEMORY_SLACK * features <= GPU_SHARE * self.free
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +84,10 @@ class Fit:
     """Whether there is room to keep what tensors free for the next ones, which saves time."""
 
 
-def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int) -> Fit:
-    """Return the tile that takes the least time of those that fit.
+def fit_tile(
+    slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOptions, workers: int, gpu: Gpu | None = None
+) -> Fit:
+    """Return the tile that takes the least time of those that fit into the RAM, or into the memory of a GPU that computes.
 
     Raises:
         ConfigError: if not even the smallest fits, or the tile that was asked for is too small for the network.
@@ -80,11 +107,14 @@ def fit_tile(slide: Slide, info: ModelInfo, grid: ShardGrid, options: PredictOpt
     else:
         largest = side if config.exact else min(side, LARGEST_INEXACT_CORE)
         cores = _even_cores(side, largest, cell)
-    fits = [
-        Fit(core, batch, worker_memory(info, core, batch, region, out, keeps_freed=keeps) + held, keeps)
-        for core in cores
-        for keeps in (True, False)
-    ]
+        if gpu is not None:
+            cores = [max(core for core in cores if core == cores[0] or gpu.holds(config, core, batch))]
+    kinds = [(core, keeps) for core in cores for keeps in ((True, False) if gpu is None else (False,))]
+    fits = []
+    for core, keeps in kinds:
+        features = GPU_LIBRARY if gpu is not None else features_memory(config, core, batch, keeps_freed=keeps)
+        regions = 1 + (IN_FLIGHT if gpu is None else IN_FLIGHT_ON_GPU)
+        fits.append(Fit(core, batch, worker_memory(info, features, region, out, regions) + held, keeps))
     least = min(fits, key=lambda fit: fit.memory)
     if least.memory > budget and (options.memory != "auto" or options.tile == "auto"):
         raise ConfigError(
@@ -104,23 +134,23 @@ def _time_of(config: UNetConfig, fit: Fit) -> float:
     return work_of_tile(config, fit.core) / fit.core**2 * (1 if fit.keeps_freed else RETURNING)
 
 
-def worker_memory(
-    info: ModelInfo, core: int, batch: int, region_bytes: int, out_bytes: int, *, keeps_freed: bool = False
-) -> int:
+def worker_memory(info: ModelInfo, features: float, region_bytes: int, out_bytes: int, regions: int = IN_FLIGHT + 1) -> int:
     """Return the RAM in bytes that a worker is projected to need at its peak.
 
     Args:
         info: the model.
-        core: side of a tile's core in pixels.
-        batch: tiles a forward pass.
+        features: bytes that a tile's features take, or the library of a GPU that computes them.
         region_bytes: bytes of a shard's input with its margin.
         out_bytes: bytes of a shard's results.
-        keeps_freed: whether what tensors free is kept for the next ones.
+        regions: of how many shards at a time.
     """
-    values = peak_values(info.config, core) * batch
-    regions = 3 * (2 * region_bytes + out_bytes)
-    slack = KEPT_SLACK if keeps_freed else MEMORY_SLACK
-    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + slack * 4 * values + regions)
+    shards = regions * (2 * region_bytes + out_bytes)
+    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + features + shards)
+
+
+def features_memory(config: UNetConfig, core: int, batch: int, *, keeps_freed: bool) -> float:
+    """Return the RAM in bytes that the features of tiles with cores of so many pixels a side take at their peak on a CPU."""
+    return (KEPT_SLACK if keeps_freed else MEMORY_SLACK) * 4 * peak_values(config, core) * batch
 
 
 def _even_cores(side: int, largest: int, cell: int) -> list[int]:

@@ -10,6 +10,7 @@ import torch
 from slideseg.errors import ConfigError, explain
 from slideseg.machine import usable_cores
 from slideseg.model.network.number_format import check_format
+from slideseg.prediction.choices.budget import Gpu
 
 if TYPE_CHECKING:
     from slideseg.prediction.job import Precision
@@ -67,6 +68,14 @@ def choose_workers(options: PredictOptions, device: str, shards: int, operations
         return 1
     units = torch.cuda.device_count() if device == "cuda" else usable_cores()
     return max(1, min(units, shards))
+
+
+def gpu_of(device: str, precision: Precision) -> Gpu | None:
+    """Return what is known of the GPU that computes; None if a processor does."""
+    if device != "cuda":
+        return None
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
+    return Gpu(free, 4 if precision == "fp32" else 2)
 
 
 def gpus_of(device: str) -> int:

@@ -54,6 +54,7 @@ class Office:
 
     def __init__(self, most=2, wait=MANY, grace=0.0):
         self.most, self.wait, self.grace, self.hands, self.gone = most, wait, grace, [], set()
+        self.in_flight = IN_FLIGHT
         self.machines = {"any", "other"}
 
     def hire(self, avoid):
@@ -541,3 +542,15 @@ def test_a_worker_that_dies_at_its_work_is_told_of_once(office, caplog):
     assert len(caller.result()) == 2
     pool.close()
     assert [record.getMessage() for record in caplog.records] == ["a worker on here died; what it had in hand is done again"]
+
+
+def test_a_gpu_s_worker_has_more_under_way(pool, office):
+    office.most, office.in_flight = 1, 4
+    caller = Caller(pool, range(6))
+    (hand,) = hired(office, 1)
+    until(lambda: len(hand.tasks) == 4)
+    for task in range(6):
+        until(lambda task=task: task in hand.tasks)
+        assert len(hand.tasks) <= 4
+        hand.finish(task)
+    assert len(caller.result()) == 6

@@ -11,7 +11,7 @@ import tifffile
 import slideseg
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
-from slideseg.prediction.choices.budget import REMOTE_MEMORY, check_disk, fit_tile
+from slideseg.prediction.choices.budget import REMOTE_MEMORY, Gpu, check_disk, fit_tile
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
 from slideseg.space.grid import ShardGrid
@@ -65,6 +65,24 @@ def test_a_slide_in_a_bucket_takes_memory_of_its_own(facts):
     there = ArraySlide(np.zeros((64, 64, 3), np.uint8), path="s3://lab/x.svs")
     here = fit_tile(*facts, GRID, PredictOptions(tile=356), 1)
     assert fit_tile(there, facts[1], GRID, PredictOptions(tile=356), 1) == replace(here, memory=here.memory + REMOTE_MEMORY)
+
+
+def test_a_gpu_s_features_are_in_its_own_memory(facts):
+    """Of a worker's RAM its library takes a part whatever the tile; of the GPU's, a smaller number format takes half."""
+    grid = ShardGrid((8192, 8192), 1, 2048)
+    cores = [fit_tile(*facts, grid, PredictOptions(), 1, Gpu(free, 2)) for free in (None, 2**40, 3 * 2**26, 2**26, 1)]
+    assert [fit.core for fit in cores[:2]] == [2048, 2048]
+    assert cores[1].core > cores[2].core > cores[3].core > cores[4].core
+    assert len({fit.memory for fit in cores}) == 1
+    assert not any(fit.keeps_freed for fit in cores)
+    assert all(fit_tile(*facts, grid, PredictOptions(), 1, Gpu(2 * free, 4)) in cores for free in (2**40, 3 * 2**26, 2**26, 1))
+
+
+def test_no_tensor_is_too_large_for_a_gpu_s_library():
+    config = UNetConfig(3, 3, 64, 4)
+    assert Gpu(None, 2).holds(config, 3904, 1)
+    assert not Gpu(None, 2).holds(config, 4096, 1)
+    assert not Gpu(None, 2).holds(config, 2048, 8)
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
