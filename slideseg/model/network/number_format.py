@@ -38,11 +38,20 @@ def check_format(name: str, device: str) -> None:
         raise ConfigError(explain(what, got=f"precision {name}", try_=f"precision fp32, or {INSISTING}=1"))
 
 
+def has_instructions(name: str) -> bool:
+    """Tell whether this is known to be a processor with instructions for a format."""
+    return _is_x86() and not is_emulated(name)
+
+
 def is_emulated(name: str) -> bool:
     """Tell whether an x86 processor has no instructions for a format; of other kinds it is not known."""
-    if name not in FLAGS or platform.machine() not in ("x86_64", "AMD64"):
+    if name not in FLAGS or not _is_x86():
         return False
     lines = PROCESSORS.read_text(encoding="utf-8").splitlines()
     flags = {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
     held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     return name in WITHOUT.get(held_to, ()) or flags.isdisjoint(FLAGS[name])
+
+
+def _is_x86() -> bool:
+    return platform.machine() in ("x86_64", "AMD64")

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slideseg.errors import ModelError, RunError, explain
+from slideseg.model.network.number_format import has_instructions
 from slideseg.model.network.unet import UNet
 from slideseg.training.learning.loss import loss_of
 from slideseg.training.learning.optimise import Schedule, clip, make_optimiser, restore_optimiser
@@ -186,7 +187,9 @@ def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:
 
 
 def precision_of(wanted: str, device: torch.device) -> str:
-    """Return the number format to compute in: what is wanted, or for ``auto`` bf16 on a GPU that has it, else fp32."""
+    """Return the number format to compute in: what is wanted, or for ``auto`` bf16 where there are instructions for it."""
     if wanted != "auto":
         return wanted
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    on_gpu = device.type == "cuda"
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_instructions("bf16")
+    return "bf16" if has_bf16 else "fp32"

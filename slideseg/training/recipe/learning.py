@@ -77,7 +77,7 @@ class TrainingConfig(Settings):
     micro_batch: int | None = Field(None, ge=1)
     """Samples a worker puts through the network at once; gradients of the rest are added up. All of its share if left out."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """``auto``: bf16 on a GPU that has it, else fp32."""
+    """``auto``: bf16 on a GPU or a processor that has it, else fp32."""
     compile: bool = False
     """Compile the network with torch.compile."""
     average: float | None = Field(None, gt=0, lt=1)

@@ -4,7 +4,7 @@ import pytest
 
 from slideseg.errors import ConfigError
 from slideseg.model.network import number_format
-from slideseg.model.network.number_format import check_format, is_emulated
+from slideseg.model.network.number_format import check_format, has_instructions, is_emulated
 
 
 @pytest.fixture
@@ -57,5 +57,9 @@ def test_what_onednn_is_held_to_counts(processor, monkeypatch, held_to, emulated
 
 def test_of_other_kinds_of_processors_it_is_not_known(processor, monkeypatch):
     processor()
+    assert not has_instructions("bf16")
+    processor("avx512_bf16")
+    assert has_instructions("bf16")
     monkeypatch.setattr(number_format.platform, "machine", lambda: "aarch64")
     assert not is_emulated("bf16")
+    assert not has_instructions("bf16")

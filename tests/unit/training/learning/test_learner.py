@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from slideseg.training.learning.learner import Learner
+from slideseg.training.learning.learner import Learner, precision_of
 from slideseg.training.recipe.reading import parse_config
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.samples.batches import Patches
@@ -80,3 +80,13 @@ def test_a_new_start_from_a_checkpoint_changes_no_bit_of_it(first: int) -> None:
     steps(after, 9 - first)
     for name, weights in whole.judged.state_dict().items():
         assert torch.equal(weights, after.judged.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("wanted", "native", "got"),
+    [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
+)
+def test_a_processor_computes_in_bf16_where_it_has_it(wanted, native, got, monkeypatch) -> None:
+    """One that has not may be made to by its user; the run refuses it before."""
+    monkeypatch.setattr("slideseg.training.learning.learner.has_instructions", lambda name: native and name == "bf16")
+    assert precision_of(wanted, torch.device("cpu")) == got

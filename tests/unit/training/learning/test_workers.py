@@ -109,11 +109,11 @@ RECIPE = {
     "network": {"base_channels": 4, "depth": 2, "form": "same"},
     "loss": {"cross_entropy": 1, "dice": 1},
     "optimiser": {"name": "sgd", "rate": 0.1, "momentum": 0.0},
-    "training": {"batch": BATCH, "patch": SIDE},
+    "training": {"batch": BATCH, "patch": SIDE, "precision": "fp32"},
 }
 HALF = {**RECIPE, "training": {"batch": BATCH, "patch": SIDE, "precision": "bf16"}}
 SMALLEST = {**RECIPE, "network": {"base_channels": 2, "depth": 1, "form": "same"}}
-COMPILED = {**SMALLEST, "training": {"batch": BATCH, "patch": SIDE, "compile": True}}
+COMPILED = {**SMALLEST, "training": {**RECIPE["training"], "compile": True}}
 
 
 def three_steps() -> dict[str, Tensor]:
