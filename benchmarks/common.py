@@ -14,6 +14,7 @@ import torch
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.network.number_format import has_instructions
 from slideseg.model.network.unet import UNet
 
 if TYPE_CHECKING:
@@ -33,10 +34,17 @@ def hardware() -> dict[str, object]:
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
+        "instructions": instructions(),
         "load_average_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def instructions() -> str:
+    """Name the processor's instructions that decide how fast a network is, or those that oneDNN is held to."""
+    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    return held_to or ", ".join([torch.backends.cpu.get_cpu_capability(), *filter(has_instructions, ("bf16", "fp16", "int8"))])
 
 
 def random_model(path: Path, base_channels: int, depth: int = 4) -> Path:

@@ -166,6 +166,42 @@ def overhead(result: dict[str, Any]) -> str:
     )
 
 
+def whole_run(result: dict[str, Any]) -> str:
+    limits, first, side = result["limits"], result["first_shard_seconds"], result["side"]
+    return (
+        "## A whole run\n\n"
+        f"Commands as they are typed, with Python's start and Ray's, on JPEG TIFFs of {side:,} x {side:,} pixels and the\n"
+        f"model `{result['model']}`; medians of {result['rounds']}.\n\n"
+        + table(("", "seconds"), result["seconds"].items())
+        + f"\nA slide of which a quarter is tissue takes {result['quarter']} of the time; {limits['quarter']} is wanted.\n"
+        f"Two workers are {result['two_workers']} times as fast as one with one thread; {limits['two_workers']} is wanted, of "
+        "longer runs.\n"
+        f"Of a slide of 256 x 256 pixels the first shard is there after {first['1']} s in one process and {first['2']} s\n"
+        f"with two workers; {limits['first_shard_1']:.0f} and {limits['first_shard_2']:.0f} are wanted.\n"
+    )
+
+
+def scale(result: dict[str, Any]) -> str:
+    books, each = result["bookkeeping"], result["tasks_of_each"]
+    rows = [
+        (workers, *(run[of] for of in ("start_seconds", "shards_a_second", "driver_ms_a_shard")))
+        for workers, run in result["tasks"].items()
+    ]
+    predicted = [
+        [run[of] for of in ("workers", "shard_seconds", "shards", "predicted", "measured", "ratio")]
+        for run in result["predictions"]
+    ]
+    return (
+        "## How far one driver goes\n\n"
+        f"Of {books['shards']:,} shards whose workers are done at once the run's own process needs\n"
+        f"{books['microseconds_a_shard']} microseconds each, and {books['mebibytes']} MiB in all. On Ray, {each:,} shards\n"
+        "that are no work, on the cores named below, which driver and workers share:\n\n"
+        + table(("workers", "until the first, s", "shards a second", "driver, ms a shard"), rows)
+        + "\nShards that only wait, one at a time in a worker, and how long they take by [the model](scaling.md):\n\n"
+        + table(("workers", "s a shard", "shards", "predicted, s", "measured, s", "ratio"), predicted)
+    )
+
+
 def threads(result: dict[str, Any]) -> str:
     return (
         "## Workers or threads\n\n"
@@ -425,6 +461,8 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "memory": memory,
     "many": many,
     "overhead": overhead,
+    "whole_run": whole_run,
+    "scale": scale,
     "threads": threads,
     "train_step": train_step,
     "objects": objects,
@@ -442,9 +480,10 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def hardware(result: dict[str, Any]) -> str:
     facts = result["hardware"]
+    has = f", {facts['instructions']}" if "instructions" in facts else ""
     return (
-        f"\nMeasured on {facts['cores']} cores ({facts['cpu']}), load average {facts['load_average_1min']} before the run, "
-        f"Python {facts['python']}, PyTorch {facts['torch']}.\n"
+        f"\nMeasured on {facts['cores']} cores ({facts['cpu']}{has}), load average {facts['load_average_1min']} before the "
+        f"run, Python {facts['python']}, PyTorch {facts['torch']}.\n"
     )
 
 

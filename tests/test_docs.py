@@ -96,7 +96,7 @@ def navigation(entries: list[object]) -> Iterator[str]:
 
 def make_targets() -> set[str]:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return {name for names in re.findall(r"^([a-z][a-z _-]*):", text, re.MULTILINE) for name in names.split()}
+    return {name for names in re.findall(r"^([a-z][a-z0-9 _-]*):", text, re.MULTILINE) for name in names.split()}
 
 
 def test_the_command_page_is_the_commands_own_help() -> None:
@@ -173,7 +173,7 @@ def test_files_that_a_page_names_are_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_make_commands_exist(path: Path) -> None:
-    named = re.findall(r"(?:^    |`)make ([a-z][a-z-]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^    |`)make ([a-z][a-z0-9_-]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(named) <= make_targets()
 
 
