@@ -27,7 +27,7 @@ from slideseg.prediction.report import Report, SlideReport
 from slideseg.prediction.slide import Begun, ModelsOfRun, predict_slide, run_plan
 from slideseg.prediction.telling import Telling
 from slideseg.storage.place import absolute
-from slideseg.tasks.base import IN_FLIGHT
+from slideseg.tasks.base import in_flight
 from slideseg.tasks.run_shards import shared_executor
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def predict_many(orders: Orders, options: PredictOptions, watcher: Watcher | Non
             return Report(_one_after_the_other(slides, Telling(watcher, len(slides))), round(time.monotonic() - started, 3))
         wait, run = options.wait_for_workers, absolute(orders.folder)
         with shared_executor(workers, options.address, gpus_of(device), wait, run) as executor:
-            reports = Together(slides, executor, workers, watcher).reports()
+            reports = Together(slides, executor, workers, watcher, gpus_of(device)).reports()
             return Report(reports, round(time.monotonic() - started, 3), workers, executor.spent)
 
 
@@ -150,9 +150,12 @@ def failed_by(order: Order, error: BaseException) -> SlideReport:
 class Together:
     """Slides under way at the same time."""
 
-    def __init__(self, orders: Sequence[Order], executor: SharedExecutor, workers: int, watcher: Watcher | None) -> None:
+    def __init__(
+        self, orders: Sequence[Order], executor: SharedExecutor, workers: int, watcher: Watcher | None, gpus: int = 0
+    ) -> None:
+        """Take the slides, and so many workers with so many GPUs each."""
         self._orders, self._executor, self._telling = orders, executor, Telling(watcher, len(orders))
-        self._most = workers * IN_FLIGHT + PLANNED_AT_ONCE
+        self._most = workers * in_flight(gpus) + PLANNED_AT_ONCE
         self._ended: SimpleQueue[tuple[int, SlideReport]] = SimpleQueue()
         self._threads: dict[int, threading.Thread] = {}
         self._planning: set[int] = set()

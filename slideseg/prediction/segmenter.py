@@ -48,7 +48,7 @@ class StoppedError(RunError):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Pending:
     """A box whose classes are on their way; a GPU computes while the host does something else."""
 
     classes: Return
@@ -123,7 +123,7 @@ class Segmenter:
         """Begin to bring the pixels (y, x, c) of a box's `read_box` to where the network runs."""
         return Region(pixels, self.read_box(box), self._sender.send(pixels))
 
-    def begin(self, region: Region, box: Box) -> Begun:
+    def begin(self, region: Region, box: Box) -> Pending:
         """Begin to segment ``box``; on a processor it is done when this returns.
 
         Raises:
@@ -148,7 +148,7 @@ class Segmenter:
             self._run(region, waiting, sheets)
         classes, *probabilities = (Return(sheet.whole) for sheet in sheets)
         clock.stop()
-        return Begun(classes, probabilities[0] if probabilities else None, reused, clock)
+        return Pending(classes, probabilities[0] if probabilities else None, reused, clock)
 
     def _sheets(self, box: Box) -> list[Sheet]:
         """Return room for the classes of a box, and for its probabilities if they are wanted."""

@@ -24,6 +24,13 @@ IN_FLIGHT = 2
 """Tasks under way in one worker: while one is computed the other is read or written."""
 IN_FLIGHT_ON_GPU = 4
 """The same where a GPU computes: one is read, one waits there, one is computed and one is written."""
+
+
+def in_flight(gpus: int) -> int:
+    """Return how many tasks are under way in a worker that has so many GPUs for itself."""
+    return IN_FLIGHT_ON_GPU if gpus else IN_FLIGHT
+
+
 STRIKES = 3
 """A task is given up after its worker died so often."""
 WAIT_FOR_WORKERS = 600.0

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 from slideseg.errors import ClusterError, RunError, explain
 from slideseg.machine import return_freed_memory, usable_cores
-from slideseg.tasks.base import IN_FLIGHT, IN_FLIGHT_ON_GPU, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable
+from slideseg.tasks.base import WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable, in_flight
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.metrics import Metrics
 from slideseg.tasks.pool import Pool
@@ -203,7 +203,7 @@ class _Actors:
     @property
     def in_flight(self) -> int:
         """Tasks under way in an actor at most."""
-        return IN_FLIGHT_ON_GPU if self.gpus else IN_FLIGHT
+        return in_flight(self.gpus)
 
     def hire(self, avoid: Collection[str]) -> Process:
         """Ask for an actor; Ray's own restarts and retries are off."""

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import RunError, explain
-from slideseg.tasks.base import IN_FLIGHT, IN_FLIGHT_ON_GPU, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker
+from slideseg.tasks.base import WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, in_flight
 from slideseg.tasks.in_process import InProcessExecutor
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def executor_for(
 ) -> Executor:
     """Return what runs the tasks of a ``run``: this process for one worker, Ray for more or on a cluster that is waited for."""
     if workers == 1 and address is None:
-        return InProcessExecutor(in_flight=IN_FLIGHT_ON_GPU if gpus_per_worker else IN_FLIGHT)
+        return InProcessExecutor(in_flight=in_flight(gpus_per_worker))
     return shared_executor(workers, address, gpus_per_worker, wait, run)
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 MOST, MOST_OF_WEIGHTS = 255.0, 127.0
 """The largest number that is stored of a feature, and of a weight."""
-
-
 USUAL = (128, 128)
 """Sides of features for which weights are laid out; for others it may be done anew each time."""
 

@@ -15,7 +15,7 @@ from slideseg.model.network.work import work_of_tile
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
 from slideseg.storage.place import is_url
-from slideseg.tasks.base import IN_FLIGHT, IN_FLIGHT_ON_GPU
+from slideseg.tasks.base import in_flight
 
 if TYPE_CHECKING:
     from slideseg.model.config import UNetConfig
@@ -110,11 +110,11 @@ def fit_tile(
         if gpu is not None:
             cores = [max(core for core in cores if core == cores[0] or gpu.holds(config, core, batch))]
     kinds = [(core, keeps) for core in cores for keeps in ((True, False) if gpu is None else (False,))]
+    shards = 1 + in_flight(gpus=0 if gpu is None else 1)
     fits = []
     for core, keeps in kinds:
         features = GPU_LIBRARY if gpu is not None else features_memory(config, core, batch, keeps_freed=keeps)
-        regions = 1 + (IN_FLIGHT if gpu is None else IN_FLIGHT_ON_GPU)
-        fits.append(Fit(core, batch, worker_memory(info, features, region, out, regions) + held, keeps))
+        fits.append(Fit(core, batch, worker_memory(info, features, shards * (2 * region + out)) + held, keeps))
     least = min(fits, key=lambda fit: fit.memory)
     if least.memory > budget and (options.memory != "auto" or options.tile == "auto"):
         raise ConfigError(
@@ -134,17 +134,14 @@ def _time_of(config: UNetConfig, fit: Fit) -> float:
     return work_of_tile(config, fit.core) / fit.core**2 * (1 if fit.keeps_freed else RETURNING)
 
 
-def worker_memory(info: ModelInfo, features: float, region_bytes: int, out_bytes: int, regions: int = IN_FLIGHT + 1) -> int:
+def worker_memory(info: ModelInfo, features: float, shards: int) -> int:
     """Return the RAM in bytes that a worker is projected to need at its peak.
 
     Args:
         info: the model.
         features: bytes that a tile's features take, or the library of a GPU that computes them.
-        region_bytes: bytes of a shard's input with its margin.
-        out_bytes: bytes of a shard's results.
-        regions: of how many shards at a time.
+        shards: bytes of the inputs, with their margins, and the results of the shards that are under way.
     """
-    shards = regions * (2 * region_bytes + out_bytes)
     return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + features + shards)
 
 

@@ -62,8 +62,8 @@ def fit_int8(source: Source, grid: ShardGrid, tissue: TissueMap | None, model: M
     ranges = find_ranges(net, (exact.preprocess(pixels, tiling.range) for _, pixels in fitted))
     int8 = Segmenter(LoadedModel(net, info, model.sha256, ranges), replace(tiling, precision="int8", probabilities=False))
     others, pixels = _others([fp32, int8], compared)
-    said = f"int8 gives {number(100 * others / pixels)} % of the classes of {pixels:,} pixels tried another value than fp32"
-    doubt = "that is much: try --precision auto"
+    said = f"int8 gives {number(100 * others / pixels)} % of {pixels:,} pixels that were tried another class than fp32 does"
+    doubt = "int8 changes many classes on this slide: try --precision auto"
     return Fitted(ranges, (said, doubt) if others > DOUBTFUL * pixels else (said,))
 
 

@@ -38,9 +38,9 @@ def choose_precision(options: PredictOptions, device: str) -> Precision:
         ConfigError: if it is not available, or this machine, which is to work, would emulate it.
     """
     if options.precision == "int8" and device != "cpu":
-        raise ConfigError(explain("int8 is for processors", got=f"--device {device}", try_="--device cpu, or --precision auto"))
+        raise ConfigError(explain("int8 is for CPUs", got=f"--device {device}", try_="--device cpu, or --precision auto"))
     if options.precision != "auto":
-        if options.address is None:
+        if options.address is None or options.precision == "int8":  # which is compared with fp32 here, wherever it runs
             check_format(options.precision, device)
         return options.precision
     return "bf16" if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"

@@ -167,8 +167,15 @@ def test_a_format_that_the_processor_emulates_is_refused(folder, monkeypatch):
     assert plan(folder, precision="fp16").job.tiling.precision == "fp16"
 
 
+def test_the_machine_that_plans_must_have_int8_too(folder, monkeypatch):
+    """It compares it with fp32, which sums that are cut off would spoil."""
+    monkeypatch.setattr("slideseg.model.network.number_format.is_emulated", lambda name: name == "int8")
+    with pytest.raises(ConfigError, match="no instructions for sums of int8"):
+        plan(folder, precision="int8", address="10.0.0.1:6379")
+
+
 def test_int8_is_not_for_gpus(folder):
-    with pytest.raises(ConfigError, match=r"int8 is for processors \(got --device cuda; try --device cpu"):
+    with pytest.raises(ConfigError, match=r"int8 is for CPUs \(got --device cuda; try --device cpu"):
         plan(folder, precision="int8", device="cuda", address="10.0.0.1:6379")
 
 

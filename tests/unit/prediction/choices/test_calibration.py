@@ -67,7 +67,7 @@ def test_it_depends_on_the_slide_and_says_how_near_it_is(model, pattern):
     fitted = fit(model, pattern)
     assert fitted.ranges == fit(model, pattern).ranges
     assert fitted.ranges != fit(model, 255 - pattern).ranges
-    assert "% of the classes of 65,536 pixels tried another value than fp32" in fitted.notes[0]
+    assert "% of 65,536 pixels that were tried another class than fp32 does" in fitted.notes[0]
 
 
 def test_only_tissue_is_looked_at(model, pattern):
@@ -128,7 +128,7 @@ def test_a_network_that_can_t_be_tiled_exactly_is_refused(tmp_path, pattern):
 
 def test_much_that_differs_is_doubted(model, pattern, monkeypatch):
     monkeypatch.setattr(calibration, "_others", lambda segmenters, tiles: (2, 100))
-    assert fit(model, pattern).notes[-1] == "that is much: try --precision auto"
+    assert fit(model, pattern).notes[-1] == "int8 changes many classes on this slide: try --precision auto"
 
 
 def test_a_run_s_plan_has_it_and_it_decides_the_bytes(tmp_path, model, pattern):
