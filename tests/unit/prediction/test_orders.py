@@ -67,6 +67,8 @@ def test_rows_are_those_of_a_manifest(tmp_path):
 
 
 COMMAND = cli.commands["predict"]
+WHOLE = click.Context(cli, **cli.context_settings)
+"""Commands remember the option for help that they are first asked with."""
 COLUMNS = sorted({field.name for field in fields(PredictOptions)} - set(OF_THE_RUN))
 """What a row may say."""
 VALUES = (
@@ -80,7 +82,7 @@ def read_as_option(option, text):
     """Return what the command makes of the option, as a field of `PredictOptions`; None where it refuses it."""
     given = ["--objects", f"{option.opts[-1]}={text}"]
     try:
-        found = COMMAND.make_context("predict", ["x.svs", *given]).params
+        found = COMMAND.make_context("predict", ["x.svs", *given], parent=WHOLE).params
         options = take_options(PredictOptions, {option.name: found[option.name], "objects": True})
         options.check()
     except (click.UsageError, ConfigError):
