@@ -76,7 +76,8 @@ class Commands:
     def _start(self, slide: Path, workers: int, threads: int | None) -> tuple[subprocess.Popen[bytes], Path]:
         out = self._folder / f"{time.monotonic_ns()}.zarr"
         words = (COMMAND, "predict", slide, "-o", out, "-m", self._model, "-w", workers, "--level", 0, "--image", "none")
-        env = os.environ if threads is None else {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as it is installed
+        env |= {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
         process = subprocess.Popen([*map(str, words)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return process, out
 

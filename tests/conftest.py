@@ -45,3 +45,4 @@ def process_as_it_is(monkeypatch):
     """Let the command's `main` run in this process without changing how it takes memory and signals."""
     monkeypatch.setattr("slideseg.cli.return_freed_memory", lambda: None)
     monkeypatch.setattr("slideseg.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("slideseg.cli.gc.freeze", lambda: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -77,6 +78,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         handler.setFormatter(OneLine("%(levelname)s: %(message)s"))
     with as_json_lines() if "--log-json" in arguments else contextlib.nullcontext():  # also what is wrong with the options
         code = _run(arguments)
+    gc.freeze()  # what goes with the process need not be looked through for garbage
     sys.exit(code)
 
 

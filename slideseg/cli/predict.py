@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,10 +23,14 @@ from slideseg.cli.options import (
 from slideseg.cli.output.json_out import say_json
 from slideseg.cli.output.log_json import log_json_option
 from slideseg.errors import naming, one_line
+from slideseg.machine import loading
 from slideseg.words import few, many, number
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from slideseg.prediction.dry_run import PlanTable
+    from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.orders import Orders
     from slideseg.prediction.plan import PredictPlan
     from slideseg.prediction.report import Report, SlideReport
@@ -92,21 +97,33 @@ def predict(
     from slideseg.options import take_options
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.orders import take_orders
-    from slideseg.prediction.run import predict as predict_or_raise
-    from slideseg.prediction.run import predict_orders
 
     options["tissue"] = options["tissue"] or ""
     wanted = take_options(PredictOptions, options)
     orders = take_orders(inputs, output, wanted, manifest, rows)
     if dry_run:
         return _dry_run(orders, as_json=as_json)
-    with shown() as watcher:
+    with _head_start(wanted), shown() as watcher:
+        with loading():
+            from slideseg.prediction.run import predict as predict_or_raise
+            from slideseg.prediction.run import predict_orders
+
         if click.get_current_context().meta[DEBUG]:
             report = predict_or_raise(inputs, output, manifest=manifest, rows=rows, on_progress=watcher, **options)
         else:
             report = predict_orders(orders, wanted, watcher)
     _print_report(report, as_json=as_json)
     return report.exit_code
+
+
+def _head_start(wanted: PredictOptions) -> AbstractContextManager[None]:
+    """Have Ray start while this process loads PyTorch and plans, where it is known by now that it is needed here."""
+    if wanted.address is not None or wanted.workers == "auto" or wanted.workers < 2:
+        return nullcontext()
+    with loading():
+        from slideseg.tasks.head_start import head_start
+
+    return head_start(wanted.workers, "slideseg.prediction.worker")
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:

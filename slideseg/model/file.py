@@ -123,6 +123,17 @@ def load_model_file(path: str | os.PathLike[str], feature_ranges: Ranges | None 
     return LoadedModel(_network_of(path, data, info), info, hashlib.sha256(data).hexdigest(), feature_ranges)
 
 
+def check_model_file(path: Path) -> tuple[ModelInfo, str]:
+    """Check a model file, weights and all; return what it says about itself, and its hash.
+
+    Raises:
+        ModelError: if it is missing, is no model file, or its weights don't fit its description.
+    """
+    data, info = read_model_file(path)
+    _network_of(path, data, info)
+    return info, hashlib.sha256(data).hexdigest()
+
+
 def read_network(path: Path) -> tuple[UNet, ModelInfo]:
     """Read and check a model file; return the network as it was trained, not folded, and what the file says about itself.
 

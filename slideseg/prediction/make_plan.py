@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import rules_for
 from slideseg.model.bundled import bundled_models, find_model
-from slideseg.model.file import load_model_file
+from slideseg.model.file import check_model_file
 from slideseg.model.network.work import ideal_work
 from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
@@ -126,8 +126,7 @@ def _checked(path: Path, _: tuple[int, ...]) -> tuple[ModelInfo, str]:
 
     The same file, as its stamp says, is read once for all slides.
     """
-    model = load_model_file(path)
-    return model.info, model.sha256
+    return check_model_file(path)
 
 
 def _objects(model: ModelRecord, mpp: float | None, options: PredictOptions) -> ObjectRules | None:

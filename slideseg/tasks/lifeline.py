@@ -1,16 +1,21 @@
-"""Whether the Ray that a run works with is still there: where it is not, Ray ends this process, late and without a word."""
+"""The processes that a run hangs on: where its Ray is gone, Ray ends this process, late and without a word."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import signal
 import socket
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from slideseg.errors import RunError, explain
 from slideseg.tasks.janitor import PROCESSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +27,10 @@ FIRST_WORD = 10.0
 """Seconds after which it is said that a head does not answer."""
 HEAD_SECONDS = 45.0
 """How long a head may be silent: after 60 Ray ends this process, and to leave it takes 5."""
+
+
+HIRES = b"/ray/autoscaler/_private/monitor.py"
+"""In the command line of what hires machines for a cluster."""
 
 
 class Lifeline(Protocol):
@@ -89,12 +98,25 @@ class Head:
 
 def _raylet_below() -> int | None:
     """Return the number of the process that manages the workers, if this process has started it."""
+    return next((int(process.name) for name, process in _children() if name.startswith("raylet")), None)
+
+
+def end_hiring() -> None:
+    """End the part of a Ray of our own that would hire machines: there are none, and to be asked to end it takes 1 s."""
+    for _, process in _children():
+        with contextlib.suppress(OSError):  # it has ended
+            if HIRES in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+                os.waitpid(int(process.name), 0)
+
+
+def _children() -> Iterator[tuple[str, Path]]:
+    """Yield the name of each process that this one has started, and where the system tells of it."""
     for process in PROCESSES.glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError):  # it has ended
             name, _, rest = (process / "stat").read_text().partition("(")[2].rpartition(")")
-            if name.startswith("raylet") and int(rest.split()[1]) == os.getpid():
-                return int(process.name)
-    return None
+            if int(rest.split()[1]) == os.getpid():
+                yield name, process
 
 
 def _runs(process: int) -> bool:

@@ -20,11 +20,11 @@ from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 from slideseg.errors import ClusterError, RunError, explain
 from slideseg.machine import return_freed_memory, usable_cores
 from slideseg.tasks.base import WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable, in_flight
+from slideseg.tasks.head_start import session_for
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.metrics import Metrics
 from slideseg.tasks.pool import Pool
 from slideseg.tasks.process import Died, NotMadeError, Outcome, Process, Raised, Ready, Returned
-from slideseg.tasks.session import Session
 from slideseg.tasks.share import use_threads
 from slideseg.version import __version__
 
@@ -140,7 +140,7 @@ class RayExecutor:
     def _started_pool(self) -> Pool:
         with self._starting:
             if self._pool is None:
-                session = self._started.enter_context(Session(self._workers, self._address))
+                session = self._started.enter_context(session_for(self._workers, self._address))
                 self._pool = Pool(self._actors)
                 self._started.callback(self._pool.close)
                 session.tell_of_its_end(self._pool.give_up)

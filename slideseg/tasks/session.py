@@ -18,7 +18,7 @@ from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, RunError, explain
 from slideseg.machine import KEEPING
 from slideseg.tasks.base import Node
-from slideseg.tasks.lifeline import LOOK_SECONDS, Head, OwnRay
+from slideseg.tasks.lifeline import LOOK_SECONDS, Head, OwnRay, end_hiring
 from slideseg.tasks.private_folder import private_folder
 
 if TYPE_CHECKING:
@@ -50,36 +50,58 @@ class Session:
     Linux ends Ray's processes with the thread that started them; that of a slide ends with the slide.
     """
 
-    def __init__(self, workers: int, address: str | None) -> None:
-        self._arguments = workers, address
+    def __init__(self, workers: int, address: str | None, module: str = "") -> None:
+        """Take what there is to connect to.
+
+        Args:
+            workers: cores of a Ray of our own.
+            address: a running cluster; None for a Ray of our own.
+            module: what the workers of a Ray of our own load as soon as they are there.
+        """
+        self.arguments = workers, address
+        """For how many workers, and where."""
+        self._module = module
         self._is_over = threading.Event()
         self._made: Future[None] = Future()
         self._lifeline: Lifeline | None = None
         self._tell: Callable[[SlidesegError], None] | None = None
         self._thread = threading.Thread(target=self._keep, name="ray", daemon=True)
 
+    def begin(self) -> None:
+        """Begin to connect; what goes wrong is raised by who enters."""
+        self._thread.start()
+
     def __enter__(self) -> Self:
-        """Connect.
+        """Connect, or wait until what was begun is done.
 
         Raises:
             ClusterError: if the cluster can't be reached.
         """
-        self._thread.start()
+        if self._thread.ident is None:
+            self.begin()
         self._made.result()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Disconnect."""
+        self.end()
+
+    def leave(self) -> None:
+        """Have it disconnect as soon as what was begun is done; that is not waited for."""
         self._is_over.set()
+
+    def end(self) -> None:
+        """Disconnect, as soon as what was begun is done."""
+        self.leave()
         self._thread.join()
 
     def tell_of_its_end(self, tell: Callable[[SlidesegError], None]) -> None:
         """Have ``tell`` called if Ray is gone, here or with its cluster's head; it would end this process some time later."""
-        self._tell, self._lifeline = tell, lifeline(self._arguments[1])
+        self._tell, self._lifeline = tell, lifeline(self.arguments[1])
 
     def _keep(self) -> None:
         try:
-            with connected(*self._arguments):
+            with connected(*self.arguments, self._module):
                 self._made.set_result(None)
                 self._watch()
         except Exception as error:
@@ -100,8 +122,13 @@ class Session:
 
 
 @contextlib.contextmanager
-def connected(workers: int, address: str | None) -> Iterator[str | None]:
+def connected(workers: int, address: str | None, module: str = "") -> Iterator[str | None]:
     """Be connected to Ray: to a running cluster, or to one started on this machine for as long as the block lasts.
+
+    Args:
+        workers: cores of a Ray of our own.
+        address: a running cluster; None for a Ray of our own.
+        module: what the workers of a Ray of our own load as soon as they are there; empty for nothing.
 
     Yields:
         The folder of the one that was started, which is gone after it, however it ends; None where none was.
@@ -116,7 +143,9 @@ def connected(workers: int, address: str | None) -> Iterator[str | None]:
     with private_folder() if address is None else contextlib.nullcontext() as folder:
         on_breakpoint = os.environ.get("PYTHONBREAKPOINT")
         with _handlers_kept():
-            _connect(workers, address, folder)
+            _connect(workers, address, folder, module)
+        if folder is not None:
+            end_hiring()
         _set_environment("PYTHONBREAKPOINT", on_breakpoint)  # Ray's own would stay in a notebook
         try:
             yield folder
@@ -152,12 +181,14 @@ def _handlers_kept() -> Iterator[None]:
         libc.sigaction(signal.SIGTERM, below, None)
 
 
-def _connect(workers: int, address: str | None, folder: str | None) -> None:
+def _connect(workers: int, address: str | None, folder: str | None, module: str) -> None:
     if address is not None:
         check_address(address)
     try:
         if address is None:
             own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
+            if module:
+                own["_system_config"] = {"preload_python_modules": [module]}
             ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
         else:
             ray.init(address=address, runtime_env={"env_vars": {**KEEPING, **travelling()}}, **QUIET)

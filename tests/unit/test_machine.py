@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import resource
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from slideseg.cli import cli
-from slideseg.machine import KEEPING, little_memory
+from slideseg.machine import KEEPING, little_memory, loading
 
 PAGES_OF_ALL = 2 * 70 * 2**20 // os.sysconf("SC_PAGE_SIZE")
 COUNT = """
@@ -80,3 +81,15 @@ def test_a_block_gets_little_memory_and_the_next_one_what_it_wants() -> None:
             take(1 << 30)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     take(1 << 30)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_no_garbage_is_looked_for_while_modules_are_loaded(looks: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if looks else gc.disable)()
+        with loading():
+            assert not gc.isenabled()
+        assert gc.isenabled() is looks
+    finally:
+        (gc.enable if before else gc.disable)()

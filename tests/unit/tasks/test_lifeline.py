@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from slideseg.tasks.lifeline import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -76,3 +79,18 @@ def test_a_head_that_is_back_in_time_has_all_its_time_again(
     wait(lifeline.HEAD_SECONDS - 1)
     head.check()
     assert len(caplog.records) == 2
+
+
+def test_what_would_hire_machines_is_ended_and_no_other_process(tmp_path: Path) -> None:
+    script = tmp_path / "ray" / "autoscaler" / "_private" / "monitor.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time; time.sleep(60)")
+    hiring, other = (subprocess.Popen([sys.executable, *words]) for words in ([str(script)], ["-c", script.read_text()]))
+    try:
+        lifeline.end_hiring()
+        assert not (lifeline.PROCESSES / str(hiring.pid)).exists()
+        assert other.poll() is None
+    finally:
+        for process in (hiring, other):
+            process.kill()
+            process.wait()
