@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from slideseg.model.values import Range
     from slideseg.slide.resampled import Source
     from slideseg.slide.tissue.blocks import TissueMap
-    from slideseg.space.grid import ShardGrid
+    from slideseg.space.box import Box
+    from slideseg.space.grid import Shard, ShardGrid
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
@@ -85,6 +86,10 @@ class Job:
     """Whether there may be places where nothing was scanned."""
     keeps_freed: bool = False
     """Whether workers keep what tensors free for the next ones; see `slideseg.machine.keep_freed_memory`."""
+
+    def pieces(self, shard: Shard, margin: int) -> list[Box]:
+        """Return the boxes of a shard that a network with so many pixels of ``margin`` computes; none where is no tissue."""
+        return [shard.write_box] if self.tissue is None else self.tissue.pieces(shard.write_box, margin)
 
     def at(self, source: Source) -> Job:
         """Return the job with the slide read from another place, such as its temporary copy."""

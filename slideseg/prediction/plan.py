@@ -175,9 +175,9 @@ class PredictPlan:
     @property
     def tiles(self) -> int:
         """Forward passes of one tile at most (tiles of one colour are not computed again)."""
-        boxes = (s.write_box if self.job.tissue is None else self.job.tissue.bounding_box(s.write_box) for s in self.job.grid)
-        stride = self.model.config.stride
-        return sum(1 for box in boxes if box is not None for _ in tiles_of(box, self.job.tiling.core, stride, 0))
+        config, core = self.model.config, self.job.tiling.core
+        boxes = (box for shard in self.job.grid for box in self.job.pieces(shard, config.margin))
+        return sum(1 for box in boxes for _ in tiles_of(box, core, config.stride, 0))
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""

@@ -17,6 +17,8 @@ from slideseg.prediction.device.streams import Clock, Return
 from slideseg.space.grid import Tile, tiles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from slideseg.model.file import LoadedModel
@@ -69,18 +71,20 @@ class Pending:
 class Region:
     """The pixels that decide the classes of a box: on the host, and where the network runs."""
 
-    def __init__(self, pixels: np.ndarray, box: Box, there: Pixels) -> None:
-        self._pixels, self._box, self._there = pixels, box, there
+    def __init__(self, pixels: np.ndarray, box: Box, read_box: Box, there: Pixels) -> None:
+        self._pixels, self._read_box, self._there = pixels, read_box, there
+        self.box = box
+        """The box whose classes they decide."""
 
     def colour(self, box: Box) -> np.ndarray | None:
         """Return the colour (c) of a box of one colour; decided by the first row for nearly every real tile."""
-        pixels = self._pixels[box.relative_to(self._box).slices]
+        pixels = self._pixels[box.relative_to(self._read_box).slices]
         colour: np.ndarray = pixels[0, 0]
         return colour if (pixels[0] == colour).all() and (pixels == colour).all() else None
 
     def tile(self, box: Box) -> Tensor:
         """Return the network's input (1, C, y, x) of a box, float32."""
-        return self._there.tile(box.relative_to(self._box))
+        return self._there.tile(box.relative_to(self._read_box))
 
 
 Result = list["Tensor"]
@@ -117,28 +121,30 @@ class Segmenter:
             RunError: if the device's memory does not even hold one tile.
             StoppedError: if `stop` was set meanwhile.
         """
-        return self.begin(self.bring(pixels, box), box).result()
+        return self.begin(self.bring(pixels, box), [box]).result()
 
     def bring(self, pixels: np.ndarray, box: Box) -> Region:
         """Begin to bring the pixels (y, x, c) of a box's `read_box` to where the network runs."""
-        return Region(pixels, self.read_box(box), self._sender.send(pixels))
+        return Region(pixels, box, self.read_box(box), self._sender.send(pixels))
 
-    def begin(self, region: Region, box: Box) -> Pending:
-        """Begin to segment ``box``; on a processor it is done when this returns.
+    def begin(self, region: Region, pieces: Sequence[Box]) -> Pending:
+        """Begin to segment ``pieces`` of a region's box, which start on the pooling grid; the rest of it is left undecided.
+
+        On a processor it is done when this returns.
 
         Raises:
             RunError: if the device's memory does not even hold one tile.
             StoppedError: if `stop` was set meanwhile.
         """
         clock = Clock(self._tiling.device)
-        sheets = self._sheets(box)
+        sheets = self._sheets(region.box)
         waiting: list[Tile] = []
         reused = 0
-        for tile in self._tiles(box):
+        for tile in (tile for piece in pieces for tile in self._tiles(piece)):
             colour = region.colour(tile.read_box) if self._exact else None
             if colour is not None:
                 _lay(sheets, [tile], [self._of_one_colour(colour, tile)])
-                reused += tile.write_box.intersect(box).area
+                reused += tile.write_box.intersect(region.box).area
                 continue
             if waiting and (len(waiting) >= self._batch or waiting[0].read_box.shape != tile.read_box.shape):
                 self._run(region, waiting, sheets)

@@ -1,8 +1,9 @@
 """One worker's work: from a shard's number to its class map in the store.
 
-A shard is read grown by the network's reach, cut into tiles on the pooling grid, run through the network in valid form and
-written whole. Several shards, also of several slides, may be under way in one process: while one is computed (one thread
-does all computing, so the cores are not fought over), another is read and a third is written.
+A shard is read grown by the network's reach, cut into pieces that hold its tissue and these into tiles on the pooling grid,
+run through the network in valid form and written whole. Several shards, also of several slides, may be under way in one
+process: while one is computed (one thread does all computing, so the cores are not fought over), another is read and a third
+is written.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from slideseg.prediction.segmenter import Region, Segmented, Segmenter
 from slideseg.result.shards import ShardStore
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.tissue.blocks import BLOCK
+from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from slideseg.model.file import LoadedModel
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job, ModelFile
     from slideseg.result.layout import ResultLayout
-    from slideseg.space.box import Box
     from slideseg.space.grid import Shard
 
 
@@ -99,11 +100,11 @@ class SegmentWorker:
         started = time.perf_counter()
         shard = self._job.grid[index]
         there = scanned_in(self._slide, shard, self._job)
-        busy = None if there is not None and not there.any() else self._busy_box(shard)
-        region = None if busy is None else self._bring(busy, shard.plane)
+        pieces = [] if there is not None and not there.any() else self._job.pieces(shard, self._segmenter.margin)
+        region = self._bring(Box.around(pieces), shard.plane) if pieces else None
         read = time.perf_counter()
-        begun = None if busy is None or region is None else _computing().submit(self._segmenter.begin, region, busy).result()
-        result = self._background(shard) if begun is None or busy is None else self._whole(shard, busy, begun.result())
+        begun = None if region is None else _computing().submit(self._segmenter.begin, region, pieces).result()
+        result = self._background(shard) if begun is None else self._whole(shard, pieces, begun.result())
         seconds = 0.0 if begun is None else begun.clock.seconds()
         computed = time.perf_counter()
         result = result if there is None else self._only_where(there, shard, result)
@@ -125,10 +126,6 @@ class SegmentWorker:
         self._segmenter.stop.set()
         self._slide.close()
         settle_freed_memory(kept=False)
-
-    def _busy_box(self, shard: Shard) -> Box | None:
-        """Return the part of a shard that is computed: the box around its blocks with tissue; None if there are none."""
-        return shard.write_box if self._job.tissue is None else self._job.tissue.bounding_box(shard.write_box)
 
     def _bring(self, busy: Box, plane: int) -> Region:
         pixels = read_mirrored(self._slide, self._segmenter.read_box(busy), plane=plane)
@@ -152,13 +149,14 @@ class SegmentWorker:
             probabilities = np.where(there, computed.probabilities, nothing.probabilities)
         return Segmented(np.where(there, computed.class_map, nothing.class_map), probabilities, computed.reused)
 
-    def _whole(self, shard: Shard, busy: Box, computed: Segmented) -> Segmented:
+    def _whole(self, shard: Shard, pieces: list[Box], computed: Segmented) -> Segmented:
         """Keep what was computed in blocks with tissue; blocks without are background whatever tile they fell into."""
+        busy = Box.around(pieces)
         tissue = self._job.tissue
         if tissue is None:
             return computed
         whole = self._background(shard)
-        for block in busy.split(BLOCK, BLOCK):
+        for block in (block for piece in pieces for block in piece.split(BLOCK, BLOCK)):
             if tissue.holds(block):
                 source, target = block.relative_to(busy).slices, block.relative_to(shard.write_box).slices
                 whole.class_map[target] = computed.class_map[source]

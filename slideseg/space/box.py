@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +43,16 @@ class Box:
     def of_shape(cls, shape_yx: tuple[int, int]) -> Box:
         """Return the box of a whole image of ``shape_yx`` = (rows, columns)."""
         return cls(0, 0, *shape_yx)
+
+    @classmethod
+    def around(cls, boxes: Iterable[Box]) -> Box:
+        """Return the smallest box that contains all of ``boxes``, at least one.
+
+        >>> Box.around([Box(0, 5, 1, 6), Box(2, 2, 3, 3)])
+        Box(y0=0, x0=2, y1=3, x1=6)
+        """
+        y0s, x0s, y1s, x1s = zip(*((box.y0, box.x0, box.y1, box.x1) for box in boxes), strict=True)
+        return cls(min(y0s), min(x0s), max(y1s), max(x1s))
 
     @property
     def shape(self) -> tuple[int, int]:

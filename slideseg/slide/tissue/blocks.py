@@ -10,6 +10,7 @@ import numpy as np
 
 from slideseg.errors import ConfigError, explain
 from slideseg.slide.base import planes_of
+from slideseg.slide.tissue.pieces import pieces_of
 from slideseg.space.box import Box
 from slideseg.space.grid import CHUNK
 
@@ -33,14 +34,14 @@ class TissueMap:
         """Tell whether the block that starts where ``block`` starts holds tissue."""
         return bool(self.blocks[block.y0 // BLOCK, block.x0 // BLOCK])
 
-    def bounding_box(self, box: Box) -> Box | None:
-        """Return the smallest box of whole blocks, clipped to ``box``, around its tissue; None if it holds none."""
-        rows, columns = np.nonzero(self._inside(box))
-        if not len(rows):
-            return None
-        corner = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
-        scaled = Box(corner.y0 * BLOCK, corner.x0 * BLOCK, corner.y1 * BLOCK, corner.x1 * BLOCK)
-        return scaled.shift(box.y0, box.x0).intersect(box)
+    def pieces(self, box: Box, margin: int) -> list[Box]:
+        """Return boxes of whole blocks, clipped to ``box``, that hold each of its blocks with tissue once; none if it has none.
+
+        They are those that a network with so many pixels of ``margin`` has least work with.
+        """
+        pieces = pieces_of(self._inside(box), margin / BLOCK)
+        scaled = (Box(piece.y0 * BLOCK, piece.x0 * BLOCK, piece.y1 * BLOCK, piece.x1 * BLOCK) for piece in pieces)
+        return [piece.shift(box.y0, box.x0).intersect(box) for piece in scaled]
 
     def empty_pixels(self, box: Box) -> int:
         """Return the number of pixels of ``box``, which starts on a block's corner, in blocks without tissue."""
