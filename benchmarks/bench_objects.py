@@ -187,8 +187,8 @@ def compare(folder: Path, repeats: int) -> dict[str, Any]:
 
 # --- larger and larger -----------------------------------------------------------------------------------------------------
 
-STEPS = {"finding objects": "parts", "labelling objects": "labels", "measuring objects": "measures"}
-AFTER = {"parts": "join", "labels": "pyramid", "measures": "table"}
+STEPS = {"finding objects": "parts", "labelling objects": "labels", "measuring objects": "measures", "listing objects": "rows"}
+AFTER = {"parts": "join", "labels": "pyramid", "rows": "table"}
 """What runs silently after a step that tells of itself."""
 
 

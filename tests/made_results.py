@@ -7,8 +7,9 @@ from skimage.measure import label
 
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import create_array, write_shard
-from slideseg.instances.measurements import MeasureWorker, TableJob, write_table
+from slideseg.instances.measurements import MeasureWorker, TableJob
 from slideseg.instances.rows import RowForm
+from slideseg.instances.strips import RowsWorker, missing_strips, write_table
 from slideseg.instances.workers import clear_work
 from slideseg.model.info import ModelClass
 from slideseg.model.objects import ObjectRules
@@ -119,5 +120,7 @@ def write_objects_table(url, layout, record):
     worker = MeasureWorker(job)
     for index in job.missing():
         worker(index)
+    for number in missing_strips(job):
+        RowsWorker(job)(number)
     write_table(job)
     clear_work(open_store(url))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow
+
 from slideseg.instances.labelling.measure import Pixels, measure
 from slideseg.instances.labelling.paint import label_image
 from slideseg.instances.labelling.reach import Place
@@ -11,7 +13,6 @@ from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow
 
     from slideseg.instances.rows import RowForm
     from slideseg.model.objects import ObjectRules
@@ -41,4 +42,5 @@ def find_instances(class_map: np.ndarray, image: np.ndarray | None, rules: Objec
     """
     labels = label_image(class_map, rules, SIDE)
     place = Place(Box.of_shape(class_map.shape), 0, class_map.shape)
-    return Instances(labels, form.rows(measure(labels, Pixels(class_map, None, image), place, form.classes)))
+    rows = form.rows(measure(labels, Pixels(class_map, None, image), place, form.classes))
+    return Instances(labels, pyarrow.Table.from_batches([rows]))

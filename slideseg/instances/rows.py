@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from slideseg.instances.labelling.measure import forms_of
+from slideseg.instances.labelling.measure import forms_of, in_hulls_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,17 +69,18 @@ class RowForm:
         means = ((name, pa.float64()) for name in self.means)
         return pa.schema([*COLUMNS, *means], metadata={"slideseg": json.dumps(FRAME)})
 
-    def rows(self, objects: Measures) -> pa.Table:
+    def rows(self, objects: Measures) -> pa.RecordBatch:
         """Return a row for each whole object, in the order of the ids."""
-        in_pixels = forms_of(objects, self.scale)
-        in_microns = None if self.mpp_yx is None else forms_of(objects, self.mpp_yx)
+        in_hulls = in_hulls_of(objects)
+        in_pixels = forms_of(objects, in_hulls, self.scale)
+        in_microns = None if self.mpp_yx is None else forms_of(objects, in_hulls, self.mpp_yx)
         seen = in_microns or in_pixels
         nothing = pa.nulls(objects.id.size, pa.float64())
         class_id = objects.class_of(self.classes)
         columns: dict[str, Any] = {
             "id": objects.id,
             "class": class_id.astype(np.uint8),
-            "class_name": [self.names[one] for one in class_id],
+            "class_name": _texts(self.names).take(_column(class_id)),
             "plane": objects.plane.astype(np.int32),
             "pixels": objects.pixels,
             "area_px": in_pixels.area,
@@ -92,7 +93,22 @@ class RowForm:
         for unit, forms in (("px", in_pixels), ("um", in_microns)):
             columns |= {f"{name}_{unit}": values for name, values in zip(LENGTHS, _lengths(forms, nothing), strict=True)}
         columns |= dict(zip(self.means, (objects.intensity / objects.pixels[:, None]).T, strict=True))
-        return pa.table({name: columns[name] for name in self.schema.names}, schema=self.schema)
+        return pa.RecordBatch.from_arrays([_column(columns[name]) for name in self.schema.names], schema=self.schema)
+
+
+def _column(values: Any) -> pa.Array:
+    """Return numbers as a column; of NumPy's arrays pyarrow's own way imports pandas, which takes longer than most tables."""
+    if isinstance(values, pa.Array):
+        return values
+    flat = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(flat.dtype), flat.size, [None, pa.py_buffer(flat)])
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    """Return texts as a column, likewise."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
 
 
 def _lengths(forms: Forms | None, nothing: pa.Array) -> Sequence[Any]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.arrays.shards import array_attributes, create_array, missing_shards, plan_of
 from slideseg.errors import ResultError, explain
-from slideseg.instances.measurements import MeasureWorker, TableJob, write_table
+from slideseg.instances.measurements import MeasureWorker, TableJob
 from slideseg.instances.options import ObjectOptions, rules_for
 from slideseg.instances.rows import RowForm
+from slideseg.instances.strips import RowsWorker, missing_strips, strips_of, write_table
 from slideseg.instances.target import Target
 from slideseg.instances.workers import (
     RULES,
@@ -46,11 +47,10 @@ from slideseg.words import many, number
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from slideseg.arrays.plan import ArrayPlan
     from slideseg.result.record import ObjectsRecord
-    from slideseg.space.grid import ShardGrid
     from slideseg.storage.store import Store
     from slideseg.tasks.base import Executor, Worker
 
@@ -188,7 +188,7 @@ def _write_all(
     write_pyramid(target.url, labels, "mode", target.layout.levels, executor)
     notes: tuple[str, ...] = ()
     if missing or not target.has_table():
-        notes = _write_table(target, job, labels, executor, partial(watch, "measuring objects"))
+        notes = _write_table(target, job, labels, executor, watch)
     return len(missing), notes
 
 
@@ -213,9 +213,7 @@ def _of_pixels(target: Target) -> tuple[str, ...]:
     return (f"pixels are {in_words(mpp_yx)}: --split and --grow count them as if they were square, of {number(mean)} µm",)
 
 
-def _write_table(
-    target: Target, job: ObjectsJob, labels: ArrayPlan, executor: Executor, watch: Callable[[int, int], None]
-) -> tuple[str, ...]:
+def _write_table(target: Target, job: ObjectsJob, labels: ArrayPlan, executor: Executor, watch: Watch) -> tuple[str, ...]:
     """Measure the objects and write their table; return what it lacks."""
     layout = target.layout
     image = find_image(target.store, target.record, layout, target.slide)
@@ -237,7 +235,10 @@ def _write_table(
             ),
             image=image if isinstance(image, Image) else None,
         )
-        _run(partial(MeasureWorker, table), table.missing(), job, executor, watch)
+        _run(partial(MeasureWorker, table), table.missing(), job, executor, partial(watch, "measuring objects"))
+    strips = missing_strips(table)
+    left = sum(_pixels_of(job, strips_of(table)[number]) for number in strips)
+    run_shards(partial(RowsWorker, table), strips, executor, watch=_Pixels(job, left, partial(watch, "listing objects")).add)
     write_table(table)
     return () if isinstance(image, Image) else (f"the table has no intensities: {image}",)
 
@@ -272,17 +273,20 @@ def _run(
     watch: Callable[[int, int], None],
 ) -> None:
     """Have shards done, and tell how many pixels of all are."""
-    progress = _Pixels(job.class_map.grid, shards, watch)
-    run_shards(work, shards, executor, watch=progress.add)
+    run_shards(work, shards, executor, watch=_Pixels(job, _pixels_of(job, shards), watch).add)
+
+
+def _pixels_of(job: ObjectsJob, shards: Iterable[int]) -> int:
+    return sum(job.class_map.grid[index].write_box.area for index in shards)
 
 
 class _Pixels:
-    """Counts the pixels that are done."""
+    """Counts the pixels that are done, all but those that are ``left`` at first."""
 
-    def __init__(self, grid: ShardGrid, missing: list[int], watch: Callable[[int, int], None]) -> None:
-        rows, columns = grid.shape_yx
-        self._total = grid.planes * rows * columns
-        self._done = self._total - sum(grid[index].write_box.area for index in missing)
+    def __init__(self, job: ObjectsJob, left: int, watch: Callable[[int, int], None]) -> None:
+        rows, columns = job.class_map.grid.shape_yx
+        self._total = job.class_map.grid.planes * rows * columns
+        self._done = self._total - left
         self._watch = watch
         self.add(0)
 

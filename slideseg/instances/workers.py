@@ -72,9 +72,7 @@ class ObjectsJob:
         Raises:
             RunError: if the storage fails.
         """
-        with run_errors(f"the files in {WORK} can't be listed"):
-            there = set(list_keys(open_store(self.url), f"{WORK}/parts/"))
-        return [index for index in range(len(self.class_map.grid)) if self.parts_key(index) not in there]
+        return missing_of(self.url, len(self.class_map.grid), self.parts_key)
 
 
 class PartsWorker:
@@ -171,6 +169,18 @@ def _strips(store: Store, job: ObjectsJob) -> Iterator[Strip]:
             (job.place(index), read_work(store, job.parts_key(index), ShardParts.from_bytes))
             for index in range(start, start + columns)
         ]
+
+
+def missing_of(url: str, count: int, key: Callable[[int], str]) -> list[int]:
+    """Return which of so many files of the work folder are not there.
+
+    Raises:
+        RunError: if the storage fails.
+    """
+    folder = key(0).rpartition("/")[0]
+    with run_errors(f"the files in {folder} can't be listed"):
+        there = set(list_keys(open_store(url), f"{folder}/"))
+    return [number for number in range(count) if key(number) not in there]
 
 
 def read_work(store: Store, key: str, from_bytes: Callable[[bytes], Work]) -> Work:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,8 @@ TO_BOTH = {(1, 1), (1, 2)}
 """from a side to a corner."""
 PARTS = 6
 """Parts of a step that are counted, so that all are whole numbers."""
+EXACT = 2**53
+"""Whole numbers below it are the same as floating-point numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class Measures:
         """Return some of the objects."""
         hull = self.hull[np.repeat(wanted, self.corners)]
         rows = {field.name: getattr(self, field.name)[wanted] for field in fields(self) if field.name != "hull"}
+        return Measures(**rows, hull=hull)
+
+    def in_order(self) -> Measures:
+        """Return all rows in the order of their ids; equal ids keep theirs."""
+        order, end = np.argsort(self.id, kind="stable"), np.cumsum(self.corners)
+        hull = self.hull[expand((end - self.corners)[order], end[order])]
+        rows = {field.name: getattr(self, field.name)[order] for field in fields(self) if field.name != "hull"}
         return Measures(**rows, hull=hull)
 
     def class_of(self, classes: tuple[int, ...]) -> Ints:
@@ -239,8 +248,14 @@ def _intensities(runs: Runs, local: Ints, image: np.ndarray | None, count: int) 
 
 def merged(parts: Measures) -> Measures:
     """Add up the rows of each object; returns one row an object, in order."""
-    if not parts.id.size:
-        return parts
+    _, which, count = np.unique(parts.id, return_inverse=True, return_counts=True)
+    in_parts = count[which] > 1
+    if not in_parts.any():
+        return parts.in_order()
+    return chained([parts.select(~in_parts), _added_up(parts.select(in_parts))]).in_order()
+
+
+def _added_up(parts: Measures) -> Measures:
     order = np.argsort(parts.id, kind="stable")
     ids, starts, which = np.unique(parts.id[order], return_index=True, return_inverse=True)
     box = np.concatenate(
@@ -303,11 +318,18 @@ class Forms:
     """Share of the convex hull's pixels that are the object's."""
 
 
-def forms_of(whole: Measures, side_yx: tuple[float, float] = (1.0, 1.0)) -> Forms:
-    """Tell the form of whole objects whose pixels have the sides ``side_yx``."""
+def in_hulls_of(whole: Measures) -> Ints:
+    """Return how many pixels lie in the convex hull of each whole object."""
+    hull_of = np.repeat(np.arange(whole.id.size), whole.corners)
+    return pixels_in_hulls(hull_of, whole.hull) if whole.id.size else whole.pixels
+
+
+def forms_of(whole: Measures, in_hulls: Ints, side_yx: tuple[float, float] = (1.0, 1.0)) -> Forms:
+    """Tell the form of whole objects, with so many pixels in their hulls, whose pixels have the sides ``side_yx``."""
     (tall, wide), sides = side_yx, np.array(side_yx)
-    pixels = whole.pixels.astype(object)
-    y, x, yy, xx, yx = whole.moments.astype(object).T
+    kind = _whole_numbers(whole)
+    pixels = whole.pixels.astype(kind)
+    y, x, yy, xx, yx = whole.moments.astype(kind).T
     a, c, b = (
         _divided(pixels * product - a * b, pixels * pixels) * area
         for product, a, b, area in ((xx, x, x, wide * wide), (yy, y, y, tall * tall), (yx, y, x, tall * wide))
@@ -315,8 +337,6 @@ def forms_of(whole: Measures, side_yx: tuple[float, float] = (1.0, 1.0)) -> Form
     spread = np.sqrt(4 * b * b + (a - c) ** 2)
     longer, shorter = (a + c + spread) / 2, np.maximum((a + c - spread) / 2, 0)
     centroid = np.stack([_divided(y, pixels), _divided(x, pixels)], axis=-1) + whole.box[:, :2] + 0.5
-    hull_of = np.repeat(np.arange(whole.id.size), whole.corners)
-    in_hull = pixels_in_hulls(hull_of, whole.hull) if whole.id.size else whole.pixels
     return Forms(
         centroid=centroid * sides,
         box=whole.box * np.tile(sides, 2),
@@ -326,8 +346,15 @@ def forms_of(whole: Measures, side_yx: tuple[float, float] = (1.0, 1.0)) -> Form
         minor_axis=4 * np.sqrt(shorter),
         eccentricity=np.sqrt(1 - np.divide(shorter, longer, out=np.ones_like(longer), where=longer > 0)),
         orientation=np.where(a == c, np.where(b > 0, np.pi / 4, -np.pi / 4), np.arctan2(2 * b, c - a) / 2),
-        solidity=whole.pixels / in_hull,
+        solidity=whole.pixels / in_hulls,
     )
+
+
+def _whole_numbers(whole: Measures) -> Any:
+    """Return a type in which objects' moments are multiplied and divided exactly: Python's own where they are large."""
+    side = max((whole.box[:, 2:] - whole.box[:, :2]).max(initial=0), 1)
+    largest = (int(whole.pixels.max(initial=0)) * int(side)) ** 2
+    return np.int64 if largest < EXACT else object
 
 
 def _divided(a: np.ndarray, b: np.ndarray) -> NDArray[np.float64]:

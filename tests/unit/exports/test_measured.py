@@ -11,7 +11,7 @@ from slideseg.exports.frame import frame_of
 from slideseg.exports.measured import FIGURES, Measured, rounded
 from slideseg.exports.rows import checked_table
 from slideseg.exports.run import export
-from slideseg.instances import measurements
+from slideseg.instances import strips
 from slideseg.result import table as result_table
 from slideseg.result.layout import TABLE
 from tests.made_results import blobs, make_result
@@ -40,7 +40,7 @@ def as_written(value):
 @pytest.mark.parametrize("most", [module.MOST_BYTES, 1])
 def test_every_object_has_its_row(tmp_path, monkeypatch, most):
     """With row groups of 20 objects, which a row of shards spreads over all its shards, and with one group kept at a time."""
-    monkeypatch.setattr(measurements, "ROWS", 20)
+    monkeypatch.setattr(strips, "ROWS", 20)
     monkeypatch.setattr(module, "MOST_BYTES", most)
     image = np.random.default_rng(1).integers(0, 256, (700, 1100, 3)).astype(np.uint8)
     make_result(tmp_path / "x.zarr", blobs((700, 1100)), image=image)

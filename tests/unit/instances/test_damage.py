@@ -188,16 +188,18 @@ def test_rules_of_a_newer_version_are_one_line_when_objects_are_verified(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 a torn file"])
-@pytest.mark.parametrize("what", ["parts", "measures/0"])
-def test_a_torn_file_of_the_work_is_made_anew_by_another_try(tmp_path, monkeypatch, what, content):
+@pytest.mark.parametrize(
+    ("what", "after"), [("parts", "number_objects"), ("measures/0", "missing_strips"), ("rows/0", "write_table")]
+)
+def test_a_torn_file_of_the_work_is_made_anew_by_another_try(tmp_path, monkeypatch, what, after, content):
     url, other = (write_result(tmp_path / name, a_class_map()) for name in ("x.zarr", "y.zarr"))
     slideseg.objects(other)
     with monkeypatch.context() as patch:
-        patch.setattr(instances, "write_table" if what != "parts" else "number_objects", raises_interrupt)
+        patch.setattr(instances, after, raises_interrupt)
         with pytest.raises(KeyboardInterrupt):
             slideseg.objects(url)
-    Path(url, workers.WORK, what, "3").write_bytes(content)
-    with pytest.raises(ResultError, match=r"work/.*/3 was damaged and is removed .*try the same command again"):
+    Path(url, workers.WORK, what, "1").write_bytes(content)
+    with pytest.raises(ResultError, match=r"work/.*/1 was damaged and is removed .*try the same command again"):
         slideseg.objects(url)
     slideseg.objects(url)
     assert files(url) == files(other)

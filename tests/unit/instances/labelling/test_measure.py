@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
-from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, measure, merged
+from slideseg.instances.labelling.measure import HALO, Measures, Pixels, chained, forms_of, in_hulls_of, measure, merged
 from slideseg.instances.labelling.paint import label_image
 from slideseg.instances.labelling.reach import Place
 from slideseg.model.objects import ObjectRules
@@ -34,7 +34,7 @@ def check(class_map: np.ndarray, side: int, *, together: bool = False) -> None:
     foreground = np.random.default_rng(0).integers(0, 256, labels.shape).astype(np.uint8)
     got = in_shards(labels, class_map, foreground, side)
     want = regionprops(labels, foreground)
-    forms = forms_of(got)
+    forms = forms_of(got, in_hulls_of(got))
     assert got.id.tolist() == [one.label for one in want]
     assert got.pixels.tolist() == [one.area for one in want]
     assert got.box.tolist() == [list(one.bbox) for one in want]
@@ -69,7 +69,7 @@ def test_sums_of_objects_larger_than_64_bits_are_exact():
     lines = [measure_of(Box(y, 0, y + 1, 1), (far + 1, 1)) for y in (0, far)]
     whole = merged(chained(lines))
     assert whole.moments[0].tolist() == [far, 0, far**2, 0, 0]
-    assert forms_of(whole).major_axis[0] == pytest.approx(4 * (far / 2))
+    assert forms_of(whole, in_hulls_of(whole)).major_axis[0] == pytest.approx(4 * (far / 2))
 
 
 def measure_of(box: Box, shape: tuple[int, int]) -> Measures:
@@ -96,7 +96,8 @@ def test_pixels_need_not_be_square(name, side_yx):
     """But for perimeters, which scikit-image only has of square pixels."""
     class_map = SHAPES[name]
     labels = label_image(class_map, ObjectRules((1, 2), connectivity=8)).astype(np.int64)
-    forms = forms_of(in_shards(labels, class_map, np.zeros(labels.shape, np.uint8), 7), side_yx)
+    got = in_shards(labels, class_map, np.zeros(labels.shape, np.uint8), 7)
+    forms = forms_of(got, in_hulls_of(got), side_yx)
     want = regionprops(labels, spacing=side_yx)
     np.testing.assert_allclose(forms.area, [one.area for one in want])
     np.testing.assert_allclose(forms.centroid - np.array(side_yx) / 2, np.reshape([one.centroid for one in want], (-1, 2)))
@@ -118,4 +119,4 @@ def test_an_outline_has_the_length_of_its_steps():
     diamond = (abs(y) + abs(x) <= 8).astype(np.uint8)
     for class_map, length in ((rectangle, 2 * (3 * 0.5 + 6 * 0.25)), (diamond, 4 * 8 * np.hypot(0.5, 0.25))):
         found = in_shards(class_map.astype(np.int64), class_map, np.zeros(class_map.shape, np.uint8), 5)
-        assert forms_of(found, (0.5, 0.25)).perimeter == pytest.approx([length])
+        assert forms_of(found, in_hulls_of(found), (0.5, 0.25)).perimeter == pytest.approx([length])

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import slideseg
-from slideseg.instances import measurements as table
+from slideseg.instances import strips as table
 from tests.made_results import make_result
 
 
@@ -51,10 +51,17 @@ def test_no_more_objects_are_added_up_at_once(url, monkeypatch):
     assert sum(added) == number > 21
 
 
-def test_only_what_lies_below_its_first_row_of_shards_is_kept_until_the_end(url, monkeypatch):
-    kept = []
-    monkeypatch.setattr(table, "chained", lambda parts, whole=table.chained: kept.append(whole(parts)) or kept[-1])
-    number = slideseg.objects(url).number
-    below = kept[:5]  # of the first look at the first plane's rows of shards; then come the table's rows
-    assert not below[0].id.size
-    assert 5 < sum(one.id.size for one in below) < number / 2
+def test_strips_below_are_read_as_far_as_objects_of_a_strip_reach(url, monkeypatch):
+    read = []
+    monkeypatch.setattr(table.RowsWorker, "_read", lambda self, index, read=table.RowsWorker._read: noted(self, index, read))
+
+    def noted(worker, index, really):
+        read.append(index)
+        return really(worker, index)
+
+    slideseg.objects(url)
+    columns = slideseg.open_result(url).layout.grid.per_plane_yx[1]
+    of_strip = np.bincount(np.array(read) // columns)
+    assert (of_strip % columns == 0).all()
+    # each by itself, by the one above and the one below; bars from strips 0 and 2 to the last of a plane have all between read
+    assert (of_strip // columns)[:4].tolist() == [2, 3, 4, 4]
