@@ -43,14 +43,20 @@ def write_pyramid(url: str, source: ArrayPlan, reduction: Reduction, levels: int
     """
     store = open_store(url)
     computed = 0
-    for _ in range(1, levels):
-        target = halved(source)
+    for target in levels_of(source, levels):
         create_array(store, target)
         missing = missing_shards(store, target)
         run_shards(partial(LevelWorker, url, source, target, reduction), missing, GraphExecutor(executor), light=True)
         computed += len(missing)
         source = target
     return computed
+
+
+def levels_of(source: ArrayPlan, levels: int) -> Iterator[ArrayPlan]:
+    """Yield the plans of the levels behind level 0 ``source``, ``levels`` with it."""
+    for _ in range(1, levels):
+        source = halved(source)
+        yield source
 
 
 def halved(plan: ArrayPlan) -> ArrayPlan:
@@ -79,7 +85,7 @@ class LevelWorker:
         source, target = self._source, self._target
         shard = target.grid[index]
         values = np.empty(target.values_shape(shard), np.dtype(target.dtype))
-        for part in _parts(source.grid, target.grid, shard):
+        for part in parts_of(source.grid, target.grid, shard):
             box = source.grid[part].write_box
             y, x = box.y0 // 2 - shard.write_box.y0, box.x0 // 2 - shard.write_box.x0
             height, width = -(-(box.y1 - box.y0) // 2), -(-(box.x1 - box.x0) // 2)
@@ -96,7 +102,7 @@ def _reduce_into(target: np.ndarray, source: np.ndarray, reduce: Callable[[np.nd
         target[..., y : y + BAND, :] = reduce(source[..., 2 * y : 2 * (y + BAND), :])
 
 
-def _parts(source: ShardGrid, target: ShardGrid, shard: Shard) -> Iterator[int]:
+def parts_of(source: ShardGrid, target: ShardGrid, shard: Shard) -> Iterator[int]:
     """Yield the indices of the source shards under a target shard."""
     plane, row, column = target.position(shard.index)
     rows, columns = source.per_plane_yx

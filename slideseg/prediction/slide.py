@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from slideseg.arrays.growing import GrowingPyramids
 from slideseg.arrays.pyramid import write_pyramid
 from slideseg.errors import ModelError, RunError, SlideError, SlidesegError, explain, naming
 from slideseg.instances.run import write_objects
@@ -39,11 +40,14 @@ from slideseg.tasks.progress import Watch, Watcher
 from slideseg.tasks.run_shards import executor_for, run_shards
 
 if TYPE_CHECKING:
+    from slideseg.arrays.plan import ArrayPlan
+    from slideseg.arrays.pyramid import Reduction
     from slideseg.instances.run import ObjectsReport
     from slideseg.prediction.gaps import Gaps
     from slideseg.prediction.job import Job
     from slideseg.prediction.options import PredictOptions
     from slideseg.prediction.plan import PredictPlan
+    from slideseg.result.layout import ResultLayout
     from slideseg.result.record import BadTile, RunRecord
     from slideseg.tasks.base import Executor, Failed
 
@@ -224,24 +228,31 @@ def _compute_shards(job: Job, plan: PredictPlan, tally: Tally, executor: Executo
 
     def count(shard: ShardDone) -> None:
         tally.add(shard)
+        pyramids.add(shard.index)
         executor.count("shards")
         executor.count("pixels", shard.pixels)
         watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
 
     watch("segmenting", tally.pixels, plan.pixels, tally.kept_pixels)
-    run_shards(partial(SegmentWorker, job, plan.layout), tally.missing, executor, watch=count, on_failure=note)
+    with GrowingPyramids(job.output, _with_pyramids(plan.layout) if executor.is_here else [], plan.layout.levels) as pyramids:
+        run_shards(partial(SegmentWorker, job, plan.layout), tally.missing, executor, watch=count, on_failure=note)
     if failed:
         first = min(failed, key=lambda failure: failure.task)  # whichever ended first, the same words each time
         what = f"{len(failed)} of {len(job.grid)} shards failed; the first, {first.task}: {first.error}"
         raise RunError(explain(what, try_="the same command again, it keeps what is done"))
 
 
+def _with_pyramids(layout: ResultLayout) -> list[tuple[ArrayPlan, Reduction]]:
+    """Return the arrays that have pyramids, and how four of their pixels become one."""
+    arrays: list[tuple[ArrayPlan, Reduction]] = [(layout.segmentation(), "mode")]
+    return [*arrays, (layout.probability(), "mean")] if layout.probabilities else arrays
+
+
 def _write_pyramids(job: Job, plan: PredictPlan, executor: Executor) -> None:
     """Build the pyramids and the overview from the shards and the slide."""
     layout = plan.layout
-    write_pyramid(job.output, layout.segmentation(), "mode", layout.levels, executor)
-    if layout.probabilities:
-        write_pyramid(job.output, layout.probability(), "mean", layout.levels, executor)
+    for array, reduction in _with_pyramids(layout):
+        write_pyramid(job.output, array, reduction, layout.levels, executor)
     if plan.image != "none":
         write_overview(job.output, job.source, layout, executor, full=plan.image == "full")
 
