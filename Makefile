@@ -7,8 +7,10 @@ BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # The environment's own commands (slideseg, ruff, mypy, mkdocs) are the ones that run.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
+BENCHES := $(addprefix bench-,exactness engine int8 peers end_to_end memory objects overhead large pyramid read scale threads many train_step whole_run)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo wheel test test-slow chaos lint format docs docs-cli bench bench-exactness bench-engine bench-int8 bench-peers bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-scale bench-threads bench-many bench-train_step bench-whole_run clean
+.PHONY: help demo wheel test test-slow chaos lint format docs docs-cli bench $(BENCHES) clean
 
 help:  ## list the targets
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,10 +50,10 @@ docs: $(VENV)/.installed-dev  ## build the documentation into site/
 docs-cli: $(VENV)/.installed-test  ## write docs/cli.md, docs/recipe.md and docs/notebook.md anew from the code and the notebook
 	$(PYTHON) -m tests.test_docs --update
 
-bench: bench-exactness bench-engine bench-int8 bench-peers bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-scale bench-threads bench-many bench-train_step bench-whole_run  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
+bench: $(BENCHES)  ## run every benchmark (or one: bench-exactness, bench-memory, ...)
 	$(PYTHON) benchmarks/page.py
 
-bench-exactness bench-engine bench-int8 bench-peers bench-memory bench-objects bench-overhead bench-large bench-pyramid bench-read bench-scale bench-threads bench-many bench-train_step bench-whole_run: bench-%: $(VENV)/.installed-test
+$(BENCHES): bench-%: $(VENV)/.installed-test
 	$(PYTHON) benchmarks/bench_$*.py
 
 bench-objects: $(VENV)/.installed-bench

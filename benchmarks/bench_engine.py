@@ -105,7 +105,7 @@ class Way:
 
 def _tiles(path: Path, *, exact: bool) -> Callable[[], object]:
     plain = Plain(path)
-    return lambda: plain.tiles(halo=plain.halo if exact else 0)
+    return lambda: plain.tiles(plain.mirrored_NCHW, halo=plain.halo if exact else 0)
 
 
 WAYS = {

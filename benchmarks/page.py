@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import RESULTS, table
 from nuclei_page import nuclei
+from peers_page import end_to_end, peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,34 +79,6 @@ def int8(result: dict[str, Any]) -> str:
         + table(("", "int8", "fp32", "Otsu", "int8 with fp32", "other classes"), rows)
         + f"\nClaimed: the coefficient changes by at most {result['limit']}: {'met' if result['passed'] else 'not met'}. "
         "[How it works](decisions/0020-int8.md).\n"
-    )
-
-
-def peers(result: dict[str, Any]) -> str:
-    def called(name: str) -> str:
-        peer, _, way = name.partition("-")
-        return "ours" if name == "ours" else f"{result['peers'][peer]}, {way}"
-
-    rows = [
-        (
-            called(name),
-            way["median_seconds"],
-            way["ratio"],
-            f"{100 * way['other_classes']:.3g} %",
-            way.get("pixels_a_pixel", "\u2013"),
-            way.get("peak_mib", "\u2013"),
-        )
-        for name, way in result["ways"].items()
-    ]
-    return (
-        "## Against other programs\n\n"
-        f"The same weights (`{result['model']}`) and picture of {result['side']:,} x {result['side']:,} pixels, "
-        f"{result['threads']} threads, in turns, {result['rounds']} times each;\n"
-        "the ratio is the median over pairs. Default: as documented. Best: what we found fastest. Other classes: pixels, not\n"
-        "nearer to the picture's edge than the halo, that one pass over the whole picture gives another class.\n\n"
-        + table(("", "median, s", "ratio", "other classes", "pixels computed a pixel", "peak, MiB"), rows)
-        + "\nEach is installed into an environment of its own by `python benchmarks/bench_peers.py`. "
-        "TIAToolbox and cellpose need torchvision,\nof which there is no build beside this PyTorch.\n"
     )
 
 
@@ -232,7 +205,7 @@ def train_step(result: dict[str, Any]) -> str:
     )
 
 
-STEPS = ("parts", "join", "labels", "pyramid", "measures", "table")
+STEPS = ("parts", "join", "labels", "pyramid", "measures", "rows", "table")
 """Of finding objects, in their order."""
 
 
@@ -458,6 +431,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "engine": engine,
     "int8": int8,
     "peers": peers,
+    "end_to_end": end_to_end,
     "memory": memory,
     "many": many,
     "overhead": overhead,

@@ -96,7 +96,9 @@ def navigation(entries: list[object]) -> Iterator[str]:
 
 def make_targets() -> set[str]:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return {name for names in re.findall(r"^([a-z][a-z0-9 _-]*):", text, re.MULTILINE) for name in names.split()}
+    benches = re.findall(r"^BENCHES := \$\(addprefix bench-,(.+)\)$", text, re.MULTILINE)[0].split()
+    named = re.findall(r"^([a-z][a-z0-9 _-]*):", text, re.MULTILINE)
+    return {name for names in named for name in names.split()} | {f"bench-{name}" for name in benches}
 
 
 def test_the_command_page_is_the_commands_own_help() -> None:

@@ -5,24 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monai.inferers import SlidingWindowInferer
-from plain import TILE, Plain, classes_of
+from plain import TILE, Net, Plain, classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from torch import Tensor
+
+
+def _inferer(way: str) -> SlidingWindowInferer:
+    """Return windows of the usual size, all else as it comes; or larger ones, that overlap less and are weighted."""
+    if way == "default":
+        return SlidingWindowInferer(roi_size=(TILE, TILE))
+    return SlidingWindowInferer(roi_size=(WINDOW, WINDOW), overlap=0.125, mode="gaussian")
 
 
 def default(plain: Plain) -> Callable[[], np.ndarray]:
     """Windows of the usual size, all else as it comes."""
-    inferer = SlidingWindowInferer(roi_size=(TILE, TILE))
-    return lambda: classes_of(inferer(plain.x_NCHW, plain.net))
+    return lambda: classes(plain, plain.x_NCHW, "default")
 
 
 def best(plain: Plain) -> Callable[[], np.ndarray]:
     """Larger windows in the faster layout, that overlap less and are weighted where they meet."""
-    inferer = SlidingWindowInferer(roi_size=(WINDOW, WINDOW), overlap=0.125, mode="gaussian")
-    return lambda: classes_of(inferer(plain.x_NCHW, plain.net))
+    return lambda: classes(plain, plain.x_NCHW, "best")
+
+
+def classes(net: Net, x_NCHW: Tensor, way: str) -> np.ndarray:
+    """Return the classes (y, x) of an image."""
+    return classes_of(_inferer(way)(x_NCHW, net.net))
 
 
 WINDOW = 576

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from plain import TILE, Plain, classes_of
+from plain import TILE, Net, Plain, classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from torch import Tensor
 
 
-def _way(plain: Plain, side: int, step: float, *, mirrored: bool) -> Callable[[], np.ndarray]:
+def _predictor(net: Net, side: int, step: float, *, mirrored: bool) -> nnUNetPredictor:
     predictor = nnUNetPredictor(
         tile_step_size=step,
         use_mirroring=mirrored,
@@ -23,22 +24,29 @@ def _way(plain: Plain, side: int, step: float, *, mirrored: bool) -> Callable[[]
         device=torch.device("cpu"),
         allow_tqdm=False,
     )
-    predictor.network = plain.net
+    predictor.network = net.net
     predictor.configuration_manager = SimpleNamespace(patch_size=(side, side))
-    predictor.label_manager = SimpleNamespace(num_segmentation_heads=plain.net.config.out_channels)
+    predictor.label_manager = SimpleNamespace(num_segmentation_heads=net.net.config.out_channels)
     predictor.allowed_mirroring_axes = (0, 1) if mirrored else None
-    image_CZHW = plain.x_NCHW[0][:, None].contiguous()
-    return lambda: classes_of(predictor.predict_sliding_window_return_logits(image_CZHW)[:, 0][None].float())
+    return predictor
 
 
 def default(plain: Plain) -> Callable[[], np.ndarray]:
     """As it comes."""
-    return _way(plain, TILE, 0.5, mirrored=True)
+    return lambda: classes(plain, plain.x_NCHW, "default")
 
 
 def best(plain: Plain) -> Callable[[], np.ndarray]:
     """Larger windows that overlap little, in the faster layout, nothing mirrored."""
-    return _way(plain, 576, 0.9, mirrored=False)
+    return lambda: classes(plain, plain.x_NCHW, "best")
+
+
+def classes(net: Net, x_NCHW: Tensor, way: str) -> np.ndarray:
+    """Return the classes (y, x) of an image."""
+    default = way == "default"
+    predictor = _predictor(net, TILE if default else 576, 0.5 if default else 0.9, mirrored=default)
+    image_CZHW = x_NCHW[0][:, None].contiguous()
+    return classes_of(predictor.predict_sliding_window_return_logits(image_CZHW)[:, 0][None].float())
 
 
 WAYS = {"default": default, "best": best}
