@@ -1,4 +1,4 @@
-"""``slideseg model list|show|import``."""
+"""``slideseg model list|show|check|import``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slideseg.cli.output.json_out import say_json
 
 @click.group()
 def model() -> None:
-    """List, show and import models."""
+    """List, show, check and import models."""
 
 
 @model.command("list")
@@ -52,6 +52,26 @@ def show(name_or_path: str, as_json: bool) -> None:
         click.echo(f"{name}: {value}" if not isinstance(value, dict) else f"{name}:")
         for key, entry in value.items() if isinstance(value, dict) else ():
             click.echo(f"  {key}: {json.dumps(entry) if isinstance(entry, dict | list) else entry}")
+
+
+@model.command()
+@click.argument("name_or_path")
+@json_option
+@debug_option
+def check(name_or_path: str, as_json: bool) -> None:
+    """Check a model: how far its network sees, found by trying, and whether tiles equal a larger window."""
+    from slideseg.model.check import check_model
+    from slideseg.words import number
+
+    found = check_model(name_or_path)
+    if as_json:
+        say_json(found.to_dict())
+        return
+    probed = found.probed
+    click.echo(f"stride: {probed.stride} pixels\nmargin: {probed.margin} pixels around an aligned core")
+    click.echo("exact: " + ("yes" if probed.exact else f"no, for {', '.join(map(str, probed.obstacles))}"))
+    click.echo(f"tiles against a larger window: logits differ by up to {found.difference:.1e} of the largest")
+    click.echo(f"work: {number(found.multiplications)} multiplications a pixel")
 
 
 @model.command("import")

@@ -5,8 +5,8 @@ stride, 2**depth). Because it does, the pixels that a network needs around it ar
 depend on the core's size: they are walked backwards from the output, layer by layer. Each pair of 3x3 convolutions widens
 what is needed by 2, pooling doubles it, an upsampling about halves it.
 
-Checked by numbers in ``model/network/probe.py`` and against Majurski & Bajcsy 2021 (J. Res. NIST 126:126009), who derive the
-same radius for a U-Net with up-convolutions (94, rounded up to 96 on the grid of 16, for 4 poolings).
+Checked against the network itself (``model/reach/probe.py``) and against Majurski & Bajcsy 2021 (J. Res. NIST 126:126009),
+who derive the same radius for a U-Net with up-convolutions (94, rounded up to 96 on the grid of 16, for 4 poolings).
 """
 
 from __future__ import annotations

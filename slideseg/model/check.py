@@ -1,0 +1,76 @@
+"""Check a model: whether its network sees as far as is counted on, and whether tiles equal a larger window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slideseg.errors import ModelError, explain
+from slideseg.model.bundled import find_model
+from slideseg.model.file import read_network
+from slideseg.model.network.work import ideal_work
+from slideseg.model.reach.probe import Reach, largest_difference, probe
+
+if TYPE_CHECKING:
+    import os
+
+    from slideseg.model.info import ModelInfo
+
+SAME = 1e-5
+"""Differences of logits that are but rounding, as a share of the largest: layers are summed in another order in other sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """What was found."""
+
+    info: ModelInfo
+    """What the model file says."""
+    probed: Reach
+    """How far the network sees, whatever its file says."""
+    difference: float
+    """By how much a tile's logits differ from a larger window's, as a share of the largest."""
+
+    @property
+    def multiplications(self) -> float:
+        """How many a pixel takes."""
+        return ideal_work(self.info.config)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``--json`` prints it."""
+        config, probed = self.info.config, self.probed
+        return {
+            "status": "ok",
+            "error": None,
+            "model": self.info.name,
+            "stride": config.stride,
+            "margin": config.margin,
+            "exact": config.exact,
+            "probed": {"stride": probed.stride, "margin": probed.margin, "exact": probed.exact},
+            "obstacles": [str(obstacle) for obstacle in probed.obstacles],
+            "largest_difference": self.difference,
+            "multiplications_per_pixel": self.multiplications,
+        }
+
+
+def check_model(name_or_path: str | os.PathLike[str]) -> ModelCheck:
+    """Check a model: a bundled model's name, a ``.safetensors`` file, or the folder of a training run.
+
+    Raises:
+        ModelError: if there is no such model, its file can't be used, or it can't be relied on.
+    """
+    net, info = read_network(find_model(name_or_path))
+    net.eval()
+    found = ModelCheck(
+        info, probed := probe(net, info.config.in_channels), largest_difference(net, probed, info.config.in_channels)
+    )
+    config = info.config
+    if (probed.stride, probed.exact) != (config.stride, config.exact) or probed.margin > config.margin:
+        got = f"stride {probed.stride}, margin {probed.margin}"
+        raise ModelError(
+            explain(f"{name_or_path} does not see as is counted on", got=got, want=f"{config.stride}, {config.margin}")
+        )
+    if config.exact and not found.difference <= SAME:
+        what = f"tiles of {name_or_path} differ from a larger window"
+        raise ModelError(explain(what, got=f"{found.difference:.1e} of the largest logit", want=f"at most {SAME}"))
+    return found

@@ -1,0 +1,1 @@
+"""How far a network sees: what decides whether, and how, it can be tiled."""
