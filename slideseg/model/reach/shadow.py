@@ -111,7 +111,8 @@ class Shadow(TorchFunctionMode):
         self.note(kind)
         if otherwise is not None:
             return otherwise
-        return (torch.ones_like(first), *found[1:]) if isinstance(found, tuple) else torch.ones_like(first)
+        ones = torch.ones_like(first)
+        return type(found)((ones, *found[1:])) if isinstance(found, tuple) else ones
 
     def note(self, kind: str) -> None:
         """Note that the layer that is running is an obstacle."""
@@ -182,7 +183,7 @@ def _larger(shadow: Shadow, call: Call) -> Any:
     if not isinstance(found, tuple):
         return shadow.unless_everywhere(call.x.mean(), None, "global pooling")
     mean = call.x.mean(other, keepdim=bool(call.given(2, "keepdim", default=False)))
-    return shadow.unless_everywhere((mean, *found[1:]), None, "global pooling")
+    return shadow.unless_everywhere(type(found)((mean, *found[1:])), None, "global pooling")
 
 
 def _mix(shadow: Shadow, call: Call) -> Any:
