@@ -60,16 +60,13 @@ def check_model(name_or_path: str | os.PathLike[str]) -> ModelCheck:
         ModelError: if there is no such model, its file can't be used, or it can't be relied on.
     """
     net, info = read_network(find_model(name_or_path))
-    net.eval()
-    found = ModelCheck(
-        info, probed := probe(net, info.config.in_channels), largest_difference(net, probed, info.config.in_channels)
-    )
-    config = info.config
+    config, channels = info.config, info.config.in_channels
+    probed = probe(net.eval(), channels)
+    found = ModelCheck(info, probed, largest_difference(net, probed, channels))
     if (probed.stride, probed.exact) != (config.stride, config.exact) or probed.margin > config.margin:
-        got = f"stride {probed.stride}, margin {probed.margin}"
-        raise ModelError(
-            explain(f"{name_or_path} does not see as is counted on", got=got, want=f"{config.stride}, {config.margin}")
-        )
+        what = f"the network of {name_or_path} sees otherwise than its description says"
+        got, want = f"stride {probed.stride}, margin {probed.margin}", f"stride {config.stride}, margin up to {config.margin}"
+        raise ModelError(explain(what, got=got, want=want))
     if config.exact and not found.difference <= SAME:
         what = f"tiles of {name_or_path} differ from a larger window"
         raise ModelError(explain(what, got=f"{found.difference:.1e} of the largest logit", want=f"at most {SAME}"))

@@ -14,8 +14,11 @@ from slideseg.model.config import UNetConfig
 from slideseg.prediction import worker
 from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
+from slideseg.prediction.segmenter import Segmenter
 from slideseg.prediction.worker import SegmentWorker
 from slideseg.result.create import create_result
+from slideseg.result.shards import ShardStore
+from slideseg.slide.tissue.blocks import TissueMap
 from slideseg.tasks import base
 from slideseg.testing.models import random_model
 
@@ -64,6 +67,30 @@ def test_a_worker_that_is_closed_keeps_no_file_open(plan):
         assert len(os.listdir("/proc/self/fd")) == before
     finally:
         gc.enable()
+
+
+def test_blocks_with_tissue_have_their_classes_in_whatever_pieces_they_are_computed(plan, tmp_path, monkeypatch):
+    """Of a shard with tissue in two corners two pieces are computed, of all of it one."""
+    shape = (1000, 900)
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "large.tif", image, tile=(256, 256), photometric="rgb")
+    options = PredictOptions(model=plan.job.model.name, workers=1, tissue="none")
+    job = make_plan(str(tmp_path / "large.tif"), str(tmp_path / "large.zarr"), options).job
+    blocks = np.zeros((4, 4), bool)
+    blocks[0, 0] = blocks[3, 2:] = True
+    found, cores = [], []
+    run = Segmenter._run
+    monkeypatch.setattr(ShardStore, "write", lambda self, shard, class_map, probabilities: found.append(class_map))
+    monkeypatch.setattr(
+        Segmenter, "_run", lambda self, region, tiles, sheets: cores.extend(tiles) or run(self, region, tiles, sheets)
+    )
+    for tissue in (None, TissueMap(shape, blocks)):
+        cores.clear()
+        SegmentWorker(replace(job, output=plan.job.output, tissue=tissue), plan.layout)(0)
+    there = np.kron(blocks, np.ones((256, 256), bool))[: shape[0], : shape[1]]
+    assert (found[1] == np.where(there, found[0], 0)).all()
+    assert 0 < found[1].sum() < found[0].sum()
+    assert sum(tile.write_box.area for tile in cores) == there.sum(), "and nothing else is computed"
 
 
 def test_its_processor_is_asked_too(plan, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,6 +72,18 @@ def test_sums_of_objects_larger_than_64_bits_are_exact():
     whole = merged(chained(lines))
     assert whole.moments[0].tolist() == [far, 0, far**2, 0, 0]
     assert forms_of(whole, in_hulls_of(whole)).major_axis[0] == pytest.approx(4 * (far / 2))
+
+
+@pytest.mark.parametrize("side", [100, 10_000, 1_000_000])
+def test_the_form_of_a_square_is_exact_however_large_it_is(side):
+    ones, squares = side * (side - 1) // 2, (side - 1) * side * (2 * side - 1) // 6
+    dot = measure_of(Box(0, 0, 1, 1), (1, 1))
+    moments = np.array([[side * ones, side * ones, side * squares, side * squares, ones * ones]], object)
+    square = replace(dot, pixels=np.array([side**2]), box=np.array([[0, 0, side, side]]), moments=moments)
+    forms = forms_of(square, np.array([side**2]))
+    assert forms.major_axis[0] == forms.minor_axis[0] == pytest.approx(4 * np.sqrt((side**2 - 1) / 12), rel=1e-15)
+    assert forms.eccentricity[0] == 0
+    assert forms.centroid[0].tolist() == [side / 2, side / 2]
 
 
 def measure_of(box: Box, shape: tuple[int, int]) -> Measures:

@@ -180,6 +180,21 @@ class Largest(nn.Module):
         return torch.stack([both, both, x]).max(0).values + torch.max(x, 1, keepdim=True)[0]
 
 
+@pytest.mark.parametrize(
+    ("net", "margin"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Threshold(-1e3, 0), nn.Hardtanh(-1e-3, 1e-3), nn.Conv2d(2, 2, 1)), 1),
+        (nn.Sequential(*[nn.MaxPool2d(31, 1, 15) for _ in range(3)]), 45),
+        (nn.Sequential(nn.ZeroPad2d((0, 3, 0, 3)), nn.Conv2d(1, 2, 4)), 3),
+        (nn.Sequential(nn.ZeroPad2d((3, 0, 3, 0)), nn.Conv2d(1, 2, 4)), 3),
+        (nn.Sequential(nn.ZeroPad2d((5, 0, 1, 0)), nn.Conv2d(1, 2, (2, 6))), 5),
+    ],
+    ids=["saturated", "max-pooling", "below", "above", "wide"],
+)
+def test_the_margin_is_that_of_the_farthest_pixel_on_any_side(net: nn.Module, margin: int) -> None:
+    assert probe(net, 1) == Reach(1, margin, ())
+
+
 def test_what_was_not_the_largest_counts_too() -> None:
     net = nn.Sequential(nn.Conv2d(1, WIDTH, 1), Largest(), nn.Conv2d(WIDTH, 2, 1))
     assert probe(net, 1) == Reach(1, 4, ())
