@@ -67,16 +67,19 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(PYTHON)
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml constraints.txt | $(PYTHON)
+$(VENV)/.installed-test: pyproject.toml constraints.txt tests/networks.txt | $(PYTHON)
 	$(PIP) install -c constraints.txt -e '.[test]'
+	$(PIP) install -c constraints.txt --no-deps -r tests/networks.txt
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(PYTHON)
+$(VENV)/.installed-bench: pyproject.toml constraints.txt tests/networks.txt | $(PYTHON)
 	$(PIP) install -c constraints.txt -e '.[test,bench]'
+	$(PIP) install -c constraints.txt --no-deps -r tests/networks.txt
 	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(PYTHON)
+$(VENV)/.installed-dev: pyproject.toml constraints.txt tests/networks.txt | $(PYTHON)
 	$(PIP) install -c constraints.txt -e '.[test,docs,dev]'
+	$(PIP) install -c constraints.txt --no-deps -r tests/networks.txt
 	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
 
 # The first Python that runs, has a fitting version and can make an environment; the constraints were tested with 3.11 most.

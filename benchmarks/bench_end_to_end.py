@@ -27,7 +27,7 @@ from common import COMMAND, hardware, write_result
 from make_tiff import make
 
 from slideseg.model.bundled import find_model
-from slideseg.model.info import read_info
+from slideseg.model.stored import read_info
 
 OWN = {"ours": "slideseg predict", "plain-exact": "tiles in a loop, as usual, made exact"}
 """Ways that need no other program."""

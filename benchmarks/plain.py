@@ -9,7 +9,7 @@ import torch
 from common import DATA
 
 import slideseg
-from slideseg.model.file import read_network
+from slideseg.model.file import read_unet
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Net:
     """The network, as its users would run it."""
 
     def __init__(self, path: Path, layout: torch.memory_format = torch.contiguous_format) -> None:
-        self.net: UNet = read_network(path)[0].eval().to(memory_format=layout)
+        self.net: UNet = read_unet(path)[0].eval().to(memory_format=layout)
         self.halo, self.layout = self.net.config.halo, layout
         self.model = slideseg.load_model(path)
         """Which turns pixels into its input."""

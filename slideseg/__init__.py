@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from slideseg.exports.run import export
     from slideseg.instances.run import objects
     from slideseg.model.load import load_model
+    from slideseg.model.others.model import Model
     from slideseg.outlines.run import outline
     from slideseg.prediction.dry_run import plan
     from slideseg.prediction.in_memory import segment
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Box",
+    "Model",
     "SlidesegError",
     "__version__",
     "convert",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Model": "slideseg.model.others.model",
     "convert": "slideseg.conversion",
     "evaluate": "slideseg.evaluation.run",
     "export": "slideseg.exports.run",

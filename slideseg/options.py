@@ -111,10 +111,12 @@ def _as_one(value: Any, kind: type) -> Any:
     if isinstance(value, bool | None):
         fits = isinstance(value, kind) and kind in (bool, NoneType)
     else:
-        fits = isinstance(value, _FITTING.get(kind, ()))
+        fits = isinstance(value, _FITTING.get(kind, kind))
     if not fits:
         raise _OtherTypeError
-    return os.fspath(value) if kind is str else value if value is None else kind(value)
+    if kind is str:
+        return os.fspath(value)
+    return kind(value) if kind in _FITTING else value
 
 
 def _as_first(value: Any, kinds: Sequence[Any]) -> Any:
@@ -147,4 +149,4 @@ def _in_words(kind: Any) -> str:
         return f"{', '.join(first)} or {last}"
     if origin is Literal:
         return " or ".join(map(repr, get_args(kind)))
-    return _NAMES[kind] if origin is None else f"several, each {_in_words(get_args(kind)[0])}"
+    return (_NAMES.get(kind) or kind.IN_WORDS) if origin is None else f"several, each {_in_words(get_args(kind)[0])}"

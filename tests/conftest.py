@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.torchvision_operators import define_operators
+
 ROOT = Path(__file__).parents[1]
+
+define_operators()
 
 # Two processes of tests share the cores (`make test`): a thread that has nothing to do must not keep one busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -13,6 +13,7 @@ from slideseg.cli import cli
 
 DOCUMENTED = {
     "Box",
+    "Model",
     "SlidesegError",
     "__version__",
     "convert",

@@ -32,7 +32,6 @@ from make_tiff import content, make  # noqa: E402
 
 from slideseg.model.bundled import find_model  # noqa: E402
 from slideseg.model.file import load_model_file  # noqa: E402
-from slideseg.model.network.work import ideal_work  # noqa: E402
 from slideseg.prediction.job import Tiling  # noqa: E402
 from slideseg.prediction.segmenter import DTYPES, Segmenter  # noqa: E402
 from slideseg.slide.array import ArraySlide  # noqa: E402
@@ -167,7 +166,7 @@ def _rate(asked: Asked, model: LoadedModel, dtype: torch.dtype, core: int, batch
     pixels = batch * core**2
     return {
         "mpx_a_second": round(pixels / seconds / 1e6, 2),
-        "of_product": round(2 * ideal_work(model.info.config) * pixels / seconds / product, 3),
+        "of_product": round(2 * model.info.network.multiplications * pixels / seconds / product, 3),
     }
 
 

@@ -86,14 +86,15 @@ def facts_of(path: str, selection: Selection | None = None) -> dict[str, Any]:
     Raises:
         SlidesegError: if it is none of them.
     """
-    from slideseg.model.bundled import bundled_models, find_model
+    from slideseg.model.bundled import DESCRIPTION, bundled_models, find_model
     from slideseg.slide.selection import Selection
     from slideseg.storage.place import local_path, near
 
     path = local_path(path)
 
-    if path.endswith(".safetensors") or (path in bundled_models() and not Path(path).exists()):
-        from slideseg.model.info import read_info
+    is_file, is_folder = path.endswith(".safetensors"), (Path(path) / DESCRIPTION).is_file()
+    if is_file or is_folder or (path in bundled_models() and not Path(path).exists()):
+        from slideseg.model.stored import read_info
 
         return {"kind": "model", **json.loads(read_info(find_model(path)).to_json())}
     from slideseg.result.result import is_result

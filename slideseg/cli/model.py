@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import debug_option, json_option
+from slideseg.cli.options import Numbers, debug_option, json_option
 from slideseg.cli.output.json_out import say_json
+
+if TYPE_CHECKING:
+    from slideseg.model.info import ModelInfo
 
 
 @click.group()
@@ -21,7 +24,7 @@ def model() -> None:
 def list_() -> None:
     """List the bundled models."""
     from slideseg.model.bundled import bundled_models
-    from slideseg.model.info import read_info
+    from slideseg.model.stored import read_info
     from slideseg.words import number
 
     for name, path in bundled_models().items():
@@ -38,7 +41,7 @@ def list_() -> None:
 def show(name_or_path: str, as_json: bool) -> None:
     """Show a model: what it wants, what it tells apart, how it was trained and how good it is."""
     from slideseg.model.bundled import find_model
-    from slideseg.model.info import read_info
+    from slideseg.model.stored import read_info
 
     path = find_model(name_or_path)
     info = read_info(path)
@@ -75,30 +78,81 @@ def check(name_or_path: str, as_json: bool) -> None:
 
 
 @model.command("import")
-@click.argument("checkpoint")
-@click.option("-o", "--output", help="Model file to write. [default: the checkpoint's name with .safetensors]")
+@click.argument("source")
+@click.option("-o", "--output", help="Model file or folder to write. [default: the source's name with .safetensors or .model]")
+@click.option("--network", help="What the weights are of, if not of the common U-Net: monai.CLASS or smp.CLASS.")
+@click.option("-s", "--set", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument of that class; once for each.")
 @click.option("--name", help="What the model is called.")
-@click.option("--class", "classes", multiple=True, help="Name of a class, background first; once for each.")
+@click.option("--class", "--classes", "classes", multiple=True, help="Names of classes, background first, with commas between.")
 @click.option("--mpp", type=float, help="Microns per pixel it was trained at.")
+@click.option("--mean", type=Numbers(), help="Subtracted from each channel, where white is 1. [default: 0]")
+@click.option("--std", type=Numbers(), help="Each channel is divided by it afterwards. [default: 1]")
+@click.option("--tta", type=click.Choice(["none", "flips", "d4", "scales"]), default="none", help="As of predict, each time.")
+@click.option("--smooth", type=float, default=0.0, help="As of predict, each time.")
 @click.option(
     "--align-corners/--no-align-corners", default=True, show_default=True,
     help="How its bilinear upsampling, if any, was trained; only without can it be tiled exactly.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another file that is there.")
 @debug_option
-def import_(checkpoint: str, output: str | None, classes: tuple[str, ...], overwrite: bool, **options: Any) -> None:
-    """Turn a PyTorch checkpoint of the common public U-Net into a model file."""
+def import_(
+    source: str, output: str | None, network: str | None, arguments: tuple[str, ...], classes: tuple[str, ...], **options: Any
+) -> None:
+    """Turn a network that was trained elsewhere into a model.
+
+    SOURCE is a PyTorch checkpoint of the common public U-Net, which becomes a model file; a folder that
+    segmentation_models.pytorch saved; or weights of the class that --network and --set name. These two become a model folder,
+    once it is found out by trying how far the network sees.
+    """
     from pathlib import Path
 
-    from slideseg.model.bundled import INEXACT
-    from slideseg.model.importer import import_checkpoint
+    from slideseg.model.info import inexact
+    from slideseg.model.others.importing import is_saved
     from slideseg.storage.place import check_kept
+
+    of_others = network is not None or is_saved(source)
+    out = output or Path(source).with_suffix(".model" if of_others else ".safetensors").name
+    check_kept([source], out, "what it is made from")
+    options["classes"] = [name.strip() for said in classes for name in said.split(",")] or None
+    info = (_import_of_others if of_others else _import_checkpoint)(source, out, network, arguments, **options)
+    if not info.network.exact:
+        click.echo(f"warning: {inexact(info)}", err=True)
+    click.echo(out)
+
+
+def _import_of_others(
+    source: str, out: str, network: str | None, arguments: tuple[str, ...], *, overwrite: bool, **options: Any
+) -> ModelInfo:
+    from pathlib import Path
+
+    from slideseg.model.others.folder import check_folder
+    from slideseg.model.others.importing import import_network
+
+    del options["align_corners"]  # its class says
+    check_folder(Path(out), overwrite=overwrite)
+    return import_network(source, out, network=network, arguments=dict(map(_argument, arguments)), **options)
+
+
+def _import_checkpoint(source: str, out: str, _: str | None, arguments: tuple[str, ...], **options: Any) -> ModelInfo:
+    from slideseg.errors import ConfigError, explain
+    from slideseg.model.importer import import_checkpoint
     from slideseg.storage.whole_file import check_target
 
-    out = output or Path(checkpoint).with_suffix(".safetensors").name
-    check_kept([checkpoint], out, "the checkpoint")
-    target = check_target(out, overwrite=overwrite)
-    info = import_checkpoint(checkpoint, target, classes=classes or None, **options)
-    if not info.config.exact:
-        click.echo(f"warning: {INEXACT % info.name}", err=True)
-    click.echo(out)
+    if arguments:
+        raise ConfigError(explain("--set is for the class that --network names", got=arguments[0]))
+    return import_checkpoint(source, check_target(out, overwrite=options.pop("overwrite")), **options)
+
+
+def _argument(said: str) -> tuple[str, Any]:
+    """Return name and value of ``NAME=VALUE``, the value written as in YAML.
+
+    Raises:
+        ConfigError: if it is not that.
+    """
+    from slideseg.errors import ConfigError, explain
+    from slideseg.yaml_file import parse_yaml
+
+    name, is_there, value = said.partition("=")
+    if not is_there or not name.isidentifier():
+        raise ConfigError(explain("an argument can't be read", got=said, want="NAME=VALUE"))
+    return name, parse_yaml(value, f"--set {name}")

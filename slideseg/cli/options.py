@@ -73,6 +73,19 @@ class Sides(click.ParamType[tuple[float, float]]):
         return sides
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between."""
+
+    name = "X,X,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Return them."""
+        try:
+            return tuple(map(float, value.split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not numbers with commas between", param, ctx)
+
+
 class Limits(click.ParamType[str | tuple[float, float]]):
     """The values of black and white: ``LOW,HIGH``, in a file also ``[low, high]``, or ``auto``."""
 
@@ -128,11 +141,13 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: str | None) -
     if not isinstance(values, dict):
         raise ConfigError(explain(f"the configuration {path} can't be read", got=type(values).__name__, want="name: value"))
     values = {str(name).replace("-", "_"): value for name, value in values.items()}
-    names = {p.name for p in ctx.command.params if isinstance(p, click.Option)} - {"config"}
-    if unknown := sorted(set(values) - names):
-        want = ", ".join(sorted(name for name in names if name))
+    options = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name not in (None, "config")}
+    if unknown := sorted(set(values) - set(options)):
+        want = ", ".join(sorted(str(name) for name in options))
         raise ConfigError(explain(f"unknown option in {path}", got=", ".join(unknown), want=want))
-    ctx.default_map = values
+    ctx.default_map = {
+        name: [value] if options[name].multiple and not isinstance(value, list) else value for name, value in values.items()
+    }
 
 
 def config_option() -> Callable[[Any], Any]:

@@ -46,7 +46,16 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", help="Result store (of one slide: X.zarr) or folder of them (of several, or a folder); a path or s3://."
 )
-@click.option("-m", "--model", default="nuclei", show_default=True, help="Bundled model, model file, or training run.")
+@click.option(
+    "-m", "--model", multiple=True, default=("nuclei",), show_default=True,
+    help="Bundled model, model file or folder, or training run; of several (-m A -m B) the mean probabilities count.",
+)  # fmt: skip
+@click.option(
+    "--tta", type=click.Choice(["none", "flips", "d4", "scales"]),
+    help="Segment several views of the slide, and take the mean: flipped, in all 8 ways a square lies, or in 3 sizes. "
+    "[the model's]",
+)  # fmt: skip
+@click.option("--smooth", type=float, help="Smooth probabilities by a Gaussian of so many pixels.  [the model's]")
 @click.option("-w", "--workers", type=IntOrAuto(), default="auto", show_default=True, help="Worker processes; 1: no Ray.")
 @cluster_options
 @click.option("--level", type=int, help="Pyramid level to work at.")
@@ -73,6 +82,14 @@ if TYPE_CHECKING:
     "--image", type=click.Choice(["none", "overview", "full"]), default="overview", show_default=True,
     help="How much of the slide the result carries for viewing.",
 )  # fmt: skip
+@click.option(
+    "--freeze-statistics", is_flag=True,
+    help="Of networks with instance or group norms or global pooling: take their statistics of the slide's tissue, once, "
+    "so that tiles equal the whole image.",
+)  # fmt: skip
+@click.option(
+    "--inexact", is_flag=True, help="Use a model that can't be tiled exactly; by how much tiles change it is measured."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing result; without it the same run is resumed.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @json_option

@@ -13,8 +13,8 @@ from slideseg.errors import ModelError, explain
 from slideseg.storage.place import local_path, near
 
 WEIGHTS = Path(__file__).parent / "weights"
-INEXACT = "model %s upsamples with align_corners=True, which depends on a tile's size: it can't be tiled exactly"
-"""What is told of such a model, loaded or imported."""
+DESCRIPTION = "model.json"
+"""The file of a model folder that says what is in it."""
 OF_A_RUN = ("best.safetensors", "last.safetensors")
 """What a training run's folder is asked for, the better one first."""
 DATA_OF_A_RUN, SETTINGS_OF_A_RUN = "data.json", "config.yaml"
@@ -28,7 +28,7 @@ def bundled_models() -> dict[str, Path]:
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return the model file that `load_model` would read.
+    """Return the model file that `load_model` would read; of a model folder its description.
 
     Raises:
         ModelError: if there is none, or it is a pickled checkpoint.
@@ -40,7 +40,7 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     if name in bundled:
         return bundled[name]
     if path.is_dir():
-        return _of_run(path)
+        return path / DESCRIPTION if (path / DESCRIPTION).is_file() else _of_run(path)
     if path.suffix.lower() in PICKLES:
         wanted = "a .safetensors model file"
         raise ModelError(explain(f"{path} is a PyTorch checkpoint", want=wanted, try_=f"slideseg model import {path}"))

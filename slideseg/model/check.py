@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
 from slideseg.model.file import read_network
-from slideseg.model.network.work import ideal_work
-from slideseg.model.reach.probe import Reach, largest_difference, probe
+from slideseg.model.reach.probe import ROUNDING, Reach, largest_difference, probe
 
 if TYPE_CHECKING:
     import os
 
     from slideseg.model.info import ModelInfo
-
-SAME = 1e-5
-"""Differences of logits that are but rounding, as a share of the largest: layers are summed in another order in other sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +30,18 @@ class ModelCheck:
     @property
     def multiplications(self) -> float:
         """How many a pixel takes."""
-        return ideal_work(self.info.config)
+        return self.info.network.multiplications
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``--json`` prints it."""
-        config, probed = self.info.config, self.probed
+        network, probed = self.info.network, self.probed
         return {
             "status": "ok",
             "error": None,
             "model": self.info.name,
-            "stride": config.stride,
-            "margin": config.margin,
-            "exact": config.exact,
+            "stride": network.stride,
+            "margin": network.margin,
+            "exact": network.exact,
             "probed": {"stride": probed.stride, "margin": probed.margin, "exact": probed.exact},
             "obstacles": [str(obstacle) for obstacle in probed.obstacles],
             "largest_difference": self.difference,
@@ -60,14 +56,14 @@ def check_model(name_or_path: str | os.PathLike[str]) -> ModelCheck:
         ModelError: if there is no such model, its file can't be used, or it can't be relied on.
     """
     net, info = read_network(find_model(name_or_path))
-    config, channels = info.config, info.config.in_channels
+    network, channels = info.network, info.network.in_channels
     probed = probe(net.eval(), channels)
     found = ModelCheck(info, probed, largest_difference(net, probed, channels))
-    if (probed.stride, probed.exact) != (config.stride, config.exact) or probed.margin > config.margin:
+    if (probed.stride, probed.exact) != (network.stride, network.exact) or probed.margin > network.margin:
         what = f"the network of {name_or_path} sees otherwise than its description says"
-        got, want = f"stride {probed.stride}, margin {probed.margin}", f"stride {config.stride}, margin up to {config.margin}"
+        got, want = f"stride {probed.stride}, margin {probed.margin}", f"stride {network.stride}, margin up to {network.margin}"
         raise ModelError(explain(what, got=got, want=want))
-    if config.exact and not found.difference <= SAME:
+    if network.exact and not found.difference <= ROUNDING:
         what = f"tiles of {name_or_path} differ from a larger window"
-        raise ModelError(explain(what, got=f"{found.difference:.1e} of the largest logit", want=f"at most {SAME}"))
+        raise ModelError(explain(what, got=f"{found.difference:.1e} of the largest logit", want=f"at most {ROUNDING}"))
     return found

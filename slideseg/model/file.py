@@ -1,4 +1,4 @@
-"""The model file: one ``.safetensors`` with the weights and, as JSON in its metadata, all that is needed to use them.
+"""Models with their weights: read, checked, ready to run, and written.
 
 Reading one never unpickles, and checks names, shapes, types and finiteness against the architecture before any weight is
 used; see ``docs/formats.md`` for the fields.
@@ -6,7 +6,6 @@ used; see ``docs/formats.md`` for the fields.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from slideseg.errors import ModelError, explain
-from slideseg.model.info import ModelInfo, read_model_file
+from slideseg.model.info import frozen
 from slideseg.model.network.engine import Engine
-from slideseg.model.network.unet import without_weights
+from slideseg.model.network.ranges import Ranges
+from slideseg.model.network.same_form import SameForm
+from slideseg.model.network.unet import UNet, without_weights
 from slideseg.model.network.whole_image import WholeImage
+from slideseg.model.others.described import OtherNetwork
+from slideseg.model.others.libraries import build
+from slideseg.model.reach.frozen import Frozen, Statistics
+from slideseg.model.stored import read_model
 from slideseg.model.values import FULL_SCALE, on_unit_scale
 from slideseg.storage.whole_file import whole
 
@@ -26,25 +31,32 @@ if TYPE_CHECKING:
     import os
 
     import numpy as np
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from slideseg.model.info import ModelClass
-    from slideseg.model.network.ranges import Ranges
-    from slideseg.model.network.unet import UNet
+    from slideseg.model.config import UNetConfig
+    from slideseg.model.info import ModelClass, ModelInfo
+    from slideseg.model.stored import StoredModel
+    from slideseg.model.together.combined import Together
     from slideseg.model.values import Range
+
+
+Fitted = Ranges | Statistics | None
+"""What was measured on a slide so that its network can run."""
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+"""What weights may be that are no whole numbers."""
 
 
 class LoadedModel:
     """A model ready to run: what `slideseg.load_model` returns."""
 
-    def __init__(self, net: UNet, info: ModelInfo, sha256: str, feature_ranges: Ranges | None = None) -> None:
-        self.net = Engine(net, feature_ranges)
-        """The network as it runs; `net.forward_valid` is its valid form."""
+    def __init__(self, net: Engine | SameForm | Together, info: ModelInfo, sha256: str) -> None:
+        self.net = net
+        """The network as it runs: `net.forward` on any image of whole strides, `net.forward_valid` on a tile."""
         self.info = info
         """What the model file says about itself."""
         self.sha256 = sha256
         """Hash of the model file."""
-        self.module = WholeImage(self.net, self.halo)
+        self.module = WholeImage(self.net, self.halo, self.stride)
         """'Same' form: float32 (N, C, H, W) to logits (N, K, H, W)."""
 
     @property
@@ -60,12 +72,17 @@ class LoadedModel:
     @property
     def stride(self) -> int:
         """Side of the pooling grid's cell in pixels."""
-        return self.info.config.stride
+        return self.info.network.stride
 
     @property
     def halo(self) -> int:
         """Pixels around an aligned core that can change it, rounded up to the stride."""
-        return self.info.config.halo
+        return self.info.network.halo
+
+    @property
+    def as_trained(self) -> nn.Module:
+        """The network without what is around it to run it on tiles."""
+        return self.net.net if isinstance(self.net, SameForm) else self.net
 
     def preprocess(self, image: np.ndarray, range: Range | None = None) -> Tensor:
         """Turn an image (y, x, c) or (y, x) into the network's input (1, C, y, x), float32, channels-last.
@@ -92,10 +109,15 @@ class LoadedModel:
         return x_HWC.permute(2, 0, 1)[None]
 
 
+def weight_bytes(net: nn.Module, metadata: dict[str, str] | None = None) -> bytes:
+    """Return ``net``'s weights (not folded) as a ``.safetensors`` file; the same ones give the same bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights_of(net).items()}
+    return bytes(save(tensors, metadata=metadata))
+
+
 def model_bytes(net: UNet, info: ModelInfo) -> bytes:
     """Return the model file of ``net``'s weights (not folded) and ``info``; the same ones give the same bytes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(net).items()}
-    return bytes(save(tensors, metadata={"slideseg": info.to_json()}))
+    return weight_bytes(net, {"slideseg": info.to_json()})
 
 
 def save_model(path: str | os.PathLike[str], net: UNet, info: ModelInfo) -> None:
@@ -109,59 +131,105 @@ def save_model(path: str | os.PathLike[str], net: UNet, info: ModelInfo) -> None
         partial.write_bytes(model_bytes(net, info))  # save_file would let nobody else read it
 
 
-def load_model_file(path: str | os.PathLike[str], feature_ranges: Ranges | None = None) -> LoadedModel:
-    """Read and check a model file.
+def load_model_file(path: str | os.PathLike[str], fitted: Fitted = None) -> LoadedModel:
+    """Read and check a model file, or the description of a model folder.
 
     Args:
         path: the file.
-        feature_ranges: how large the network's features become, to compute it in whole numbers of 8 bits; None for fp32.
+        fitted: what the network was fitted with; see `ready`.
 
     Raises:
-        ModelError: if it is missing, is no model file, or its weights don't fit its description.
+        ModelError: if it is missing, is no model, its weights don't fit its description, or its library is not installed.
     """
-    data, info = read_model_file(Path(path))
-    return LoadedModel(_network_of(path, data, info), info, hashlib.sha256(data).hexdigest(), feature_ranges)
+    stored = read_model(Path(path))
+    return ready(_network_of(path, stored), stored.info, stored.sha256, fitted)
+
+
+def ready(net: nn.Module, info: ModelInfo, sha256: str, fitted: Fitted = None) -> LoadedModel:
+    """Return a network as it was trained as a model that is ready to run.
+
+    A U-Net of ours runs in valid form; all others run as they are. ``fitted`` is what of them was measured on a slide: how
+    large features become, to compute a U-Net in whole numbers of 8 bits, or the statistics that another is frozen with.
+    """
+    if isinstance(net, UNet):
+        engine = Engine(net, fitted if isinstance(fitted, Ranges) else None)
+        return LoadedModel(engine if info.network.exact else SameForm(engine, info.network.margin), info, sha256)
+    net = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(fitted, Statistics):
+        net, info = Frozen(net, fitted), frozen(info)
+    return LoadedModel(SameForm(net, info.network.margin), info, sha256)
 
 
 def check_model_file(path: Path) -> tuple[ModelInfo, str]:
-    """Check a model file, weights and all; return what it says about itself, and its hash.
+    """Check a model, weights and all; return what it says about itself, and its hash.
 
     Raises:
-        ModelError: if it is missing, is no model file, or its weights don't fit its description.
+        ModelError: as `load_model_file`.
     """
-    data, info = read_model_file(path)
-    _network_of(path, data, info)
-    return info, hashlib.sha256(data).hexdigest()
+    stored = read_model(path)
+    _network_of(path, stored)
+    return stored.info, stored.sha256
 
 
-def read_network(path: Path) -> tuple[UNet, ModelInfo]:
-    """Read and check a model file; return the network as it was trained, not folded, and what the file says about itself.
+def read_network(path: Path) -> tuple[nn.Module, ModelInfo]:
+    """Read and check a model; return the network as it was trained, not folded, and what the model says about itself.
 
     Raises:
-        ModelError: if it is missing, is no model file, or its weights don't fit its description.
+        ModelError: as `load_model_file`.
     """
-    data, info = read_model_file(path)
-    return _network_of(path, data, info), info
+    stored = read_model(path)
+    return _network_of(path, stored), stored.info
 
 
-def _network_of(path: str | os.PathLike[str], data: bytes, info: ModelInfo) -> UNet:
-    net = without_weights(info.config)
-    wanted = _weights(net)
+def read_unet(path: Path) -> tuple[UNet, UNetConfig, ModelInfo]:
+    """Read and check a model whose network is a U-Net of ours; return it as `read_network` does, with its arguments.
+
+    Raises:
+        ModelError: as `load_model_file`, or if it is another network.
+    """
+    net, info = read_network(path)
+    if not isinstance(net, UNet):
+        want = "a U-Net of slideseg's own"
+        raise ModelError(explain(f"model {info.name} has another network", got=info.network.kind, want=want))
+    return net, net.config, info
+
+
+def _network_of(path: str | os.PathLike[str], stored: StoredModel) -> nn.Module:
+    config = stored.info.config
+    match config:
+        case OtherNetwork(library, name, arguments):
+            net = build(library, name, arguments)
+        case _:
+            net = without_weights(config)  # type: ignore[arg-type]  # several networks lie in several files
+    fill(net, stored.weights, path)
+    return net
+
+
+def fill(net: nn.Module, data: bytes, path: str | os.PathLike[str]) -> None:
+    """Give a network the weights of a ``.safetensors`` file's bytes; ``path`` is what errors call it.
+
+    Raises:
+        ModelError: if they are not exactly its own, or not finite.
+    """
+    wanted = weights_of(net)
     try:
         tensors = load(data)
     except (SafetensorError, KeyError) as error:  # the latter of a type that PyTorch does not know
         raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
     _check_tensors(path, tensors, wanted)
-    weights = {name: tensors[name].to(torch.float32) for name in wanted}
+    weights = {name: _as_wanted(tensors[name], tensor) for name, tensor in wanted.items()}
     for name, tensor in weights.items():
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(explain(f"weight {name} of {path} is not finite", try_="the file it was copied from"))
     net.load_state_dict(weights, strict=False, assign=True)
-    return net
 
 
-def _weights(net: UNet) -> dict[str, Tensor]:
-    """Return the tensors that a model file holds; batch norm's step counter is of no use to anyone."""
+def _as_wanted(tensor: Tensor, wanted: Tensor) -> Tensor:
+    return tensor.to(torch.float32) if wanted.dtype.is_floating_point else tensor
+
+
+def weights_of(net: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors that a model's file holds, by name; batch norm's step counter is of no use to anyone."""
     return {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
@@ -175,6 +243,7 @@ def _check_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], wan
         if part.shape != tensor.shape:
             what = f"weight {name} of {path} has a wrong shape"
             raise ModelError(explain(what, got=list(part.shape), want=list(tensor.shape)))
-        if part.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            kind, want = str(part.dtype).removeprefix("torch."), "float32, float16, bfloat16"
-            raise ModelError(explain(f"weight {name} of {path} has a wrong type", got=kind, want=want))
+        fitting = FLOATS if tensor.dtype.is_floating_point else (tensor.dtype,)
+        if part.dtype not in fitting:
+            kind, *want = (str(dtype).removeprefix("torch.") for dtype in (part.dtype, *fitting))
+            raise ModelError(explain(f"weight {name} of {path} has a wrong type", got=kind, want=", ".join(want)))

@@ -7,7 +7,6 @@ is read with ``weights_only=True`` alone, and of what is read only plain, dense,
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from slideseg.colors import BACKGROUND, IMPORTED
 from slideseg.errors import ModelError, explain
+from slideseg.model.checkpoint import check_total, origin_of, plain, read_checkpoint
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
-from slideseg.model.info import ModelClass, ModelInfo, ModelInput
+from slideseg.model.info import ModelInfo
 from slideseg.model.network.unet import without_weights
-from slideseg.model.plain_pickle import NotPlainError, load_plain
-from slideseg.storage.place import local_path, near
-from slideseg.version import __version__
+from slideseg.model.stated import Stated
+from slideseg.options import take_options
+from slideseg.storage.place import local_path
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
 
     from slideseg.model.network.halo import Upsampling
     from slideseg.model.network.unet import UNet
@@ -44,62 +42,41 @@ PAIR = 2
 
 
 def import_checkpoint(
-    path: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    name: str | None = None,
-    classes: Sequence[str] | None = None,
-    mpp: float | None = None,
-    align_corners: bool = True,
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, align_corners: bool = True, **stated: Any
 ) -> ModelInfo:
     """Write the model file ``out`` from the checkpoint ``path`` and return what it says about itself.
 
     The checkpoint is a state dictionary, or a dictionary that holds one under any name. Channels, depth, batch norm and the
-    kind of upsampling are read off the weights. Images are divided by white (255 for uint8) and not normalised further.
+    kind of upsampling are read off the weights.
 
     Args:
         path: the checkpoint (``.pth``, ``.pt``).
         out: the ``.safetensors`` file to write.
-        name: the model's name; the checkpoint's without its ending if None.
-        classes: names of all classes, background first; numbered if None.
-        mpp: microns per pixel of the images it was trained on, if known.
         align_corners: how a checkpoint without up-convolutions was trained to upsample. Those of the public code are
             ``True``, which can't be tiled exactly.
+        **stated: fields of `slideseg.model.stated.Stated`.
 
     Raises:
         ModelError: if the checkpoint can't be read safely, or is not this U-Net.
+        ConfigError: if what is stated can't be like that.
     """
-    path, out = Path(local_path(path)), Path(local_path(out))
-    state = _without_prefix(_state_of(_read(path), path), path)
+    path, out, said = Path(local_path(path)), Path(local_path(out)), take_options(Stated, stated)
+    state = _without_prefix(_state_of(read_checkpoint(path), path), path)
     parts = _sorted_parts(state, path)
     config = _config_of(parts, path, align_corners=align_corners)
     info = ModelInfo(
-        name=path.stem if name is None else name,
+        name=path.stem if said.name is None else said.name,
         config=config,
-        classes=_classes_of(classes, config),
-        input=ModelInput(config.in_channels, mpp, (0.0,) * config.in_channels, (1.0,) * config.in_channels),
-        training=_origin(path),
+        classes=said.classes_of(config.out_channels),
+        input=said.input(config.in_channels),
+        training=origin_of(path),
+        use=said.use,
     )
     net = _filled(config, _renamed(parts, config), path)
     if not out.parent.is_dir():
         raise ModelError(explain("no such folder for the model file", got=out.parent, want="a folder that exists"))
     save_model(out, net, info)
     return info
-
-
-def _read(path: Path) -> dict[Any, Any]:
-    if not path.is_file():
-        raise ModelError(explain("no such checkpoint", got=path, try_=near(path)))
-    try:
-        with path.open("rb") as file:
-            found = load_plain(file)
-    except (NotPlainError, OSError) as error:
-        what = f"{path} can't be read"
-        want = "weights alone: checkpoints that hold code or whole objects are refused"
-        raise ModelError(explain(what, got=error, want=want, try_="torch.save(net.state_dict())")) from error
-    if not isinstance(found, dict):
-        raise ModelError(explain(f"{path} is no state dictionary", got=type(found).__name__, want="a dictionary of tensors"))
-    return found
 
 
 def _state_of(found: dict[Any, Any], path: Path) -> dict[str, Any]:
@@ -117,35 +94,13 @@ def _without_prefix(state: dict[str, Any], path: Path) -> dict[str, Tensor]:
     prefix = next(key for key in state if key.endswith(FIRST)).removesuffix(FIRST)
     state = {key.removeprefix(prefix): value for key, value in state.items()}
     tensors = {}
-    _check_total(state, path)
+    check_total(state, path)
     for key, value in state.items():
         if isinstance(value, Tensor) and not key.endswith("num_batches_tracked"):
-            tensors[key] = _plain(key, value, path)
+            tensors[key] = plain(key, value, path)
         elif not isinstance(value, Tensor) and key != "mask_values":  # the public code keeps its pixel values there
             raise ModelError(explain(f"{path} holds more than weights", got=f"{key}: {type(value).__name__}", want="tensors"))
     return tensors
-
-
-def _check_total(state: dict[str, Any], path: Path) -> None:
-    """Refuse tensors that share what backs them, ever again: none of this network's do."""
-    total = sum(value.numel() * value.element_size() for value in state.values() if isinstance(value, Tensor))
-    if total > path.stat().st_size:
-        raise ModelError(explain(f"the tensors of {path} are larger than its data", got=f"{total} bytes"))
-
-
-def _plain(key: str, tensor: Tensor, path: Path) -> Tensor:
-    """Return a tensor as float32 that is what it says: dense, in memory, no view that is larger than what backs it."""
-    dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    if not (dense and tensor.is_floating_point()):
-        raise ModelError(
-            explain(f"{key} of {path} is no plain tensor", got=f"{tensor.dtype}, {tensor.layout}", want="dense floats")
-        )
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ModelError(explain(f"{key} of {path} is larger than its data", got=list(tensor.shape)))
-    plain = tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
-    if not bool(torch.isfinite(plain).all()):
-        raise ModelError(explain(f"{key} of {path} is not finite", try_="an earlier checkpoint"))
-    return plain
 
 
 def _sorted_parts(state: dict[str, Tensor], path: Path) -> dict[str, dict[str, Tensor]]:
@@ -233,23 +188,3 @@ def _filled(config: UNetConfig, weights: dict[str, Tensor], path: Path) -> UNet:
         raise ModelError(explain(f"{path} is another U-Net", got=facts, want=wanted.get(wrong, "no such weight")))
     net.load_state_dict(weights, strict=False, assign=True)
     return net
-
-
-def _classes_of(names: Sequence[str] | None, config: UNetConfig) -> tuple[ModelClass, ...]:
-    if names is None:
-        names = ["background", *(f"class {i}" for i in range(1, max(2, config.out_channels)))]
-    return tuple(
-        ModelClass(i, name, BACKGROUND if i == 0 else IMPORTED[(i - 1) % len(IMPORTED)]) for i, name in enumerate(names)
-    )
-
-
-def _origin(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "data": f"unknown: imported from {path.name}, sha256 {digest}",
-        "licence": "unknown",
-        "metrics": {},
-        "seed": None,
-        "slideseg_version": __version__,
-    }

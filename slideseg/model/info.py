@@ -1,30 +1,32 @@
-"""What a model file says about itself, as JSON in its metadata; see ``docs/formats.md`` for the fields. Knows no PyTorch."""
+"""What a model says about itself, as JSON; see ``docs/formats.md`` for the fields. Knows no PyTorch."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from slideseg.colors import COLOR
 from slideseg.errors import ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.learnt import Learnt
 from slideseg.model.made_for import MadeFor
+from slideseg.model.network.described import DescribedUNet
 from slideseg.model.objects import ObjectRules
-from slideseg.storage.place import near
+from slideseg.model.others.described import OtherNetwork
+from slideseg.model.together.use import Use
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from slideseg.model.architecture import Architecture
+    from slideseg.model.together.described import NetworksTogether
 
 FORMAT = "slideseg-model/1"
-LONGEST_HEAD = 1 << 20
-"""Bytes of a model file's head, of which a few thousand are used: larger ones are made to unfold in memory."""
+ARCHITECTURES = ("unet", "smp", "monai")
+"""What a network can be: ours, or one that a library makes."""
 LARGEST_STD = 0.5
 """Of values between 0 and 1 none has a larger deviation."""
 
@@ -80,8 +82,8 @@ class ModelInfo:
 
     name: str
     """Short name, as in ``--model NAME``."""
-    config: UNetConfig
-    """The network's constructor arguments."""
+    config: UNetConfig | OtherNetwork | NetworksTogether
+    """What decides the network: a U-Net's constructor arguments, what was found out about another one, or several of them."""
     classes: tuple[ModelClass, ...]
     """All classes, background first."""
     input: ModelInput
@@ -94,39 +96,49 @@ class ModelInfo:
     """What it is made for; None where its file does not say."""
     learnt: Learnt | None = None
     """What objects it learnt from; None where its file does not say."""
+    use: Use = field(default_factory=Use)
+    """How its network is used unless its user says otherwise."""
 
     def __post_init__(self) -> None:
         _check_consistency(self)
 
+    @property
+    def network(self) -> Architecture:
+        """What is known of the network."""
+        return DescribedUNet(self.config) if isinstance(self.config, UNetConfig) else self.config
+
     def to_json(self) -> str:
-        """Return the ``slideseg`` metadata entry of the model file; what there is nothing to say of is left out."""
+        """Return the JSON of the model file; what there is nothing to say of is left out."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
         objects = {"objects": _object_entries(self.objects)} if self.objects != ObjectRules() else {}
         made_for = {"made_for": self.made_for.to_json()} if self.made_for is not None else {}
         learnt = {"learnt": self.learnt.to_json()} if self.learnt is not None else {}
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "name": self.name,
-                "architecture": "unet",
-                "config": self.config.to_dict(),
-                "classes": [asdict(c) for c in self.classes],
-                "input": {
-                    "channels": self.input.channels,
-                    "mpp": self.input.mpp,
-                    "normalisation": {"mean": list(self.input.mean), "std": list(self.input.std)},
-                },
-                "tiling": {"stride": self.config.stride, "halo": self.config.halo},
-                "training": self.training,
-                **objects,
-                **made_for,
-                **learnt,
+        use = {} if self.use.is_plain else {"use": asdict(self.use)}
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "architecture": self.network.kind,
+            "config": self.network.to_dict(),
+            "classes": [asdict(c) for c in self.classes],
+            "input": {
+                "channels": self.input.channels,
+                "mpp": self.input.mpp,
+                "normalisation": {"mean": list(self.input.mean), "std": list(self.input.std)},
             },
-            sort_keys=True,
-        )
+            "tiling": {"stride": self.network.stride, "halo": self.network.halo},
+            "training": self.training,
+            **objects,
+            **made_for,
+            **learnt,
+            **use,
+        }
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:
-        """Read the metadata entry.
+        """Read the JSON.
 
         Raises:
             ModelError: if a field is missing, unknown or contradicts another.
@@ -137,7 +149,7 @@ class ModelInfo:
             normalisation = raw["input"]["normalisation"]
             info = cls(
                 name=str(raw["name"]),
-                config=UNetConfig(**raw["config"]),
+                config=_config_of(raw),
                 classes=tuple(ModelClass(**c) for c in raw["classes"]),
                 input=ModelInput(
                     channels=int(raw["input"]["channels"]),
@@ -149,61 +161,28 @@ class ModelInfo:
                 objects=_objects_of(raw),
                 made_for=MadeFor(**raw["made_for"]) if "made_for" in raw else None,
                 learnt=Learnt.from_json(raw["learnt"]) if "learnt" in raw else None,
+                use=Use(**raw.get("use", {})),
             )
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             if isinstance(error, ModelError):
                 raise
             raise ModelError(explain("the model file's description is damaged", got=repr(error))) from error
-        tiling = {"stride": info.config.stride, "halo": info.config.halo}
+        tiling = {"stride": info.network.stride, "halo": info.network.halo}
         if raw.get("tiling") != tiling:
             raise ModelError(explain("the model file's tiling contradicts its network", got=raw.get("tiling"), want=tiling))
         return info
 
 
-def read_info(path: Path) -> ModelInfo:
-    """Read what a model file says about itself, without its weights.
-
-    Raises:
-        ModelError: if it is missing or is no model file.
-    """
-    with _opened(path) as file:
-        return _info_of(path, file.metadata() or {})
+def frozen(info: ModelInfo) -> ModelInfo:
+    """Return what is said of a model once its network's statistics are frozen."""
+    return info if isinstance(info.config, UNetConfig) else replace(info, config=info.config.frozen())
 
 
-def read_model_file(path: Path) -> tuple[bytes, ModelInfo]:
-    """Read a model file whole, once, and what it says about itself: who writes into it afterwards changes nothing.
-
-    Raises:
-        ModelError: if it is missing or is no model file.
-    """
-    with _opened(path):
-        data = path.read_bytes()
-    end = 8 + int.from_bytes(data[:8], "little")
-    try:
-        metadata = json.loads(data[8:end]).get("__metadata__", {})
-    except ValueError as error:  # it was another one a moment ago
-        raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
-    return data, _info_of(path, metadata)
-
-
-def _info_of(path: Path, metadata: dict[str, str]) -> ModelInfo:
-    if "slideseg" not in metadata:
-        raise ModelError(explain(f"{path} is not a slideseg model", want="a 'slideseg' entry", try_="slideseg model import"))
-    return ModelInfo.from_json(metadata["slideseg"])
-
-
-def _opened(path: Path) -> Any:
-    if not path.is_file():
-        raise ModelError(explain("no such model file", got=path, try_=near(path) or "slideseg model list"))
-    try:
-        with path.open("rb") as file:
-            head = int.from_bytes(file.read(8), "little")
-        if head > LONGEST_HEAD:
-            got, want = f"a head of {head} bytes", f".safetensors with at most {LONGEST_HEAD}"
-            raise ModelError(explain(f"{path} is not a model file", got=got, want=want))
-        return safe_open(path, framework="numpy")
-    except (SafetensorError, OSError, MemoryError) as error:
-        raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error
+def inexact(info: ModelInfo) -> str:
+    """Return what is told of a model whose network can't be tiled exactly."""
+    first, *more = info.network.obstacles
+    found = f"{first} and {len(more)} more layers make" if more else f"{first} makes"
+    return f"model {info.name} can't be tiled exactly: {found} a pixel depend on the whole image"
 
 
 def _check_format(raw: Any) -> None:
@@ -211,8 +190,13 @@ def _check_format(raw: Any) -> None:
         raise ModelError(explain("the model file's description is damaged", got=type(raw).__name__, want="an object"))
     if raw.get("format") != FORMAT:
         raise ModelError(explain("unknown model format", got=raw.get("format"), want=FORMAT))
-    if raw.get("architecture") != "unet":
-        raise ModelError(explain("unknown architecture", got=raw.get("architecture"), want="unet"))
+    if raw.get("architecture") not in ARCHITECTURES:
+        raise ModelError(explain("unknown architecture", got=raw.get("architecture"), want=", ".join(ARCHITECTURES)))
+
+
+def _config_of(raw: dict[str, Any]) -> UNetConfig | OtherNetwork:
+    kind, fields = raw["architecture"], raw["config"]
+    return UNetConfig(**fields) if kind == "unet" else OtherNetwork.from_dict(kind, fields)
 
 
 def _objects_of(raw: dict[str, Any]) -> ObjectRules:
@@ -243,7 +227,7 @@ def _check_consistency(info: ModelInfo) -> None:
         raise ModelError(
             explain("the model's objects can't be used", got=f"class {unknown[0]}", want=f"1 to {len(info.classes) - 1}")
         )
-    channels = info.config.in_channels
+    channels = info.network.in_channels
     if not channels == info.input.channels == len(info.input.mean) == len(info.input.std):
         raise ModelError(explain("the input's channels don't fit the network", got=info.input, want=f"{channels} channels"))
     if not all(np.isfinite([*info.input.mean, *info.input.std])) or min(info.input.std) <= 0:
@@ -256,7 +240,7 @@ def _check_names(info: ModelInfo) -> None:
     if not _is_text(info.name):
         got, want = repr(info.name)[:80], "text without control codes"
         raise ModelError(explain("the model's name can't be used", got=got, want=want))
-    outputs = info.config.out_channels
+    outputs = info.network.out_channels
     ids = [c.id for c in info.classes]
     if ids != list(range(max(2, outputs))):
         raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))

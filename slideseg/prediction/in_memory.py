@@ -168,7 +168,7 @@ def segment_slide(slide: Slide, model: LoadedModel, *, limits: Range | None = No
     segmenter = Segmenter(model, Tiling(CORE, probabilities=probabilities, range=limits))
     shape = slide.levels[0].shape
     found = np.empty(shape, np.uint8)
-    kept = np.empty((model.info.config.out_channels, *shape), np.uint8) if probabilities else None
+    kept = np.empty((model.info.network.out_channels, *shape), np.uint8) if probabilities else None
     reused = 0
     for box in Box.of_shape(shape).split(CORE, CORE):
         part = segmenter(read_mirrored(slide, segmenter.read_box(box)), box)

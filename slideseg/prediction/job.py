@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
-from slideseg.model.file import load_model_file
+from slideseg.model.file import LoadedModel, load_model_file, ready
+from slideseg.model.together.model import sha256_together, together
 
 if TYPE_CHECKING:
-    from slideseg.model.file import LoadedModel
-    from slideseg.model.network.ranges import Ranges
+    from slideseg.model.file import Fitted
+    from slideseg.model.info import ModelInfo
+    from slideseg.model.others.model import Model
+    from slideseg.model.together.use import Use
     from slideseg.model.values import Range
     from slideseg.slide.resampled import Source
     from slideseg.slide.tissue.blocks import TissueMap
@@ -37,8 +41,8 @@ class Tiling:
     """Whether class probabilities are wanted too."""
     range: Range | None = None
     """The values of black and white to the network; None for those of the pixels' type."""
-    feature_ranges: Ranges | None = None
-    """How large the network's features become, for ``int8``."""
+    fitted: Fitted = None
+    """What the network was fitted with on this slide: for ``int8``, or to freeze its statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,13 @@ class ModelFile:
     sha256: str
     """Hash that the file must have."""
 
-    def load(self, feature_ranges: Ranges | None = None) -> LoadedModel:
-        """Load it, to be computed in whole numbers of 8 bits where the ranges of its features are given.
+    def load(self, fitted: Fitted = None) -> LoadedModel:
+        """Load it, with what it was fitted with.
 
         Raises:
             ModelError: if this machine has another model under that name than the one that was planned with.
         """
-        model = load_model_file(find_model(self.name), feature_ranges)
+        model = load_model_file(find_model(self.name), fitted)
         if model.sha256 != self.sha256:
             what = f"model {self.name} is another one here than when the run was planned"
             try_ = "not to replace it during a run, and the same slideseg on all machines"
@@ -65,12 +69,58 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelInHand:
+    """A model that was given as it is, and travels with the job."""
+
+    name: str
+    """What it is called."""
+    sha256: str
+    """Hash of what decides its results."""
+    model: Model = field(compare=False)
+    """It."""
+
+    def load(self, fitted: Fitted = None) -> LoadedModel:
+        """Return a copy of it, as who runs it takes it to another device or number format; with what it was fitted with."""
+        return ready(copy.deepcopy(self.model.as_trained), self.model.info, self.sha256, fitted)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsTogether:
+    """Models that segment together, or one in several views."""
+
+    parts: tuple[ModelFile | ModelInHand, ...]
+    """The models."""
+    info: ModelInfo = field(compare=False)
+    """What there is to say of them together."""
+    use: Use
+    """In which views they see the image, and how their probabilities are smoothed."""
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+        return self.info.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what decides their results."""
+        return sha256_together([part.sha256 for part in self.parts], self.use)
+
+    def load(self, fitted: Fitted = None) -> LoadedModel:
+        """Load them; a single one with what it was fitted with."""
+        return together([part.load(fitted) for part in self.parts], self.use)
+
+
+ModelSource = ModelFile | ModelInHand | ModelsTogether
+"""Where a worker gets its model."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Everything a worker needs to know."""
 
     source: Source
     """What is segmented."""
-    model: ModelFile
+    model: ModelSource
     """What segments it."""
     output: str
     """Where the result store is."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,15 +12,18 @@ from slideseg.errors import ConfigError, ModelError, SlideError, explain
 from slideseg.instances.options import rules_for
 from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import check_model_file
-from slideseg.model.network.work import ideal_work
+from slideseg.model.info import frozen, inexact
+from slideseg.model.others.model import Model
+from slideseg.model.together.model import info_together, use_of
 from slideseg.model.values import FULL_SCALE
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.choices.calibration import fit_int8
 from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, gpu_of, threads_of
+from slideseg.prediction.choices.freezing import fit_statistics
 from slideseg.prediction.choices.resolution import choose_source, working_shape
 from slideseg.prediction.choices.suits import unlike
 from slideseg.prediction.choices.tissue import find_tissue
-from slideseg.prediction.job import Job, ModelFile, Tiling
+from slideseg.prediction.job import Job, ModelFile, ModelInHand, ModelsTogether, Tiling
 from slideseg.prediction.plan import PredictPlan, model_record
 from slideseg.prediction.values import choose_range
 from slideseg.result.record import ModelRecord, SlideRecord
@@ -36,10 +38,14 @@ from slideseg.storage.place import absolute, check_kept, locate
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from slideseg.model.given import GivenModel
     from slideseg.model.info import ModelInfo
     from slideseg.model.objects import ObjectRules
+    from slideseg.prediction.job import ModelSource
     from slideseg.prediction.options import PredictOptions
     from slideseg.slide.base import Slide
+    from slideseg.slide.resampled import Source
+    from slideseg.slide.tissue.blocks import TissueMap
 
 MOST_NOTES = 4
 """More notes of a file are not printed before a run."""
@@ -55,7 +61,8 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     """
     options.check()
     check_kept(_read_for(input_path, options), output, "what it is made from")
-    model, info = _model(options)
+    model, info = _models(options)
+    info = _as_it_runs(info, options)
     device = choose_device(options)
     with closing(open_in_run(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
@@ -67,13 +74,11 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         limits, doubts = choose_range(slide, source.level, info, options.range)
         tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
         pixels = grid.planes * math.prod(shape_yx) if tissue.pixels is None else tissue.pixels
-        workers = choose_workers(options, device, len(grid), 2 * ideal_work(info.config) * pixels)
+        workers = choose_workers(options, device, len(grid), 2 * info.network.multiplications * pixels)
         precision = choose_precision(options, device)
         fit = fit_tile(slide, info, grid, options, workers, gpu_of(device, precision))
         tiling = Tiling(fit.core, fit.batch, device, precision, options.save_probabilities, limits)
-        if tiling.precision == "int8":
-            fitted = fit_int8(source, grid, tissue.blocks, model, tiling)
-            tiling, doubts = replace(tiling, feature_ranges=fitted.ranges), (*doubts, *fitted.notes)
+        tiling, said = _fitted(source, grid, tissue.blocks, model, tiling, freeze=options.freeze_statistics)
         threads, gaps = threads_of(options, workers), slide.background is not None
         made = PredictPlan(
             input=input_path,
@@ -90,18 +95,44 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
             chunk_first=not is_readable(slide, source.level),
             worker_memory=fit.memory,
             disk=disk_needed(slide, grid, info, options),
-            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *doubts, *unlike(info, tissue.look), *tissue.notes),
+            notes=(*_of_file(slide), *notes, *_doubts(slide, info), *doubts, *said, *unlike(info, tissue.look), *tissue.notes),
         )
     _check_copy(made)
     check_disk(made.job.output, made.disk)
     return made
 
 
+def _as_it_runs(info: ModelInfo, options: PredictOptions) -> ModelInfo:
+    """Return what is said of a model as the options have it run.
+
+    Raises:
+        ModelError: if it can't be tiled exactly, and that is not asked for.
+    """
+    if not (info.network.exact or options.inexact or options.freeze_statistics):
+        cure = "--freeze-statistics, or " * info.network.curable
+        raise ModelError(explain(inexact(info), try_=f"{cure}--inexact, which measures by how much tiles change it"))
+    return frozen(info) if options.freeze_statistics else info
+
+
+def _fitted(
+    source: Source, grid: ShardGrid, tissue: TissueMap | None, model: ModelSource, tiling: Tiling, *, freeze: bool
+) -> tuple[Tiling, tuple[str, ...]]:
+    """Return how the network is run, fitted to the slide where that is needed, and what is to be said of that."""
+    if tiling.precision == "int8":
+        fitted = fit_int8(source, grid, tissue, model, tiling)
+        return replace(tiling, fitted=fitted.ranges), fitted.notes
+    if freeze:
+        statistics, notes = fit_statistics(source, grid, tissue, model, tiling)
+        return replace(tiling, fitted=statistics), notes
+    return tiling, ()
+
+
 def _read_for(input_path: str, options: PredictOptions) -> list[str]:
     """Return the files of the slide, the tissue mask's and the model's."""
     slide = [input_path] if "://" in input_path else files_of(input_path)
     masks = [] if options.tissue in ("", "none", "auto") else [options.tissue]
-    return [*slide, *masks, str(find_model(options.model))]
+    models = [str(find_model(given)) for given in options.models if isinstance(given, str)]
+    return [*slide, *masks, *models]
 
 
 def _check_copy(plan: PredictPlan) -> None:
@@ -112,9 +143,20 @@ def _check_copy(plan: PredictPlan) -> None:
         raise ConfigError(explain(what, got=plan.output, want="a folder", try_=try_))
 
 
-def _model(options: PredictOptions) -> tuple[ModelFile, ModelInfo]:
-    """Return the model as the workers find it, and what its file says about itself."""
-    name, path = os.fspath(options.model), find_model(options.model)
+def _models(options: PredictOptions) -> tuple[ModelSource, ModelInfo]:
+    """Return the models as the workers find them, and what is to be said of them together."""
+    parts, infos = zip(*map(_model, options.models), strict=True)
+    use = use_of(infos, options.tta, options.smooth)
+    info = info_together(infos, use)
+    return (parts[0], info) if info is infos[0] else (ModelsTogether(parts, info, use), info)
+
+
+def _model(given: str | GivenModel) -> tuple[ModelFile | ModelInHand, ModelInfo]:
+    """Return a model as the workers find it, and what it says about itself."""
+    if isinstance(given, Model):
+        return ModelInHand(given.info.name, given.sha256, given), given.info
+    name = str(given)
+    path = find_model(name)
     found = path.stat()
     info, sha256 = _checked(path, (found.st_ino, found.st_mtime_ns, found.st_size))
     return ModelFile(name if name in bundled_models() else absolute(str(path)), sha256), info

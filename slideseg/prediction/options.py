@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from slideseg.errors import ConfigError, explain
 from slideseg.instances.options import ObjectOptions, check_numbers, option_of
 from slideseg.machine import parse_size
+from slideseg.model.given import GivenModel
+from slideseg.model.together.use import Use
 from slideseg.slide.selection import selection_of
 from slideseg.slide.values.stated import stated_range
 from slideseg.tasks.base import WAIT_FOR_WORKERS
@@ -23,8 +25,14 @@ if TYPE_CHECKING:
 class PredictOptions(ObjectOptions):
     """The names and meanings of ``slideseg predict``'s options; with ``objects`` also what makes an object."""
 
-    model: str = "nuclei"
-    """A bundled model's name, a model file, or a training run's folder."""
+    model: str | GivenModel | Sequence[str | GivenModel] = "nuclei"
+    """A bundled model's name, a model file or folder, a training run's folder, or in Python a `slideseg.Model`; of several the
+    mean probabilities count."""
+    tta: Literal["none", "flips", "d4", "scales"] | None = None
+    """Test-time augmentation: the mean over the image as it is and flipped, in all eight ways a square lies, or in three sizes;
+    None for what the model says."""
+    smooth: float | None = None
+    """Probabilities are smoothed by a Gaussian of so many pixels, as the model sees them; None for what the model says."""
     workers: int | Literal["auto"] = "auto"
     """Worker processes; 1 runs in this process, without Ray. ``auto``: one a GPU, else one a core."""
     address: str | None = None
@@ -67,8 +75,17 @@ class PredictOptions(ObjectOptions):
     """Whether class probabilities are written too."""
     image: Literal["none", "overview", "full"] = "overview"
     """How much of the slide the result carries: ``none``, ``overview`` or ``full``."""
+    freeze_statistics: bool = False
+    """Whether statistics of the slide's tissue stand for those of the whole image, so that tiles equal it."""
+    inexact: bool = False
+    """Whether a model may be used that can't be tiled exactly; by how much tiles change it is measured."""
     overwrite: bool = False
     """Replace a result that is there; else the same run is resumed, and another one refused."""
+
+    @property
+    def models(self) -> tuple[str | GivenModel, ...]:
+        """The models, one or more."""
+        return (self.model,) if isinstance(self.model, str | GivenModel) else tuple(self.model)
 
     @property
     def selection(self) -> Selection:
@@ -96,6 +113,9 @@ class PredictOptions(ObjectOptions):
         self.selection.check()
         stated_range(self.range)
         check_numbers(self)
+        Use(self.tta or "none", self.smooth or 0.0)
+        if not self.models:
+            raise ConfigError(explain("there must be a model", try_="--model nuclei"))
         if self.memory != "auto":
             parse_size(self.memory)
         if self.level is not None and self.level < 0:

@@ -198,8 +198,8 @@ def _slides_at(place: str) -> list[str]:
 
 def _made_with(options: PredictOptions) -> list[str]:
     """Return the files that are read for a slide besides its own."""
-    said, words = {"model": os.fspath(options.model), "tissue": options.tissue}, _words()
-    return [value for name, value in said.items() if value and value not in words[name]]
+    said, words = [*(("model", given) for given in options.models), ("tissue", options.tissue)], _words()
+    return [value for name, value in said if isinstance(value, str) and value and value not in words[name]]
 
 
 @functools.cache
@@ -210,10 +210,13 @@ def _words() -> dict[str, Collection[str]]:
 
 def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return options whose paths are those of the manifest's folder."""
-    words = _words()
-    return {
-        name: _beside(value, folder) if name in words and value not in words[name] else value for name, value in values.items()
-    }
+    return {name: _at(name, value, folder) if name in _words() else value for name, value in values.items()}
+
+
+def _at(name: str, value: str | tuple[str, ...], folder: Path) -> str | tuple[str, ...]:
+    if not isinstance(value, str):
+        return tuple(str(_at(name, one, folder)) for one in value)
+    return value if value in _words()[name] else _beside(value, folder)
 
 
 def _beside(place: str, folder: Path) -> str:

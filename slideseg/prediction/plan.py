@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from slideseg.model.network.ranges import Ranges
+from slideseg.model.reach.frozen import Statistics
+from slideseg.model.together.use import Use
 from slideseg.prediction.choices.suits import described
+from slideseg.prediction.job import ModelsTogether
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
@@ -84,21 +88,21 @@ class PredictPlan:
             grid=self.job.grid,
             plane_axis=self.axes[0] if len(self.axes) == len("zyxc") else None,  # type: ignore[arg-type]
             classes=self.model.classes,
-            probabilities=self.model.config.out_channels if self.job.tiling.probabilities else 0,
+            probabilities=self.model.network.out_channels if self.job.tiling.probabilities else 0,
             coordinates=self.coordinates,
         )
 
     @property
     def record(self) -> RunRecord:
         """What the unfinished result says about itself."""
-        config = self.model.config
+        network = self.model.network
         return RunRecord(
             version=__version__,
             status="running",
             slide=self.slide,
             model=model_record(self.model, self.job.model.sha256),
             settings=self.settings,
-            tiling=TilingRecord(config.stride, config.halo, self.tile, config.exact),
+            tiling=TilingRecord(network.stride, network.halo, self.tile, network.exact),
             pixels=self.pixels,
             skipped_pixels=self.skipped_pixels,
             tissue_pixels=self.tissue.pixels,
@@ -118,13 +122,14 @@ class PredictPlan:
             model=self.job.model.sha256,
             precision=tiling.precision,
             device=tiling.device,
-            core=None if self.model.config.exact else tiling.core,
+            core=None if self.model.network.same_bits else tiling.core,
             shard=self.job.grid.side,
             tissue=None if tissue is None else tissue.digest(),
             probabilities=tiling.probabilities,
             image=self.image,
             range=tiling.range,
-            feature_ranges=None if tiling.feature_ranges is None else tiling.feature_ranges.digest(),
+            feature_ranges=tiling.fitted.digest() if isinstance(tiling.fitted, Ranges) else None,
+            statistics=tiling.fitted.digest() if isinstance(tiling.fitted, Statistics) else None,
         )
 
     @property
@@ -145,12 +150,20 @@ class PredictPlan:
             save_probabilities=tiling.probabilities,
             image=self.image,
             range=tiling.range,
+            tta=self.use.tta,
+            smooth=self.use.smooth,
+            freeze_statistics=isinstance(tiling.fitted, Statistics),
         )
+
+    @property
+    def use(self) -> Use:
+        """In which views the models see the slide, and how their probabilities are smoothed."""
+        return self.job.model.use if isinstance(self.job.model, ModelsTogether) else Use()
 
     @property
     def tile(self) -> int:
         """Side of the largest network input in pixels."""
-        return self.job.tiling.core + 2 * self.model.config.margin
+        return self.job.tiling.core + 2 * self.model.network.margin
 
     @property
     def pixels(self) -> int:
@@ -175,14 +188,14 @@ class PredictPlan:
     @property
     def tiles(self) -> int:
         """Forward passes of one tile at most (tiles of one colour are not computed again)."""
-        config, core = self.model.config, self.job.tiling.core
-        boxes = (box for shard in self.job.grid for box in self.job.pieces(shard, config.margin))
-        return sum(1 for box in boxes for _ in tiles_of(box, core, config.stride, 0))
+        network, core = self.model.network, self.job.tiling.core
+        boxes = (box for shard in self.job.grid for box in self.job.pieces(shard, network.margin))
+        return sum(1 for box in boxes for _ in tiles_of(box, core, network.stride, 0))
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""
         rows, columns = self.job.grid.shape_yx
-        config, made_for = self.model.config, self.model.made_for
+        network, made_for = self.model.network, self.model.made_for
         return {
             "output": self.output,
             "slide": {**self.slide.to_json(), "axes": self.axes},
@@ -191,9 +204,9 @@ class PredictPlan:
             "working_shape": [self.job.grid.planes, rows, columns] if self.job.grid.planes > 1 else [rows, columns],
             **asdict(self.settings),
             "core": self.job.tiling.core,
-            "stride": config.stride,
-            "halo": config.halo,
-            "exact": config.exact,
+            "stride": network.stride,
+            "halo": network.halo,
+            "exact": network.exact,
             "found": self.found,
             "shards": len(self.job.grid),
             "shards_kept": len(self.kept),
@@ -226,7 +239,7 @@ def _in_words(plan: PredictPlan) -> Iterator[tuple[str, str]]:
     yield "works at", f"{at}: {number(plan.pixels / MEGA)} Mpx"
     yield "values", "" if tiling.range is None else f"{' to '.join(map(number, tiling.range))} are black to white"
     yield "tissue", _tissue(plan)
-    yield "tiles", f"{plan.tiles:,} of {plan.tile} x {plan.tile}, halo {plan.model.config.halo} included; {_exact(plan)}"
+    yield "tiles", f"{plan.tiles:,} of {plan.tile} x {plan.tile}, halo {plan.model.network.halo} included; {_exact(plan)}"
     yield (
         "shards",
         f"{many(len(grid), 'file')} of {grid.side} x {grid.side} pixels; those that are done outlast a stop",
@@ -263,7 +276,7 @@ def _tissue(plan: PredictPlan) -> str:
 
 
 def _exact(plan: PredictPlan) -> str:
-    return "exact: as if the whole image were one" if plan.model.config.exact else "not exact: probabilities change a little"
+    return "exact: as if the whole image were one" if plan.model.network.exact else "not exact: probabilities change a little"
 
 
 def _also(plan: PredictPlan) -> str:

@@ -1,4 +1,4 @@
-"""Pixels in, classes out: a box is cut into tiles on the pooling grid and run through the network in valid form."""
+"""Pixels in, classes out: a box is cut into tiles on the pooling grid and run through the network."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ class Segmenter:
         self._core, self._batch = tiling.core, tiling.batch
         self._dtype = DTYPES[tiling.precision]
         self._net = model.net.to(device=tiling.device, dtype=self._dtype)
-        config = model.info.config
-        self._exact = config.exact
-        self.margin = config.margin
+        network = model.info.network
+        self._exact = network.exact
+        self.margin = network.margin
         self._sender = Sender(model, tiling.range, tiling.device)
         self._constant: dict[bytes, Result] = {}
         self.stop = threading.Event()
@@ -158,7 +158,7 @@ class Segmenter:
 
     def _sheets(self, box: Box) -> list[Sheet]:
         """Return room for the classes of a box, and for its probabilities if they are wanted."""
-        channels = [1, self._model.info.config.out_channels] if self._tiling.probabilities else [1]
+        channels = [1, self._model.info.network.out_channels] if self._tiling.probabilities else [1]
         return [Sheet(count, box, self._tiling.device) for count in channels]
 
     def _tiles(self, box: Box) -> list[Tile]:
@@ -214,10 +214,7 @@ class Segmenter:
     def _logits(self, tiles_1CHW: list[Tensor]) -> Tensor:
         x_NCHW = torch.cat(tiles_1CHW)
         x_NCHW = x_NCHW.to(device=self._tiling.device, dtype=self._dtype, memory_format=torch.channels_last)
-        if self._exact:
-            return self._net.forward_valid(x_NCHW)
-        margin = self.margin
-        return self._net(x_NCHW)[..., margin:-margin, margin:-margin]  # type: ignore[no-any-return]
+        return self._net.forward_valid(x_NCHW)
 
     def _decide(self, logits_NKHW: Tensor) -> list[Result]:
         sigmoid = logits_NKHW.shape[1] == 1

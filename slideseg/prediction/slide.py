@@ -16,6 +16,7 @@ from slideseg.arrays.pyramid import write_pyramid
 from slideseg.errors import ModelError, RunError, SlideError, SlidesegError, explain, naming
 from slideseg.instances.run import write_objects
 from slideseg.instances.target import Target
+from slideseg.model.info import inexact
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import gpus_of
 from slideseg.prediction.choices.suits import described
@@ -259,14 +260,10 @@ def _write_pyramids(job: Job, plan: PredictPlan, executor: Executor) -> None:
 
 def _tiling_error(plan: PredictPlan, job: Job) -> float:
     """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""
-    if plan.model.config.exact:
+    if plan.model.network.exact:
         return 0.0
     error = measure_tiling_error(job)
-    log.warning(
-        "model %s can't be tiled exactly (align_corners=True): on this slide probabilities change by up to %.3f with tiles",
-        plan.model.name,
-        error,
-    )
+    log.warning("%s: on this slide probabilities change by up to %.3f with tiles", inexact(plan.model), error)
     return error
 
 

@@ -28,7 +28,7 @@ def measure_tiling_error(job: Job) -> float:
     largest difference of any probability (0 to 1, in steps of 1/255).
     """
     with closing(job.source.open()) as slide:
-        model = job.model.load(job.tiling.feature_ranges)
+        model = job.model.load(job.tiling.fitted)
         rows, columns = job.grid.shape_yx
         stride = model.stride
         side = min(job.tiling.core, max(stride, min(rows, columns) // stride * stride))
@@ -46,7 +46,7 @@ def measure_tiling_error(job: Job) -> float:
 
 def measure_rate(job: Job) -> float:
     """Return about how many pixels a second one worker segments on this machine, from one small tile."""
-    model = job.model.load(job.tiling.feature_ranges)
+    model = job.model.load(job.tiling.fitted)
     core = max(model.stride, min(job.tiling.core, RATE_CORE) // model.stride * model.stride)
     segmenter = Segmenter(model, replace(job.tiling, core=core))
     box = Box(0, 0, core, core)

@@ -29,10 +29,9 @@ from slideseg.slide.tissue.blocks import BLOCK
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
-    from slideseg.model.file import LoadedModel
-    from slideseg.model.network.ranges import Ranges
+    from slideseg.model.file import Fitted, LoadedModel
     from slideseg.prediction.gaps import Gaps
-    from slideseg.prediction.job import Job, ModelFile
+    from slideseg.prediction.job import Job, ModelSource
     from slideseg.result.layout import ResultLayout
     from slideseg.space.grid import Shard
 
@@ -71,10 +70,10 @@ os.register_at_fork(after_in_child=_computing.cache_clear)  # a thread does not 
 
 
 @lru_cache(maxsize=2)
-def _model(file: ModelFile, device: str, precision: str, feature_ranges: Ranges | None) -> LoadedModel:
+def _model(file: ModelSource, device: str, precision: str, fitted: Fitted) -> LoadedModel:
     """Return a model for one device and number format, to which it is brought where it is first used; slides share it."""
     check_format(precision, device)  # the planning machine may have another processor
-    return file.load(feature_ranges)
+    return file.load(fitted)
 
 
 class SegmentWorker:
@@ -88,7 +87,7 @@ class SegmentWorker:
         self._slide = job.source.open()
         self._store = ShardStore(job.output, layout)
         tiling = job.tiling
-        self._segmenter = Segmenter(_model(job.model, tiling.device, tiling.precision, tiling.feature_ranges), tiling)
+        self._segmenter = Segmenter(_model(job.model, tiling.device, tiling.precision, tiling.fitted), tiling)
 
     def __call__(self, index: int) -> ShardDone:
         """Do one shard: read, compute, write.

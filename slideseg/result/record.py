@@ -148,6 +148,12 @@ class SettingsRecord:
     image: str
     range: tuple[float, float] | None = None
     """Values of black and white; None for those of the pixels' type."""
+    tta: str = "none"
+    """In which views the model saw the slide."""
+    smooth: float = 0.0
+    """By how many pixels probabilities were smoothed."""
+    freeze_statistics: bool = False
+    """Whether statistics of the slide's tissue stand for the whole image's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +204,8 @@ class RunIdentity:
     """Values of black and white to the network; None for those of the pixels' type."""
     feature_ranges: str | None = None
     """Digest of how large the network's features were taken to become, for int8."""
+    statistics: str | None = None
+    """Digest of what the network's statistics were frozen with."""
     format: str = FORMAT
     """Version of the result's form."""
 

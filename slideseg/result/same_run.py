@@ -119,9 +119,18 @@ def _setting(name: str, there: Said, here: Said) -> Difference:
         return "--save-probabilities differs", before, now, f"{back}--save-probabilities, or {FRESH}"
     if name in BY_OPTION:
         return _option(BY_OPTION[name], got, want)
+    if name == "statistics":
+        return _frozen(got, want)
     if name == "feature_ranges":
         return "int8 was fitted to other numbers, as on another kind of processor", None, None, OTHER
     return f"{name} differs", got, want, OTHER
+
+
+def _frozen(got: object, want: object) -> Difference:
+    if got is None or want is None:
+        before, now = ("no" if one is None else "yes" for one in (got, want))
+        return "--freeze-statistics differs", before, now, f"{'no ' * (got is None)}--freeze-statistics, or {FRESH}"
+    return "other statistics were frozen, as on another kind of processor", None, None, OTHER
 
 
 def _tissue(there: Said, here: Said) -> Difference:

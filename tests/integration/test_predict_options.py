@@ -13,7 +13,7 @@ from PIL import Image
 
 import slideseg
 from slideseg.model.config import UNetConfig
-from slideseg.model.file import read_network, save_model
+from slideseg.model.file import read_unet, save_model
 from slideseg.model.made_for import MadeFor
 from slideseg.model.network.number_format import is_emulated
 from slideseg.slide.resampled import ResampledSlide
@@ -114,7 +114,7 @@ def test_probabilities_are_the_bytes_of_the_reference(slide, model, tmp_path):
 def test_a_network_that_can_not_be_tiled_exactly_says_by_how_much(slide, tmp_path):
     path = tmp_path / "corners.safetensors"
     random_model(path, UNetConfig(3, 2, 4, 3, "bilinear-corners"))
-    outcome = predict(slide, (path,), tmp_path / "x.zarr", "--tile", 400)
+    outcome = predict(slide, (path,), tmp_path / "x.zarr", "--tile", 400, "--inexact")
     tiling = run_slideseg("info", tmp_path / "x.zarr", "--json").report["tiling"]
 
     assert "can't be tiled exactly" in outcome.err
@@ -205,7 +205,7 @@ def test_what_the_model_is_made_for_is_told_and_kept_and_slides_unlike_it_are_wa
     fluorescence[40:70, 40:200], stained[40:200, 40:200] = 200, (200, 110, 160)
     Image.fromarray(fluorescence).save(tmp_path / "dark.png")
     Image.fromarray(stained).save(tmp_path / "stained.png")
-    net, info = read_network(Path(model[0]))
+    net, _, info = read_unet(Path(model[0]))
     save_model(tmp_path / "h.safetensors", net, replace(info, made_for=MadeFor("cells in H&E", "bright", color=True)))
 
     told = {

@@ -16,12 +16,14 @@ import slideseg
 from slideseg.model.bundled import WEIGHTS
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
-from slideseg.model.info import ModelInfo, read_info
+from slideseg.model.info import ModelInfo
 from slideseg.model.network.unet import UNet
+from slideseg.model.stored import read_info
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import write_pyramid
 from tests.made_results import CLASSES, make_result
 from tests.pages.reading import ROOT
+from tests.unit.model.others.networks import monai_net, smp_unet
 from tests.unit.model.test_importer import made as public_unet
 
 if TYPE_CHECKING:
@@ -317,6 +319,10 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "membranes.safetensors": grey_model,
     "runs/NAME": run,
     "checkpoint.pth": checkpoint,
+    "my-model": lambda path: smp_unet().save_pretrained(path),
+    "best.pth": lambda path: torch.save(monai_net().state_dict(), path),
+    "a.model": lambda path: bundled_stand_in("nuclei", path),
+    "b.model": lambda path: bundled_stand_in("nuclei", path),
 }
 """What makes a file or folder that pages name, in the folder of the reader."""
 

@@ -24,7 +24,7 @@ def facts_of_folder(path: str) -> dict[str, Any] | None:
 def _run_facts(path: str) -> dict[str, Any] | None:
     """Return the facts of the model of a training run, which is what ``-m`` takes, and of the run."""
     from slideseg.model.bundled import is_run, model_of_run
-    from slideseg.model.info import read_info
+    from slideseg.model.stored import read_info
 
     folder = Path(path)
     if not is_run(folder):

@@ -6,6 +6,8 @@ bits, so a tile would differ from the whole image: oneDNN's is called by name.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ class Conv(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the features of images (N, I, H, W)."""
         x_NCHW = _two_at_least(x_NCHW)
-        if _by_name(x_NCHW):
+        if by_name(x_NCHW):
             after = "relu" if self.relu else "none"
             return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]  # noqa: SLF001
                 x_NCHW, self.weight, self.bias, [0, 0], [1, 1], [1, 1], 1, after, [], ""
@@ -37,11 +39,35 @@ class Conv(nn.Module):
     def add_to(self, out_NOHW: Tensor, x_NCHW: Tensor) -> Tensor:
         """Add the convolution to ``out_NOHW``, and apply the ReLU to the sum; in place."""
         x_NCHW = _two_at_least(x_NCHW)
-        if _by_name(x_NCHW):
+        if by_name(x_NCHW):
             return torch.ops.mkldnn._convolution_pointwise_.binary(  # type: ignore[no-any-return]
                 out_NOHW, x_NCHW, self.weight, self.bias, [0, 0], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
             )
         return out_NOHW.add_(F.conv2d(x_NCHW, self.weight, self.bias)).relu_()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a kernel goes over an image, along (y, x)."""
+
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+
+
+PLAIN = Way([1, 1], [0, 0], [1, 1])
+"""Pixel by pixel, and not over the edge."""
+
+
+def convolved(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None, way: Way = PLAIN, groups: int = 1) -> Tensor:
+    """Return any other convolution of images (N, I, H, W), by name."""
+    if weight.shape[1] == x_NCHW.shape[1] == 1:
+        weight, x_NCHW = F.pad(weight, (0, 0, 0, 0, 0, 1)), _two_at_least(x_NCHW)
+    layout = torch.channels_last
+    x_NCHW, weight = x_NCHW.contiguous(memory_format=layout), weight.contiguous(memory_format=layout)
+    return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]  # noqa: SLF001
+        x_NCHW, weight, bias, way.padding, way.stride, way.dilation, groups, "none", [], ""
+    )
 
 
 def _two_at_least(x_NCHW: Tensor) -> Tensor:
@@ -55,7 +81,7 @@ def _two_at_least(x_NCHW: Tensor) -> Tensor:
     return x_NCHW.expand(-1, 2, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
-def _by_name(x: Tensor) -> bool:
+def by_name(x: Tensor) -> bool:
     """Tell whether there is a choice of convolutions: on a CPU, in fp32, without gradients, which oneDNN's has not."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or (x.requires_grad and torch.is_grad_enabled()):
         return False

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from slideseg.model.network.engine import Engine
 
 
 class WholeImage(nn.Module):
@@ -19,16 +14,16 @@ class WholeImage(nn.Module):
     on, so the pixels of the image proper get the same logits as in a larger padded image.
     """
 
-    def __init__(self, net: Engine, margin: int) -> None:
+    def __init__(self, net: nn.Module, margin: int, stride: int) -> None:
         super().__init__()
         self.net = net
-        self.margin = margin
+        self.margin, self.stride = margin, stride
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return logits (N, K, H, W) of float32 images (N, C, H, W)."""
         height, width = x_NCHW.shape[-2:]
         for axis in (2, 3):
-            x_NCHW = _complete(x_NCHW, axis, self.margin, self.net.config.stride)
+            x_NCHW = _complete(x_NCHW, axis, self.margin, self.stride)
         x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
         return self.net(x_NCHW)[..., :height, :width]  # type: ignore[no-any-return]
 

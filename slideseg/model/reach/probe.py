@@ -11,11 +11,13 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import torch
 
 from slideseg.errors import ModelError, explain, one_line
+from slideseg.model.network.same_form import logits_of
 from slideseg.model.reach.shadow import Obstacle, Shadow, made_positive
 
 if TYPE_CHECKING:
@@ -23,14 +25,18 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-LENGTHS = (1024, 4096)
-"""Pixels of a strip along its long axis: the second where the first is seen from end to end."""
+LENGTHS = (1024, 2048, 4096)
+"""Pixels of a strip along its long axis: each where too much of the one before is seen."""
 WIDTH = 64
 """Pixels of it along the other one."""
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 """Strides that are looked for."""
+AROUND = 2
+"""Strides of pixels around a tile that a larger window has."""
 SAME = 1e-9
 """Differences of a shadow that are but rounding, as a share of its largest value."""
+ROUNDING = 1e-5
+"""The same of logits in single precision: layers are summed in another order in other sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,9 @@ class Reach:
     """Pixels around a cell that can change it; of one with obstacles, if those were frozen."""
     obstacles: tuple[Obstacle, ...]
     """What keeps it from being tiled exactly."""
+
+    places: tuple[int, ...] = ()
+    """Numbers of the calls whose statistics are to be frozen; see `slideseg.model.reach.frozen`."""
 
     @property
     def exact(self) -> bool:
@@ -63,20 +72,23 @@ def probe(net: nn.Module, channels: int) -> Reach:
     """
     shadow = made_positive(copy.deepcopy(net), seed=0)
     found = [_along(shadow, channels, axis) for axis in (2, 3)]
-    stride = math.lcm(*(stride for stride, _, _ in found))
-    obstacles = dict.fromkeys(obstacle for _, _, obstacles in found for obstacle in obstacles)
-    return Reach(stride, max(margin for _, margin, _ in found), tuple(obstacles))
+    return Reach(
+        stride=math.lcm(*(one.stride for one in found)),
+        margin=max(one.margin for one in found),
+        obstacles=tuple(dict.fromkeys(obstacle for one in found for obstacle in one.obstacles)),
+        places=tuple(sorted({place for one in found for place in one.places})),
+    )
 
 
-def _along(shadow: nn.Module, channels: int, axis: int) -> tuple[int, int, tuple[Obstacle, ...]]:
-    """Return stride, margin and obstacles along one axis."""
+def _along(shadow: nn.Module, channels: int, axis: int) -> Reach:
+    """Return how far a network sees along one axis."""
     for length in LENGTHS:
         strip = _Strip(shadow, channels, length, axis)
         if strip.is_long_enough:
-            stride = next((stride for stride in STRIDES if strip.follows(stride)), None)
+            *_, stride = [None, *takewhile(strip.follows, reversed(STRIDES))]
             if stride is None:
                 raise ModelError(explain("the network follows no shift of its input", got="none", want=f"one of {STRIDES}"))
-            return stride, strip.margin(stride), strip.obstacles
+            return Reach(stride, strip.margin(stride), strip.obstacles, strip.places)
     raise ModelError(explain("the network sees too far to be tiled", want=f"at most {LENGTHS[-1] // 2} pixels"))
 
 
@@ -90,6 +102,7 @@ class _Strip:
         self._canvas = torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
         self._image = self._canvas.narrow(axis, 0, length).clone().requires_grad_()
         self._out, self._shadow_of_image = self._run(self._image)
+        self._margins: dict[int, int] = {}
 
     @property
     def obstacles(self) -> tuple[Obstacle, ...]:
@@ -97,14 +110,29 @@ class _Strip:
         return tuple(self._shadow_of_image.obstacles)
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """The numbers of its calls that could be frozen."""
+        return tuple(self._shadow_of_image.places)
+
+    @property
     def is_long_enough(self) -> bool:
-        """Whether a cell in the middle is far from seeing the ends."""
-        return self.margin(STRIDES[-1]) + 3 * STRIDES[-1] < self._length // 2
+        """Whether a cell in the middle is far from seeing the ends, and cells elsewhere, to which more is open, see no farther.
+
+        A dilated layer sees pixels with gaps between them, so the last that a strip holds may not be the last one.
+        """
+        side, far = STRIDES[-1], self._length // 4
+        if self.margin(side) + 3 * side >= self._length // 2:
+            return False
+        before, behind = self._seen(3 * far, side)[0], self._seen(far, side)[1]
+        return max(3 * far - before, behind - (far + side)) <= self.margin(side)
 
     def margin(self, stride: int) -> int:
         """Return how far from a cell pixels can lie that change it."""
-        start, (first, last) = self._middle, self._seen(stride)
-        return max(start - first, last - (start + stride), 0)
+        if stride not in self._margins:
+            start = self._length // 2
+            first, last = self._seen(start, stride)
+            self._margins[stride] = max(start - first, last - (start + stride), 0)
+        return self._margins[stride]
 
     def follows(self, stride: int) -> bool:
         """Tell whether the output moves with the input by so many pixels, far from the ends."""
@@ -116,15 +144,11 @@ class _Strip:
         there = out.narrow(self._axis, margin, size)
         return bool((here - there).abs().max() <= SAME * here.abs().max())
 
-    @property
-    def _middle(self) -> int:
-        return self._length // 2
-
-    def _seen(self, stride: int) -> tuple[int, int]:
-        """Return the first pixel that a cell in the middle is made of, and the one behind the last."""
-        cell = self._out.narrow(self._axis, self._middle, stride).sum()
+    def _seen(self, start: int, stride: int) -> tuple[int, int]:
+        """Return the first pixel that a cell is made of, and the one behind the last."""
+        cell = self._out.narrow(self._axis, start, stride).sum()
         if not cell.requires_grad:  # nothing is left of a network that is made of the whole image alone
-            return self._middle, self._middle + stride
+            return start, start + stride
         (seen,) = torch.autograd.grad(cell, self._image, retain_graph=True)
         places = seen.abs().sum(tuple({0, 1, 2, 3} - {self._axis})).nonzero()
         return int(places[0]), int(places[-1]) + 1
@@ -134,13 +158,14 @@ class _Strip:
         handles = list(shadow.watch(self._shadow))
         try:
             with shadow:
-                out = self._shadow(image)
+                out: Tensor = logits_of(self._shadow(image))
         except (RuntimeError, TypeError, ValueError) as error:
             what = f"the network can't be run on {tuple(image.shape[-2:])} pixels"
             raise ModelError(explain(what, got=one_line(str(error)))) from error
         finally:
             for handle in handles:
                 handle.remove()
+        shadow.settle(out)
         if out.shape[-2:] != image.shape[-2:]:
             got, want = tuple(out.shape[-2:]), tuple(image.shape[-2:])
             raise ModelError(explain("the network's output has another size than its input", got=got, want=want))
@@ -154,11 +179,11 @@ def largest_difference(net: nn.Module, reach: Reach, channels: int, *, cells: in
     """
     generator = torch.Generator().manual_seed(seed)
     core, halo = cells * reach.stride, reach.halo
-    around = -(-halo // reach.stride) * reach.stride
+    around = AROUND * reach.stride
     side = core + 2 * halo + 2 * around
     window = torch.randn((1, channels, side, side), generator=generator)
     inside = slice(around, side - around)
     with torch.inference_mode():
-        whole = net(window)[..., around + halo : around + halo + core, around + halo : around + halo + core]
-        tile = net(window[..., inside, inside])[..., halo : halo + core, halo : halo + core]
+        whole = logits_of(net(window))[..., around + halo : around + halo + core, around + halo : around + halo + core]
+        tile = logits_of(net(window[..., inside, inside]))[..., halo : halo + core, halo : halo + core]
     return float((whole - tile).abs().max() / whole.abs().max())

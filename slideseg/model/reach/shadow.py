@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from slideseg.model.network.call import Call
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -31,37 +33,17 @@ class Obstacle:
     """Its name in the network; empty for the network's own calls."""
     kind: str
     """What it is."""
+    curable: bool = False
+    """Whether it is one if what it takes of the whole image is measured once and frozen; see `slideseg.model.reach.frozen`."""
 
     def __str__(self) -> str:
         """Return it as people read it."""
         return f"{self.layer} ({self.kind})" if self.layer else self.kind
 
 
-class Call:
-    """A call of one of PyTorch's functions."""
-
-    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.func, self.args, self.kwargs = func, args, kwargs
-        self.name = _NAMES.get(func) or getattr(func, "__name__", "").rstrip("_")
-        """The function's, without the mark of those that work in place."""
-
-    @property
-    def x(self) -> Tensor:
-        """What it is called with first."""
-        return self.args[0]  # type: ignore[no-any-return]
-
-    @property
-    def has_features(self) -> bool:
-        """Whether that is a tensor of numbers with fractions."""
-        return bool(self.args) and isinstance(self.args[0], Tensor) and self.args[0].dtype.is_floating_point
-
-    def given(self, place: int, name: str, default: Any) -> Any:
-        """Return an argument."""
-        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
-
-    def made(self) -> Any:
-        """Return what the function itself makes."""
-        return self.func(*self.args, **self.kwargs)
+def is_counted(call: Call) -> bool:
+    """Tell whether a call has a number, from 1, in a pass of a network: the same in every pass."""
+    return call.name in COUNTED and call.has_features
 
 
 class Shadow(TorchFunctionMode):
@@ -77,14 +59,21 @@ class Shadow(TorchFunctionMode):
         """What was found, in the order of the calls."""
         self.spreads: list[bool] = []
         """Of each call that may be made of the whole image whether it is."""
+        self.places: set[int] = set()
+        """Numbers of those calls among the `COUNTED` that are made of the whole image."""
         self._image, self._axis, self._known = image, axis, known
         self._layers: list[str] = []
+        self._marks: list[tuple[Obstacle, int, Tensor]] = []
+        self._counted = 0
+        self._is_counted = False
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Return what the shadow makes of a call."""
         call = Call(func, args, kwargs or {})
+        self._is_counted = is_counted(call)
+        self._counted += self._is_counted
         if call.name in ELSEWHERE:
             self.note(call.name.replace("_", " "))
         rule = RULES.get(call.name) if call.has_features else None
@@ -108,15 +97,27 @@ class Shadow(TorchFunctionMode):
         self.spreads.append(self._known[len(self.spreads)] if self._known else self._is_everywhere(first))
         if not self.spreads[-1]:
             return found
-        self.note(kind)
-        if otherwise is not None:
-            return otherwise
-        ones = torch.ones_like(first)
-        return type(found)((ones, *found[1:])) if isinstance(found, tuple) else ones
+        mark = torch.zeros((), dtype=first.dtype, requires_grad=True)
+        self._marks.append((self._running(kind), self._counted, mark))
+        left = (torch.ones_like(first) if otherwise is None else otherwise) + mark
+        return type(found)((left, *found[1:])) if isinstance(found, tuple) else left
 
     def note(self, kind: str) -> None:
         """Note that the layer that is running is an obstacle."""
-        self.obstacles[Obstacle(self._layers[-1] if self._layers else "", kind)] = None
+        self.obstacles[self._running(kind)] = None
+
+    def settle(self, logits: Tensor) -> None:
+        """Note those that were found to be obstacles and that the logits are made of: a network may give other things too."""
+        marks = [mark for _, _, mark in self._marks]
+        used = torch.autograd.grad(logits.sum(), marks, retain_graph=True, allow_unused=True) if marks else ()
+        for (obstacle, number, _), gradient in zip(self._marks, used, strict=True):
+            if gradient is not None:
+                self.obstacles[obstacle] = None
+                self.places |= {number} if obstacle.curable else set()
+
+    def _running(self, kind: str) -> Obstacle:
+        """Return the layer that is running as an obstacle."""
+        return Obstacle(self._layers[-1] if self._layers else "", kind, self._is_counted)
 
     def _is_everywhere(self, value: Tensor) -> bool:
         element = value.reshape(-1)[value.numel() // 2]
@@ -225,6 +226,8 @@ THROUGH = (
 """Calls that decide pixel by pixel."""
 REDUCTIONS = ("mean", "sum", "amax", "amin", "var", "std", "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d")
 """Calls that make one value of many."""
+COUNTED = frozenset({"instance_norm", "group_norm", "batch_norm", *REDUCTIONS})
+"""Calls whose statistics can be frozen."""
 MIXES = ("matmul", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention", "multi_head_attention_forward", "roll")
 """Calls that may bring any place to any other one."""
 RULES: dict[str, Callable[[Shadow, Call], Any]] = {
@@ -240,5 +243,3 @@ RULES: dict[str, Callable[[Shadow, Call], Any]] = {
 """What becomes of calls that are not linear, or that may be made of the whole image."""
 ELSEWHERE = frozenset({"grid_sample", "deform_conv2d", "argmax", "argmin", "topk", "sort", "argsort", "cumsum"})
 """Calls whose result lies where their input says, or that have no gradient."""
-_NAMES: dict[Callable[..., Any], str] = {F.max_pool2d: "max_pool2d", F.adaptive_max_pool2d: "adaptive_max_pool2d"}
-"""Names of functions that PyTorch has given another one."""

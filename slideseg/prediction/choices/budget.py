@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -10,15 +11,13 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
 from slideseg.machine import available_memory, parse_size
-from slideseg.model.network.memory import peak_values, weight_count
-from slideseg.model.network.work import work_of_tile
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
 from slideseg.storage.place import is_url
 from slideseg.tasks.base import in_flight
 
 if TYPE_CHECKING:
-    from slideseg.model.config import UNetConfig
+    from slideseg.model.architecture import Architecture
     from slideseg.model.info import ModelInfo
     from slideseg.prediction.options import PredictOptions
     from slideseg.slide.base import Slide
@@ -46,6 +45,9 @@ MOST_VALUES = 2**31
 """Tensors of so many values are left to slow kernels (PyTorch's pull request 31383)."""
 LARGEST_INEXACT_CORE = 1024
 """Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
+STEADY_FEATURES = 2 * 2**30
+"""Bytes of features, of 4 bytes each, that tiles have at most where the last bit of the result depends on their size; their
+cores are as large as the halo at least."""
 LABEL_BYTES_PER_PIXEL = 0.25
 """Disk a class map takes, pyramid included, at worst in practice; most take a twentieth."""
 OBJECT_BYTES_PER_PIXEL = 0.25
@@ -61,12 +63,11 @@ class Gpu:
     bytes_of_a_value: int
     """2 or 4, by the number format."""
 
-    def holds(self, config: UNetConfig, core: int, batch: int) -> bool:
+    def holds(self, network: Architecture, core: int, batch: int) -> bool:
         """Tell whether its memory holds tiles with cores of so many pixels a side, and its library their tensors."""
-        side = core + 2 * config.margin
-        if 2 * config.base_channels * side**2 * batch >= MOST_VALUES:
+        if network.largest_values(core) * batch >= MOST_VALUES:
             return False
-        features = self.bytes_of_a_value * peak_values(config, core, strips=False) * batch
+        features = self.bytes_of_a_value * network.peak_values(core, strips=False) * batch
         return self.free is None or MEMORY_SLACK * features <= GPU_SHARE * self.free
 
 
@@ -92,28 +93,27 @@ def fit_tile(
     Raises:
         ConfigError: if not even the smallest fits, or the tile that was asked for is too small for the network.
     """
-    config, cell = info.config, info.config.stride
+    network, cell = info.network, info.network.stride
     side = min(grid.side, max(-(-length // cell) * cell for length in grid.shape_yx))
-    region = (side + 2 * config.margin + 2 * cell) ** 2 * channels_of(slide) * slide.dtype.itemsize
-    out = side**2 * (2 + (config.out_channels if options.save_probabilities else 0))
+    region = (side + 2 * network.margin + 2 * cell) ** 2 * channels_of(slide) * slide.dtype.itemsize
+    out = side**2 * (2 + (network.out_channels if options.save_probabilities else 0))
     budget = _budget(options, workers)
     batch = 1 if options.batch == "auto" else options.batch
     held = REMOTE_MEMORY if is_url(slide.path) else 0
     if options.tile != "auto":
-        cores = [min(side, (options.tile - 2 * config.margin) // cell * cell)]
+        cores = [min(side, (options.tile - 2 * network.margin) // cell * cell)]
         if cores[0] < cell:
-            want = f"at least {cell + 2 * config.margin}"
+            want = f"at least {cell + 2 * network.margin}"
             raise ConfigError(explain("the tile is too small for this network", got=options.tile, want=want))
     else:
-        largest = side if config.exact else min(side, LARGEST_INEXACT_CORE)
-        cores = _even_cores(side, largest, cell)
+        cores = _even_cores(side, _largest_core(network, side), cell)
         if gpu is not None:
-            cores = [max(core for core in cores if core == cores[0] or gpu.holds(config, core, batch))]
+            cores = [max(core for core in cores if core == cores[0] or gpu.holds(network, core, batch))]
     kinds = [(core, keeps) for core in cores for keeps in ((True, False) if gpu is None else (False,))]
     shards = 1 + in_flight(gpus=0 if gpu is None else 1)
     fits = []
     for core, keeps in kinds:
-        features = GPU_LIBRARY if gpu is not None else features_memory(config, core, batch, keeps_freed=keeps)
+        features = GPU_LIBRARY if gpu is not None else features_memory(network, core, batch, keeps_freed=keeps)
         fits.append(Fit(core, batch, worker_memory(info, features, shards * (2 * region + out)) + held, keeps))
     least = min(fits, key=lambda fit: fit.memory)
     if least.memory > budget and (options.memory != "auto" or options.tile == "auto"):
@@ -126,12 +126,26 @@ def fit_tile(
             )
         )
     fitting = [fit for fit in fits if fit.memory <= budget]
-    return min(fitting, key=lambda fit: _time_of(config, fit)) if fitting else least
+    return min(fitting, key=lambda fit: _time_of(network, fit)) if fitting else least
 
 
-def _time_of(config: UNetConfig, fit: Fit) -> float:
-    """Return how long a pixel takes, in no unit."""
-    return work_of_tile(config, fit.core) / fit.core**2 * (1 if fit.keeps_freed else RETURNING)
+def _largest_core(network: Architecture, side: int) -> int:
+    """Return the side of the largest core that is thought of in shards of a side.
+
+    Where the last bit depends on it, it is the same for all machines that have some memory, however much.
+    """
+    if network.same_bits:
+        return side
+    if not network.exact:
+        return min(side, LARGEST_INEXACT_CORE)
+    most = math.isqrt(int(STEADY_FEATURES / 4 / network.peak_values(0) * (2 * network.margin) ** 2)) - 2 * network.margin
+    return min(side, max(most, network.halo))
+
+
+def _time_of(network: Architecture, fit: Fit) -> float:
+    """Return how long a pixel takes, in no unit; of tiles that decide the last bit the largest is best in any case."""
+    returning = 1 + (RETURNING - 1) * network.same_bits
+    return network.work(fit.core) / fit.core**2 * (1 if fit.keeps_freed else returning)
 
 
 def worker_memory(info: ModelInfo, features: float, shards: int) -> int:
@@ -142,12 +156,12 @@ def worker_memory(info: ModelInfo, features: float, shards: int) -> int:
         features: bytes that a tile's features take, or the library of a GPU that computes them.
         shards: bytes of the inputs, with their margins, and the results of the shards that are under way.
     """
-    return int(BASE_MEMORY + 3 * 4 * weight_count(info.config) + features + shards)
+    return int(BASE_MEMORY + 3 * 4 * info.network.weights + features + shards)
 
 
-def features_memory(config: UNetConfig, core: int, batch: int, *, keeps_freed: bool) -> float:
+def features_memory(network: Architecture, core: int, batch: int, *, keeps_freed: bool) -> float:
     """Return the RAM in bytes that the features of tiles with cores of so many pixels a side take at their peak on a CPU."""
-    return (KEPT_SLACK if keeps_freed else MEMORY_SLACK) * 4 * peak_values(config, core) * batch
+    return (KEPT_SLACK if keeps_freed else MEMORY_SLACK) * 4 * network.peak_values(core) * batch
 
 
 def _even_cores(side: int, largest: int, cell: int) -> list[int]:
@@ -170,7 +184,7 @@ def disk_needed(slide: Slide, grid: ShardGrid, info: ModelInfo, options: Predict
     if options.objects:
         bytes_a_pixel += OBJECT_BYTES_PER_PIXEL
     if options.save_probabilities:
-        bytes_a_pixel += info.config.out_channels
+        bytes_a_pixel += info.network.out_channels
     if options.image == "full":
         bytes_a_pixel += 4 / 3 * channels_of(slide)
     if not slide.direct:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.model.bundled import bundled_models
-from slideseg.model.info import read_info
 from slideseg.model.made_for import in_words
+from slideseg.model.stored import read_info
 
 if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo

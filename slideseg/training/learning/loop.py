@@ -171,6 +171,7 @@ def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) 
         objects=config.objects,
         made_for=config.about.made_for,
         learnt=data.learnt,
+        use=config.use,
     )
 
 

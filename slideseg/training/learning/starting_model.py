@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
-from slideseg.model.file import read_network
+from slideseg.model.file import read_unet
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from slideseg.model.info import ModelInfo
+    from slideseg.model.config import UNetConfig
     from slideseg.training.recipe.schema import TrainConfig
 
 HEAD = "head."
@@ -39,17 +39,17 @@ def read_starting_model(config: TrainConfig) -> StartingModel | None:
     """
     if config.network.start is None:
         return None
-    net, info = read_network(find_model(config.network.start))
-    _check_form(config, info)
+    net, form, info = read_unet(find_model(config.network.start))
+    _check_form(config, form)
     weights = dict(net.state_dict())
     if [known.name for known in info.classes] != [named.name for named in config.model_classes]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD)}
     return StartingModel(weights, config.input.mean or info.input.mean, config.input.std or info.input.std)
 
 
-def _check_form(config: TrainConfig, info: ModelInfo) -> None:
+def _check_form(config: TrainConfig, form: UNetConfig) -> None:
     """Refuse a network of other layers; what is drawn or dropped while it learns may differ."""
-    got, want = (replace(net, out_channels=1, dropout=0.0, init="he").to_dict() for net in (info.config, config.unet))
+    got, want = (replace(net, out_channels=1, dropout=0.0, init="he").to_dict() for net in (form, config.unet))
     if differing := [name for name in want if got[name] != want[name]]:
         raise ModelError(
             explain(

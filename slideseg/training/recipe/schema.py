@@ -11,6 +11,7 @@ from slideseg import colors
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import ModelClass, ModelInput
 from slideseg.model.objects import BORDER, ObjectRules
+from slideseg.model.together.use import Use
 from slideseg.training.recipe.data import IGNORED, DataConfig, MadeClass
 from slideseg.training.recipe.learning import LossConfig, OptimiserConfig, ScheduleConfig, TrainingConfig
 from slideseg.training.recipe.network import AboutConfig, ClassConfig, InputConfig, NetworkConfig
@@ -41,6 +42,9 @@ class TrainConfig(Settings):
     training: TrainingConfig = TrainingConfig()
     objects: ObjectRules = Field(default_factory=ObjectRules)
     """How objects are best made of the model's class maps; it is written into the model."""
+
+    use: Use = Field(default_factory=Use)
+    """How the network is used in prediction, unless its user says otherwise; it is written into the model."""
 
     @field_validator("classes", mode="before")
     @classmethod

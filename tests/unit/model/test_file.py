@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from slideseg.errors import ModelError
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import load_model_file, save_model
-from slideseg.model.info import FORMAT, ModelClass, ModelInfo, ModelInput, read_info
+from slideseg.model.info import FORMAT, ModelClass, ModelInfo, ModelInput
 from slideseg.model.network.unet import UNet
 from slideseg.model.objects import ObjectRules
+from slideseg.model.stored import read_info
 from slideseg.testing.models import random_model
 
 CONFIG = UNetConfig(in_channels=3, out_channels=2, base_channels=2, depth=2)

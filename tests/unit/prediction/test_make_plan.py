@@ -12,7 +12,7 @@ import torch
 from slideseg.errors import ConfigError, ModelError
 from slideseg.machine import usable_cores
 from slideseg.model.config import UNetConfig
-from slideseg.model.info import read_info
+from slideseg.model.stored import read_info
 from slideseg.prediction.choices import devices
 from slideseg.prediction.make_plan import _doubts, _of_file, make_plan
 from slideseg.prediction.options import PredictOptions
@@ -127,8 +127,13 @@ def test_a_slide_that_was_touched_or_copied_is_the_same_run(folder):
 def test_a_network_that_can_not_be_tiled_exactly_has_its_tile_in_the_run(folder):
     corners = str(folder / "corners.safetensors")
 
-    assert plan(folder, model=corners, workers=1).identity == plan(folder, model=corners, workers=4).identity
-    assert plan(folder, model=corners, tile=400).identity != plan(folder, model=corners).identity
+    def identity(**options):
+        return plan(folder, model=corners, inexact=True, **options).identity
+
+    assert identity(workers=1) == identity(workers=4)
+    assert identity(tile=400) != identity()
+    with pytest.raises(ModelError, match=r"can't be tiled exactly: its upsampling .* makes .*\(try --inexact, which"):
+        plan(folder, model=corners)
 
 
 def test_a_plan_describes_itself_in_json_s_types(folder):

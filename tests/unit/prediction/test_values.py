@@ -10,7 +10,7 @@ import slideseg
 from slideseg.demo.slide import TISSUE
 from slideseg.errors import ConfigError
 from slideseg.model.bundled import find_model
-from slideseg.model.info import read_info
+from slideseg.model.stored import read_info
 from slideseg.prediction.values import choose_range
 from slideseg.slide.array import ArraySlide
 

@@ -48,7 +48,7 @@ def test_any_size_gets_the_logits_of_a_larger_padded_image(upsampling, depth, he
     image = np.random.default_rng(seed).standard_normal((height, width))
     more_y, more_x = -height % cell + 2 * cell, -width % cell + 3 * cell
     with torch.no_grad():
-        got = WholeImage(net, margin)(as_input(mirrored(image, margin, margin, margin)))
+        got = WholeImage(net, margin, cell)(as_input(mirrored(image, margin, margin, margin)))
         want = net(as_input(mirrored(image, margin, margin + more_y, margin + more_x)))
     assert got.shape[-2:] == (height + 2 * margin, width + 2 * margin)
     inner = (..., slice(margin, margin + height), slice(margin, margin + width))
@@ -59,13 +59,13 @@ def test_sides_on_the_stride_are_taken_as_they_are():
     net = Engine(made())
     x = torch.randn(2, 1, 48, 64).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        assert torch.equal(WholeImage(net, net.config.halo)(x), net(x))
+        assert torch.equal(WholeImage(net, net.config.halo, net.config.stride)(x), net(x))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 9), (17, 16)])
 def test_images_without_a_margin_are_completed_too(shape):
     net = Engine(made())
     with torch.no_grad():
-        logits = WholeImage(net, net.config.halo)(torch.randn(1, 1, *shape))
+        logits = WholeImage(net, net.config.halo, net.config.stride)(torch.randn(1, 1, *shape))
     assert logits.shape == (1, 2, *shape)
     assert bool(torch.isfinite(logits).all())

@@ -219,3 +219,22 @@ def test_dead_features_hide_nothing() -> None:
 def test_a_network_that_can_not_be_tiled_is_one_line(net: nn.Module, complaint: str) -> None:
     with pytest.raises(ModelError, match=complaint):
         probe(net, 1)
+
+
+@pytest.mark.parametrize(("dilation", "layers"), [(400, 1), (200, 2), (130, 3), (90, 4), (600, 1), (300, 2)])
+def test_gaps_between_what_is_seen_hide_nothing(dilation: int, layers: int) -> None:
+    """The last pixel of a strip that is seen may not be the last that there is."""
+    net = nn.Sequential(*[nn.Conv2d(1, 1, 5, padding=2 * dilation, dilation=dilation) for _ in range(layers)])
+    assert probe(net, 1) == Reach(1, 2 * dilation * layers, ())
+
+
+class WithMore(Squeeze):
+    """Gives logits, and a number that is made of the whole image."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return F.avg_pool2d(x, 3, 1, 1), super().forward(x).mean((2, 3))
+
+
+def test_what_a_network_gives_besides_its_logits_is_no_obstacle() -> None:
+    reach = probe(WithMore(), 1)
+    assert (reach.exact, reach.places, reach.margin) == (True, (), 1)

@@ -11,6 +11,8 @@ import tifffile
 import slideseg
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
+from slideseg.model.network.described import DescribedUNet
+from slideseg.model.others.described import Cost, OtherNetwork
 from slideseg.prediction.choices.budget import REMOTE_MEMORY, Gpu, check_disk, fit_tile
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
@@ -79,7 +81,7 @@ def test_a_gpu_s_features_are_in_its_own_memory(facts):
 
 
 def test_no_tensor_is_too_large_for_a_gpu_s_library():
-    config = UNetConfig(3, 3, 64, 4)
+    config = DescribedUNet(UNetConfig(3, 3, 64, 4))
     assert Gpu(None, 2).holds(config, 3904, 1)
     assert not Gpu(None, 2).holds(config, 4096, 1)
     assert not Gpu(None, 2).holds(config, 2048, 8)
@@ -105,3 +107,32 @@ def test_the_room_that_a_result_needs_holds_its_image(tmp_path):
         files = (path.stat().st_size for path in (tmp_path / f"{kept}.zarr").rglob("*") if path.is_file())
         assert sum(files) <= needed[kept], kept
     assert needed["none"] < needed["overview"] == needed["full"], "a small slide is its own overview"
+
+
+def foreign(values=300.0, reach=94, obstacles=()):
+    cost = Cost(10**6, 10**5, values, 64.0)
+    return OtherNetwork("monai", "UNet", {}, 3, 2, 16, reach, obstacles, obstacles, (), cost)
+
+
+@pytest.mark.parametrize(
+    ("network", "core"),
+    [(foreign(), 1024), (foreign(2000.0, 400), 432), (foreign(1.0), GRID.side), (foreign(obstacles=("x",)), 1024)],
+    ids=("as most", "heavy", "light", "inexact"),
+)
+def test_tiles_that_decide_the_last_bit_don_t_depend_on_the_memory(facts, network, core):
+    info = replace(facts[1], config=network)
+    fits = [fit_tile(facts[0], info, GRID, PredictOptions(memory=memory), 1) for memory in ("40GiB", "100GiB", "1000GiB")]
+    assert {fit.core for fit in fits} == {fits[0].core}
+    assert 0.7 * core < fits[0].core <= core
+
+
+def test_with_little_memory_they_are_smaller(facts):
+    assert fit_tile(facts[0], replace(facts[1], config=foreign()), GRID, PredictOptions(memory="2GiB"), 1).core < 700
+
+
+def test_a_foreign_network_s_tile_is_its_core_and_its_margin_on_both_sides(facts):
+    info = replace(facts[1], config=foreign())
+    assert info.network.margin == 112
+    assert fit_tile(facts[0], info, GRID, PredictOptions(tile=480), 1).core == 256
+    with pytest.raises(ConfigError, match="want at least 240"):
+        fit_tile(facts[0], info, GRID, PredictOptions(tile=239), 1)

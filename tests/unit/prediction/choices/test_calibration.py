@@ -11,7 +11,7 @@ from slideseg.errors import ConfigError, SlideError, UnreachableError
 from slideseg.model.config import UNetConfig
 from slideseg.model.network.number_format import is_emulated
 from slideseg.prediction.choices import calibration
-from slideseg.prediction.choices.calibration import CANDIDATES, fit_int8
+from slideseg.prediction.choices.calibration import fit_int8
 from slideseg.prediction.job import ModelFile, Tiling
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.tissue.blocks import TissueMap
@@ -86,15 +86,6 @@ def test_a_slide_may_be_smaller_than_a_tile(model, pattern, shape):
     assert fit(model, pattern[: shape[0], : shape[1]], ShardGrid(shape, 1, 1024)).notes
 
 
-def test_places_are_spread_over_all_planes():
-    places = calibration._places(ShardGrid((2000, 3000), 30, 1024), None, 16)
-    assert len(places) == CANDIDATES
-    assert places[0][0] == 0
-    assert places[-1][0] == 29
-    assert len({plane for plane, _ in places}) == 30
-    assert all(box.shape == (128, 128) and box.y0 % 16 == box.x0 % 16 == 0 for _, box in places)
-
-
 def test_what_varies_most_is_tried():
     """Of a slide that is nearly all glass, the rest."""
     tiles = [(Box(0, at, 1, at + 9), np.resize([100, 100 + at % 20], 9)) for at in range(40)]
@@ -136,10 +127,10 @@ def test_a_run_s_plan_has_it_and_it_decides_the_bytes(tmp_path, model, pattern):
     options = {"model": model.name, "tissue": "none", "precision": "int8", "workers": 1}
     made = slideseg.plan(tmp_path / "x.npy", tmp_path / "x.zarr", **options)
     tiling = made.job.tiling
-    assert made.identity.feature_ranges == tiling.feature_ranges.digest()
+    assert made.identity.feature_ranges == tiling.fitted.digest()
     assert any(note.startswith("int8 gives ") for note in made.notes)
-    other = replace(tiling.feature_ranges, up=())
-    job = replace(made.job, tiling=replace(tiling, feature_ranges=other))
+    other = replace(tiling.fitted, up=())
+    job = replace(made.job, tiling=replace(tiling, fitted=other))
     assert replace(made, job=job).identity != made.identity
     fp32 = slideseg.plan(tmp_path / "x.npy", tmp_path / "x.zarr", **{**options, "precision": "fp32"})
     assert fp32.identity.feature_ranges is None

@@ -6,7 +6,7 @@ from PIL import Image
 
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
-from slideseg.model.info import read_info
+from slideseg.model.stored import read_info
 from slideseg.prediction.choices.resolution import choose_source, working_shape
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.run import predict

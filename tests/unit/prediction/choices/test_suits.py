@@ -6,8 +6,8 @@ import re
 import pytest
 
 from slideseg.model.bundled import find_model
-from slideseg.model.info import read_info
 from slideseg.model.made_for import MadeFor
+from slideseg.model.stored import read_info
 from slideseg.prediction.choices.suits import described, unlike
 from slideseg.slide.tissue.look import Look
 

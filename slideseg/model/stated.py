@@ -1,0 +1,60 @@
+"""What its user says of a network that was trained elsewhere, and says nothing of itself. Knows no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from slideseg.colors import BACKGROUND, IMPORTED
+from slideseg.model.info import ModelClass, ModelInput
+from slideseg.model.together.use import Use
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """Name, classes, and what images the network is to be given."""
+
+    name: str | None = None
+    """What the model is called; None for what it is made of."""
+    classes: Sequence[str] | None = None
+    """Names of all classes, background first; None for numbers."""
+    mpp: float | None = None
+    """Microns per pixel of the images it was trained on; None if unknown."""
+    mean: Sequence[float] | None = None
+    """Subtracted from each channel, on the scale where white is 1; None for nothing."""
+    std: Sequence[float] | None = None
+    """What each channel is divided by afterwards; None for nothing."""
+    tta: Literal["none", "flips", "d4", "scales"] = "none"
+    """In which views the network sees an image, unless its user says otherwise."""
+    smooth: float = 0.0
+    """Deviation in pixels of a Gaussian that smooths its probabilities, unless its user says otherwise."""
+
+    @property
+    def use(self) -> Use:
+        """How the network is used.
+
+        Raises:
+            ConfigError: if it can't be used like that.
+        """
+        return Use(self.tta, self.smooth)
+
+    def input(self, channels: int) -> ModelInput:
+        """Return what a network of so many channels wants to see."""
+        mean, std = (
+            (usual,) * channels if values is None else tuple(map(float, values))
+            for values, usual in ((self.mean, 0.0), (self.std, 1.0))
+        )
+        return ModelInput(channels, self.mpp, mean, std)
+
+    def classes_of(self, outputs: int) -> tuple[ModelClass, ...]:
+        """Return the classes of a network with so many channels of logits."""
+        numbered = ["background", *(f"class {number}" for number in range(1, max(2, outputs)))]
+        names = numbered if self.classes is None else self.classes
+        return tuple(ModelClass(number, name, _color(number)) for number, name in enumerate(names))
+
+
+def _color(number: int) -> str:
+    return IMPORTED[(number - 1) % len(IMPORTED)] if number else BACKGROUND
