@@ -7,7 +7,7 @@ BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # The environment's own commands (slideseg, ruff, mypy, mkdocs) are the ones that run.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-BENCHES := $(addprefix bench-,exactness engine int8 peers end_to_end memory objects overhead large pyramid read scale threads many train_step whole_run)
+BENCHES := $(addprefix bench-,exactness engine int8 peers end_to_end memory objects overhead large pyramid read scale threads many train_step whole_run networks use)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo wheel test test-slow chaos lint format docs docs-cli bench $(BENCHES) clean

@@ -51,12 +51,14 @@ def run(*words: object) -> dict[str, Any]:
 
 
 @contextmanager
-def predicted(images: Sequence[Path], model: str, mpp: float | None = None) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+def predicted(
+    images: Sequence[Path], model: str, mpp: float | None = None, more: Sequence[object] = ()
+) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     """Segment images; yield the folder of the results and what is reported of each."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out" / (f"{images[0].stem}.zarr" if len(images) == 1 else "")
         out.parent.mkdir(exist_ok=True)
-        options = ("-m", model, "-o", out, "--workers", 1, "--tissue", "none", "--image", "none", "--objects")
+        options = ("-m", model, "-o", out, "--workers", 1, "--tissue", "none", "--image", "none", "--objects", *more)
         report = run("predict", *images, *options, *(() if mpp is None else ("--mpp-of-slide", mpp)))
         yield Path(folder) / "out", report["slides"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import RESULTS, table
+from networks_page import networks, put_into
 from nuclei_page import nuclei
 from peers_page import end_to_end, peers
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+NETWORKS = PAGE.with_name("networks.md")
 HEADER = """# Benchmarks
 
 Each claim has a script in `benchmarks/` that measures it, and a result in `benchmarks/results/`; this page is made from those.
@@ -265,6 +267,18 @@ PUBLISHED = (
 """Model, pixel error, Rand error, warping error, V_Rand and V_Info as their authors report them."""
 
 
+def use(result: dict[str, Any]) -> str:
+    columns = ("dice", "aji", "f1", "pq", "compute_seconds")
+    rows = [(name, *(run[column] for column in columns)) for name, run in result["ways"].items()]
+    otsu = ("Otsu and watershed, which learn nothing", *(result["otsu"][column] for column in columns[:-1]), "")
+    return (
+        "## Several views\n\n"
+        f"`{result['model']}` on MoNuSeg's {result['images']} tiles, which it never saw, as it is and used in other ways:\n"
+        "means over tiles. [What they are](networks.md#several-models-several-views).\n\n"
+        + table(("", "Dice", "AJI", "F1 at 0.5", "PQ", "in the network, s"), [*rows, otsu])
+    )
+
+
 def membranes(result: dict[str, Any]) -> str:
     columns = ("pixel_error", "rand_error", "warping_error", "v_rand", "v_info")
     rows = [(f"`isbi2012-small`, {name} epoch", *(round(result[name][c], 4) for c in columns)) for name in ("best", "last")]
@@ -449,6 +463,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "hostile": hostile,
     "fuzz": fuzz,
     "nuclei_quality": nuclei,
+    "use": use,
     "nuclei_types": types,
 }
 
@@ -469,5 +484,15 @@ def page() -> str:
     return "\n".join([HEADER, *(SECTIONS[name](result) + hardware(result) for name, result in loaded.items())])
 
 
+def networks_page() -> str:
+    """Return docs/networks.md with its table, if there is a result."""
+    there, path = NETWORKS.read_text(encoding="utf-8"), RESULTS / "networks.json"
+    if not path.exists():
+        return there
+    result = json.loads(path.read_text(encoding="utf-8"))
+    return put_into(there, networks(result) + hardware(result))
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    NETWORKS.write_text(networks_page(), encoding="utf-8")

@@ -56,6 +56,11 @@ def parse_yaml(text: str, what: str) -> Any:
         raise ConfigError(explain(f"{what} can't be read", got=said[:200] or type(error).__name__, want="YAML")) from error
 
 
+def to_yaml(values: Any) -> str:
+    """Return plain values as YAML, in their order."""
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
 class _Loader(yaml.SafeLoader):
     """Reads YAML and refuses a key that stands twice in the same place, of which YAML would keep the last.
 

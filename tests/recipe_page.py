@@ -28,7 +28,7 @@ A key that is not listed here is an error. In every text, `${NAME}` stands for a
 for one that may be missing. Relative paths start at the folder that the command is typed in. `-s key.path=value` changes a key
 for one command; places in lists are numbers: `-s data.sources.0.mpp=0.5`.
 """
-WORDS = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
+WORDS = {Any: "anything", str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
 BOUNDS = {Gt: ("gt", "> {:g}"), Ge: ("ge", ">= {:g}"), Lt: ("lt", "< {:g}"), Le: ("le", "<= {:g}")}
 
 

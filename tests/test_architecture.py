@@ -53,6 +53,8 @@ HOMES = {
     "openslide": ("slide.openslide",),
     "pylibCZIrw": ("slide.microscopes.czi",),
     "nd2": ("slide.microscopes.nd2",),
+    "onnx": ("model.others.onnx",),
+    "onnxruntime": ("model.others.onnx",),
     "liffile": ("slide.microscopes.lif",),
     "pydicom": ("slide.dicom",),
     "ray": ("tasks.ray", "tasks.metrics", "tasks.session", "tasks.trial", "training.ray"),

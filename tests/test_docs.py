@@ -161,6 +161,8 @@ def test_the_benchmark_page_is_written_from_the_results(monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     page = importlib.import_module("page").page()
     assert (DOCS / "benchmarks.md").read_text(encoding="utf-8") == page, "run `python benchmarks/page.py`"
+    networks = importlib.import_module("page").networks_page()
+    assert (DOCS / "networks.md").read_text(encoding="utf-8") == networks, "run `python benchmarks/page.py`"
 
 
 def test_every_page_is_in_the_navigation_and_exists() -> None:

@@ -1,4 +1,4 @@
-"""``slideseg model list|show|check|import``."""
+"""``slideseg model list|show|check|import|export``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """List, show, check and import models."""
+    """List, show, check, import and export models."""
 
 
 @model.command("list")
@@ -100,17 +100,17 @@ def import_(
 ) -> None:
     """Turn a network that was trained elsewhere into a model.
 
-    SOURCE is a PyTorch checkpoint of the common public U-Net, which becomes a model file; a folder that
-    segmentation_models.pytorch saved; or weights of the class that --network and --set name. These two become a model folder,
-    once it is found out by trying how far the network sees.
+    SOURCE is a PyTorch checkpoint of the common public U-Net, which becomes a model file; or a folder that
+    segmentation_models.pytorch saved, an ONNX file, a bioimage.io package with one, or weights of the class that --network and
+    --set name. These become a model folder, once it is found out by trying how far the network sees.
     """
     from pathlib import Path
 
     from slideseg.model.info import inexact
-    from slideseg.model.others.importing import is_saved
+    from slideseg.model.others.importing import is_other
     from slideseg.storage.place import check_kept
 
-    of_others = network is not None or is_saved(source)
+    of_others = network is not None or is_other(source)
     out = output or Path(source).with_suffix(".model" if of_others else ".safetensors").name
     check_kept([source], out, "what it is made from")
     options["classes"] = [name.strip() for said in classes for name in said.split(",")] or None
@@ -156,3 +156,26 @@ def _argument(said: str) -> tuple[str, Any]:
     if not is_there or not name.isidentifier():
         raise ConfigError(explain("an argument can't be read", got=said, want="NAME=VALUE"))
     return name, parse_yaml(value, f"--set {name}")
+
+
+@model.command("export")
+@click.argument("name_or_path")
+@click.option("--to", type=click.Choice(["onnx", "bioimageio"]), default="onnx", show_default=True, help="What it becomes.")
+@click.option("-o", "--output", help="File to write. [default: the model's name with .onnx or .zip]")
+@click.option("--licence", help="Of a package: the weights' licence as SPDX calls it, such as CC-BY-4.0. [what the model says]")
+@click.option("--author", help="Of a package: who made it. [what the model says]")
+@click.option("--overwrite", is_flag=True, help="Replace another file that is there.")
+@debug_option
+def export(name_or_path: str, to: str, output: str | None, overwrite: bool, **said: Any) -> None:
+    """Write a model for other programs: as an ONNX file, or as a bioimage.io package with one and a test."""
+    from slideseg.model.bundled import find_model
+    from slideseg.model.exporting import export_model
+    from slideseg.storage.place import check_kept
+    from slideseg.storage.whole_file import check_target
+
+    path = find_model(name_or_path)
+    named = path.parent if path.name == "model.json" else path
+    out = output or f"{named.stem}{'.onnx' if to == 'onnx' else '.zip'}"
+    check_kept([named], out, "the model")
+    export_model(name_or_path, check_target(out, overwrite=overwrite), to, **said)  # type: ignore[arg-type]  # click's choices
+    click.echo(out)

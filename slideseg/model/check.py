@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
 from slideseg.model.file import read_network
+from slideseg.model.others.libraries import onnx_networks
 from slideseg.model.reach.probe import ROUNDING, Reach, largest_difference, probe
+from slideseg.model.stored import read_model
 
 if TYPE_CHECKING:
     import os
@@ -55,9 +57,13 @@ def check_model(name_or_path: str | os.PathLike[str]) -> ModelCheck:
     Raises:
         ModelError: if there is no such model, its file can't be used, or it can't be relied on.
     """
-    net, info = read_network(find_model(name_or_path))
+    path = find_model(name_or_path)
+    net, info = read_network(path)
     network, channels = info.network, info.network.in_channels
-    probed = probe(net.eval(), channels)
+    if network.kind == "onnx":
+        probed = onnx_networks().probe_file(read_model(path).weights, str(path))
+    else:
+        probed = probe(net.eval(), channels)
     found = ModelCheck(info, probed, largest_difference(net, probed, channels))
     if (probed.stride, probed.exact) != (network.stride, network.exact) or probed.margin > network.margin:
         what = f"the network of {name_or_path} sees otherwise than its description says"

@@ -21,7 +21,7 @@ from slideseg.model.network.same_form import SameForm
 from slideseg.model.network.unet import UNet, without_weights
 from slideseg.model.network.whole_image import WholeImage
 from slideseg.model.others.described import OtherNetwork
-from slideseg.model.others.libraries import build
+from slideseg.model.others.libraries import build, onnx_networks
 from slideseg.model.reach.frozen import Frozen, Statistics
 from slideseg.model.stored import read_model
 from slideseg.model.values import FULL_SCALE, on_unit_scale
@@ -115,7 +115,7 @@ def weight_bytes(net: nn.Module, metadata: dict[str, str] | None = None) -> byte
     return bytes(save(tensors, metadata=metadata))
 
 
-def model_bytes(net: UNet, info: ModelInfo) -> bytes:
+def model_bytes(net: nn.Module, info: ModelInfo) -> bytes:
     """Return the model file of ``net``'s weights (not folded) and ``info``; the same ones give the same bytes."""
     return weight_bytes(net, {"slideseg": info.to_json()})
 
@@ -197,6 +197,8 @@ def read_unet(path: Path) -> tuple[UNet, UNetConfig, ModelInfo]:
 def _network_of(path: str | os.PathLike[str], stored: StoredModel) -> nn.Module:
     config = stored.info.config
     match config:
+        case OtherNetwork("onnx", _, arguments):
+            return onnx_networks().network_of(stored.weights, arguments, str(path))  # type: ignore[no-any-return]
         case OtherNetwork(library, name, arguments):
             net = build(library, name, arguments)
         case _:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from slideseg.model.together.described import NetworksTogether
 
 FORMAT = "slideseg-model/1"
-ARCHITECTURES = ("unet", "smp", "monai")
+ARCHITECTURES = ("unet", "smp", "monai", "onnx")
 """What a network can be: ours, or one that a library makes."""
 LARGEST_STD = 0.5
 """Of values between 0 and 1 none has a larger deviation."""

@@ -24,7 +24,7 @@ from slideseg.prediction.gaps import gaps_of_kept
 from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.report import PeakMemory, Report, ShardCounts, SlideReport, WorkerSeconds
 from slideseg.prediction.stopwatch import Stopwatch
-from slideseg.prediction.trial import measure_tiling_error
+from slideseg.prediction.trial import TilingError, measure_tiling_error
 from slideseg.prediction.worker import SegmentWorker, ShardDone
 from slideseg.result.commit import commit
 from slideseg.result.create import create_result, give_up
@@ -165,7 +165,9 @@ def _segment(
     with readable(plan.job.source, plan.job.output, executor) as source:
         clock.end("copy")
         job = plan.job.at(source)
-        record = replace(plan.record, tiling=replace(plan.record.tiling, max_error=_tiling_error(plan, job)))
+        error = _tiling_error(plan, job)
+        tiling = replace(plan.record.tiling, max_error=error.probability, other_classes=error.classes)
+        record = replace(plan.record, tiling=tiling)
         _compute_shards(job, plan, tally, executor, watch)
         gaps_of_kept(job, tally.kept, executor, tally.add_gaps)
         clock.end("segment")
@@ -258,12 +260,13 @@ def _write_pyramids(job: Job, plan: PredictPlan, executor: Executor) -> None:
         write_overview(job.output, job.source, layout, executor, full=plan.image == "full")
 
 
-def _tiling_error(plan: PredictPlan, job: Job) -> float:
-    """Return by how much tiles may differ from the whole image: 0, or what is measured on this slide and warned of."""
+def _tiling_error(plan: PredictPlan, job: Job) -> TilingError:
+    """Return by how much tiles may differ from the whole image: nothing, or what is measured on this slide and warned of."""
     if plan.model.network.exact:
-        return 0.0
+        return TilingError(0.0, 0.0)
     error = measure_tiling_error(job)
-    log.warning("%s: on this slide probabilities change by up to %.3f with tiles", inexact(plan.model), error)
+    what = "%s: on this slide probabilities change by up to %.3f with tiles, and %.3g %% of the pixels get another class"
+    log.warning(what, inexact(plan.model), error.probability, 100 * error.classes)
     return error
 
 

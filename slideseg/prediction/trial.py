@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +21,20 @@ RATE_CORE = 256
 """Side of the tile that `measure_rate` times, in pixels."""
 
 
-def measure_tiling_error(job: Job) -> float:
-    """Measure by how much tiling changes the probabilities, for a network that can't be tiled exactly.
+@dataclass(frozen=True, slots=True)
+class TilingError:
+    """By how much tiles of another size change what is found."""
 
-    Compares one tile in the middle of the slide with the same pixels computed as tiles of half its side, and returns the
-    largest difference of any probability (0 to 1, in steps of 1/255).
+    probability: float
+    """The largest difference of any probability, 0 to 1 in steps of 1/255."""
+    classes: float
+    """The share of pixels that get another class."""
+
+
+def measure_tiling_error(job: Job) -> TilingError:
+    """Measure by how much tiling changes what is found, for a network that can't be tiled exactly.
+
+    Compares one tile in the middle of the slide with the same pixels computed as tiles of half its side.
     """
     with closing(job.source.open()) as slide:
         model = job.model.load(job.tiling.fitted)
@@ -39,9 +48,10 @@ def measure_tiling_error(job: Job) -> float:
         for core in (side, half):
             segmenter = Segmenter(model, replace(job.tiling, core=core, probabilities=True))
             pixels = read_mirrored(slide, segmenter.read_box(box), plane=job.grid.planes // 2)
-            results.append(segmenter(pixels, box).probabilities)
-    difference = np.abs(np.subtract(*results, dtype=np.int16)).max()  # type: ignore[arg-type]
-    return round(float(difference) / 255, 4)
+            results.append(segmenter(pixels, box))
+    difference = np.abs(np.subtract(*(found.probabilities for found in results), dtype=np.int16)).max()  # type: ignore[arg-type]
+    others = np.count_nonzero(results[0].class_map != results[1].class_map) / box.area
+    return TilingError(round(float(difference) / 255, 4), round(others, 6))
 
 
 def measure_rate(job: Job) -> float:

@@ -170,6 +170,8 @@ class TilingRecord:
     """Whether tiles equal the whole image."""
     max_error: float | None = None
     """By how much probabilities may differ from the whole image's; None before it is known."""
+    other_classes: float | None = None
+    """The share of pixels that may have another class than in the whole image; None before it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class RunRecord:
         said = {name: value for name, value in said.items() if value is not None}
         if self.tiling.max_error is None:
             del said["tiling"]["max_error"]
+        if self.tiling.other_classes is None:
+            del said["tiling"]["other_classes"]
         plain: dict[str, Any] = json.loads(json.dumps(said))
         return plain
 

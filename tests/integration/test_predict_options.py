@@ -121,6 +121,9 @@ def test_a_network_that_can_not_be_tiled_exactly_says_by_how_much(slide, tmp_pat
     assert tiling["exact"] is False
     assert 0 < tiling["max_error"] <= 1
     assert f"{tiling['max_error']:.3f}" in outcome.err
+    assert 0 < tiling["other_classes"] < 1
+    assert "% of the pixels get another class" in outcome.err
+    assert "% of the pixels have another class" in run_slideseg("info", tmp_path / "x.zarr").out
 
 
 def test_a_png_is_chunked_first_and_the_copy_is_gone_afterwards(slide, model, tmp_path):

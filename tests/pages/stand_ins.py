@@ -15,6 +15,7 @@ from skimage.measure import label, regionprops
 import slideseg
 from slideseg.model.bundled import WEIGHTS
 from slideseg.model.config import UNetConfig
+from slideseg.model.exporting import export_model
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelInfo
 from slideseg.model.network.unet import UNet
@@ -24,6 +25,8 @@ from slideseg.testing.slides import write_pyramid
 from tests.made_results import CLASSES, make_result
 from tests.pages.reading import ROOT
 from tests.unit.model.others.networks import monai_net, smp_unet
+from tests.unit.model.others.onnx.exported import exported
+from tests.unit.model.others.small import Small, trained
 from tests.unit.model.test_importer import made as public_unet
 
 if TYPE_CHECKING:
@@ -321,6 +324,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "checkpoint.pth": checkpoint,
     "my-model": lambda path: smp_unet().save_pretrained(path),
     "best.pth": lambda path: torch.save(monai_net().state_dict(), path),
+    "cells.onnx": lambda path: path.write_bytes(exported(trained(Small(outputs=2)))),
+    "cells.zip": lambda path: export_model(WEIGHTS / "nuclei.safetensors", path, "bioimageio", licence="CC-BY-4.0"),
     "a.model": lambda path: bundled_stand_in("nuclei", path),
     "b.model": lambda path: bundled_stand_in("nuclei", path),
 }

@@ -16,7 +16,7 @@ from slideseg.words import amount, in_words, number
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slideseg.result.record import RunRecord
+    from slideseg.result.record import RunRecord, TilingRecord
     from slideseg.result.result import Result
 
 SHORT = 12
@@ -55,7 +55,7 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
         yield from _found(path, facts)
     yield "warnings", [*said_of(record), *([] if "objects" not in facts else doubts_of(open_result(path)))]
     yield "settings", {name.replace("_", " "): entry for name, entry in asdict(settings).items() if name != "objects"}
-    exact = "exact" if record.tiling.exact else f"not exact, probabilities are off by {record.tiling.max_error} at most"
+    exact = "exact" if record.tiling.exact else _off(record.tiling)
     yield "tiling", f"{exact}, in tiles of {settings.tile}"
     yield "made by", f"slideseg {record.version}" + ("" if record.seconds is None else f" in {record.seconds:,.1f} s")
 
@@ -116,3 +116,11 @@ def _counted(entry: dict[str, Any], of: str) -> str:
     dense = "" if entry["per_mm2"] is None else f", {amount(entry['per_mm2'])} per mm\u00b2"
     median = "" if entry["median_um2"] is None else f", median {number(entry['median_um2'])} \u00b5m\u00b2"
     return f"{entry['class']}: {entry['count']:,}{dense}, {number(100 * entry['area_fraction'])} % of the {of}{median}"
+
+
+def _off(tiling: TilingRecord) -> str:
+    """Return by how much tiles may differ from the whole image."""
+    others = (
+        "" if tiling.other_classes is None else f", {number(100 * tiling.other_classes)} % of the pixels have another class"
+    )
+    return f"not exact, probabilities are off by {tiling.max_error} at most{others}"

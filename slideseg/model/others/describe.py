@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,12 @@ from slideseg.model.others.described import OtherNetwork
 from slideseg.model.reach.probe import ROUNDING, largest_difference, probe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
+
+    from slideseg.model.others.described import Cost
+    from slideseg.model.reach.probe import Reach
 
 TRIED = 128
 """Pixels a side of the image that is tried first."""
@@ -21,7 +27,23 @@ UNSEEN = "something that depends on the image's values or size"
 """What is said of a network whose tiles differ though nothing was found that makes them."""
 
 
-def describe(net: nn.Module, channels: int, library: str, name: str, arguments: dict[str, Any]) -> OtherNetwork:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How things are found out of a network."""
+
+    probe: Callable[[nn.Module, int], Reach]
+    """How far it sees, given the image's channels."""
+    cost: Callable[[nn.Module, int, int], Cost]
+    """What it costs, given these and its stride."""
+
+
+OF_PYTORCH = Ways(probe, measure_cost)
+"""Of networks whose calls are PyTorch's."""
+
+
+def describe(
+    net: nn.Module, channels: int, library: str, name: str, arguments: dict[str, Any], ways: Ways = OF_PYTORCH
+) -> OtherNetwork:
     """Return what is found out of a network with its weights, which is left in evaluation mode.
 
     Args:
@@ -30,12 +52,13 @@ def describe(net: nn.Module, channels: int, library: str, name: str, arguments: 
         library: whose layers it has.
         name: its class.
         arguments: what the class was made with.
+        ways: how it is found out.
 
     Raises:
         ModelError: if it does something else, gives no numbers, or can't be tiled at all.
     """
     logits = _tried(net.eval(), channels, f"{library}'s {name}")
-    reach = probe(net, channels)
+    reach = ways.probe(net, channels)
     obstacles = {str(obstacle): obstacle.curable for obstacle in reach.obstacles}
     if reach.exact and not largest_difference(net, reach, channels) <= ROUNDING:
         obstacles = {UNSEEN: False}
@@ -50,7 +73,7 @@ def describe(net: nn.Module, channels: int, library: str, name: str, arguments: 
         obstacles=tuple(obstacles),
         incurable=tuple(obstacle for obstacle, curable in obstacles.items() if not curable),
         places=reach.places,
-        cost=measure_cost(net, channels, reach.stride),
+        cost=ways.cost(net, channels, reach.stride),
     )
 
 

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+CHANNELS = "in_channels"
+"""What networks of all libraries call the image's channels."""
+OUTPUTS = {"smp": "classes", "monai": "out_channels"}
+"""What those of each library call the channels of their logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryNetwork:
+    """What a library's network is made of that is still to learn."""
+
+    library: str
+    """``smp`` or ``monai``."""
+    name: str
+    """Its class."""
+    arguments: str
+    """What the class is made with, channels and classes too, as JSON."""
+    channels: int
+    """Channels of the image."""
+
+    @classmethod
+    def of(cls, library: str, name: str, arguments: dict[str, Any], channels: int, outputs: int) -> LibraryNetwork:
+        """Return a network for images of so many channels that gives so many."""
+        given = {**arguments, CHANNELS: channels, OUTPUTS[library]: outputs}
+        return cls(library, name, json.dumps(given, sort_keys=True), channels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultError, explain
 from slideseg.model.bundled import DESCRIPTION
-from slideseg.model.file import weight_bytes
 from slideseg.storage.place import check_parent, make_folder
 from slideseg.storage.whole_file import whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
-
     from slideseg.model.info import ModelInfo
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, ONNX = "weights.safetensors", "network.onnx"
+"""What the file of its weights is called."""
+PACKAGED = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
+"""What the description of a bioimage.io package is called."""
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -31,22 +31,21 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     """
     check_parent(str(folder))
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name} if folder.exists() else set()
-    if there - {DESCRIPTION, WEIGHTS}:
+    if there - {DESCRIPTION, WEIGHTS, ONNX}:
         raise ResultError(explain("the output is there and is no model folder", got=folder, try_="another --output"))
     if there and not overwrite:
         raise ResultError(explain("the target exists", got=folder, try_="--overwrite, or another name"))
 
 
-def write_folder(folder: Path, net: nn.Module, info: ModelInfo) -> None:
-    """Write a network's weights and what its model says about itself; the same ones give the same bytes.
+def write_folder(folder: Path, info: ModelInfo, data: bytes, name: str = WEIGHTS) -> None:
+    """Write the file of a network's weights and what its model says about itself; the same ones give the same bytes.
 
     Raises:
         RunError: if they can't be written.
     """
     make_folder(str(folder), "the model")
-    data = weight_bytes(net)
-    with whole(folder / WEIGHTS) as partial:
+    with whole(folder / name) as partial:
         partial.write_bytes(data)
-    said = {**info.to_dict(), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(data).hexdigest()}}
+    said = {**info.to_dict(), "weights": {"file": name, "sha256": hashlib.sha256(data).hexdigest()}}
     with whole(folder / DESCRIPTION) as partial:
         partial.write_text(json.dumps(said, sort_keys=True, indent=1) + "\n", encoding="utf-8")

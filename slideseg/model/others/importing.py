@@ -1,12 +1,14 @@
 """From other libraries' networks to model folders: the network is made anew, given its weights, and probed.
 
-Two ways in: a folder that segmentation_models.pytorch saved (``save_pretrained``), and weights with the class that they are of.
-Nothing that is read can hold code: JSON, safetensors, and checkpoints of plain tensors.
+The ways in: a folder that segmentation_models.pytorch saved (``save_pretrained``), an ONNX file, a bioimage.io package with
+one, and weights with the class that they are of. Nothing that is read can hold code: JSON, safetensors, graphs, and checkpoints
+of plain tensors.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,11 @@ from safetensors.torch import load_file, save
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.checkpoint import check_total, origin_of, plain, read_checkpoint
-from slideseg.model.file import fill, weights_of
+from slideseg.model.file import fill, weight_bytes, weights_of
 from slideseg.model.info import ModelInfo
 from slideseg.model.others.describe import describe
-from slideseg.model.others.folder import write_folder
-from slideseg.model.others.libraries import LIBRARIES, build, channels_of, is_given
+from slideseg.model.others.folder import ONNX, PACKAGED, write_folder
+from slideseg.model.others.libraries import LIBRARIES, build, channels_of, is_given, onnx_networks
 from slideseg.model.stated import Stated
 from slideseg.options import take_options
 from slideseg.storage.place import local_path, near
@@ -36,6 +38,9 @@ SAVED = ("config.json", "model.safetensors")
 """The files that ``save_pretrained`` writes."""
 CLASS = "_model_class"
 """What its JSON calls the class."""
+ONNX_SUFFIX = ".onnx"
+PROGRAMS = {".pt2": "torch.export", ".torchscript": "TorchScript", ".ptl": "TorchScript"}
+"""Programs of PyTorch by their endings. Custom objects in them, and weights that are not plain, are unpickled unchecked."""
 COUNTER = "num_batches_tracked"
 """A batch norm's counter of steps, which is of no use to anyone."""
 
@@ -43,6 +48,19 @@ COUNTER = "num_batches_tracked"
 def is_saved(path: str | os.PathLike[str]) -> bool:
     """Tell whether it is a folder, as ``save_pretrained`` writes them."""
     return Path(local_path(path)).is_dir()
+
+
+def is_other(path: str | os.PathLike[str]) -> bool:
+    """Tell whether it is of another network than the common U-Net, by what it is called or holds."""
+    return is_saved(path) or Path(path).suffix in (ONNX_SUFFIX, *PROGRAMS) or is_package(path)
+
+
+def is_package(path: str | os.PathLike[str]) -> bool:
+    """Tell whether it is a bioimage.io package, a ZIP file or a folder, by the description in it."""
+    place = Path(local_path(path))
+    if place.is_dir():
+        return any((place / name).is_file() for name in PACKAGED)
+    return place.suffix == ".zip"
 
 
 def import_network(
@@ -56,8 +74,8 @@ def import_network(
     """Write the model folder ``out`` from another library's network and return what it says about itself.
 
     Args:
-        source: a folder that ``save_pretrained`` of segmentation_models.pytorch wrote; or weights, a ``.safetensors`` file or a
-            checkpoint that is, or holds, a dictionary of tensors.
+        source: a folder that ``save_pretrained`` of segmentation_models.pytorch wrote; an ``.onnx`` file; or weights, a
+            ``.safetensors`` file or a checkpoint that is, or holds, a dictionary of tensors.
         out: the folder to write.
         network: what the weights are of, as library and class: ``monai.BasicUNet``, ``smp.Unet``; of a folder it is known.
         arguments: what the class is made with.
@@ -68,6 +86,13 @@ def import_network(
         ConfigError: if what is stated can't be like that.
     """
     source, out, said = Path(local_path(source)), Path(local_path(out)), take_options(Stated, stated)
+    if source.suffix in PROGRAMS:
+        what = f"{source} is a program, and reading one unpickles what is in it"
+        raise ModelError(explain(what, got=PROGRAMS[source.suffix], try_="exporting it as ONNX"))
+    if source.suffix == ONNX_SUFFIX:
+        return import_onnx(source, out, said)
+    if is_package(source):
+        return import_package(source, out, said)
     if is_saved(source):
         library, made_of, given, weights = _of_folder(source)
     else:
@@ -85,7 +110,56 @@ def import_network(
         training=origin_of(weights),
         use=said.use,
     )
-    write_folder(out, net, info)
+    write_folder(out, info, weight_bytes(net))
+    return info
+
+
+def import_onnx(source: Path, out: Path, said: Stated) -> ModelInfo:
+    """Write the model folder ``out`` from an ONNX file.
+
+    Raises:
+        ModelError: if it is none, or its network can't be used.
+    """
+    if not source.is_file():
+        raise ModelError(explain("no such ONNX file", got=source, try_=near(source)))
+    return _of_onnx(source.read_bytes(), source, out, said)
+
+
+def import_package(source: Path, out: Path, said: Stated) -> ModelInfo:
+    """Write the model folder ``out`` from a bioimage.io package with ONNX weights, once its own test gives what it says.
+
+    What is stated wins over what the package says.
+
+    Raises:
+        ModelError: if it has none, fails its test, or takes what it normalises by from each image, which tiles can't.
+    """
+    package = onnx_networks().read_package(source)
+    if package.own and said.mean is None:
+        what = f"{source} normalises by each image's own values, which differ from tile to tile"
+        raise ModelError(explain(what, got=package.own, try_="--mean and --std of your slides, on the scale where white is 1"))
+    names = package.channels if len(package.channels) > 1 else ("background", *package.channels) if package.channels else None
+    known = replace(
+        said,
+        name=package.name if said.name is None else said.name,
+        classes=names if said.classes is None else said.classes,
+        mpp=package.mpp if said.mpp is None else said.mpp,
+        mean=package.mean if said.mean is None else said.mean,
+        std=package.std if said.std is None else said.std,
+    )
+    return _of_onnx(package.data, source, out, known)
+
+
+def _of_onnx(file: bytes, source: Path, out: Path, said: Stated) -> ModelInfo:
+    data, found = onnx_networks().describe_file(file, str(source))
+    info = ModelInfo(
+        name=source.stem if said.name is None else said.name,
+        config=found,
+        classes=said.classes_of(found.out_channels),
+        input=said.input(found.in_channels),
+        training=origin_of(source) if source.is_file() else {},
+        use=said.use,
+    )
+    write_folder(out, info, data, ONNX)
     return info
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from slideseg.errors import ModelError, explain, one_line
 from slideseg.installed import pip_install
+from slideseg.model.others.described import CHANNELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ LIBRARIES = {
     "monai": Library("monai.networks.nets", {}),
 }
 """Libraries by what a model file and `pip` call them."""
-CHANNELS = "in_channels"
-"""What all of them call the image's channels."""
+USUAL = {"spatial_dims": 2}
+"""Arguments that need not be said: slides are pictures."""
 FETCHING = ("pretrained", "weights")
 """Arguments that have a network fetch weights."""
 FAULTS = (TypeError, ValueError, KeyError, AttributeError, LookupError, RuntimeError, NotImplementedError, AssertionError)
@@ -57,12 +58,26 @@ def build(library: str, name: str, arguments: dict[str, Any]) -> nn.Module:
         what = f"{name} would fetch weights from elsewhere"
         raise ModelError(explain(what, got=f"{fetching[0]} {arguments[fetching[0]]}", want="weights of the model's own"))
     made_by, known = _class_of(library, name), LIBRARIES[library]
+    usual = {key: value for key, value in USUAL.items() if key in inspect.signature(made_by.__init__).parameters}
     try:
         with warnings.catch_warnings(action="ignore"):
-            return made_by(**arguments | known.fixed)
+            return made_by(**usual | arguments | known.fixed)
     except FAULTS as error:
         got = one_line(f"{type(error).__name__}: {error}")
         raise ModelError(explain(f"{library}'s {name} can't be made of these arguments", got=got)) from error
+
+
+def onnx_networks() -> Any:
+    """Return the module that makes networks of ONNX files.
+
+    Raises:
+        ModelError: if what it needs is not installed.
+    """
+    try:
+        return importlib.import_module("slideseg.model.others.onnx.making")
+    except ImportError as error:
+        what = "networks of ONNX files need onnx and onnxruntime"
+        raise ModelError(explain(what, got=one_line(str(error)), try_=pip_install("onnx"))) from error
 
 
 def is_given(library: str, argument: str) -> bool:

@@ -46,13 +46,13 @@ class Together(nn.Module):
         """Return logits (N, K, H, W), in double precision, of images (N, C, H, W) whose sides are multiples of the stride."""
         p_NKHW = self._mean(x_NCHW, None)
         use = self._network.use
-        return _logits(smoothed(without(p_NKHW, -use.smoothing_radius), use.smooth, use.smoothing_radius))
+        return logits_of_probabilities(smoothed(without(p_NKHW, -use.smoothing_radius), use.smooth, use.smoothing_radius))
 
     def forward_valid(self, x_NCHW: Tensor) -> Tensor:
         """Return logits of the core of images that are the core, on the grid of the stride, grown by the margin."""
         use, rim = self._network.use, self._network.smoothing_margin
         p_NKHW = self._mean(x_NCHW, self._network.margin - rim)
-        return _logits(smoothed(without(p_NKHW, rim - use.smoothing_radius), use.smooth, use.smoothing_radius))
+        return logits_of_probabilities(smoothed(without(p_NKHW, rim - use.smoothing_radius), use.smooth, use.smoothing_radius))
 
     def _mean(self, x_NCHW: Tensor, margin: int | None) -> Tensor:
         """Return the mean probabilities of an image without ``margin`` pixels on each side; None for all of it."""
@@ -84,7 +84,7 @@ def _probabilities(logits_NKHW: Tensor) -> Tensor:
     return exact_NKHW.sigmoid() if exact_NKHW.shape[1] == 1 else exact_NKHW.softmax(1)
 
 
-def _logits(p_NKHW: Tensor) -> Tensor:
+def logits_of_probabilities(p_NKHW: Tensor) -> Tensor:
     """Return logits of which a sigmoid, or a softmax, makes these probabilities."""
     return torch.logit(p_NKHW, LEAST) if p_NKHW.shape[1] == 1 else p_NKHW.clamp(min=LEAST).log()
 

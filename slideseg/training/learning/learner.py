@@ -13,14 +13,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slideseg.errors import ModelError, RunError, explain
 from slideseg.model.network.number_format import has_instructions
-from slideseg.model.network.unet import UNet
 from slideseg.training.learning.loss import loss_of
+from slideseg.training.learning.new import has_batch_norm, new_network
 from slideseg.training.learning.optimise import Schedule, clip, make_optimiser, restore_optimiser
 from slideseg.training.learning.sync_norm import synchronise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slideseg.training.learning.new import Learning
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.record.checkpoint import Checkpoint
     from slideseg.training.samples.batches import Patches
@@ -42,8 +43,8 @@ class Learner:
         torch.manual_seed(config.seed)
         self.config = config
         self.team = team
-        self.net = UNet(config.unet).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if team.size > 1 and config.network.batch_norm:
+        self.net = new_network(config).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if team.size > 1 and has_batch_norm(self.net):
             synchronise(self.net, team.device)
         self.average = _running_mean(self.net, config.training.average)
         self.optimiser = make_optimiser(config.optimiser, self.net.parameters())
@@ -54,7 +55,7 @@ class Learner:
         self._precision = precision_of(config.training.precision, team.device)
 
     @property
-    def judged(self) -> UNet:
+    def judged(self) -> Learning:
         """The network that is validated and kept: the running mean of the weights where there is one."""
         return self.net if self.average is None else self.average.module  # type: ignore[return-value]
 
@@ -134,9 +135,9 @@ class Learner:
         self.step = checkpoint.step
 
 
-def judged_of(checkpoint: Checkpoint, config: TrainConfig) -> UNet:
+def judged_of(checkpoint: Checkpoint, config: TrainConfig) -> Learning:
     """Return the network that was judged when a checkpoint was written, on the CPU."""
-    net = UNet(config.unet)
+    net = new_network(config)
     if checkpoint.average is None:
         net.load_state_dict(checkpoint.network)
         return net
@@ -148,7 +149,7 @@ def judged_of(checkpoint: Checkpoint, config: TrainConfig) -> UNet:
 class _Form(nn.Module):
     """The network in the form it is trained in; its weights keep their names apart from this wrapper."""
 
-    def __init__(self, net: UNet, *, valid: bool) -> None:
+    def __init__(self, net: Learning, *, valid: bool) -> None:
         super().__init__()
         self.net = net
         self.valid = valid
@@ -170,7 +171,7 @@ def _prepared(module: nn.Module, config: TrainConfig, team: Team) -> nn.Module:
     return DistributedDataParallel(module, find_unused_parameters=True, **OWN_BUFFERS)
 
 
-def _running_mean(net: UNet, decay: float | None) -> AveragedModel | None:
+def _running_mean(net: Learning, decay: float | None) -> AveragedModel | None:
     """Return a running mean of the weights, which in a run's first steps forgets faster.
 
     As TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``: otherwise the first weights, which have learnt nothing,

@@ -19,10 +19,12 @@ import torch
 from slideseg.errors import ResultError, RunError, explain
 from slideseg.model.info import ModelInfo
 from slideseg.training.learning.learner import Learner, judged_of
+from slideseg.training.learning.new import bare
 from slideseg.training.learning.starting_model import read_starting_model
 from slideseg.training.learning.validate import draw_samples, validate
 from slideseg.training.record.checkpoint import Checkpoint
 from slideseg.training.record.progress import Scores, TrainProgress, Watcher
+from slideseg.training.samples.seen import config_of
 from slideseg.version import __version__
 
 if TYPE_CHECKING:
@@ -127,9 +129,9 @@ def _write(
     config = learner.config
     info = describe(data, row, epoch=history.epoch, step=learner.step)
     folder.check_there()
-    folder.save_model("last", learner.judged, info)
+    folder.save_model("last", bare(learner.judged), info)
     if better:
-        folder.save_model("best", learner.judged, info)
+        folder.save_model("best", bare(learner.judged), info)
     every = config.training.pictures_every
     drawn = every is not None and history.epoch % every == 0
     shown = draw_samples(learner.judged, data, config) if drawn else None
@@ -147,7 +149,7 @@ def _write_best_again(folder: RunFolder, data: Batches, newest: Checkpoint) -> N
         log.warning("%s; best.safetensors is left as it is", error)
         return
     info = describe(data, newest.best_scores, epoch=best.epoch, step=best.step)
-    folder.save_model("best", judged_of(best, data.config), info)
+    folder.save_model("best", bare(judged_of(best, data.config)), info)
 
 
 def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) -> ModelInfo:
@@ -164,7 +166,7 @@ def describe(data: Batches, scores: dict[str, float], *, epoch: int, step: int) 
     pixels = config.model_input(data.mean, data.std)
     return ModelInfo(
         name=config.name,
-        config=config.unet,
+        config=config_of(config),
         classes=config.model_classes,
         input=pixels,
         training=training,

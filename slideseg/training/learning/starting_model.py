@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
-from slideseg.model.file import read_unet
+from slideseg.model.file import read_network, read_unet
+from slideseg.model.others.described import OtherNetwork
+from slideseg.training.learning.new import new_network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from slideseg.model.config import UNetConfig
+    from slideseg.model.others.described import LibraryNetwork
     from slideseg.training.recipe.schema import TrainConfig
 
+MOSTLY = 0.9
+"""Share of another library's weights that must fit: all but those of the last layers."""
 HEAD = "head."
 """How the last layer's weights are named: the only ones that know the classes."""
 
@@ -39,12 +44,32 @@ def read_starting_model(config: TrainConfig) -> StartingModel | None:
     """
     if config.network.start is None:
         return None
+    if config.library_network is not None:
+        return _of_library(config, config.library_network, config.network.start)
     net, form, info = read_unet(find_model(config.network.start))
     _check_form(config, form)
     weights = dict(net.state_dict())
     if [known.name for known in info.classes] != [named.name for named in config.model_classes]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD)}
     return StartingModel(weights, config.input.mean or info.input.mean, config.input.std or info.input.std)
+
+
+def _of_library(config: TrainConfig, network: LibraryNetwork, start: str) -> StartingModel:
+    """Return the weights of another library's network that fit; those of other sizes, as of other classes, stay fresh."""
+    net, info = read_network(find_model(start))
+    got = f"{info.network.kind} {info.config.name}" if isinstance(info.config, OtherNetwork) else info.network.kind
+    if got != (want := f"{network.library} {network.name}"):
+        what = f"the training can't start from {start}: its network has another form"
+        raise ModelError(explain(what, got=got, want=want, try_="its values in the recipe's network"))
+    sizes = {name: tensor.shape for name, tensor in new_network(config).state_dict().items()}
+    named = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    fitting = {name: tensor for name, tensor in named.items() if sizes.get(name) == tensor.shape}
+    if len(fitting) < len(sizes) * MOSTLY:
+        what = f"the training can't start from {start}: its network has other arguments"
+        raise ModelError(
+            explain(what, got=f"{len(fitting)} of {len(sizes)} weights that fit", try_="its values in the recipe's network")
+        )
+    return StartingModel(fitting, config.input.mean or info.input.mean, config.input.std or info.input.std)
 
 
 def _check_form(config: TrainConfig, form: UNetConfig) -> None:

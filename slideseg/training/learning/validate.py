@@ -15,7 +15,7 @@ from slideseg.training.record.pictures import picture
 from slideseg.training.record.progress import Scores
 
 if TYPE_CHECKING:
-    from slideseg.model.network.unet import UNet
+    from slideseg.training.learning.new import Learning
     from slideseg.training.recipe.schema import TrainConfig
     from slideseg.training.samples.batches import Batches
     from slideseg.training.team import Team
@@ -25,7 +25,7 @@ PICTURES = 4
 
 
 @torch.no_grad()
-def validate(net: UNet, data: Batches, team: Team) -> Scores:
+def validate(net: Learning, data: Batches, team: Team) -> Scores:
     """Return how good ``net`` is; every worker does its share of the tiles, and all return the same."""
     net.eval()
     config = data.config
@@ -99,7 +99,7 @@ def _iou(both: Tensor, total: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw_samples(net: UNet, data: Batches, config: TrainConfig) -> bytes:
+def draw_samples(net: Learning, data: Batches, config: TrainConfig) -> bytes:
     """Return a PNG of what ``net`` predicts on the same few validation tiles every time."""
     net.eval()
     chosen = data.tiles[:: max(1, len(data.tiles) // PICTURES)][:PICTURES]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,16 @@ class InputConfig(Settings):
 
 
 class NetworkConfig(Settings):
-    """The U-Net; see `slideseg.model.config.UNetConfig`."""
+    """The U-Net, see `slideseg.model.config.UNetConfig`; or with `library` a network of another library's."""
+
+    library: Literal["smp", "monai"] | None = None
+    """Whose network learns: segmentation_models.pytorch's, MONAI's, or the U-Net of slideseg's own if left out."""
+    architecture: str | None = Field(None, pattern=r"^[A-Za-z]\w*$")
+    """Its class, such as ``Unet``, ``FPN`` or ``BasicUNet``."""
+    encoder: str | None = None
+    """Of segmentation_models.pytorch: the encoder, such as ``resnet34``; its weights are drawn, or those of `start`."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """More arguments of the class. Channels and classes are the recipe's."""
 
     base_channels: int = Field(64, ge=1)
     """Channels at full resolution; doubled by every pooling."""
@@ -81,4 +90,21 @@ class NetworkConfig(Settings):
     form. Where its classes are others, the last layer starts fresh. ``input`` is then its own if left out."""
     form: Literal["valid", "same"] = "valid"
     """``valid``: convolutions see the patch's real surroundings, as in prediction and in the paper. ``same``: they see zeros
-    around the patch: less to compute, and wrong near its edge."""
+    around the patch: less to compute, and wrong near its edge. Networks of other libraries see far, and learn so as a rule."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> NetworkConfig:
+        own = ("base_channels", "depth", "upsampling", "batch_norm", "dropout", "init")
+        fields = type(self).model_fields
+        said = [name for name, field in fields.items() if getattr(self, name) != field.get_default(call_default_factory=True)]
+        wrong = [name for name in said if name in (own if self.library else ("architecture", "encoder", "arguments"))]
+        if wrong:
+            msg = f"{wrong[0]} is of {'the U-Net, which library leaves out' if self.library else 'a network with a library'}"
+            raise ValueError(msg)
+        if self.library and not self.architecture:
+            msg = "a library's network needs its architecture, such as Unet"
+            raise ValueError(msg)
+        if self.encoder and self.library != "smp":
+            msg = "encoder is for segmentation_models.pytorch (library: smp)"
+            raise ValueError(msg)
+        return self

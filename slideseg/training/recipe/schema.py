@@ -11,6 +11,7 @@ from slideseg import colors
 from slideseg.model.config import UNetConfig
 from slideseg.model.info import ModelClass, ModelInput
 from slideseg.model.objects import BORDER, ObjectRules
+from slideseg.model.others.described import LibraryNetwork
 from slideseg.model.together.use import Use
 from slideseg.training.recipe.data import IGNORED, DataConfig, MadeClass
 from slideseg.training.recipe.learning import LossConfig, OptimiserConfig, ScheduleConfig, TrainingConfig
@@ -57,7 +58,7 @@ class TrainConfig(Settings):
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         stride = 1 << self.network.depth
-        if self.training.patch % stride:
+        if self.network.library is None and self.training.patch % stride:
             msg = f"training.patch must be a multiple of the network's stride {stride} (got {self.training.patch})"
             raise ValueError(msg)
         if self.loss.bce and len(self.classes) != 1:
@@ -74,7 +75,7 @@ class TrainConfig(Settings):
         if len(set(names)) < len(names):
             msg = f"every class needs a name of its own, and {BACKGROUND.name} is taken (got {', '.join(names[1:])})"
             raise ValueError(msg)
-        weights, outputs = self.loss.class_weights, max(2, self.unet.out_channels)
+        weights, outputs = self.loss.class_weights, max(2, self.outputs)
         if weights is not None and len(weights) != outputs:
             msg = f"loss.class_weights must have {outputs} values, background's first (got {len(weights)})"
             raise ValueError(msg)
@@ -116,10 +117,23 @@ class TrainConfig(Settings):
 
     @property
     def unet(self) -> UNetConfig:
-        """The network's constructor arguments: one class is one sigmoid channel when the loss is binary, else softmax."""
-        fields = self.network.model_dump(exclude={"form", "start"})
-        outputs = 1 if self.loss.bce else len(self.classes) + 1
-        return UNetConfig(in_channels=self.input.channels, out_channels=outputs, **fields)
+        """The U-Net's constructor arguments."""
+        fields = self.network.model_dump(exclude={"form", "start", "library", "architecture", "encoder", "arguments"})
+        return UNetConfig(in_channels=self.input.channels, out_channels=self.outputs, **fields)
+
+    @property
+    def library_network(self) -> LibraryNetwork | None:
+        """What a library's network is made of; None if the U-Net learns."""
+        network = self.network
+        if network.library is None or network.architecture is None:
+            return None
+        arguments = network.arguments | ({} if network.encoder is None else {"encoder_name": network.encoder})
+        return LibraryNetwork.of(network.library, network.architecture, arguments, self.input.channels, self.outputs)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the logits: one class is one sigmoid channel when the loss is binary, else softmax."""
+        return 1 if self.loss.bce else len(self.classes) + 1
 
     def model_input(self, mean: tuple[float, ...], std: tuple[float, ...]) -> ModelInput:
         """Return what the model wants to see."""

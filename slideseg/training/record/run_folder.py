@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from torch import nn
+
     from slideseg.model.info import ModelInfo
-    from slideseg.model.network.unet import UNet
     from slideseg.storage.lease import Claim
     from slideseg.training.record.beginning import Beginning, Setting
 
@@ -244,7 +245,7 @@ class RunFolder:
                 if name is not None and int(name[1]) > epoch:
                     delete_key(self._store, key)
 
-    def save_model(self, name: Literal["best", "last"], net: UNet, info: ModelInfo) -> None:
+    def save_model(self, name: Literal["best", "last"], net: nn.Module, info: ModelInfo) -> None:
         """Write ``best.safetensors`` or ``last.safetensors``: the same bytes for the same weights and ``info``.
 
         Raises:

@@ -24,6 +24,7 @@ from slideseg.training.data.sampling import BLOCK, Sampler, validation_tiles
 from slideseg.training.data.weight_map import WeightMap, balance_of
 from slideseg.training.recipe.data import IGNORED
 from slideseg.training.samples.augment import augment, window_side
+from slideseg.training.samples.seen import margin_of_patches, network_of
 from slideseg.training.samples.targets import targets_of
 from slideseg.training.samples.windows import Windows
 
@@ -103,8 +104,8 @@ class Batches:
         """
         self.config = config
         self._team = team
-        unet = config.unet
-        self._margin = reach_of(config)
+        network = network_of(config)
+        self._margin = margin_of_patches(config)
         self._side = window_side(config.augment, config.training.patch + 2 * self._margin)
         weigh = None if config.weight_map is None else WeightMap(config.weight_map)
         opened = open_data(config.data, config.label_classes, config.input.channels, weigh, config.made_class)
@@ -119,8 +120,8 @@ class Batches:
             what, try_ = "the labels of all training images are background alone", "labels_are, values, or data.split"
             raise DataError(explain(what, want="pixels of a class", try_=try_))
         self.steps = steps_of(config, len(opened.train))
-        self.tiles = _tiles(self.validation, config, unet.stride)
-        self._tile_margin = unet.reach
+        self.tiles = _tiles(self.validation, config, network.stride)
+        self._tile_margin = network.margin
         self.normalise_by(*self._normalisation())
 
     @functools.cached_property
@@ -196,11 +197,6 @@ class Batches:
         mean, square = np.mean(moments, 0)
         deviation = np.sqrt(np.maximum(square - mean**2, 1e-4))
         return tuple(mean.round(4).tolist()), tuple(deviation.round(4).tolist())
-
-
-def reach_of(config: TrainConfig) -> int:
-    """Return the pixels around a patch that the network is given: its reach in valid form, none in 'same' form."""
-    return config.unet.reach if config.network.form == "valid" else 0
 
 
 def steps_of(config: TrainConfig, images: int) -> int:

@@ -11,7 +11,7 @@ from slideseg.errors import ModelError, RunError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction.job import Job, ModelFile, Tiling
 from slideseg.prediction.segmenter import Segmenter, StoppedError
-from slideseg.prediction.trial import measure_rate, measure_tiling_error
+from slideseg.prediction.trial import TilingError, measure_rate, measure_tiling_error
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.resampled import Source
@@ -113,7 +113,9 @@ def test_rates_and_tiling_errors_are_measured(path, model, tmp_path, caplog):
     inexact = random_model(corners, UNetConfig(1, 2, 4, 2, "bilinear-corners"))
 
     assert measure_rate(job) > 0
-    assert measure_tiling_error(job) == 0
-    assert measure_tiling_error(replace(job, model=ModelFile(str(corners), inexact.sha256))) > 0
+    assert measure_tiling_error(job) == TilingError(0.0, 0.0)
+    error = measure_tiling_error(replace(job, model=ModelFile(str(corners), inexact.sha256)))
+    assert 0 < error.probability <= 1
+    assert 0 < error.classes < 1
     assert slideseg.load_model(corners).info.config.exact is False
     assert "can't be tiled exactly" in caplog.text

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from slideseg.errors import ConfigError, ModelError, ResultError, RunError
+from slideseg.model.check import check_model
 from slideseg.model.load import load_model
 from slideseg.model.others.folder import WEIGHTS, check_folder
 from slideseg.model.others.importing import import_network
@@ -76,11 +77,23 @@ def test_weights_may_come_as_people_keep_them(kind, folder, tmp_path):
     assert all(torch.allclose(got[name], want[name], atol=0 if kind != "half" else 1e-3) for name in want)
 
 
+def test_slides_are_pictures(weights, tmp_path):
+    without = {name: value for name, value in MONAI.items() if name != "spatial_dims"}
+    assert imported(weights, tmp_path / "m", arguments=without).config.arguments == without
+    assert load_model(tmp_path / "m").stride == 4
+
+
 def test_what_is_not_stated_is_numbered_and_left_as_it_is(weights, tmp_path):
     info = imported(weights, tmp_path / "m")
     assert [known.name for known in info.classes] == ["background", "class 1", "class 2"]
     assert (info.input.mpp, info.input.mean, info.input.std) == (None, (0.0,) * 3, (1.0,) * 3)
     assert "cells.pth" in info.training["data"]
+
+
+def test_it_is_checked_as_others_are(folder):
+    found = check_model(folder)
+    assert (found.probed.stride, found.probed.exact) == (4, True)
+    assert found.multiplications > 100
 
 
 def test_a_folder_that_smp_saved(tmp_path):
@@ -153,6 +166,13 @@ def test_code_damage_and_numbers_that_are_none_are_refused(tmp_path, capsys):
         imported(tmp_path / "none.pth", tmp_path / "m")
     assert not (tmp_path / "m").exists()
     assert "boom" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["x.pt2", "x.torchscript", "x.ptl"])
+def test_programs_are_refused_by_name(name, tmp_path):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(ModelError, match=f"{name} is a program.*try exporting it as ONNX"):
+        import_network(tmp_path / name, tmp_path / "m")
 
 
 @pytest.mark.parametrize(
