@@ -42,7 +42,7 @@ def networks(result: dict[str, Any]) -> str:
         *("network", "stride", "reach", "exact, or what prevents it", "tiles"),
         *("frozen tiles", "frozen against itself", "sliding window", "import, s"),
     )
-    return TEXT.format(cores=", ".join(map(str, result["cores"])), **result) + table(head, rows) + MADE
+    return TEXT.format(**result | {"cores": ", ".join(map(str, result["cores"]))}) + table(head, rows) + MADE
 
 
 TEXT = """\

@@ -75,6 +75,7 @@ def check(name_or_path: str, as_json: bool) -> None:
     click.echo("exact: " + ("yes" if probed.exact else f"no, for {', '.join(map(str, probed.obstacles))}"))
     click.echo(f"tiles against a larger window: logits differ by up to {found.difference:.1e} of the largest")
     click.echo(f"work: {number(found.multiplications)} multiplications a pixel")
+    click.echo(f"memory: {number(found.feature_bytes)} bytes of features a pixel of a tile")
 
 
 @model.command("import")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo
 
 
+CORE = 1024
+"""Side of the core of the tile whose memory is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
     """What was found."""
@@ -34,6 +38,12 @@ class ModelCheck:
         """How many a pixel takes."""
         return self.info.network.multiplications
 
+    @property
+    def feature_bytes(self) -> float:
+        """How many bytes of features a pixel of a tile takes on a CPU, in single precision."""
+        network = self.info.network
+        return 4 * network.peak_values(CORE) / (CORE + 2 * network.margin) ** 2
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``--json`` prints it."""
         network, probed = self.info.network, self.probed
@@ -48,6 +58,7 @@ class ModelCheck:
             "obstacles": [str(obstacle) for obstacle in probed.obstacles],
             "largest_difference": self.difference,
             "multiplications_per_pixel": self.multiplications,
+            "feature_bytes_per_pixel": round(self.feature_bytes, 1),
         }
 
 

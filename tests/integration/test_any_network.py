@@ -50,7 +50,7 @@ def predicted(slide, out, *options):
 
 @pytest.mark.ray
 def test_tiles_batches_and_workers_equal_the_whole_slide(slide, model, tmp_path):
-    ways = [("-w", 1), ("-w", 1, "--tile", 128), ("-w", 1, "--tile", 96, "--batch", 2), ("-w", 2, "--tile", 256), ("-w", 2)]
+    ways = [("-w", 1), ("-w", 1, "--tile", 128), ("-w", 1, "--tile", 96, "--batch", 2), ("-w", 2)]
     reference = whole_class_map(slideseg.load_model(model), pixels_of(slide))
     assert np.bincount(reference.ravel(), minlength=3).min() > 100
     found = []
@@ -59,7 +59,7 @@ def test_tiles_batches_and_workers_equal_the_whole_slide(slide, model, tmp_path)
         assert (class_map(tmp_path / f"{number}.zarr") == reference).all()
         found.append(np.asarray(slideseg.open_result(tmp_path / f"{number}.zarr").probabilities).astype(int))
     assert max(int(np.abs(p - found[0]).max()) for p in found) <= 1  # of 255, where rounding is on the edge
-    assert array_bytes(tmp_path / "0.zarr") == array_bytes(tmp_path / "4.zarr")
+    assert array_bytes(tmp_path / "0.zarr") == array_bytes(tmp_path / "3.zarr")
     tiling = slideseg.open_result(tmp_path / "0.zarr").record.tiling
     assert (tiling.exact, tiling.stride, tiling.max_error) == (True, 4, 0.0)
 

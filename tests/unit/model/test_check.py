@@ -34,6 +34,8 @@ def test_a_model_s_reach_is_told(tmp_path: Path) -> None:
     assert told["largest_difference"] <= check.ROUNDING
     said = CliRunner().invoke(cli, ["model", "check", path]).stdout
     assert "margin: 22 pixels" in said
+    assert "bytes of features a pixel of a tile" in said
+    assert 4 * 4 < told["feature_bytes_per_pixel"] < 4 * 100
     assert "exact: yes" in said
 
 

@@ -21,7 +21,7 @@ from slideseg.slide.array import ArraySlide
 from slideseg.testing.models import random_model
 from tests.unit.model.others.small import CLASSES, Small, trained
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (150, 201, 3), np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (110, 141, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
