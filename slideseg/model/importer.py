@@ -18,7 +18,6 @@ from slideseg.errors import ModelError, explain
 from slideseg.model.checkpoint import check_total, origin_of, plain, read_checkpoint
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
-from slideseg.model.info import ModelInfo
 from slideseg.model.network.unet import without_weights
 from slideseg.model.stated import Stated
 from slideseg.options import take_options
@@ -27,6 +26,7 @@ from slideseg.storage.place import local_path
 if TYPE_CHECKING:
     import os
 
+    from slideseg.model.info import ModelInfo
     from slideseg.model.network.halo import Upsampling
     from slideseg.model.network.unet import UNet
 
@@ -64,14 +64,7 @@ def import_checkpoint(
     state = _without_prefix(_state_of(read_checkpoint(path), path), path)
     parts = _sorted_parts(state, path)
     config = _config_of(parts, path, align_corners=align_corners)
-    info = ModelInfo(
-        name=path.stem if said.name is None else said.name,
-        config=config,
-        classes=said.classes_of(config.out_channels),
-        input=said.input(config.in_channels),
-        training=origin_of(path),
-        use=said.use,
-    )
+    info = said.info(path, config, origin_of(path))
     net = _filled(config, _renamed(parts, config), path)
     if not out.parent.is_dir():
         raise ModelError(explain("no such folder for the model file", got=out.parent, want="a folder that exists"))

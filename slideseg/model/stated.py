@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from slideseg.colors import BACKGROUND, IMPORTED
-from slideseg.model.info import ModelClass, ModelInput
+from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.together.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from slideseg.model.config import UNetConfig
+    from slideseg.model.others.described import OtherNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,22 @@ class Stated:
             ConfigError: if it can't be used like that.
         """
         return Use(self.tta, self.smooth)
+
+    def info(self, source: Path, config: UNetConfig | OtherNetwork, training: dict[str, Any]) -> ModelInfo:
+        """Return what a model says about itself that is made of ``source``, whose name it has if no other is stated.
+
+        Raises:
+            ModelError: if what is stated does not fit the network.
+            ConfigError: if it can't be used like that.
+        """
+        return ModelInfo(
+            name=source.stem if self.name is None else self.name,
+            config=config,
+            classes=self.classes_of(config.out_channels),
+            input=self.input(config.in_channels),
+            training=training,
+            use=self.use,
+        )
 
     def input(self, channels: int) -> ModelInput:
         """Return what a network of so many channels wants to see."""

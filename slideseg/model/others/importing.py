@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save
 from slideseg.errors import ModelError, explain
 from slideseg.model.checkpoint import check_total, origin_of, plain, read_checkpoint
 from slideseg.model.file import fill, weight_bytes, weights_of
-from slideseg.model.info import ModelInfo
 from slideseg.model.others.describe import describe
 from slideseg.model.others.folder import ONNX, PACKAGED, write_folder
 from slideseg.model.others.libraries import LIBRARIES, build, channels_of, is_given, onnx_networks
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
     from torch import Tensor
+
+    from slideseg.model.info import ModelInfo
 
 SAVED = ("config.json", "model.safetensors")
 """The files that ``save_pretrained`` writes."""
@@ -102,14 +103,7 @@ def import_network(
     net = build(library, made_of, given)
     fill(net, _fitting(_tensors_of(weights), list(weights_of(net)), weights), weights)
     found = describe(net, channels_of(library, made_of, given), library, made_of, given)
-    info = ModelInfo(
-        name=source.stem if said.name is None else said.name,
-        config=found,
-        classes=said.classes_of(found.out_channels),
-        input=said.input(found.in_channels),
-        training=origin_of(weights),
-        use=said.use,
-    )
+    info = said.info(source, found, origin_of(weights))
     write_folder(out, info, weight_bytes(net))
     return info
 
@@ -151,14 +145,7 @@ def import_package(source: Path, out: Path, said: Stated) -> ModelInfo:
 
 def _of_onnx(file: bytes, source: Path, out: Path, said: Stated) -> ModelInfo:
     data, found = onnx_networks().describe_file(file, str(source))
-    info = ModelInfo(
-        name=source.stem if said.name is None else said.name,
-        config=found,
-        classes=said.classes_of(found.out_channels),
-        input=said.input(found.in_channels),
-        training=origin_of(source) if source.is_file() else {},
-        use=said.use,
-    )
+    info = said.info(source, found, origin_of(source) if source.is_file() else {})
     write_folder(out, info, data, ONNX)
     return info
 

@@ -3,6 +3,7 @@
 An instance norm or a squeeze-and-excite makes every pixel depend on all others, so tiles can't equal the whole image. With the
 means and variances of a sample in their place they can: such a layer does then what a batch norm does. They are measured by one
 pass over the sample, in which each layer is frozen as soon as it is measured, so those behind it are measured as they will be.
+Sums are in double precision, and convolutions in one order: the number of threads must not decide what a run is resumed with.
 
 A network's calls have numbers (`slideseg.model.reach.shadow.is_counted`); the probe says which of them are to be frozen.
 """
@@ -20,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from slideseg.model.network.call import Call
 from slideseg.model.network.same_form import logits_of
+from slideseg.model.network.steady import Steady
 from slideseg.model.reach.shadow import is_counted
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def measure(net: nn.Module, places: Collection[int], sample_NCHW: Tensor) -> Sta
         found[number] = _statistics(call)
         return _applied(call, found[number])
 
-    with torch.inference_mode(), _Numbered(measured):
+    with torch.inference_mode(), Steady(), _Numbered(measured):
         logits_of(net(sample_NCHW))
     return Statistics({number: tuple(tensor.clone() for tensor in tensors) for number, tensors in found.items()})
 
@@ -106,11 +108,11 @@ def _statistics(call: Call) -> tuple[Tensor, ...]:
         values_NGX = x.reshape(x.shape[0], groups, -1)
         variance_G, mean_G = torch.var_mean(values_NGX.double(), (0, 2), correction=0)
         return tuple(found.float().repeat_interleave(x.shape[1] // groups) for found in (mean_G, variance_G))
-    found: Tensor = call.made()
+    found: Tensor = Call(call.func, (x.double(), *call.args[1:]), call.kwargs).made()
     if found.ndim == 0 or found.shape[0] != x.shape[0]:
-        return (found,)
+        return (found.float(),)
     axes = (0, *range(2, found.ndim))  # of an adaptive pooling every place is alike
-    return (found.mean(axes, keepdim=True).expand(1, *found.shape[1:]).contiguous(),)
+    return (found.mean(axes, keepdim=True).expand(1, *found.shape[1:]).float().contiguous(),)
 
 
 def _applied(call: Call, statistics: tuple[Tensor, ...]) -> Tensor:

@@ -61,6 +61,18 @@ def test_layers_behind_are_measured_as_they_will_be():
     torch.testing.assert_close(second[0], given.mean((0, 2, 3)))
 
 
+@pytest.mark.parametrize("net", [Small("instance"), Squeezing()])
+def test_they_don_t_depend_on_the_threads(net):
+    """Small images: PyTorch's own convolution for them is another one with more threads."""
+    net, found = trained(net), set()
+    threads = torch.get_num_threads()
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.add(measure(net, probe(net, 3).places, sample()).digest())
+    torch.set_num_threads(threads)
+    assert len(found) == 1
+
+
 def test_only_what_is_to_be_frozen_is():
     net = nn.Sequential(nn.BatchNorm2d(3), nn.InstanceNorm2d(3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(3, 2, 1)).eval()
     assert probe(net, 3).places == (2,)
