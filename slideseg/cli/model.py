@@ -94,6 +94,7 @@ def check(name_or_path: str, as_json: bool) -> None:
     "--align-corners/--no-align-corners", default=True, show_default=True,
     help="How its bilinear upsampling, if any, was trained; only without can it be tiled exactly.",
 )  # fmt: skip
+@click.option("--trust", is_flag=True, help="Run what is code in SOURCE: programs of PyTorch, pickles, a package's source.")
 @click.option("--overwrite", is_flag=True, help="Replace another file that is there.")
 @debug_option
 def import_(
@@ -102,8 +103,9 @@ def import_(
     """Turn a network that was trained elsewhere into a model.
 
     SOURCE is a PyTorch checkpoint of the common public U-Net, which becomes a model file; or a folder that
-    segmentation_models.pytorch saved, an ONNX file, a bioimage.io package with one, or weights of the class that --network and
-    --set name. These become a model folder, once it is found out by trying how far the network sees.
+    segmentation_models.pytorch saved, an ONNX file, a bioimage.io package, or weights of the class that --network and --set
+    name. These become a model folder, once it is found out by trying how far the network sees. Nothing in them is run, unless
+    you say --trust; the model folder holds no code either way.
     """
     from pathlib import Path
 

@@ -1,6 +1,7 @@
 """Plain tensors out of files that PyTorch wrote, which are pickles and may hold code or lie.
 
-They are read with ``weights_only=True`` alone, and of what is read only plain, dense, finite tensors are taken.
+They are read with ``weights_only=True`` unless their user trusts who made them, and of what is read only plain, dense, finite
+tensors are taken.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from slideseg.errors import ModelError, explain
+from slideseg.model.others.trusted import TRUST, state_of, unpickle
 from slideseg.model.plain_pickle import NotPlainError, load_plain
 from slideseg.storage.place import near
 from slideseg.version import __version__
@@ -20,21 +22,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_checkpoint(path: Path) -> dict[Any, Any]:
-    """Return the dictionary that a checkpoint is.
+def read_checkpoint(path: Path, *, trust: bool = False) -> dict[Any, Any]:
+    """Return the dictionary that a checkpoint is, or of one that is trusted also the weights of the whole network that it is.
 
     Raises:
-        ModelError: if it is missing, holds more than plain values and tensors, or is no dictionary.
+        ModelError: if it is missing, holds more than plain values and tensors and is not trusted, or is no dictionary.
     """
     if not path.is_file():
         raise ModelError(explain("no such checkpoint", got=path, try_=near(path)))
     try:
         with path.open("rb") as file:
-            found = load_plain(file)
+            found = state_of(unpickle(file, str(path))) if trust else load_plain(file)
     except (NotPlainError, OSError) as error:
         what = f"{path} can't be read"
         want = "weights alone: checkpoints that hold code or whole objects are refused"
-        raise ModelError(explain(what, got=error, want=want, try_="torch.save(net.state_dict())")) from error
+        raise ModelError(explain(what, got=error, want=want, try_=f"torch.save(net.state_dict()); {TRUST}")) from error
     if not isinstance(found, dict):
         raise ModelError(explain(f"{path} is no state dictionary", got=type(found).__name__, want="a dictionary of tensors"))
     return found

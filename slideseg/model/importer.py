@@ -2,7 +2,7 @@
 
 That U-Net names its parts ``inc``, ``down1``.., ``up1``.. and ``outc``, each block a ``double_conv``; it is the same network
 as `slideseg.model.network.unet.UNet` under other names, so the numbers stay. A checkpoint is a pickle and may hold code: it
-is read with ``weights_only=True`` alone, and of what is read only plain, dense, finite tensors are taken.
+is read with ``weights_only=True`` unless it is trusted, and of what is read only plain, dense, finite tensors are taken.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PAIR = 2
 
 
 def import_checkpoint(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], *, align_corners: bool = True, **stated: Any
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, align_corners: bool = True, trust: bool = False, **stated: Any
 ) -> ModelInfo:
     """Write the model file ``out`` from the checkpoint ``path`` and return what it says about itself.
 
@@ -54,6 +54,7 @@ def import_checkpoint(
         out: the ``.safetensors`` file to write.
         align_corners: how a checkpoint without up-convolutions was trained to upsample. Those of the public code are
             ``True``, which can't be tiled exactly.
+        trust: whether what is code in it may run: pickles that hold more than plain values.
         **stated: fields of `slideseg.model.stated.Stated`.
 
     Raises:
@@ -61,7 +62,7 @@ def import_checkpoint(
         ConfigError: if what is stated can't be like that.
     """
     path, out, said = Path(local_path(path)), Path(local_path(out)), take_options(Stated, stated)
-    state = _without_prefix(_state_of(read_checkpoint(path), path), path)
+    state = _without_prefix(_state_of(read_checkpoint(path, trust=trust), path), path)
     parts = _sorted_parts(state, path)
     config = _config_of(parts, path, align_corners=align_corners)
     info = said.info(path, config, origin_of(path))

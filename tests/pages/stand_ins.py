@@ -26,7 +26,7 @@ from tests.made_results import CLASSES, make_result
 from tests.pages.reading import ROOT
 from tests.unit.model.others.networks import monai_net, smp_unet
 from tests.unit.model.others.onnx.exported import exported
-from tests.unit.model.others.small import Small, trained
+from tests.unit.model.others.small import Small, program, trained
 from tests.unit.model.test_importer import made as public_unet
 
 if TYPE_CHECKING:
@@ -325,6 +325,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "my-model": lambda path: smp_unet().save_pretrained(path),
     "best.pth": lambda path: torch.save(monai_net().state_dict(), path),
     "cells.onnx": lambda path: path.write_bytes(exported(trained(Small(outputs=2)))),
+    "net.pt2": lambda path: program(path, "torch.export", outputs=2),
     "cells.zip": lambda path: export_model(WEIGHTS / "nuclei.safetensors", path, "bioimageio", licence="CC-BY-4.0"),
     "a.model": lambda path: bundled_stand_in("nuclei", path),
     "b.model": lambda path: bundled_stand_in("nuclei", path),

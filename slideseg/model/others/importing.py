@@ -2,7 +2,7 @@
 
 The ways in: a folder that segmentation_models.pytorch saved (``save_pretrained``), an ONNX file, a bioimage.io package with
 one, and weights with the class that they are of. Nothing that is read can hold code: JSON, safetensors, graphs, and checkpoints
-of plain tensors.
+of plain tensors. What is code (programs, pickles, sources) is run only if it is trusted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from slideseg.model.file import fill, weight_bytes, weights_of
 from slideseg.model.others.describe import describe
 from slideseg.model.others.folder import ONNX, PACKAGED, write_folder
 from slideseg.model.others.libraries import LIBRARIES, build, channels_of, is_given, onnx_networks
+from slideseg.model.others.trusted import TRUST, program_in
 from slideseg.model.stated import Stated
 from slideseg.options import take_options
 from slideseg.storage.place import local_path, near
@@ -34,14 +35,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from slideseg.model.info import ModelInfo
+    from slideseg.model.others.trusted import Program
 
 SAVED = ("config.json", "model.safetensors")
 """The files that ``save_pretrained`` writes."""
 CLASS = "_model_class"
 """What its JSON calls the class."""
 ONNX_SUFFIX = ".onnx"
-PROGRAMS = {".pt2": "torch.export", ".torchscript": "TorchScript", ".ptl": "TorchScript"}
-"""Programs of PyTorch by their endings. Custom objects in them, and weights that are not plain, are unpickled unchecked."""
 COUNTER = "num_batches_tracked"
 """A batch norm's counter of steps, which is of no use to anyone."""
 
@@ -53,7 +53,8 @@ def is_saved(path: str | os.PathLike[str]) -> bool:
 
 def is_other(path: str | os.PathLike[str]) -> bool:
     """Tell whether it is of another network than the common U-Net, by what it is called or holds."""
-    return is_saved(path) or Path(path).suffix in (ONNX_SUFFIX, *PROGRAMS) or is_package(path)
+    place = Path(local_path(path))
+    return is_saved(path) or place.suffix == ONNX_SUFFIX or is_package(path) or program_in(place) is not None
 
 
 def is_package(path: str | os.PathLike[str]) -> bool:
@@ -70,16 +71,19 @@ def import_network(
     *,
     network: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    trust: bool = False,
     **stated: Any,
 ) -> ModelInfo:
     """Write the model folder ``out`` from another library's network and return what it says about itself.
 
     Args:
-        source: a folder that ``save_pretrained`` of segmentation_models.pytorch wrote; an ``.onnx`` file; or weights, a
-            ``.safetensors`` file or a checkpoint that is, or holds, a dictionary of tensors.
+        source: a folder that ``save_pretrained`` of segmentation_models.pytorch wrote; an ``.onnx`` file; a bioimage.io
+            package; a program of PyTorch (TorchScript, ``.pt2``); or weights, a ``.safetensors`` file or a checkpoint that is,
+            or holds, a dictionary of tensors.
         out: the folder to write.
         network: what the weights are of, as library and class: ``monai.BasicUNet``, ``smp.Unet``; of a folder it is known.
         arguments: what the class is made with.
+        trust: whether what is code in it may run: programs, pickles, the source in a package.
         **stated: fields of `slideseg.model.stated.Stated`.
 
     Raises:
@@ -87,13 +91,12 @@ def import_network(
         ConfigError: if what is stated can't be like that.
     """
     source, out, said = Path(local_path(source)), Path(local_path(out)), take_options(Stated, stated)
-    if source.suffix in PROGRAMS:
-        what = f"{source} is a program, and reading one unpickles what is in it"
-        raise ModelError(explain(what, got=PROGRAMS[source.suffix], try_="exporting it as ONNX"))
     if source.suffix == ONNX_SUFFIX:
         return import_onnx(source, out, said)
     if is_package(source):
-        return import_package(source, out, said)
+        return import_package(source, out, said, trust=trust)
+    if (kind := program_in(source)) is not None:
+        return import_program(source, kind, out, said, trust=trust)
     if is_saved(source):
         library, made_of, given, weights = _of_folder(source)
     else:
@@ -101,7 +104,7 @@ def import_network(
         given, weights = dict(arguments or {}), source
     given = {key: value for key, value in given.items() if not is_given(library, key)}
     net = build(library, made_of, given)
-    fill(net, _fitting(_tensors_of(weights), list(weights_of(net)), weights), weights)
+    fill(net, _fitting(_tensors_of(weights, trust=trust), list(weights_of(net)), weights), weights)
     found = describe(net, channels_of(library, made_of, given), library, made_of, given)
     info = said.info(source, found, origin_of(weights))
     write_folder(out, info, weight_bytes(net))
@@ -119,15 +122,29 @@ def import_onnx(source: Path, out: Path, said: Stated) -> ModelInfo:
     return _of_onnx(source.read_bytes(), source, out, said)
 
 
-def import_package(source: Path, out: Path, said: Stated) -> ModelInfo:
-    """Write the model folder ``out`` from a bioimage.io package with ONNX weights, once its own test gives what it says.
+def import_program(source: Path, kind: Program, out: Path, said: Stated, *, trust: bool) -> ModelInfo:
+    """Write the model folder ``out`` from a program of PyTorch, which is run.
+
+    Raises:
+        ModelError: if it is not trusted, can't be read, or can't be written as a graph.
+    """
+    if not trust:
+        what = f"{source} is a program, and reading one runs what is in it"
+        raise ModelError(explain(what, got=kind, try_=f"{TRUST}, or exporting it as ONNX"))
+    channels = None if said.mean is None else len(said.mean)
+    return _of_onnx(onnx_networks().graph_of_program(source, kind, channels), source, out, said)
+
+
+def import_package(source: Path, out: Path, said: Stated, *, trust: bool = False) -> ModelInfo:
+    """Write the model folder ``out`` from a bioimage.io package, once its own test gives what it says.
 
     What is stated wins over what the package says.
 
     Raises:
-        ModelError: if it has none, fails its test, or takes what it normalises by from each image, which tiles can't.
+        ModelError: if all its weights are code and it is not trusted, it fails its test, or it takes what it normalises by from
+            each image, which tiles can't.
     """
-    package = onnx_networks().read_package(source)
+    package = onnx_networks().read_package(source, trust=trust)
     if package.own and said.mean is None:
         what = f"{source} normalises by each image's own values, which differ from tile to tile"
         raise ModelError(explain(what, got=package.own, try_="--mean and --std of your slides, on the scale where white is 1"))
@@ -174,10 +191,10 @@ def _of_folder(folder: Path) -> tuple[str, str, dict[str, Any], Path]:
     return "smp", said[CLASS], {key: value for key, value in said.items() if not key.startswith("_")}, weights
 
 
-def _tensors_of(path: Path) -> dict[str, Tensor]:
+def _tensors_of(path: Path, *, trust: bool) -> dict[str, Tensor]:
     """Return the tensors of a file, by name."""
     if path.suffix != ".safetensors":
-        found = _state_of(read_checkpoint(path), path)
+        found = _state_of(read_checkpoint(path, trust=trust), path)
         check_total(found, path)
         return {name: _as_it_is(name, tensor, path) for name, tensor in found.items()}
     if not path.is_file():

@@ -102,8 +102,8 @@ def test_what_can_t_be_is_refused_in_one_line(model: Path, tmp_path: Path) -> No
 def test_a_file_that_gives_something_else_is_never_written(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slideseg.model.others.onnx.export.SAME", -1.0)
-    with pytest.raises(ModelError, match="gives something else than its network"):
+    monkeypatch.setattr("slideseg.model.others.onnx.tracing.SAME", -1.0)
+    with pytest.raises(ModelError, match="the ONNX graph of the network of random gives something else than it"):
         export_model(model, tmp_path / "m.onnx", "onnx")
     assert not (tmp_path / "m.onnx").exists()
 

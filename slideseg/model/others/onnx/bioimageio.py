@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from slideseg.errors import ModelError, explain
-from slideseg.model.others.onnx.export import OPSET
 from slideseg.model.others.onnx.net import OnnxNet
+from slideseg.model.others.onnx.tracing import OPSET
 from slideseg.version import __version__
 from slideseg.yaml_file import to_yaml
 

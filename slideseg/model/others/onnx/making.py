@@ -12,12 +12,13 @@ from slideseg.model.others.onnx.graph import form_of, read_graph
 from slideseg.model.others.onnx.net import OnnxNet
 from slideseg.model.others.onnx.package import read_package
 from slideseg.model.others.onnx.probe import probe_onnx
+from slideseg.model.others.onnx.trusted import graph_of_program
 
 if TYPE_CHECKING:
     from slideseg.model.others.described import OtherNetwork
     from slideseg.model.reach.probe import Reach
 
-__all__ = ["describe_file", "network_of", "probe_file", "read_package", "to_onnx", "to_package"]
+__all__ = ["describe_file", "graph_of_program", "network_of", "probe_file", "read_package", "to_onnx", "to_package"]
 NAME = "graph"
 """What a network is called whose graph has no name."""
 

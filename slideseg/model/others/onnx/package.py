@@ -1,7 +1,7 @@
 """Read a bioimage.io package: its ONNX network, what it is given, and its own test, which must give what it says.
 
-Of both forms of the description that are about (0.4 and 0.5, https://github.com/bioimage-io/spec-bioimage-io). Nothing else in
-a package is used: source code and pickled weights stay where they are.
+Of both forms of the description that are about (0.4 and 0.5, https://github.com/bioimage-io/spec-bioimage-io). Weights that are
+code, TorchScript or a class with its source, are left where they are unless their user trusts who made them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from slideseg.errors import ModelError, explain
 from slideseg.model.others.folder import PACKAGED
 from slideseg.model.others.onnx.graph import form_of, read_graph
 from slideseg.model.others.onnx.net import OnnxNet
+from slideseg.model.others.onnx.trusted import graph_of
+from slideseg.model.others.trusted import TRUST, Source, run_program, run_source
 from slideseg.model.values import FULL_SCALE
 from slideseg.yaml_file import parse_yaml
 
@@ -56,36 +58,35 @@ class Package:
     """How it normalises by each image's own values; None if it does not."""
 
 
-def read_package(path: Path) -> Package:
+def read_package(path: Path, *, trust: bool = False) -> Package:
     """Read a package, and repeat its test.
 
+    Args:
+        path: a folder or a ZIP file.
+        trust: whether what is code in it may run.
+
     Raises:
-        ModelError: if it has no ONNX weights, is given or gives something else than images, or fails its test.
+        ModelError: if it has no weights that can be read, is given or gives something else than images, or fails its test.
     """
     description = next(_names_in(path), None)
     if description is None:
         raise ModelError(explain(f"{path} is no bioimage.io package", want=f"a file {PACKAGED[0]} in it"))
     said = parse_yaml(_file(path, description).decode("utf-8"), f"{path}: {description}")
     try:
-        return _read(path, said)
+        return _read(path, said, trust=trust)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(explain(f"the description of {path} is damaged", got=repr(error)[:200])) from error
 
 
-def _read(path: Path, said: Mapping[str, Any]) -> Package:
-    weights = said["weights"].get("onnx")
-    if weights is None:
-        got = ", ".join(said["weights"])
-        raise ModelError(
-            explain(f"{path} has no weights that are no code", got=got, want="onnx", try_="exporting them as ONNX")
-        )
+def _read(path: Path, said: Mapping[str, Any], *, trust: bool) -> Package:
     given, found = said["inputs"], said["outputs"]
     if len(given) != 1:
         raise ModelError(explain(f"{path} takes several inputs", got=len(given), want="one image"))
-    order, (data, image) = _order(given[0]["axes"], path), (_named(path, weights), _test(path, said, given[0], "test_inputs"))
-    graph = read_graph(data, f"{path}: {weights['source']}")
+    order, image = _order(given[0]["axes"], path), _test(path, said, given[0], "test_inputs")
+    data = _graph(path, said["weights"], image.shape[order.index("c")], trust=trust)
+    graph = read_graph(data, f"the network of {path}")
     channels = form_of(graph, str(path)).channels
     steps = [(step.get("id", step.get("name")), step.get("kwargs") or {}) for step in given[0].get("preprocessing") or ()]
     white = FULL_SCALE.get(image.dtype.name, 1.0)
@@ -103,6 +104,39 @@ def _read(path: Path, said: Mapping[str, Any]) -> Package:
         std=None if own else tuple((1 / (scale * white)).tolist()),
         own=own,
     )
+
+
+def _graph(path: Path, weights: Mapping[str, Any], channels: int, *, trust: bool) -> bytes:
+    """Return the network as an ONNX file: its own, or made of what is code.
+
+    Raises:
+        ModelError: if there is none, or it is code and not trusted, or can't be written as ONNX.
+    """
+    what = f"the network of {path}"
+    if (entry := weights.get("onnx")) is not None:
+        return _named(path, entry)
+    if not trust:
+        try_ = f"{TRUST}, or exporting them as ONNX"
+        raise ModelError(explain(f"{path} has no weights that are no code", got=", ".join(weights), want="onnx", try_=try_))
+    if (entry := weights.get("torchscript")) is not None:
+        return graph_of(run_program(io.BytesIO(_named(path, entry)), "TorchScript", what), channels, what)
+    if (entry := weights.get("pytorch_state_dict")) is not None:
+        return graph_of(run_source(_source(path, entry), io.BytesIO(_named(path, entry)), what), channels, what)
+    want = "onnx, torchscript or pytorch_state_dict"
+    raise ModelError(explain(f"{path} has no weights that can be read", got=", ".join(weights), want=want))
+
+
+def _source(path: Path, entry: Mapping[str, Any]) -> Source:
+    """Return where the class of the weights is, in either form of the description."""
+    architecture, arguments = entry["architecture"], entry.get("kwargs") or {}
+    if isinstance(architecture, str):
+        place, _, name = architecture.rpartition(":" if ":" in architecture else ".")
+        architecture = {"callable": name, "kwargs": arguments, "sha256": entry.get("architecture_sha256")}
+        architecture |= {"source": place} if place.endswith(".py") else {"import_from": place}
+    name, arguments = architecture["callable"], architecture.get("kwargs") or {}
+    if (module := architecture.get("import_from")) is not None:
+        return Source(name, arguments, module, b"")
+    return Source(name, arguments, None, _named(path, architecture))
 
 
 def _names_in(path: Path) -> Iterator[str]:

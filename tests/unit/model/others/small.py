@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLASSES = ("background", "cell", "edge")
 
@@ -25,7 +30,7 @@ class Small(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         x_NCHW = F.relu(self.first(x_NCHW))
         low_NCHW = F.relu(self.norm(self.low(F.max_pool2d(x_NCHW, 2))))
-        return self.last(x_NCHW + F.interpolate(low_NCHW, scale_factor=2, mode="bilinear"))
+        return self.last(x_NCHW + F.interpolate(low_NCHW, scale_factor=2.0, mode="bilinear"))
 
 
 class Squeezing(Small):
@@ -54,3 +59,16 @@ def trained(net: nn.Module, seed: int = 0) -> nn.Module:
         noise = torch.rand((2, net.first.in_channels, 64, 64), generator=generator)
         net.last.bias -= net.eval()(noise).mean((0, 2, 3))
     return net
+
+
+def program(file: Path, kind: str = "TorchScript", outputs: int = len(CLASSES)) -> Path:
+    """Write `Small` as a program of PyTorch's: scripted, traced, exported, or exported for one size alone."""
+    net, x = trained(Small(outputs=outputs)), torch.zeros(1, 3, 64, 64)
+    if kind == "TorchScript":
+        torch.jit.script(net).save(str(file))
+    elif kind == "traced":
+        torch.jit.trace(net, x).save(str(file))
+    else:
+        sides = {at: 2 * torch.export.Dim(name, min=8, max=4096) for at, name in ((2, "rows"), (3, "columns"))}
+        torch.export.save(torch.export.export(net, (x,), dynamic_shapes=(sides,) if kind == "torch.export" else None), file)
+    return file

@@ -168,13 +168,6 @@ def test_code_damage_and_numbers_that_are_none_are_refused(tmp_path, capsys):
     assert "boom" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["x.pt2", "x.torchscript", "x.ptl"])
-def test_programs_are_refused_by_name(name, tmp_path):
-    (tmp_path / name).write_bytes(b"PK")
-    with pytest.raises(ModelError, match=f"{name} is a program.*try exporting it as ONNX"):
-        import_network(tmp_path / name, tmp_path / "m")
-
-
 @pytest.mark.parametrize(
     ("config", "words"),
     [
