@@ -63,7 +63,13 @@ if TYPE_CHECKING:
 @selection_options
 @range_option
 @click.option("--tissue", metavar="auto|none|PATH", help="Parts to segment: found tissue, all, or a mask. [by the picture]")
-@click.option("--tile", type=IntOrAuto(), default="auto", show_default=True, help="Pixels a side of the network's input.")
+@click.option(
+    "--tile",
+    type=IntOrAuto(),
+    default="auto",
+    show_default=True,
+    help="Pixels a side of the network's input, or --inexact's windows.",
+)
 @click.option("--batch", type=IntOrAuto(), default="auto", show_default=True, help="Tiles a forward pass.")
 @click.option("--memory", default="auto", show_default=True, metavar="SIZE", help="RAM budget a worker, such as 2GiB.")
 @click.option(
@@ -88,7 +94,9 @@ if TYPE_CHECKING:
     "so that tiles equal the whole image.",
 )  # fmt: skip
 @click.option(
-    "--inexact", is_flag=True, help="Use a model that can't be tiled exactly; by how much tiles change it is measured."
+    "--inexact",
+    is_flag=True,
+    help="Use a model that can't be tiled exactly, in windows that are blended; what that changes is measured.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing result; without it the same run is resumed.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from slideseg.model.stored import StoredModel
     from slideseg.model.together.combined import Together
     from slideseg.model.values import Range
+    from slideseg.model.windows.blended import InWindows
 
 
 Fitted = Ranges | Statistics | None
@@ -49,7 +50,7 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 class LoadedModel:
     """A model ready to run: what `slideseg.load_model` returns."""
 
-    def __init__(self, net: Engine | SameForm | Together, info: ModelInfo, sha256: str) -> None:
+    def __init__(self, net: Engine | SameForm | Together | InWindows, info: ModelInfo, sha256: str) -> None:
         self.net = net
         """The network as it runs: `net.forward` on any image of whole strides, `net.forward_valid` on a tile."""
         self.info = info

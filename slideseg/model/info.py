@@ -18,11 +18,12 @@ from slideseg.model.made_for import MadeFor
 from slideseg.model.network.described import DescribedUNet
 from slideseg.model.objects import ObjectRules
 from slideseg.model.others.described import OtherNetwork
+from slideseg.model.together.described import NetworksTogether
 from slideseg.model.together.use import Use
 
 if TYPE_CHECKING:
     from slideseg.model.architecture import Architecture
-    from slideseg.model.together.described import NetworksTogether
+    from slideseg.model.windows.described import NetworkInWindows
 
 FORMAT = "slideseg-model/1"
 ARCHITECTURES = ("unet", "smp", "monai", "onnx")
@@ -82,7 +83,7 @@ class ModelInfo:
 
     name: str
     """Short name, as in ``--model NAME``."""
-    config: UNetConfig | OtherNetwork | NetworksTogether
+    config: UNetConfig | OtherNetwork | NetworksTogether | NetworkInWindows
     """What decides the network: a U-Net's constructor arguments, what was found out about another one, or several of them."""
     classes: tuple[ModelClass, ...]
     """All classes, background first."""
@@ -175,7 +176,8 @@ class ModelInfo:
 
 def frozen(info: ModelInfo) -> ModelInfo:
     """Return what is said of a model once its network's statistics are frozen."""
-    return info if isinstance(info.config, UNetConfig) else replace(info, config=info.config.frozen())
+    config = info.config
+    return replace(info, config=config.frozen()) if isinstance(config, OtherNetwork | NetworksTogether) else info
 
 
 def inexact(info: ModelInfo) -> str:

@@ -10,8 +10,10 @@ from slideseg.errors import ModelError, explain
 from slideseg.model.bundled import find_model
 from slideseg.model.file import LoadedModel, load_model_file, ready
 from slideseg.model.together.model import sha256_together, together
+from slideseg.model.windows.model import in_windows
 
 if TYPE_CHECKING:
+    from slideseg.model.architecture import Architecture
     from slideseg.model.file import Fitted
     from slideseg.model.info import ModelInfo
     from slideseg.model.others.model import Model
@@ -110,7 +112,35 @@ class ModelsTogether:
         return together([part.load(fitted) for part in self.parts], self.use)
 
 
-ModelSource = ModelFile | ModelInHand | ModelsTogether
+WholeModel = ModelFile | ModelInHand | ModelsTogether
+"""A model as its user gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInWindows:
+    """A model that can't be tiled exactly, in windows whose probabilities are blended."""
+
+    whole: WholeModel
+    """The model."""
+    side: int
+    """Pixels a side of a window at most."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.whole.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what decides its results besides the windows."""
+        return self.whole.sha256
+
+    def load(self, fitted: Fitted = None) -> LoadedModel:
+        """Load it, with what it was fitted with."""
+        return in_windows(self.whole.load(fitted), self.side)
+
+
+ModelSource = WholeModel | ModelInWindows
 """Where a worker gets its model."""
 
 
@@ -137,9 +167,11 @@ class Job:
     keeps_freed: bool = False
     """Whether workers keep what tensors free for the next ones; see `slideseg.machine.keep_freed_memory`."""
 
-    def pieces(self, shard: Shard, margin: int) -> list[Box]:
-        """Return the boxes of a shard that a network with so many pixels of ``margin`` computes; none where is no tissue."""
-        return [shard.write_box] if self.tissue is None else self.tissue.pieces(shard.write_box, margin)
+    def pieces(self, shard: Shard, network: Architecture) -> list[Box]:
+        """Return the boxes of a shard that a network computes, which start on its grid; none where is no tissue."""
+        if self.tissue is None:
+            return [shard.write_box]
+        return self.tissue.pieces(shard.write_box, network.margin, network.stride)
 
     def at(self, source: Source) -> Job:
         """Return the job with the slide read from another place, such as its temporary copy."""

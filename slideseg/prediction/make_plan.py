@@ -16,6 +16,8 @@ from slideseg.model.info import frozen, inexact
 from slideseg.model.others.model import Model
 from slideseg.model.together.model import info_together, use_of
 from slideseg.model.values import FULL_SCALE
+from slideseg.model.windows.described import WINDOW
+from slideseg.model.windows.model import info_in_windows
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
 from slideseg.prediction.choices.calibration import fit_int8
 from slideseg.prediction.choices.devices import choose_device, choose_precision, choose_workers, gpu_of, threads_of
@@ -23,7 +25,7 @@ from slideseg.prediction.choices.freezing import fit_statistics
 from slideseg.prediction.choices.resolution import choose_source, working_shape
 from slideseg.prediction.choices.suits import unlike
 from slideseg.prediction.choices.tissue import find_tissue
-from slideseg.prediction.job import Job, ModelFile, ModelInHand, ModelsTogether, Tiling
+from slideseg.prediction.job import Job, ModelFile, ModelInHand, ModelInWindows, ModelsTogether, Tiling
 from slideseg.prediction.plan import PredictPlan, model_record
 from slideseg.prediction.values import choose_range
 from slideseg.result.record import ModelRecord, SlideRecord
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from slideseg.model.given import GivenModel
     from slideseg.model.info import ModelInfo
     from slideseg.model.objects import ObjectRules
-    from slideseg.prediction.job import ModelSource
+    from slideseg.prediction.job import ModelSource, WholeModel
     from slideseg.prediction.options import PredictOptions
     from slideseg.slide.base import Slide
     from slideseg.slide.resampled import Source
@@ -61,8 +63,8 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     """
     options.check()
     check_kept(_read_for(input_path, options), output, "what it is made from")
-    model, info = _models(options)
-    info = _as_it_runs(info, options)
+    whole, info = _models(options)
+    model, info = _as_it_runs(whole, info, options)
     device = choose_device(options)
     with closing(open_in_run(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
@@ -78,7 +80,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         precision = choose_precision(options, device)
         fit = fit_tile(slide, info, grid, options, workers, gpu_of(device, precision))
         tiling = Tiling(fit.core, fit.batch, device, precision, options.save_probabilities, limits)
-        tiling, said = _fitted(source, grid, tissue.blocks, model, tiling, freeze=options.freeze_statistics)
+        tiling, said = _fitted(source, grid, tissue.blocks, whole, tiling, freeze=options.freeze_statistics)
         threads, gaps = threads_of(options, workers), slide.background is not None
         made = PredictPlan(
             input=input_path,
@@ -102,20 +104,26 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     return made
 
 
-def _as_it_runs(info: ModelInfo, options: PredictOptions) -> ModelInfo:
-    """Return what is said of a model as the options have it run.
+def _as_it_runs(model: WholeModel, info: ModelInfo, options: PredictOptions) -> tuple[ModelSource, ModelInfo]:
+    """Return a model, and what is said of it, as the options have it run.
 
     Raises:
         ModelError: if it can't be tiled exactly, and that is not asked for.
+        ConfigError: if its windows would be too small.
     """
     if not (info.network.exact or options.inexact or options.freeze_statistics):
         cure = "--freeze-statistics, or " * info.network.curable
         raise ModelError(explain(inexact(info), try_=f"{cure}--inexact, which measures by how much tiles change it"))
-    return frozen(info) if options.freeze_statistics else info
+    if options.freeze_statistics:
+        return model, frozen(info)
+    if info.network.exact:
+        return model, info
+    side = WINDOW if options.tile == "auto" else options.tile
+    return ModelInWindows(model, side), info_in_windows(info, side)
 
 
 def _fitted(
-    source: Source, grid: ShardGrid, tissue: TissueMap | None, model: ModelSource, tiling: Tiling, *, freeze: bool
+    source: Source, grid: ShardGrid, tissue: TissueMap | None, model: WholeModel, tiling: Tiling, *, freeze: bool
 ) -> tuple[Tiling, tuple[str, ...]]:
     """Return how the network is run, fitted to the slide where that is needed, and what is to be said of that."""
     if tiling.precision == "int8":
@@ -143,7 +151,7 @@ def _check_copy(plan: PredictPlan) -> None:
         raise ConfigError(explain(what, got=plan.output, want="a folder", try_=try_))
 
 
-def _models(options: PredictOptions) -> tuple[ModelSource, ModelInfo]:
+def _models(options: PredictOptions) -> tuple[WholeModel, ModelInfo]:
     """Return the models as the workers find them, and what is to be said of them together."""
     parts, infos = zip(*map(_model, options.models), strict=True)
     use = use_of(infos, options.tta, options.smooth)

@@ -60,7 +60,7 @@ class PredictOptions(ObjectOptions):
     tissue: str = ""
     """``auto``, ``none`` or a mask's path; empty: auto where a good share of the picture is empty, else none."""
     tile: int | Literal["auto"] = "auto"
-    """Pixels a side of the network's input."""
+    """Pixels a side of the network's input; with ``inexact``, of the windows."""
     batch: int | Literal["auto"] = "auto"
     """Tiles a forward pass."""
     memory: str = "auto"

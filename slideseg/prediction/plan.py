@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from slideseg.model.network.ranges import Ranges
 from slideseg.model.reach.frozen import Statistics
 from slideseg.model.together.use import Use
+from slideseg.model.windows.described import NetworkInWindows
 from slideseg.prediction.choices.suits import described
-from slideseg.prediction.job import ModelsTogether
+from slideseg.prediction.job import ModelInWindows, ModelsTogether
 from slideseg.result.layout import ResultLayout
 from slideseg.result.record import ModelRecord, RunIdentity, RunRecord, SettingsRecord, SlideRecord, TilingRecord
 from slideseg.slide.pixel_size.claims import in_words as mpp_in_words
@@ -102,7 +103,7 @@ class PredictPlan:
             slide=self.slide,
             model=model_record(self.model, self.job.model.sha256),
             settings=self.settings,
-            tiling=TilingRecord(network.stride, network.halo, self.tile, network.exact),
+            tiling=TilingRecord(network.stride, network.halo, self.tile, network.exact, window=self.window),
             pixels=self.pixels,
             skipped_pixels=self.skipped_pixels,
             tissue_pixels=self.tissue.pixels,
@@ -123,6 +124,7 @@ class PredictPlan:
             precision=tiling.precision,
             device=tiling.device,
             core=None if self.model.network.same_bits else tiling.core,
+            window=self.window,
             shard=self.job.grid.side,
             tissue=None if tissue is None else tissue.digest(),
             probabilities=tiling.probabilities,
@@ -158,7 +160,14 @@ class PredictPlan:
     @property
     def use(self) -> Use:
         """In which views the models see the slide, and how their probabilities are smoothed."""
-        return self.job.model.use if isinstance(self.job.model, ModelsTogether) else Use()
+        model = self.job.model.whole if isinstance(self.job.model, ModelInWindows) else self.job.model
+        return model.use if isinstance(model, ModelsTogether) else Use()
+
+    @property
+    def window(self) -> int | None:
+        """Pixels a side of the windows that the model is run in; None if it can be tiled exactly."""
+        network = self.model.network
+        return network.window if isinstance(network, NetworkInWindows) else None
 
     @property
     def tile(self) -> int:
@@ -189,7 +198,7 @@ class PredictPlan:
     def tiles(self) -> int:
         """Forward passes of one tile at most (tiles of one colour are not computed again)."""
         network, core = self.model.network, self.job.tiling.core
-        boxes = (box for shard in self.job.grid for box in self.job.pieces(shard, network.margin))
+        boxes = (box for shard in self.job.grid for box in self.job.pieces(shard, network))
         return sum(1 for box in boxes for _ in tiles_of(box, core, network.stride, 0))
 
     def describe(self) -> dict[str, Any]:
@@ -207,6 +216,7 @@ class PredictPlan:
             "stride": network.stride,
             "halo": network.halo,
             "exact": network.exact,
+            "window": self.window,
             "found": self.found,
             "shards": len(self.job.grid),
             "shards_kept": len(self.kept),
@@ -276,7 +286,9 @@ def _tissue(plan: PredictPlan) -> str:
 
 
 def _exact(plan: PredictPlan) -> str:
-    return "exact: as if the whole image were one" if plan.model.network.exact else "not exact: probabilities change a little"
+    if plan.window is None:
+        return "exact: as if the whole image were one"
+    return f"not exact: in windows of {plan.window} pixels that are blended"
 
 
 def _also(plan: PredictPlan) -> str:

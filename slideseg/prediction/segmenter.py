@@ -103,9 +103,9 @@ class Segmenter:
         self._core, self._batch = tiling.core, tiling.batch
         self._dtype = DTYPES[tiling.precision]
         self._net = model.net.to(device=tiling.device, dtype=self._dtype)
-        network = model.info.network
-        self._exact = network.exact
-        self.margin = network.margin
+        self.network = model.info.network
+        self._exact = self.network.exact
+        self.margin = self.network.margin
         self._sender = Sender(model, tiling.range, tiling.device)
         self._constant: dict[bytes, Result] = {}
         self.stop = threading.Event()
@@ -158,7 +158,7 @@ class Segmenter:
 
     def _sheets(self, box: Box) -> list[Sheet]:
         """Return room for the classes of a box, and for its probabilities if they are wanted."""
-        channels = [1, self._model.info.network.out_channels] if self._tiling.probabilities else [1]
+        channels = [1, self.network.out_channels] if self._tiling.probabilities else [1]
         return [Sheet(count, box, self._tiling.device) for count in channels]
 
     def _tiles(self, box: Box) -> list[Tile]:

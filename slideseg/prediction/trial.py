@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from slideseg.model.network.probabilities import change_of
+from slideseg.model.windows.blended import InWindows
 from slideseg.prediction.segmenter import Segmenter
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.space.box import Box
@@ -32,26 +34,21 @@ class TilingError:
 
 
 def measure_tiling_error(job: Job) -> TilingError:
-    """Measure by how much tiling changes what is found, for a network that can't be tiled exactly.
+    """Measure by how much windows change what is found, for a network that can't be tiled exactly.
 
-    Compares one tile in the middle of the slide with the same pixels computed as tiles of half its side.
+    Compares a picture in the middle of the slide that four windows cover, where these are blended, with one pass over it.
     """
+    model = job.model.load(job.tiling.fitted)
+    if not isinstance(model.net, InWindows):
+        return TilingError(0.0, 0.0)
+    step = model.stride
+    y, x = (length // 2 // step * step for length in job.grid.shape_yx)
     with closing(job.source.open()) as slide:
-        model = job.model.load(job.tiling.fitted)
-        rows, columns = job.grid.shape_yx
-        stride = model.stride
-        side = min(job.tiling.core, max(stride, min(rows, columns) // stride * stride))
-        y, x = ((length - side) // 2 // stride * stride if length > side else 0 for length in (rows, columns))
-        box = Box(y, x, min(y + side, rows), min(x + side, columns))
-        half = max(stride, side // 2 // stride * stride)
-        results = []
-        for core in (side, half):
-            segmenter = Segmenter(model, replace(job.tiling, core=core, probabilities=True))
-            pixels = read_mirrored(slide, segmenter.read_box(box), plane=job.grid.planes // 2)
-            results.append(segmenter(pixels, box))
-    difference = np.abs(np.subtract(*(found.probabilities for found in results), dtype=np.int16)).max()  # type: ignore[arg-type]
-    others = np.count_nonzero(results[0].class_map != results[1].class_map) / box.area
-    return TilingError(round(float(difference) / 255, 4), round(others, 6))
+        pixels = read_mirrored(slide, Box(y, x, y + step, x + step).grow(step), plane=job.grid.planes // 2)
+    with torch.inference_mode():
+        blended, whole = model.net.beside_one_pass(model.preprocess(pixels, job.tiling.range))
+    probability, classes = change_of(whole, blended)
+    return TilingError(round(probability, 4), round(classes, 6))
 
 
 def measure_rate(job: Job) -> float:

@@ -99,7 +99,7 @@ class SegmentWorker:
         started = time.perf_counter()
         shard = self._job.grid[index]
         there = scanned_in(self._slide, shard, self._job)
-        pieces = [] if there is not None and not there.any() else self._job.pieces(shard, self._segmenter.margin)
+        pieces = [] if there is not None and not there.any() else self._job.pieces(shard, self._segmenter.network)
         region = self._bring(Box.around(pieces), shard.plane) if pieces else None
         read = time.perf_counter()
         begun = None if region is None else _computing().submit(self._segmenter.begin, region, pieces).result()

@@ -172,6 +172,8 @@ class TilingRecord:
     """By how much probabilities may differ from the whole image's; None before it is known."""
     other_classes: float | None = None
     """The share of pixels that may have another class than in the whole image; None before it is known."""
+    window: int | None = None
+    """Side of the windows that a network which can't be tiled exactly is run in; None for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,8 @@ class RunIdentity:
     """Values of black and white to the network; None for those of the pixels' type."""
     feature_ranges: str | None = None
     """Digest of how large the network's features were taken to become, for int8."""
+    window: int | None = None
+    """Side of the windows of a network that can't be tiled exactly."""
     statistics: str | None = None
     """Digest of what the network's statistics were frozen with."""
     format: str = FORMAT

@@ -82,7 +82,12 @@ def test_frozen_statistics_make_tiles_equal_the_whole_slide(slide, inexact, tmp_
     record = slideseg.open_result(tmp_path / "0.zarr").record
     assert (record.tiling.exact, record.settings.freeze_statistics) == (True, True)
     predicted(slide, tmp_path / "w.zarr", "-m", model, "--inexact", "-w", 1, "--tile", 96)
+    predicted(slide, tmp_path / "v.zarr", "-m", model, "--inexact", "-w", 2, "--tile", 96, "--batch", 3, "--memory", "3GiB")
     assert (class_map(tmp_path / "w.zarr") != maps[0]).any()
+    assert array_bytes(tmp_path / "w.zarr") == array_bytes(tmp_path / "v.zarr")
+    tiling = slideseg.open_result(tmp_path / "w.zarr").record.tiling
+    assert (tiling.exact, tiling.window, tiling.stride) == (False, 96, 64)
+    assert 0 < tiling.max_error < 1
     other = run_slideseg("predict", slide, "-o", tmp_path / "0.zarr", "-m", model, "--inexact", "-w", 1, "--save-probabilities")
     assert other.status == 2
     assert "holds another run's result" in other.err

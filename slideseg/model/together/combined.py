@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slideseg.model.network.probabilities import logits_of_probabilities, probabilities_of
 from slideseg.model.together.smoothing import smoothed
 from slideseg.model.together.views import VIEWS, View, without
 
@@ -46,7 +48,8 @@ class Together(nn.Module):
         """Return logits (N, K, H, W), in double precision, of images (N, C, H, W) whose sides are multiples of the stride."""
         p_NKHW = self._mean(x_NCHW, None)
         use = self._network.use
-        return logits_of_probabilities(smoothed(without(p_NKHW, -use.smoothing_radius), use.smooth, use.smoothing_radius))
+        around_NKHW = F.pad(p_NKHW, (use.smoothing_radius,) * 4, mode="replicate")
+        return logits_of_probabilities(smoothed(around_NKHW, use.smooth, use.smoothing_radius))
 
     def forward_valid(self, x_NCHW: Tensor) -> Tensor:
         """Return logits of the core of images that are the core, on the grid of the stride, grown by the margin."""
@@ -68,26 +71,11 @@ class Together(nn.Module):
     def _seen(self, net: nn.Module, part: Architecture, view: View, x_NCHW: Tensor, margin: int | None) -> Tensor:
         """Return the probabilities of a network that sees an image in a view, where they belong in the image."""
         if margin is None:
-            return view.back(_probabilities(net(view.see(x_NCHW))))
+            return view.back(probabilities_of(net(view.see(x_NCHW))))
         x_NCHW = without(x_NCHW, margin - self._network.margin_of(part, view.scale))
         if view.scale == 1:
-            return view.back(_probabilities(net.forward_valid(view.see(x_NCHW))))  # type: ignore[operator]
+            return view.back(probabilities_of(net.forward_valid(view.see(x_NCHW))))  # type: ignore[operator]
         rim = self._network.rim(part, view.scale)
         around = int(self._network.margin_of(part, view.scale) * view.scale) - rim - part.margin
-        found = _probabilities(net.forward_valid(without(view.see(x_NCHW), around)))  # type: ignore[operator]
+        found = probabilities_of(net.forward_valid(without(view.see(x_NCHW), around)))  # type: ignore[operator]
         return without(view.back(found), int(rim / view.scale))
-
-
-def _probabilities(logits_NKHW: Tensor) -> Tensor:
-    """Return probabilities in double precision, in which a last bit that depends on a pixel's place decides nothing."""
-    exact_NKHW = logits_NKHW.double()
-    return exact_NKHW.sigmoid() if exact_NKHW.shape[1] == 1 else exact_NKHW.softmax(1)
-
-
-def logits_of_probabilities(p_NKHW: Tensor) -> Tensor:
-    """Return logits of which a sigmoid, or a softmax, makes these probabilities."""
-    return torch.logit(p_NKHW, LEAST) if p_NKHW.shape[1] == 1 else p_NKHW.clamp(min=LEAST).log()
-
-
-LEAST = 1e-12
-"""Probabilities are taken for this at least."""

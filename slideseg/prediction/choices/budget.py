@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from slideseg.errors import ConfigError, explain
 from slideseg.machine import available_memory, parse_size
+from slideseg.model.windows.described import NetworkInWindows
 from slideseg.result.overview import LONG_SIDE
 from slideseg.slide.base import channels_of
 from slideseg.storage.place import is_url
@@ -43,8 +44,6 @@ GPU_LIBRARY = 3 * 2**30
 """RAM that CUDA and its libraries take of a process, as others report; it was not measured."""
 MOST_VALUES = 2**31
 """Tensors of so many values are left to slow kernels (PyTorch's pull request 31383)."""
-LARGEST_INEXACT_CORE = 1024
-"""Side of a core for networks that can't be tiled exactly: fixed, so that their result does not depend on the memory."""
 STEADY_FEATURES = 2 * 2**30
 """Bytes of features, of 4 bytes each, that tiles have at most where the last bit of the result depends on their size; their
 cores are as large as the halo at least."""
@@ -100,7 +99,7 @@ def fit_tile(
     budget = _budget(options, workers)
     batch = 1 if options.batch == "auto" else options.batch
     held = REMOTE_MEMORY if is_url(slide.path) else 0
-    if options.tile != "auto":
+    if options.tile != "auto" and not isinstance(network, NetworkInWindows):  # of these it is the window
         cores = [min(side, (options.tile - 2 * network.margin) // cell * cell)]
         if cores[0] < cell:
             want = f"at least {cell + 2 * network.margin}"
@@ -136,8 +135,6 @@ def _largest_core(network: Architecture, side: int) -> int:
     """
     if network.same_bits:
         return side
-    if not network.exact:
-        return min(side, LARGEST_INEXACT_CORE)
     most = math.isqrt(int(STEADY_FEATURES / 4 / network.peak_values(0) * (2 * network.margin) ** 2)) - 2 * network.margin
     return min(side, max(most, network.halo))
 

@@ -8,6 +8,7 @@ import torch
 
 from slideseg.errors import ConfigError, explain
 from slideseg.model.file import ready
+from slideseg.model.network.probabilities import change_of, probabilities_of
 from slideseg.model.others.described import OtherNetwork
 from slideseg.model.reach.frozen import Statistics, measure
 from slideseg.prediction.choices.sample import places, read
@@ -16,10 +17,9 @@ from slideseg.words import number
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from slideseg.model.file import LoadedModel
-    from slideseg.prediction.job import ModelSource, Tiling
+    from slideseg.prediction.job import Tiling, WholeModel
     from slideseg.slide.resampled import Source
     from slideseg.slide.tissue.blocks import TissueMap
     from slideseg.space.grid import ShardGrid
@@ -28,12 +28,10 @@ TILES, SIDE = 8, 256
 """Tiles that are measured, spread over the tissue, and their sides."""
 COMPARED = 512
 """Side of the picture that is segmented by the network as it is, and frozen."""
-HALF = 0.5
-"""Where a single probability becomes class 1."""
 
 
 def fit_statistics(
-    source: Source, grid: ShardGrid, tissue: TissueMap | None, model: ModelSource, tiling: Tiling
+    source: Source, grid: ShardGrid, tissue: TissueMap | None, model: WholeModel, tiling: Tiling
 ) -> tuple[Statistics, tuple[str, ...]]:
     """Return the statistics of a slide's tissue, and in words how much they change.
 
@@ -66,16 +64,8 @@ def _compared(as_it_is: LoadedModel, frozen: LoadedModel, picture: np.ndarray, t
     """Return in words how much freezing changes what is found in a small picture."""
     x_1CHW = as_it_is.preprocess(picture, tiling.range)
     with torch.inference_mode():
-        before, after = (_probabilities(loaded.net(x_1CHW)) for loaded in (as_it_is, frozen))
-    others = 100 * float((_classes(before) != _classes(after)).float().mean())
-    most, side = float((before - after).abs().max()), picture.shape[0]
-    changed = f"{number(others)} % of the pixels of a picture of {side} x {side} get another class than by its own"
+        before, after = (probabilities_of(loaded.net(x_1CHW)) for loaded in (as_it_is, frozen))
+    most, others = change_of(before, after)
+    side = picture.shape[0]
+    changed = f"{number(100 * others)} % of the pixels of a picture of {side} x {side} get another class than by its own"
     return f"statistics are those of the slide's tissue: {changed}, and probabilities change by up to {number(most)}"
-
-
-def _probabilities(logits_1KHW: Tensor) -> Tensor:
-    return logits_1KHW.sigmoid() if logits_1KHW.shape[1] == 1 else logits_1KHW.softmax(1)
-
-
-def _classes(p_1KHW: Tensor) -> Tensor:
-    return p_1KHW[:, 0] > HALF if p_1KHW.shape[1] == 1 else p_1KHW.argmax(1)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from slideseg.slide.base import Slide
 
 BLOCK = CHUNK
-"""Side of a block in working pixels: what is skipped or computed. A multiple of every stride: blocks start on the grid."""
+"""Side of a block in working pixels: what is skipped or computed. A multiple of every network's stride: blocks
+start on the grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,16 @@ class TissueMap:
         """Tell whether the block that starts where ``block`` starts holds tissue."""
         return bool(self.blocks[block.y0 // BLOCK, block.x0 // BLOCK])
 
-    def pieces(self, box: Box, margin: int) -> list[Box]:
+    def pieces(self, box: Box, margin: int, stride: int) -> list[Box]:
         """Return boxes of whole blocks, clipped to ``box``, that hold each of its blocks with tissue once; none if it has none.
 
-        They are those that a network with so many pixels of ``margin`` has least work with.
+        They are those that a network with so many pixels of ``margin`` has least work with, and start at multiples of its
+        stride, of which ``box`` does.
         """
-        pieces = pieces_of(self._inside(box), margin / BLOCK)
-        scaled = (Box(piece.y0 * BLOCK, piece.x0 * BLOCK, piece.y1 * BLOCK, piece.x1 * BLOCK) for piece in pieces)
+        times = max(1, stride // BLOCK)
+        side = times * BLOCK
+        pieces = pieces_of(_coarser(self._inside(box), times), margin / side)
+        scaled = (Box(piece.y0 * side, piece.x0 * side, piece.y1 * side, piece.x1 * side) for piece in pieces)
         return [piece.shift(box.y0, box.x0).intersect(box) for piece in scaled]
 
     def empty_pixels(self, box: Box) -> int:
@@ -56,6 +60,15 @@ class TissueMap:
 
     def _inside(self, box: Box) -> np.ndarray:
         return self.blocks[box.y0 // BLOCK : -(-box.y1 // BLOCK), box.x0 // BLOCK : -(-box.x1 // BLOCK)]
+
+
+def _coarser(blocks: np.ndarray, times: int) -> np.ndarray:
+    """Return blocks so many times as large, which are true where any of their own is."""
+    rows, columns = (-(-side // times) * times for side in blocks.shape)
+    padded = np.zeros((rows, columns), bool)
+    padded[: blocks.shape[0], : blocks.shape[1]] = blocks
+    coarse: np.ndarray = np.logical_or.reduce(padded.reshape(rows // times, times, columns // times, times), axis=(1, 3))
+    return coarse
 
 
 def blocks_of(mask: np.ndarray, scale: tuple[float, float], shape_yx: tuple[int, int]) -> TissueMap:

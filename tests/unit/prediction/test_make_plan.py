@@ -124,14 +124,17 @@ def test_a_slide_that_was_touched_or_copied_is_the_same_run(folder):
     assert plan(folder, "copy.tif", tissue="none").identity != base
 
 
-def test_a_network_that_can_not_be_tiled_exactly_has_its_tile_in_the_run(folder):
+def test_a_network_that_can_not_be_tiled_exactly_has_its_windows_in_the_run(folder):
     corners = str(folder / "corners.safetensors")
 
     def identity(**options):
         return plan(folder, model=corners, inexact=True, **options).identity
 
-    assert identity(workers=1) == identity(workers=4)
+    assert identity(workers=1) == identity(workers=4) == identity(memory="3GiB") == identity(tile=640)
+    assert identity(tile=400).window == 384
     assert identity(tile=400) != identity()
+    with pytest.raises(ConfigError, match=r"the tile is too small for this network \(got 4, want at least \d+\)"):
+        identity(tile=4)
     with pytest.raises(ModelError, match=r"can't be tiled exactly: its upsampling .* makes .*\(try --inexact, which"):
         plan(folder, model=corners)
 

@@ -9,7 +9,7 @@ import torch
 import slideseg
 from slideseg.errors import ModelError, RunError
 from slideseg.model.config import UNetConfig
-from slideseg.prediction.job import Job, ModelFile, Tiling
+from slideseg.prediction.job import Job, ModelFile, ModelInWindows, Tiling
 from slideseg.prediction.segmenter import Segmenter, StoppedError
 from slideseg.prediction.trial import TilingError, measure_rate, measure_tiling_error
 from slideseg.slide.array import ArraySlide
@@ -114,7 +114,7 @@ def test_rates_and_tiling_errors_are_measured(path, model, tmp_path, caplog):
 
     assert measure_rate(job) > 0
     assert measure_tiling_error(job) == TilingError(0.0, 0.0)
-    error = measure_tiling_error(replace(job, model=ModelFile(str(corners), inexact.sha256)))
+    error = measure_tiling_error(replace(job, model=ModelInWindows(ModelFile(str(corners), inexact.sha256), 40)))
     assert 0 < error.probability <= 1
     assert 0 < error.classes < 1
     assert slideseg.load_model(corners).info.config.exact is False

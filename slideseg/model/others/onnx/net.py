@@ -10,7 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from torch import Tensor, nn
 
 from slideseg.errors import ModelError, explain, one_line
-from slideseg.model.together.combined import logits_of_probabilities
+from slideseg.model.network.probabilities import logits_of_probabilities
 
 if TYPE_CHECKING:
     from slideseg.model.others.onnx.graph import Activation, Layout

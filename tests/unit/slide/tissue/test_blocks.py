@@ -16,14 +16,17 @@ def test_boxes_count_the_pixels_of_empty_blocks(blocks_yx, draw):
     blocks = np.array(draw.draw(st.lists(st.booleans(), min_size=(n := blocks_yx[0] * blocks_yx[1]), max_size=n)))
     shape = tuple(draw.draw(st.integers((n - 1) * BLOCK + 1, n * BLOCK)) for n in blocks_yx)
     tissue = TissueMap(shape, blocks.reshape(blocks_yx))
-    corner = [draw.draw(st.integers(0, n - 1)) * BLOCK for n in blocks_yx]
+    stride = draw.draw(st.sampled_from([1, 16, 256, 512, 1024]))
+    cell = max(stride, BLOCK)
+    corner = [draw.draw(st.integers(0, (length - 1) // cell)) * cell for length in shape]
     box = Box(*corner, min(shape[0], corner[0] + 4 * BLOCK), min(shape[1], corner[1] + 4 * BLOCK))
     pixels = np.kron(tissue.blocks, np.ones((BLOCK, BLOCK), bool))[: shape[0], : shape[1]][box.slices]
 
     assert tissue.empty_pixels(box) == (~pixels).sum()
     covered = np.zeros(pixels.shape, int)
-    for piece in tissue.pieces(box, 94):
+    for piece in tissue.pieces(box, 94, stride):
         assert box.contains(piece)
+        assert piece.y0 % stride == piece.x0 % stride == 0
         covered[piece.relative_to(box).slices] += 1
     assert covered.max() <= 1
     assert (covered[pixels] == 1).all()
