@@ -22,7 +22,7 @@ from slideseg.model.network.unet import UNet, without_weights
 from slideseg.model.network.whole_image import WholeImage
 from slideseg.model.others.described import OtherNetwork
 from slideseg.model.others.libraries import build, onnx_networks
-from slideseg.model.reach.frozen import Frozen, Statistics
+from slideseg.model.reach.frozen import Statistics, freeze
 from slideseg.model.stored import read_model
 from slideseg.model.values import FULL_SCALE, on_unit_scale
 from slideseg.storage.whole_file import whole
@@ -157,7 +157,7 @@ def ready(net: nn.Module, info: ModelInfo, sha256: str, fitted: Fitted = None) -
         return LoadedModel(engine if info.network.exact else SameForm(engine, info.network.margin), info, sha256)
     net = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if isinstance(fitted, Statistics):
-        net, info = Frozen(net, fitted), frozen(info)
+        net, info = freeze(net, fitted), frozen(info)
     return LoadedModel(SameForm(net, info.network.margin), info, sha256)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -67,8 +67,28 @@ class Frozen(nn.Module):
             return self.net(x_NCHW)
 
 
+@runtime_checkable
+class Freezable(Protocol):
+    """A network that is not made of PyTorch's calls, and freezes its statistics itself."""
+
+    def measured(self, places: Collection[int], sample_NCHW: Tensor) -> Statistics:
+        """Return its statistics over a sample of images."""
+        ...
+
+    def frozen(self, statistics: Statistics) -> nn.Module:
+        """Return a network that uses them."""
+        ...
+
+
+def freeze(net: nn.Module, statistics: Statistics) -> nn.Module:
+    """Return a network that uses statistics in place of its images' own."""
+    return net.frozen(statistics) if isinstance(net, Freezable) else Frozen(net, statistics)
+
+
 def measure(net: nn.Module, places: Collection[int], sample_NCHW: Tensor) -> Statistics:
     """Return the statistics of some calls over a sample of images, two or more."""
+    if isinstance(net, Freezable):
+        return net.measured(places, sample_NCHW)
     found: dict[int, tuple[Tensor, ...]] = {}
 
     def measured(number: int, call: Call) -> Any:

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from slideseg.errors import ModelError, explain, one_line
 from slideseg.model.network.probabilities import logits_of_probabilities
+from slideseg.model.others.onnx.frozen import frozen_graph, measure_graph
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from slideseg.model.others.onnx.graph import Activation, Layout
+    from slideseg.model.reach.frozen import Statistics
 
 PROVIDERS = {"cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"], "cpu": ["CPUExecutionProvider"]}
 FAULTS = (
@@ -38,15 +42,32 @@ class OnnxNet(nn.Module):
         Raises:
             RuntimeError: if it can't be run on such images.
         """
-        out = torch.from_numpy(self._run(x_NCHW)[0]).to(x_NCHW.device)
+        out = torch.from_numpy(self.run(x_NCHW)[0]).to(x_NCHW.device)
         out = out.movedim(-1, 1) if self._layout == "NHWC" else out
         return out if self._activation == "none" else logits_of_probabilities(out.double())
 
     def sizes(self, x_NCHW: Tensor) -> list[tuple[int, ...]]:
         """Return the sides of each of its outputs."""
-        return [tuple(found.shape) for found in self._run(x_NCHW)]
+        return [tuple(found.shape) for found in self.run(x_NCHW)]
 
-    def _run(self, x_NCHW: Tensor) -> list[Any]:
+    def measured(self, places: Collection[int], sample_NCHW: Tensor) -> Statistics:
+        """Return the statistics of some nodes, by their numbers, over a sample of images."""
+
+        def run(data: bytes) -> Any:
+            return OnnxNet(data, self._layout, "none").run(sample_NCHW)[0]
+
+        return measure_graph(self.data, places, run)
+
+    def frozen(self, statistics: Statistics) -> OnnxNet:
+        """Return a network that uses statistics in place of its images' own."""
+        return OnnxNet(frozen_graph(self.data, statistics.of_calls), self._layout, self._activation)
+
+    def run(self, x_NCHW: Tensor) -> list[Any]:
+        """Return all its outputs, as it gives them.
+
+        Raises:
+            RuntimeError: if it can't be run on such images.
+        """
         session = self._session(x_NCHW.device.type)
         image = x_NCHW.detach().float()
         image = image.movedim(1, -1) if self._layout == "NHWC" else image

@@ -32,12 +32,12 @@ def probe_onnx(model: ModelProto, net: OnnxNet, form: OnnxForm) -> Reach:
     Raises:
         ModelError: if it can't be run on strips, its output has another size, or it follows no shift of up to 64 pixels.
     """
-    data, obstacles = shadow_of(model)
+    data, obstacles, places = shadow_of(model)
     shadow = OnnxNet(data, form.layout, "none")
     true = None if obstacles else net
     found = [_along(shadow, true, form.channels, axis) for axis in (2, 3)]
     stride, margin = max(one for one, _ in found), max(margin for _, margin in found)
-    return Reach(stride, margin, obstacles)
+    return Reach(stride, margin, obstacles, places)
 
 
 def _along(shadow: OnnxNet, net: OnnxNet | None, channels: int, axis: int) -> tuple[int, int]:

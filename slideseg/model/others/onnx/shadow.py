@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
+from slideseg.model.others.onnx.frozen import NORM
 from slideseg.model.others.onnx.graph import attribute
 from slideseg.model.reach.shadow import Obstacle
 
@@ -60,10 +61,14 @@ class _Shadow:
         self.fixed = set(self.constants)
         """Names of what is made of no image."""
         self.nodes: list[NodeProto] = []
+        self.places: list[int] = []
+        """Numbers of the nodes that can be frozen; see `slideseg.model.others.onnx.frozen`."""
+        self._number = 0
         self.obstacles: dict[Obstacle, None] = {}
 
     def take(self, node: NodeProto) -> None:
         """Take the next node of the network."""
+        self._number += 1
         if all(name in self.fixed for name in node.input if name) or node.op_type == "Shape":
             self.nodes.append(node)
             self.fixed |= set(node.output) if node.op_type != "Shape" else set()
@@ -95,9 +100,10 @@ class _Shadow:
         """Return the name of zeros in the form of something."""
         return self.add("Mul", [name, ZERO], f"{name}_nothing_{len(self.nodes)}")
 
-    def note(self, node: NodeProto, kind: str) -> None:
-        """Note that a node is an obstacle."""
-        self.obstacles[Obstacle(node.name, kind)] = None
+    def note(self, node: NodeProto, kind: str, *, curable: bool = False) -> None:
+        """Note that a node is an obstacle, and whether it can be frozen."""
+        self.obstacles[Obstacle(node.name, kind, curable)] = None
+        self.places += [self._number] if curable else []
 
     def summed(self, node: NodeProto) -> None:
         """Take a node whose result is ones and zeros again once ones are made of all that is not zero."""
@@ -122,8 +128,8 @@ ZERO = "slideseg_zero"
 ONE = "slideseg_one"
 
 
-def shadow_of(model: ModelProto) -> tuple[bytes, tuple[Obstacle, ...]]:
-    """Return the shadow of a network as a model of its own, and what was noted."""
+def shadow_of(model: ModelProto) -> tuple[bytes, tuple[Obstacle, ...], tuple[int, ...]]:
+    """Return the shadow of a network as a model of its own, what was noted, and the numbers of nodes that can be frozen."""
     shadow = _Shadow(model)
     for node in model.graph.node:
         shadow.take(onnx.NodeProto.FromString(node.SerializeToString()))
@@ -132,7 +138,7 @@ def shadow_of(model: ModelProto) -> tuple[bytes, tuple[Obstacle, ...]]:
     made.graph.node.extend(shadow.nodes)
     numbers = ((ZERO, 0.0), (ONE, 1.0))
     made.graph.initializer.extend(numpy_helper.from_array(np.array(number, np.float32), name) for name, number in numbers)
-    return made.SerializeToString(), tuple(shadow.obstacles)
+    return made.SerializeToString(), tuple(shadow.obstacles), tuple(shadow.places)
 
 
 # --- what becomes of nodes ---------------------------------------------------------------------------------------------------
@@ -182,7 +188,7 @@ def _product(shadow: _Shadow, node: NodeProto) -> None:
 
 
 def _norm(shadow: _Shadow, node: NodeProto) -> None:
-    shadow.note(node, node.op_type.removesuffix("Normalization").lower() + " norm")
+    shadow.note(node, node.op_type.removesuffix("Normalization").lower() + " norm", curable=node.op_type == NORM)
     _through(shadow, node)
 
 
@@ -214,7 +220,7 @@ def _with_its_sum(shadow: _Shadow, node: NodeProto, axis: int) -> None:
 
 
 def _pool(shadow: _Shadow, node: NodeProto) -> None:
-    shadow.note(node, "global pooling")
+    shadow.note(node, "global pooling", curable=shadow.rank(node.input[0]) == SPATIAL_AXES + 2)
     output = node.output[0]
     node.output[0] = f"{output}_raw"
     shadow.nodes.append(node)
