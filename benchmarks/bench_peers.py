@@ -36,16 +36,17 @@ PEERS = {
 WAYS = ("default", "best")
 
 
-def python_of(peer: str) -> str:
-    """Return the interpreter of a peer's environment, which is made where it is missing."""
+def python_of(peer: str, *, with_ours: bool = True) -> str:
+    """Return the interpreter of a peer's environment, which is made where it is missing, with this package if wanted."""
     folder = ROOT / "build" / "peers" / peer
     python, done = folder / "bin" / "python", folder / "installed"
     wanted = (ASKED / f"{peer}.txt").read_text(encoding="utf-8")
     if not done.exists() or done.read_text(encoding="utf-8") != wanted:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
-        subprocess.run([*pip, f"torch=={torch.__version__.partition('+')[0]}"], check=True)
-        subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), "-e", str(ROOT)], check=True)
+        if with_ours:
+            subprocess.run([*pip, f"torch=={torch.__version__.partition('+')[0]}"], check=True)
+            subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), "-e", str(ROOT)], check=True)
         subprocess.run([*pip, "-r", str(ASKED / f"{peer}.txt")], check=True)
         done.write_text(wanted, encoding="utf-8")
     return str(python)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slideseg.cli.options import Numbers, debug_option, json_option
+from slideseg.cli.options import Limits, Numbers, debug_option, json_option
 from slideseg.cli.output.json_out import say_json
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def check(name_or_path: str, as_json: bool) -> None:
 @click.option("--mpp", type=float, help="Microns per pixel it was trained at.")
 @click.option("--mean", type=Numbers(), help="Subtracted from each channel, where white is 1. [default: 0]")
 @click.option("--std", type=Numbers(), help="Each channel is divided by it afterwards. [default: 1]")
+@click.option("--range", type=Limits(), help="Values of black and white in slides, unless predict says others.")
+@click.option("--channel", "--channels", "channel", multiple=True, metavar="NAMES", help="Its channels' names in slides.")
 @click.option("--tta", type=click.Choice(["none", "flips", "d4", "scales"]), default="none", help="As of predict, each time.")
 @click.option("--smooth", type=float, default=0.0, help="As of predict, each time.")
 @click.option(
@@ -116,11 +118,16 @@ def import_(
     of_others = network is not None or is_other(source)
     out = output or Path(source).with_suffix(".model" if of_others else ".safetensors").name
     check_kept([source], out, "what it is made from")
-    options["classes"] = [name.strip() for said in classes for name in said.split(",")] or None
+    options |= {"classes": _names(classes), "channel": _names(options["channel"])}
     info = (_import_of_others if of_others else _import_checkpoint)(source, out, network, arguments, **options)
     if not info.network.exact:
         click.echo(f"warning: {inexact(info)}", err=True)
     click.echo(out)
+
+
+def _names(said: tuple[str, ...]) -> list[str] | None:
+    """Return names that were given one by one, or with commas between; None for none."""
+    return [name.strip() for some in said for name in some.split(",")] or None
 
 
 def _import_of_others(

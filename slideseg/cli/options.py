@@ -93,7 +93,7 @@ class Limits(click.ParamType[str | tuple[float, float]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | tuple[float, float]:
         """Return both numbers, or ``auto``."""
-        from slideseg.slide.values.stated import stated_range
+        from slideseg.model.values import stated_range
 
         try:
             limits = stated_range(value)
@@ -113,7 +113,10 @@ def selection_options(command: Any) -> Any:
     options = (
         click.option("--mpp-of-slide", type=Sides(), help="Microns of the slide's pixels, whatever its file says."),
         click.option("--series", type=click.IntRange(min=0), metavar="N", help="Which image of the file. [the slide]"),
-        click.option("--channel", multiple=True, metavar="NAME", help="A channel by name or number; once for each. [all]"),
+        click.option(
+            "--channel", "--channels", "channel", multiple=True, metavar="NAMES",
+            help="Channels by name or number, with commas between or once for each. [the model's, else all]",
+        ),
         click.option("--z", type=click.IntRange(min=0), metavar="N", help="Plane along z, from 0. [all]"),
         click.option("--t", type=click.IntRange(min=0), metavar="N", help="Time point, from 0. [all]"),
         click.option(

@@ -6,12 +6,12 @@ import json
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from slideseg.colors import COLOR
-from slideseg.errors import ModelError, explain
+from slideseg.errors import ConfigError, ModelError, explain
 from slideseg.model.config import UNetConfig
 from slideseg.model.learnt import Learnt
 from slideseg.model.made_for import MadeFor
@@ -20,9 +20,11 @@ from slideseg.model.objects import ObjectRules
 from slideseg.model.others.described import OtherNetwork
 from slideseg.model.together.described import NetworksTogether
 from slideseg.model.together.use import Use
+from slideseg.model.values import stated_range
 
 if TYPE_CHECKING:
     from slideseg.model.architecture import Architecture
+    from slideseg.model.values import Range
     from slideseg.model.windows.described import NetworkInWindows
 
 FORMAT = "slideseg-model/1"
@@ -56,6 +58,10 @@ class ModelInput:
     """Subtracted from every channel, on the scale where white is 1."""
     std: tuple[float, ...]
     """Every channel is divided by it afterwards."""
+    range: Range | Literal["auto"] | None = None
+    """Values of black and white in a slide whose user says none; ``auto``: percentiles of the slide; None: its type's."""
+    names: tuple[str, ...] = ()
+    """What the channels are called in slides; empty where it does not say."""
 
     def takes(self, channels: int) -> bool:
         """Tell whether it takes images of so many channels: its own number, or grey as red, green and blue alike.
@@ -64,6 +70,30 @@ class ModelInput:
         [True, False, True]
         """
         return channels == self.channels or (channels == 1 and self.channels == 3)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a model file has it; what there is nothing to say of is left out."""
+        return {
+            "channels": self.channels,
+            "mpp": self.mpp,
+            "normalisation": {"mean": list(self.mean), "std": list(self.std)},
+            **({} if self.range is None else {"range": self.range if self.range == "auto" else list(self.range)}),
+            **({"names": list(self.names)} if self.names else {}),
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> ModelInput:
+        """Read it; what may be wrong with it raises a `KeyError`, a `TypeError` or a `ValueError`."""
+        normalisation, limits = raw["normalisation"], raw.get("range")
+        low_high = limits if limits in (None, "auto") else tuple(float(value) for value in limits)
+        return cls(
+            channels=int(raw["channels"]),
+            mpp=None if raw["mpp"] is None else float(raw["mpp"]),
+            mean=tuple(float(v) for v in normalisation["mean"]),
+            std=tuple(float(v) for v in normalisation["std"]),
+            range=low_high,  # type: ignore[arg-type]  # see `_check_input`
+            names=tuple(raw.get("names", ())),
+        )
 
     @property
     def white(self) -> float | None:
@@ -124,11 +154,7 @@ class ModelInfo:
             "architecture": self.network.kind,
             "config": self.network.to_dict(),
             "classes": [asdict(c) for c in self.classes],
-            "input": {
-                "channels": self.input.channels,
-                "mpp": self.input.mpp,
-                "normalisation": {"mean": list(self.input.mean), "std": list(self.input.std)},
-            },
+            "input": self.input.to_json(),
             "tiling": {"stride": self.network.stride, "halo": self.network.halo},
             "training": self.training,
             **objects,
@@ -147,17 +173,11 @@ class ModelInfo:
         try:
             raw = json.loads(text)
             _check_format(raw)
-            normalisation = raw["input"]["normalisation"]
             info = cls(
                 name=str(raw["name"]),
                 config=_config_of(raw),
                 classes=tuple(ModelClass(**c) for c in raw["classes"]),
-                input=ModelInput(
-                    channels=int(raw["input"]["channels"]),
-                    mpp=None if raw["input"]["mpp"] is None else float(raw["input"]["mpp"]),
-                    mean=tuple(float(v) for v in normalisation["mean"]),
-                    std=tuple(float(v) for v in normalisation["std"]),
-                ),
+                input=ModelInput.from_json(raw["input"]),
                 training=dict(raw.get("training", {})),
                 objects=_objects_of(raw),
                 made_for=MadeFor(**raw["made_for"]) if "made_for" in raw else None,
@@ -236,6 +256,18 @@ def _check_consistency(info: ModelInfo) -> None:
         raise ModelError(explain("the normalisation can't be used", got=info.input, want="finite means, positive deviations"))
     if info.input.mpp is not None and not (np.isfinite(info.input.mpp) and info.input.mpp > 0):
         raise ModelError(explain("the model's mpp can't be used", got=info.input.mpp, want="a positive number"))
+    _check_input(info.input)
+
+
+def _check_input(seen: ModelInput) -> None:
+    """Refuse values of black and white, and names of channels, that no slide has."""
+    try:
+        stated_range(seen.range)
+    except ConfigError as error:
+        raise ModelError(explain("the model's range can't be used", got=seen.range, want="auto, or black, white")) from error
+    if seen.names and not (len(set(seen.names)) == len(seen.names) == seen.channels and all(map(_is_text, seen.names))):
+        got, want = ", ".join(map(str, seen.names)), f"{seen.channels} different names"
+        raise ModelError(explain("the names of the model's channels can't be used", got=got, want=want))
 
 
 def _check_names(info: ModelInfo) -> None:

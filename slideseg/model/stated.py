@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from slideseg.colors import BACKGROUND, IMPORTED
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
 from slideseg.model.together.use import Use
+from slideseg.model.values import stated_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,10 @@ class Stated:
     """Subtracted from each channel, on the scale where white is 1; None for nothing."""
     std: Sequence[float] | None = None
     """What each channel is divided by afterwards; None for nothing."""
+    range: str | Sequence[float] | None = None
+    """Values of black and white in slides whose user says none, ``auto`` for percentiles of the slide; None: their type's."""
+    channel: Sequence[str] | None = None
+    """What the channels are called in slides; None if that does not matter."""
     tta: Literal["none", "flips", "d4", "scales"] = "none"
     """In which views the network sees an image, unless its user says otherwise."""
     smooth: float = 0.0
@@ -62,12 +67,16 @@ class Stated:
         )
 
     def input(self, channels: int) -> ModelInput:
-        """Return what a network of so many channels wants to see."""
+        """Return what a network of so many channels wants to see.
+
+        Raises:
+            ConfigError: if black and white can't be like that.
+        """
         mean, std = (
             (usual,) * channels if values is None else tuple(map(float, values))
             for values, usual in ((self.mean, 0.0), (self.std, 1.0))
         )
-        return ModelInput(channels, self.mpp, mean, std)
+        return ModelInput(channels, self.mpp, mean, std, stated_range(self.range), tuple(self.channel or ()))
 
     def classes_of(self, outputs: int) -> tuple[ModelClass, ...]:
         """Return the classes of a network with so many channels of logits."""

@@ -65,6 +65,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     check_kept(_read_for(input_path, options), output, "what it is made from")
     whole, info = _models(options)
     model, info = _as_it_runs(whole, info, options)
+    options = _with_channels(input_path, options, info)
     device = choose_device(options)
     with closing(open_in_run(absolute(input_path), options.selection)) as slide:
         _check_fit(slide, info)
@@ -102,6 +103,16 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
     _check_copy(made)
     check_disk(made.job.output, made.disk)
     return made
+
+
+def _with_channels(input_path: str, options: PredictOptions, info: ModelInfo) -> PredictOptions:
+    """Return options that ask for the model's channels, where a slide has all of them by name and its user asks for none."""
+    names = info.input.names
+    if not names or options.selection.channels:
+        return options
+    with closing(open_in_run(absolute(input_path), options.selection)) as slide:
+        there = {channel.name.casefold() for channel in slide.channels}
+    return replace(options, channel=names) if there.issuperset(name.casefold() for name in names) else options
 
 
 def _as_it_runs(model: WholeModel, info: ModelInfo, options: PredictOptions) -> tuple[ModelSource, ModelInfo]:
@@ -209,7 +220,7 @@ def _check_fit(slide: Slide, info: ModelInfo) -> None:
             explain(
                 f"{slide.path} does not fit model {info.name}",
                 got=f"{channels_of(slide)} channel(s)",
-                want=info.input.channels,
+                want=", ".join(info.input.names) or info.input.channels,
                 try_=f"--channel, to take {info.input.channels} of them, or another --model",
             )
         )

@@ -11,8 +11,8 @@ from slideseg.instances.options import ObjectOptions, check_numbers, option_of
 from slideseg.machine import parse_size
 from slideseg.model.given import GivenModel
 from slideseg.model.together.use import Use
+from slideseg.model.values import stated_range
 from slideseg.slide.selection import selection_of
-from slideseg.slide.values.stated import stated_range
 from slideseg.tasks.base import WAIT_FOR_WORKERS
 
 if TYPE_CHECKING:

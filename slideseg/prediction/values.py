@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slideseg.model.values import stated_range
 from slideseg.slide.values.doubt import doubt_of_values
 from slideseg.slide.values.measured import look_at_values, measure_values
-from slideseg.slide.values.stated import stated_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +27,13 @@ def choose_range(
         slide: the slide.
         level: of its pyramid.
         info: the model.
-        said: what its user says: ``auto``, ``"LOW,HIGH"``, two numbers, or None.
+        said: what its user says: ``auto``, ``"LOW,HIGH"``, two numbers, or None for what the model says.
 
     Raises:
         ConfigError: if ``said`` is none of that.
         SlideError: if they are to be measured, and the slide can't be read.
     """
-    limits = stated_range(said)
+    limits = stated_range(info.input.range if said is None else said)
     if limits == "auto":
         measured = measure_values(slide, level)
         return (None, (ALIKE,)) if measured is None else (measured.limits, ())

@@ -157,7 +157,8 @@ def _channels(slide: Slide, wanted: Sequence[str]) -> tuple[int, ...] | None:
     if not wanted:
         return None
     names = [channel.name.casefold() for channel in slide.channels]
-    found = tuple(_channel(slide, name, names) for name in wanted)
+    wanted = [name for said in wanted for name in ([said] if said.casefold() in names else said.split(","))]
+    found = tuple(_channel(slide, name.strip(), names) for name in wanted)
     if len(set(found)) < len(found):
         raise SlideError(explain(f"{slide.path}: a channel is asked for twice", got=", ".join(wanted), want="each once"))
     return found

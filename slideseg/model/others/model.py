@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from torch import nn
 
@@ -22,6 +22,17 @@ LIBRARY = "torch"
 """What the library of a user's own module is called."""
 
 
+class Said(TypedDict, total=False):
+    """What else may be said of a module."""
+
+    name: str
+    """What it is called; its class if it is left out."""
+    range: str | Sequence[float]
+    """Values of black and white in slides, ``auto`` for percentiles of the slide; those of their type if it is left out."""
+    channel: Sequence[str]
+    """What its channels are called in slides, if that matters."""
+
+
 class Model(LoadedModel, GivenModel):
     """A PyTorch module that segments slides as any model does: ``slideseg.predict(slide, model=slideseg.Model(module, ...))``.
 
@@ -37,7 +48,7 @@ class Model(LoadedModel, GivenModel):
         mpp: float | None = None,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
-        name: str = "",
+        **said: Unpack[Said],
     ) -> None:
         """Take a module that turns float32 images (N, C, H, W) into logits (N, K, H, W), or gives these first of several.
 
@@ -47,17 +58,18 @@ class Model(LoadedModel, GivenModel):
             mpp: microns per pixel that it is to see; None if it does not matter.
             mean: what is subtracted from each of its C channels, on the scale where white is 1.
             std: what they are divided by afterwards.
-            name: what it is called; the module's class if empty.
+            **said: what else there is to say of it, see `Said`.
 
         Raises:
             ModelError: if it gives something else, its classes or channels don't fit, or it can't be tiled at all.
         """
         if not isinstance(module, nn.Module):
             raise ModelError(explain("a model is made of a torch.nn.Module", got=type(module).__name__))
-        kind, said = type(module).__name__, Stated(name or None, classes, mpp, mean, std)
+        kind, stated = type(module).__name__, Stated(classes=classes, mpp=mpp, mean=mean, std=std, **said)
         module = copy.deepcopy(module).float().cpu()
         found = describe(module, len(mean), LIBRARY, kind, {})
-        info = ModelInfo(name or kind, found, said.classes_of(found.out_channels), said.input(found.in_channels))
+        pixels = stated.input(found.in_channels)
+        info = ModelInfo(stated.name or kind, found, stated.classes_of(found.out_channels), pixels)
         made = ready(module, info, _digest(module, info))
         super().__init__(made.net, info, made.sha256)
 

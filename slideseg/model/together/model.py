@@ -91,6 +91,10 @@ def _check_alike(one: ModelInfo, other: ModelInfo) -> None:
     if one.input.channels != other.input.channels:
         what = f"models {one.name} and {other.name} can't be put together: they see other channels"
         raise ModelError(explain(what, got=other.input.channels, want=one.input.channels))
+    if one.input.range != other.input.range:
+        what = f"models {one.name} and {other.name} can't be put together: they take other values for black and white"
+        got, want = (info.input.range or "their type's" for info in (other, one))
+        raise ModelError(explain(what, got=got, want=want))
     sides = one.input.mpp, other.input.mpp
     if None not in sides and not math.isclose(*sides, rel_tol=SAME_MPP):  # type: ignore[arg-type]
         what = f"models {one.name} and {other.name} can't be put together: they see pixels of other sizes"

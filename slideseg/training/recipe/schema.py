@@ -136,8 +136,12 @@ class TrainConfig(Settings):
         return 1 if self.loss.bce else len(self.classes) + 1
 
     def model_input(self, mean: tuple[float, ...], std: tuple[float, ...]) -> ModelInput:
-        """Return what the model wants to see."""
-        return ModelInput(self.input.channels, self.data.mpp, mean, std)
+        """Return what the model wants to see; percentiles of each slide, if all it learnt from are taken so.
+
+        Other values of black and white depend on the type of the pixels, which is another one in other slides.
+        """
+        measured = all(source.range == "auto" for source in self.data.sources)
+        return ModelInput(self.input.channels, self.data.mpp, mean, std, "auto" if measured else None)
 
     def to_yaml(self) -> str:
         """Return the recipe with everything filled in, as a run's folder keeps it."""

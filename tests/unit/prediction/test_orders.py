@@ -9,10 +9,10 @@ import pytest
 
 from slideseg.cli import cli
 from slideseg.errors import ConfigError, ResultError
+from slideseg.model.values import stated_range
 from slideseg.options import take_options
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.orders import OF_THE_RUN, take_orders
-from slideseg.slide.values.stated import stated_range
 
 TABLE = "path,mpp\na.tif,\n\nx/b.svs,0.5\nfolder,\nx/a.svs,\n"
 

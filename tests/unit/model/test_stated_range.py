@@ -3,7 +3,7 @@
 import pytest
 
 from slideseg.errors import ConfigError
-from slideseg.slide.values.stated import stated_range
+from slideseg.model.values import stated_range
 
 
 @pytest.mark.parametrize(
