@@ -250,7 +250,7 @@ def main() -> None:
     kept = make_torchvision_ready()
     busy, found = hardware(), {}
     image = content()[:SIDE, :SIDE]
-    grey = image.mean(2).astype(np.uint8)
+    grey = image.mean(2, keepdims=True).astype(np.uint8)
     own = {"mean": [float(grey.mean() / 255)], "std": [float(grey.std() / 255)]}
     with tempfile.TemporaryDirectory() as folder:
         wanted: dict[str, Callable[[], dict[str, object]]] = {

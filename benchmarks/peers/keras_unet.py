@@ -35,7 +35,8 @@ def unet() -> Any:
     for width, skip in zip(WIDTHS[::-1], kept[::-1], strict=True):
         x = keras.layers.Conv2DTranspose(width, 2, strides=2, padding="same")(x)
         x = block(keras.layers.Concatenate()([skip, x]), width)
-    return keras.Model(image, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(x))
+    spread = keras.initializers.RandomNormal(stddev=1.0)  # so that classes differ
+    return keras.Model(image, keras.layers.Conv2D(CLASSES, 1, activation="softmax", kernel_initializer=spread)(x))
 
 
 if __name__ == "__main__":

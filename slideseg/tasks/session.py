@@ -7,12 +7,15 @@ import ctypes
 import os
 import signal
 import socket
+import sys
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.exceptions import RayError
+from ray.job_config import JobConfig
 
 from slideseg.endpoints import travelling
 from slideseg.errors import ClusterError, RunError, explain
@@ -189,15 +192,26 @@ def _connect(workers: int, address: str | None, folder: str | None, module: str)
             own: dict[str, Any] = {"address": "local", "_temp_dir": folder}  # whatever RAY_ADDRESS says
             if module:
                 own["_system_config"] = {"preload_python_modules": [module]}
-            ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **own, **QUIET)
+            size: dict[str, Any] = {"num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES}
+            ray.init(include_dashboard=False, job_config=_job(), **size, **own, **QUIET)
         else:
-            ray.init(address=address, runtime_env={"env_vars": {**KEEPING, **travelling()}}, **QUIET)
+            ray.init(address=address, runtime_env={"env_vars": {**KEEPING, **travelling()}}, job_config=_job(), **QUIET)
     except (RayError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]  # Ray goes on with advice
         if address is None:
             raise RunError(explain("Ray does not start on this machine", got=reason, try_="slideseg doctor")) from error
         try_ = "ray status there, and its token in RAY_AUTH_TOKEN"
         raise ClusterError(explain(f"no Ray cluster answers at {address}", got=reason, try_=try_)) from error
+
+
+def _job() -> JobConfig:
+    """Return how workers find modules: where this process does.
+
+    Ray has them look in the folder that the command was typed in, too, and first: a ``numpy.py`` beside somebody's slides would
+    run. It does not for a job of its client.
+    """
+    is_looked_in = not {"", str(Path.cwd())}.isdisjoint(sys.path)
+    return JobConfig(_client_job=not is_looked_in)
 
 
 def _set_environment(name: str, value: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import json
 import shutil
 import signal
@@ -198,6 +199,34 @@ def test_a_command_that_was_stopped_and_killed_gives_the_same_weights_in_the_end
     assert epochs_done(run) == EPOCHS
     assert weights(run) == undisturbed(workers)
     report("R15", workers=workers, runs=1, identical=1, kills=1)
+
+
+LIBRARIES = {
+    "monai": "{library: monai, architecture: UNet, form: same, arguments: {channels: [4, 8], strides: [2], norm: batch}}",
+    "segmentation_models_pytorch": "{library: smp, architecture: Unet, encoder: mobilenet_v2, form: same,"
+    " arguments: {encoder_depth: 3, decoder_channels: [8, 8, 4]}}",
+}
+
+
+@long_only
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_s_network_that_is_killed_has_the_same_weights_in_the_end(
+    library: str, stack: list[str], tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    words = ("--workers", "1", *LONGER, "-s", f"network={LIBRARIES[library]}")
+    train(tmp_path / "undisturbed", stack, *words)
+    run = tmp_path / "run"
+    for epochs in (1, 4):
+        process = start(run, stack, *words)
+        wait_for(lambda wanted=epochs: epochs_done(run) >= wanted, process)
+        process.kill()
+        process.communicate()
+        assert epochs <= epochs_done(run) < EPOCHS
+    train(run, stack, *words)
+    assert weights(run) == weights(tmp_path / "undisturbed")
+    report("R15", workers=1, runs=1, identical=1, kills=2)
 
 
 def test_a_run_that_is_removed_while_it_is_trained_is_one_line_and_begins_anew(stack: list[str], tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """A worker's measured peak stays below the plan's projection, and a budget is kept."""
 
 import pytest
+import torch
 
 from slideseg.model.config import UNetConfig
+from slideseg.model.others.importing import import_network
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
 from tests.integration.conftest import run_slideseg
+from tests.unit.model.others.networks import MONAI, monai_unet
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,23 @@ def test_the_peak_stays_below_the_projection_at_three_tile_sizes(config, workers
 
         assert measured <= planned
         assert planned <= 1.6 * measured, "a projection so far off would refuse what fits"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("norm", "how"), [("batch", ()), ("instance", ("--freeze-statistics",)), ("instance", ("--inexact",))])
+def test_the_peak_of_another_library_s_network_stays_below_the_projection(norm, how, slide, tmp_path):
+    """In tiles, with frozen statistics, and in windows."""
+    net = monai_unet(norm=norm, channels=[32, 64, 128], out_channels=2)
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    arguments = MONAI | {"norm": norm, "channels": [32, 64, 128], "out_channels": 2}
+    import_network(tmp_path / "w.pth", tmp_path / "m", network="monai.UNet", arguments=arguments)
+    for tile in ("320", "640", "auto"):
+        words = ["predict", slide, "-o", tmp_path / f"{tile}.zarr", "-m", tmp_path / "m", "-w", 1, "--json", "--tissue", "none"]
+        planned, measured = planned_and_measured([*words, "--tile", tile, *how])
+
+        assert measured <= planned
+        assert planned <= 2.5 * measured, "a projection so far off would refuse what fits"
 
 
 @pytest.mark.slow

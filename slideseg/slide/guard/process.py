@@ -45,7 +45,7 @@ class Decoder:
         self._ended = False
         pairs = [Pipe() for _ in range(threads)]
         theirs = [their_end.fileno() for _, their_end in pairs]
-        command = [sys.executable, "-m", "slideseg.slide.guard.serve", *map(str, theirs)]
+        command = [sys.executable, "-P", "-m", "slideseg.slide.guard.serve", *map(str, theirs)]
         places = os.pathsep.join(place for place in sys.path if place)
         self._process = subprocess.Popen(
             command,
