@@ -19,7 +19,17 @@ OF_A_RUN = ("best.safetensors", "last.safetensors")
 """What a training run's folder is asked for, the better one first."""
 DATA_OF_A_RUN, SETTINGS_OF_A_RUN = "data.json", "config.yaml"
 """What a training writes first into its folder; of an old one there are the settings alone."""
-PICKLES = (".pth", ".pt", ".ckpt")
+IMPORTABLE = {
+    **dict.fromkeys((".pth", ".pt", ".ckpt"), "a PyTorch checkpoint"),
+    ".pt2": "a program of PyTorch",
+    ".onnx": "an ONNX file",
+    ".zip": "a ZIP file, of a bioimage.io package if any",
+}
+"""What is no model yet, by the end of its name."""
+PACKAGED = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
+"""What the description of a bioimage.io package is called."""
+SAVED = ("config.json", "model.safetensors")
+"""The files that ``save_pretrained`` of segmentation_models.pytorch writes."""
 
 
 def bundled_models() -> dict[str, Path]:
@@ -31,7 +41,7 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     """Return the model file that `load_model` would read; of a model folder its description.
 
     Raises:
-        ModelError: if there is none, or it is a pickled checkpoint.
+        ModelError: if there is none, or it is a network that is to be imported first.
         ConfigError: if nothing can have such a name.
     """
     bundled = bundled_models()
@@ -41,9 +51,9 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
         return bundled[name]
     if path.is_dir():
         return path / DESCRIPTION if (path / DESCRIPTION).is_file() else _of_run(path)
-    if path.suffix.lower() in PICKLES:
-        wanted = "a .safetensors model file"
-        raise ModelError(explain(f"{path} is a PyTorch checkpoint", want=wanted, try_=f"slideseg model import {path}"))
+    if (kind := IMPORTABLE.get(path.suffix.lower())) is not None:
+        wanted = "a .safetensors model file, or a model folder"
+        raise ModelError(explain(f"{path} is {kind}", want=wanted, try_=f"slideseg model import {path}"))
     if not path.is_file():
         names = ", ".join(bundled) or "none"
         alike = next(iter(get_close_matches(str(name), bundled, 1)), None) or near(path)
@@ -67,4 +77,7 @@ def _of_run(folder: Path) -> Path:
     model = model_of_run(folder)
     if model is not None:
         return model
+    if any((folder / name).is_file() for name in (*PACKAGED, *SAVED)):
+        what, want = f"{folder} is a network of another program", "a model folder"
+        raise ModelError(explain(what, want=want, try_=f"slideseg model import {folder}"))
     raise ModelError(explain(f"no model in {folder}", want=" or ".join(OF_A_RUN), try_="the folder of a finished training run"))

@@ -110,7 +110,7 @@ def _opened(path: Path) -> Any:
             head = int.from_bytes(file.read(8), "little")
         if head > LONGEST_HEAD:
             got, want = f"a head of {head} bytes", f".safetensors with at most {LONGEST_HEAD}"
-            raise ModelError(explain(f"{path} is not a model file", got=got, want=want))
+            raise ModelError(explain(f"{path} is not a model file", got=got, want=want, try_=f"slideseg model import {path}"))
         return safe_open(path, framework="numpy")
     except (SafetensorError, OSError, MemoryError) as error:
         raise ModelError(explain(f"{path} is not a model file", got=error, want=".safetensors")) from error

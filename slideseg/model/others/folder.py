@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 WEIGHTS, ONNX = "weights.safetensors", "network.onnx"
 """What the file of its weights is called."""
-PACKAGED = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
-"""What the description of a bioimage.io package is called."""
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:

@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from slideseg.errors import ModelError, explain
+from slideseg.model.bundled import PACKAGED, SAVED
 from slideseg.model.checkpoint import check_total, origin_of, plain, read_checkpoint
 from slideseg.model.file import fill, weight_bytes, weights_of
 from slideseg.model.others.describe import describe
-from slideseg.model.others.folder import ONNX, PACKAGED, write_folder
+from slideseg.model.others.folder import ONNX, write_folder
 from slideseg.model.others.libraries import LIBRARIES, build, channels_of, is_given, onnx_networks
 from slideseg.model.others.trusted import TRUST, program_in
 from slideseg.model.stated import Stated
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from slideseg.model.info import ModelInfo
     from slideseg.model.others.trusted import Program
 
-SAVED = ("config.json", "model.safetensors")
-"""The files that ``save_pretrained`` writes."""
 CLASS = "_model_class"
 """What its JSON calls the class."""
 ONNX_SUFFIX = ".onnx"

@@ -44,8 +44,15 @@ def test_an_unknown_name_is_refused_with_the_names_there_are():
         load_model("cells")
 
 
-@pytest.mark.parametrize("ending", [".pth", ".pt", ".PTH"])
-def test_a_checkpoint_is_refused_with_what_to_do(tmp_path, ending):
+@pytest.mark.parametrize("name", ["rdf.yaml", "config.json", "model.safetensors"])
+def test_a_folder_of_another_program_is_refused_with_what_to_do(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(ModelError, match=r"is a network of another program \(want a model folder; try slideseg model import "):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".pth", ".pt", ".PTH", ".onnx", ".pt2", ".zip"])
+def test_what_is_to_be_imported_is_refused_with_what_to_do(tmp_path, ending):
     path = tmp_path / f"net{ending}"
     with pytest.raises(ModelError, match=r"try slideseg model import .*net"):
         load_model(path)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from slideseg.errors import ModelError, explain
-from slideseg.model.others.folder import PACKAGED
+from slideseg.model.bundled import PACKAGED
 from slideseg.model.others.onnx.graph import form_of, read_graph
 from slideseg.model.others.onnx.net import OnnxNet
 from slideseg.model.others.onnx.trusted import graph_of
