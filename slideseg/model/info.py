@@ -24,7 +24,6 @@ from slideseg.model.values import stated_range
 
 if TYPE_CHECKING:
     from slideseg.model.architecture import Architecture
-    from slideseg.model.values import Range
     from slideseg.model.windows.described import NetworkInWindows
 
 FORMAT = "slideseg-model/1"
@@ -58,7 +57,7 @@ class ModelInput:
     """Subtracted from every channel, on the scale where white is 1."""
     std: tuple[float, ...]
     """Every channel is divided by it afterwards."""
-    range: Range | Literal["auto"] | None = None
+    range: tuple[float, float] | Literal["auto"] | None = None
     """Values of black and white in a slide whose user says none; ``auto``: percentiles of the slide; None: its type's."""
     names: tuple[str, ...] = ()
     """What the channels are called in slides; empty where it does not say."""

@@ -12,7 +12,9 @@ from slideseg.errors import ConfigError, explain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Range = tuple[float, float]
+Level = float | tuple[float, ...]
+"""A value of all channels, or one for each."""
+Range = tuple[Level, Level]
 """The values of black and of white."""
 Auto = Literal["auto"]
 FULL_SCALE = {
@@ -51,7 +53,7 @@ def on_unit_scale(image: np.ndarray, limits: Range | None = None) -> np.ndarray:
             scaled[~(scaled >= -LARGEST)] = 0.0
         scaled /= np.float32(FULL_SCALE[image.dtype.name])
         return scaled
-    low, high = limits
+    low, high = (np.asarray(level) for level in limits)  # of one number, or of one for each channel
     # wide enough for each value of the type, so that those that lie close together far from 0 stay apart
     wide = np.array(image, np.result_type(image.dtype, np.float32), order="C")
     with np.errstate(over="ignore"):  # to infinity, which is black or white as well
@@ -61,7 +63,12 @@ def on_unit_scale(image: np.ndarray, limits: Range | None = None) -> np.ndarray:
     return wide.astype(np.float32, copy=False)
 
 
-def stated_range(said: str | Sequence[float] | None) -> Range | Auto | None:
+def brightest(level: Level) -> float:
+    """Return the highest value of any channel."""
+    return max(level) if isinstance(level, tuple) else level
+
+
+def stated_range(said: str | Sequence[float] | None) -> tuple[float, float] | Auto | None:
     """Return the values of black and white as a user gave them: ``"LOW,HIGH"``, both numbers, ``auto`` or None.
 
     >>> stated_range("0,4095"), stated_range([0.5, 2]), stated_range("auto")

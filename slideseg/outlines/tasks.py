@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slideseg.errors import ConfigError, DataError, SlideError, explain
+from slideseg.model.values import brightest
 from slideseg.outlines.labels import IGNORED
 from slideseg.points import find_points, read_points
 from slideseg.prediction.choices.resolution import check_resolution
@@ -138,11 +139,11 @@ def _task(name: str, image: str, csv_file: str, work: Work) -> Task:
         _check(slide, resampled_shape(slide.levels[level].shape, factors), image)
         size = slide.mpp * float(np.sqrt(np.prod(scale)))
         limits, doubts = choose_range(slide, level, work.model.info, work.range)
-        notes = (*doubts, *unlike(work.model.info, look_at(slide, None if limits is None else limits[1])))
+        notes = (*doubts, *unlike(work.model.info, look_at(slide, None if limits is None else brightest(limits[1]))))
     places = (points.yx + 0.5) / scale - 0.5
     classes = points.classes if len(places) else ()
-    decides = [name, source.fingerprint, content_hash(csv_file), work.model.sha256, work.mpp, asdict(work.selection)]
-    decides += [] if limits is None else list(limits)
+    facts = [name, source.fingerprint, content_hash(csv_file), work.model.sha256, work.mpp, asdict(work.selection)]
+    decides = [*facts, *(() if limits is None else limits)]
     made_of = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
     return Task(name, replace(source, level=level, factors=factors), places, classes, size, limits, made_of, notes)
 

@@ -15,7 +15,7 @@ from slideseg.model.file import check_model_file
 from slideseg.model.info import frozen, inexact
 from slideseg.model.others.model import Model
 from slideseg.model.together.model import info_together, use_of
-from slideseg.model.values import FULL_SCALE
+from slideseg.model.values import FULL_SCALE, brightest
 from slideseg.model.windows.described import WINDOW
 from slideseg.model.windows.model import info_in_windows
 from slideseg.prediction.choices.budget import check_disk, disk_needed, fit_tile
@@ -75,7 +75,7 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
         shape_yx = working_shape(slide, source)
         grid = ShardGrid(shape_yx, planes_of(slide), shard_side(shape_yx))
         limits, doubts = choose_range(slide, source.level, info, options.range)
-        tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else limits[1])
+        tissue = find_tissue(slide, shape_yx, options.tissue, None if limits is None else brightest(limits[1]))
         pixels = grid.planes * math.prod(shape_yx) if tissue.pixels is None else tissue.pixels
         workers = choose_workers(options, device, len(grid), 2 * info.network.multiplications * pixels)
         precision = choose_precision(options, device)

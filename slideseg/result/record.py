@@ -17,6 +17,7 @@ from slideseg.model.info import ModelClass
 from slideseg.model.learnt import Learnt
 from slideseg.model.made_for import MadeFor
 from slideseg.model.objects import ObjectRules
+from slideseg.model.values import Range
 from slideseg.result.coordinates import Coordinates
 from slideseg.result.layout import OBJECTS
 from slideseg.slide.facts import Channel, PixelSize
@@ -146,7 +147,7 @@ class SettingsRecord:
     objects: ObjectRules | None
     save_probabilities: bool
     image: str
-    range: tuple[float, float] | None = None
+    range: Range | None = None
     """Values of black and white; None for those of the pixels' type."""
     tta: str = "none"
     """In which views the model saw the slide."""
@@ -204,7 +205,7 @@ class RunIdentity:
     """Whether they are kept."""
     image: str
     """How much of the slide is carried."""
-    range: tuple[float, float] | None = None
+    range: Range | None = None
     """Values of black and white to the network; None for those of the pixels' type."""
     feature_ranges: str | None = None
     """Digest of how large the network's features were taken to become, for int8."""

@@ -11,7 +11,6 @@ from slideseg.words import number
 if TYPE_CHECKING:
     import numpy as np
 
-    from slideseg.model.values import Range
     from slideseg.slide.values.measured import Values
 
 LITTLE = {"uint8": 1 / 16, "int8": 1 / 16, "float16": 1 / 8, "float32": 1 / 8, "float64": 1 / 8}
@@ -33,7 +32,7 @@ class Doubt:
 
     seen: Values
     """What it has."""
-    limits: Range
+    limits: tuple[float, float]
     """What is taken for black and for white."""
     stated: bool
     """Whether its user says so; else its type does."""
@@ -44,7 +43,7 @@ class Doubt:
 
     def in_words(self, stated: str, auto: str) -> str:
         """Return it in one line; ``stated`` with both numbers and ``auto`` are how another range is said."""
-        (low, high), (black, white) = (tuple(map(number, pair)) for pair in (self.seen.limits, self.limits))
+        (low, high), (black, white) = (tuple(map(number, pair)) for pair in ((self.seen.low, self.seen.high), self.limits))
         who = "the range says that " if self.stated else ""
         better = "" if (bits := self._bits) is None else f"{stated.format(f'0,{(1 << bits) - 1}')} or "
         return f"nearly all values are {low} to {high}, where {who}black is {black} and white {white}: try {better}{auto}"
@@ -58,7 +57,9 @@ class Doubt:
         return None if bits is None or self.limits == (0, (1 << bits) - 1) else bits
 
 
-def doubt_of_values(dtype: np.dtype, seen: Values | None, limits: Range | None = None, white: float = 1.0) -> Doubt | None:
+def doubt_of_values(
+    dtype: np.dtype, seen: Values | None, limits: tuple[float, float] | None = None, white: float = 1.0
+) -> Doubt | None:
     """Return whether what a slide has for black and white is hardly what it is taken for.
 
     Args:
@@ -71,7 +72,7 @@ def doubt_of_values(dtype: np.dtype, seen: Values | None, limits: Range | None =
         return None
     taken = limits or (0.0, FULL_SCALE[dtype.name])
     little = LITTLE.get(dtype.name, LITTLE_ELSE)
-    black, bright = ((value - taken[0]) / (taken[1] - taken[0]) for value in seen.limits)
+    black, bright = ((value - taken[0]) / (taken[1] - taken[0]) for value in (seen.low, seen.high))
     if limits is None:
         doubtful = bright <= little * white or black < -OUTSIDE or bright > 1 + OUTSIDE
     else:

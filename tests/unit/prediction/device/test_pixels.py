@@ -38,7 +38,8 @@ def sent(model, region, limits=None):
 @pytest.mark.parametrize("channels", [(1, 1), (3, 3), (1, 3)], ids=["grey", "rgb", "grey as rgb"])
 def test_they_are_the_host_s_numbers(models, dtype, channels):
     region, model = image(dtype, channels[0]), models[channels[1]]
-    for limits in (None, (10.0, 100.0)):
+    of_channels = [((10.0, 0.0, 5.0), (100.0, 50.0, 6.0))] if channels[0] == 3 else []
+    for limits in (None, (10.0, 100.0), *of_channels):
         want = OnHost(model, limits, region).tile(BOX)
         assert torch.equal(sent(model, region, limits).tile(BOX), want)
         assert want.shape == (1, channels[1], *BOX.shape)

@@ -37,9 +37,27 @@ def _facts(slide):
 
 def test_a_small_slide_is_looked_at_as_a_whole():
     image = RNG.integers(0, 4096, (300, 200, 2)).astype(np.uint16)
+    image[..., 1] //= 100
     low, high = np.percentile(image, (0.1, 99.9), method="nearest")
+    ends = [tuple(np.percentile(image[..., channel], (0.1, 99.9), method="nearest")) for channel in range(2)]
 
-    assert measure_values(ArraySlide(image)) == Values(low, high, image.max())
+    assert measure_values(ArraySlide(image)) == Values(low, high, image.max(), tuple(ends))
+    assert measure_values(ArraySlide(image)).limits == tuple(zip(*ends, strict=True))
+
+
+def test_colours_are_one_picture_and_a_channel_without_anything_is_taken_like_the_others():
+    image = RNG.integers(0, 4096, (300, 200, 3)).astype(np.uint16)
+    image[..., 1] //= 100
+    low, high = np.percentile(image, (0.1, 99.9), method="nearest")
+    assert measure_values(ArraySlide(image.astype(np.uint8))).of_channels == ()
+    image[..., 2] = 7
+    floats = image[..., 1:].astype(np.float32)
+    floats[..., 0] = np.nan
+    empty = measure_values(Watched(image, is_rgb=False)).of_channels[2]
+    low, high = np.percentile(image, (0.1, 99.9), method="nearest")
+    assert empty == (low, high)
+    floats[:100, :, 1] = 9
+    assert measure_values(Watched(floats, is_rgb=False)).of_channels == ((7, 9), (7, 9))
 
 
 def test_a_large_one_in_places_that_a_small_piece_of_tissue_can_not_miss(monkeypatch):
