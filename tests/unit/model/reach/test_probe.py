@@ -184,7 +184,7 @@ class Largest(nn.Module):
     ("net", "margin"),
     [
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Threshold(-1e3, 0), nn.Hardtanh(-1e-3, 1e-3), nn.Conv2d(2, 2, 1)), 1),
-        (nn.Sequential(*[nn.MaxPool2d(31, 1, 15) for _ in range(3)]), 45),
+        (nn.Sequential(*[nn.MaxPool2d(13, 1, 6) for _ in range(4)]), 24),
         (nn.Sequential(nn.ZeroPad2d((0, 3, 0, 3)), nn.Conv2d(1, 2, 4)), 3),
         (nn.Sequential(nn.ZeroPad2d((3, 0, 3, 0)), nn.Conv2d(1, 2, 4)), 3),
         (nn.Sequential(nn.ZeroPad2d((5, 0, 1, 0)), nn.Conv2d(1, 2, (2, 6))), 5),

@@ -73,7 +73,7 @@ def test_its_reach_and_what_prevents_it_are_those_that_pytorch_s_network_has(nam
     assert kinds[0] == {"instance norm" if kind == "group norm" else kind for kind in kinds[1]}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(NETWORKS)
 def test_the_two_ways_to_find_a_reach_agree(net: nn.Module):
     """One adds up gradients of a linear network, the other one follows ones through a graph."""
