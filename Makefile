@@ -2,8 +2,8 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 PIP    := $(PYTHON) -m pip --disable-pip-version-check
-# Two processes, a file to each at a time, in order: what takes long is in front. Much of Ray's time is waiting for processes that start.
-BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three processes for two cores, a file to each at a time, in order: what takes long is in front. Much of a run is waiting: for Ray, and for limits of time.
+BY_FILE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # The environment's own commands (slideseg, ruff, mypy, mkdocs) are the ones that run.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 

@@ -124,6 +124,7 @@ def tissue(folder, names="abc", side=240):
         (folder / "points" / f"{name}.csv").write_text("\n".join(rows))
 
 
+@pytest.mark.slow
 def test_kinds_of_objects_are_learnt_from_points_with_classes(tmp_path):
     """From points to counts by class, as one types it: each object has its core's class, most of it being border."""
     tissue(tmp_path)

@@ -123,12 +123,16 @@ def test_the_plan_says_the_range_from_flags_and_files(words, config, slides, tmp
         "--config",
         tmp_path / "c.yaml",
     )
-    plan = run_slideseg(*asked, *words)
+    plan = run_slideseg(*asked, *words, "--json")
 
     assert plan.status == 0, plan.err
-    assert "0 to 4080" in plan.out
     assert "nearly all values" not in plan.err
-    assert run_slideseg(*asked, *words, "--json").report["plans"][0]["range"] == [0, 4080]
+    assert plan.report["plans"][0]["range"] == [0, 4080]
+
+
+def test_the_plan_says_the_range_in_words(slides):
+    made = slideseg.plan(slides / "12 bits.tif", range="0,4080", workers=1)
+    assert "0 to 4080 are black to white" in str(made)
 
 
 def test_info_and_the_plan_note_it_and_a_wrong_range_is_one_line(slides, tmp_path):

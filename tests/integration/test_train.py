@@ -294,6 +294,7 @@ def test_a_batch_smaller_than_the_workers_is_refused(stack: list[str], tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_what_a_worker_finds_in_the_data_is_the_line_that_a_single_process_tells(stack: list[str], tmp_path: Path) -> None:
     """A label outside the classes, which only decoding tells; nothing is written but what Ray needs."""

@@ -291,7 +291,7 @@ def all_faults(*quick):
 
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=[pytest.mark.ray, long_only])])
-@pytest.mark.parametrize("name", all_faults("503 20 %", "all at once"))
+@pytest.mark.parametrize("name", all_faults("all at once"))
 def test_a_slide_in_a_failing_bucket_is_segmented_into_it(server, slide, undisturbed, model, name, workers):
     (usual, wanted), factors = undisturbed(workers), []
     assert wanted == undisturbed("1")[1]

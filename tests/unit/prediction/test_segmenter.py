@@ -15,6 +15,7 @@ from slideseg.prediction.trial import TilingError, measure_rate, measure_tiling_
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.resampled import Source
+from slideseg.slide.tissue.blocks import TissueMap
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
@@ -119,3 +120,21 @@ def test_rates_and_tiling_errors_are_measured(path, model, tmp_path, caplog):
     assert 0 < error.classes < 1
     assert slideseg.load_model(corners).info.config.exact is False
     assert "can't be tiled exactly" in caplog.text
+
+
+def test_windows_are_compared_with_one_pass_where_tissue_is(tmp_path):
+    """In the middle of a slide may be glass, where everything is the same."""
+    image = np.zeros((600, 1100), np.uint8)
+    image[:, 800:] = np.random.default_rng(0).integers(0, 255, (600, 300))
+    np.save(tmp_path / "x.npy", image)
+    sha256 = random_model(tmp_path / "m.safetensors", UNetConfig(1, 2, 4, 2, "bilinear-corners")).sha256
+    model = ModelInWindows(ModelFile(str(tmp_path / "m.safetensors"), sha256), 40)
+    job = Job(Source(str(tmp_path / "x.npy")), model, "", ShardGrid(image.shape, 1, 1024), Tiling(32), None, threads=1)
+    errors = []
+    for columns in (slice(0, 3), slice(4, 5)):
+        blocks = np.zeros((3, 5), bool)
+        blocks[:, columns] = True
+        errors.append(measure_tiling_error(replace(job, tissue=TissueMap(image.shape, blocks))))
+    glass, tissue = errors
+    assert tissue.probability > 2 * glass.probability
+    assert tissue.classes > glass.classes

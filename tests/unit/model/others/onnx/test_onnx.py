@@ -61,7 +61,7 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [name if name != "smp" else pytest.param(name, marks=pytest.mark.slow) for name in NETS])
 def test_its_reach_and_what_prevents_it_are_those_that_pytorch_s_network_has(name, tmp_path):
     net = NETS[name]()
     got, want = imported(exported(net), tmp_path).config, describe(net, 3, "torch", name, {})
