@@ -21,7 +21,7 @@ def networks(result: dict[str, Any]) -> str:
     rows = []
     for name, run in result["networks"].items():
         if "refused" in run:
-            rows.append((name, "", "", run["refused"], "", "", "", share(run["sliding_window"]), ""))
+            rows.append((name, "", "", run["refused"], "", "", "", share(run["sliding_window"])))
             continue
         more = f" and {run['obstacles'] - 1} more" if run["obstacles"] > 1 else ""
         exact = "yes" if not run["obstacles"] else f"{run['first_obstacle']}{more}"
@@ -35,12 +35,11 @@ def networks(result: dict[str, Any]) -> str:
                 share(run["tiles"]),
                 *frozen,
                 share(run["sliding_window"]),
-                run["seconds_to_import"],
             )
         )
     head = (
         *("network", "stride", "reach", "exact, or what prevents it", "tiles"),
-        *("frozen tiles", "frozen against itself", "sliding window", "import, s"),
+        *("frozen tiles", "frozen against itself", "sliding window"),
     )
     return TEXT.format(**result | {"cores": ", ".join(map(str, result["cores"]))}) + table(head, rows) + MADE
 

@@ -11,7 +11,8 @@ import torch
 
 from slideseg.errors import ModelError, explain, one_line
 from slideseg.model.network.same_form import logits_of
-from slideseg.model.others.onnx.net import FAULTS, OnnxNet
+from slideseg.model.others.onnx.net import FAULTS as OF_ONNX
+from slideseg.model.others.onnx.net import OnnxNet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 OPSET = 17
 IMAGE, LOGITS = "image", "logits"
 """What goes in and out is called."""
+FAULTS = (*OF_ONNX, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError, ImportError)
+"""What PyTorch's exporter, onnxruntime and people's networks raise."""
 SAME = 1e-4
 """Differences of logits that are but rounding, as a share of the largest."""
 
@@ -39,7 +42,7 @@ def trace(net: nn.Module, channels: int, side: int, what: str) -> ModelProto:
                 net, (torch.rand(1, channels, side, side),), to_file, dynamo=False, opset_version=OPSET,
                 input_names=[IMAGE], output_names=[LOGITS], dynamic_axes={IMAGE: axes, LOGITS: axes},
             )  # fmt: skip
-    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError) as error:
+    except FAULTS as error:
         raise ModelError(explain(f"{what} can't be written as ONNX", got=one_line(str(error))[:200])) from error
     _check_same(net, file.getvalue(), channels, side, what)
     return onnx.load_model_from_string(file.getvalue())
@@ -51,7 +54,7 @@ def _check_same(net: nn.Module, data: bytes, channels: int, side: int, what: str
         with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
             want = torch.cat([logits_of(net(one)) for one in image[:, None]])  # programs may be for one image at a time
             found = OnnxNet(data, "NCHW", "none")(image)
-    except (*FAULTS, AssertionError) as error:
+    except FAULTS as error:
         got = one_line(str(error))[:200]
         raise ModelError(explain(f"{what} can't be written as ONNX for images of any size", got=got)) from error
     difference = float((want - found).abs().max() / want.abs().max()) if want.shape == found.shape else float("inf")
