@@ -48,7 +48,7 @@ TEXT = """\
 Networks as their libraries make them, with random weights and batch norms that have seen the picture, on {side} x {side} pixels
 of real H&E. Each pair is the share of pixels of another class, and the largest difference of any probability. *Tiles*: cores of
 {cores} pixels against one pass over the mirror-padded picture; of networks that are not exact blended windows of {ours} pixels,
-as `--inexact` has them. Of an ONNX file and of a package weights are their own.
+as `--inexact` has them. The package has weights that were trained.
 *Frozen tiles*: the same with frozen statistics. *Frozen against itself*: the frozen network against the original one, both on
 the whole picture. *Sliding window*: MONAI's at its defaults (windows of {window}, overlap 0.25) against one pass over the
 picture.

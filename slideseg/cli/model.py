@@ -115,19 +115,20 @@ def import_(
     from slideseg.model.others.importing import is_other
     from slideseg.storage.place import check_kept
 
-    of_others = network is not None or is_other(source)
+    of_others = network is not None or is_other(source, trust=options["trust"])
     out = output or Path(source).with_suffix(".model" if of_others else ".safetensors").name
     check_kept([source], out, "what it is made from")
     options |= {"classes": _names(classes), "channel": _names(options["channel"])}
     info = (_import_of_others if of_others else _import_checkpoint)(source, out, network, arguments, **options)
     if not info.network.exact:
-        click.echo(f"warning: {inexact(info)}", err=True)
+        cures = "--freeze-statistics or " * info.network.curable
+        click.echo(f"warning: {inexact(info)}; predict takes it with {cures}--inexact", err=True)
     click.echo(out)
 
 
 def _names(said: tuple[str, ...]) -> list[str] | None:
-    """Return names that were given one by one, or with commas between; None for none."""
-    return [name.strip() for some in said for name in some.split(",")] or None
+    """Return names that were given one by one, or all at once with commas between; None for none."""
+    return list(said) or None if len(said) > 1 else [name.strip() for some in said for name in some.split(",")] or None
 
 
 def _import_of_others(

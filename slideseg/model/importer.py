@@ -79,7 +79,12 @@ def _state_of(found: dict[Any, Any], path: Path) -> dict[str, Any]:
             return {key: value for key, value in candidate.items() if isinstance(key, str)}
     names = sorted(key for key in found if isinstance(key, str))[:4]  # others may be as large as they like in words
     raise ModelError(
-        explain(f"{path} is not the common U-Net", got=f"entries {names}", want=f"a state dictionary with {FIRST}")
+        explain(
+            f"{path} is not the common U-Net",
+            got=f"entries {names}",
+            want=f"a state dictionary with {FIRST}",
+            try_="--network monai.CLASS or smp.CLASS, if it is of one of these libraries",
+        )
     )
 
 

@@ -264,7 +264,8 @@ def _check_input(seen: ModelInput) -> None:
         stated_range(seen.range)
     except ConfigError as error:
         raise ModelError(explain("the model's range can't be used", got=seen.range, want="auto, or black, white")) from error
-    if seen.names and not (len(set(seen.names)) == len(seen.names) == seen.channels and all(map(_is_text, seen.names))):
+    texts = [name.strip().casefold() for name in seen.names if _is_text(name)]
+    if seen.names and not (all(texts) and len(set(texts)) == len(seen.names) == seen.channels):
         got, want = ", ".join(map(str, seen.names)), f"{seen.channels} different names"
         raise ModelError(explain("the names of the model's channels can't be used", got=got, want=want))
 
@@ -276,7 +277,8 @@ def _check_names(info: ModelInfo) -> None:
     outputs = info.network.out_channels
     ids = [c.id for c in info.classes]
     if ids != list(range(max(2, outputs))):
-        raise ModelError(explain("the classes don't fit the network", got=ids, want=list(range(max(2, outputs)))))
+        got, want = ", ".join(f"{c.id} {c.name}" for c in info.classes), f"{max(2, outputs)} classes, numbered from 0"
+        raise ModelError(explain("the classes don't fit the network", got=got, want=want))
     for c in info.classes:
         texts: tuple[object, object] = (c.name, c.color)  # JSON may have held anything
         if not (all(map(_is_text, texts)) and re.fullmatch(COLOR, c.color)):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from slideseg.errors import one_line
 from slideseg.machine import little_memory
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ FAULTS = (
     *(MemoryError, ArithmeticError, AssertionError),
 )
 """What PyTorch raises at files that are damaged or made up."""
+MORE = "Weights only load failed"
+"""What PyTorch says of a pickle that holds something else; it goes on for many lines, in colours."""
 ARCHIVE = b"PK\x03\x04"
 """How a zip archive begins, as PyTorch sees it."""
 SLACK = 1 << 30
@@ -48,7 +51,8 @@ def load_plain(file: BinaryIO) -> Any:
         with warnings.catch_warnings(action="ignore"), little_memory(2 * size + SLACK):  # on old pickle protocols
             return torch.load(file, map_location="cpu", weights_only=True)
     except FAULTS as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        told = one_line(str(error))[:120] or type(error).__name__
+        reason = "more than tensors and plain values" if MORE in told else told
         raise NotPlainError(reason) from error
 
 

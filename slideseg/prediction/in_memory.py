@@ -28,10 +28,10 @@ from slideseg.space.box import Box
 from slideseg.space.nearest_index import nearest_index
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from slideseg.model.info import ModelInfo
+    from slideseg.model.load import Given
     from slideseg.model.values import Range
     from slideseg.slide.base import Slide
 
@@ -44,46 +44,49 @@ CORE = 1024
 @overload
 def segment(
     array: np.ndarray,
-    model: str | os.PathLike[str] | LoadedModel = "nuclei",
+    model: Given | Sequence[Given] = "nuclei",
     *,
     objects: Literal[False] = False,
     mpp: float | tuple[float, float] | None = None,
     range: str | Sequence[float] | None = None,
+    **more: Any,
 ) -> np.ndarray: ...
 
 
 @overload
 def segment(
     array: np.ndarray,
-    model: str | os.PathLike[str] | LoadedModel = "nuclei",
+    model: Given | Sequence[Given] = "nuclei",
     *,
     objects: Literal[True],
     mpp: float | tuple[float, float] | None = None,
     range: str | Sequence[float] | None = None,
-    **rules: Any,
+    **more: Any,
 ) -> Instances: ...
 
 
 def segment(
     array: np.ndarray,
-    model: str | os.PathLike[str] | LoadedModel = "nuclei",
+    model: Given | Sequence[Given] = "nuclei",
     *,
     objects: bool = False,
     mpp: float | tuple[float, float] | None = None,
     range: str | Sequence[float] | None = None,
-    **rules: Any,
+    **more: Any,
 ) -> np.ndarray | Instances:
     """Segment an image (y, x) or (y, x, c) in memory, on the CPU.
 
     Args:
         array: the image; uint8, uint16 or float (white is 1).
-        model: a bundled model's name, a model file, a training run's folder, or a loaded model.
+        model: a bundled model's name, a model file or folder, a training run's folder, a loaded model or a `slideseg.Model`; of
+            several the mean probabilities count.
         objects: return the objects instead of the class map: ``labels, table = slideseg.segment(image, objects=True)``.
         mpp: microns of a pixel, or (y, x) where they differ. The network sees the image at the resolution that it learnt from;
             None: it is there already, and the table has no microns.
         range: the values of black and white; ``auto``: percentiles of the whole array; None: those of its type, with a
             warning where the array has others.
-        **rules: what an object is, fields of `ObjectOptions`, such as ``min_area=20.0``; else as the model says.
+        **more: ``tta`` and ``smooth``, as of `slideseg.load_model`; and with ``objects`` what an object is, fields of
+            `ObjectOptions`, such as ``min_area=20.0``; else as the model says.
 
     Returns:
         The class map (y, x), uint8. With ``objects`` the labels (y, x), instance ids from 1, and the table, a row each, whose
@@ -94,10 +97,11 @@ def segment(
         ModelError: if the model can't be used or the image does not fit it.
         SlideError: if the array is no image.
     """
-    loaded = model if isinstance(model, LoadedModel) else load_model(model)
-    if rules and not objects:
-        raise ConfigError(explain("rules of objects without objects", got=", ".join(rules), try_="objects=True"))
-    options = take_options(ObjectOptions, rules)
+    use = {name: more.pop(name) for name in ("tta", "smooth") if name in more}
+    loaded = model if isinstance(model, LoadedModel) and not use else load_model(model, **use)
+    options = take_options(ObjectOptions, more)
+    if more and not objects:
+        raise ConfigError(explain("rules of objects without objects", got=", ".join(more), try_="objects=True"))
     whole = ArraySlide(array, _sides(mpp))
     if planes_of(whole) > 1:
         what, got = "segment takes one image", f"a stack of {planes_of(whole)} planes, as the shape {array.shape} is read"

@@ -14,7 +14,7 @@ from slideseg.model.bundled import bundled_models, find_model
 from slideseg.model.file import check_model_file
 from slideseg.model.info import frozen, inexact
 from slideseg.model.others.model import Model
-from slideseg.model.together.model import info_together, use_of
+from slideseg.model.together.model import check_ranges, info_together, use_of
 from slideseg.model.values import FULL_SCALE, brightest
 from slideseg.model.windows.described import WINDOW
 from slideseg.model.windows.model import info_in_windows
@@ -106,13 +106,22 @@ def make_plan(input_path: str, output: str, options: PredictOptions) -> PredictP
 
 
 def _with_channels(input_path: str, options: PredictOptions, info: ModelInfo) -> PredictOptions:
-    """Return options that ask for the model's channels, where a slide has all of them by name and its user asks for none."""
+    """Return options that ask for the model's channels, where a slide has them by name and its user asks for none.
+
+    Raises:
+        ModelError: if the slide's channels have other names.
+    """
     names = info.input.names
     if not names or options.selection.channels:
         return options
     with closing(open_in_run(absolute(input_path), options.selection)) as slide:
-        there = {channel.name.casefold() for channel in slide.channels}
-    return replace(options, channel=names) if there.issuperset(name.casefold() for name in names) else options
+        there = [channel.name.strip() for channel in slide.channels if channel.name.strip()]
+    if {name.casefold() for name in there}.issuperset(name.strip().casefold() for name in names):
+        return replace(options, channel=names)
+    if there:
+        what, want = f"{input_path} has other channels than model {info.name} sees", ", ".join(names)
+        raise ModelError(explain(what, got=", ".join(there), want=want, try_="--channel, to say which they are"))
+    return options
 
 
 def _as_it_runs(model: WholeModel, info: ModelInfo, options: PredictOptions) -> tuple[ModelSource, ModelInfo]:
@@ -165,6 +174,8 @@ def _check_copy(plan: PredictPlan) -> None:
 def _models(options: PredictOptions) -> tuple[WholeModel, ModelInfo]:
     """Return the models as the workers find them, and what is to be said of them together."""
     parts, infos = zip(*map(_model, options.models), strict=True)
+    if options.range is None:
+        check_ranges(infos)
     use = use_of(infos, options.tta, options.smooth)
     info = info_together(infos, use)
     return (parts[0], info) if info is infos[0] else (ModelsTogether(parts, info, use), info)
@@ -220,7 +231,7 @@ def _check_fit(slide: Slide, info: ModelInfo) -> None:
             explain(
                 f"{slide.path} does not fit model {info.name}",
                 got=f"{channels_of(slide)} channel(s)",
-                want=", ".join(info.input.names) or info.input.channels,
+                want=info.input.channels,
                 try_=f"--channel, to take {info.input.channels} of them, or another --model",
             )
         )

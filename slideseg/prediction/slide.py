@@ -265,8 +265,9 @@ def _tiling_error(plan: PredictPlan, job: Job) -> TilingError:
     if plan.model.network.exact:
         return TilingError(0.0, 0.0)
     error = measure_tiling_error(job)
-    what = "%s: on this slide probabilities change by up to %.3f with tiles, and %.3g %% of the pixels get another class"
-    log.warning(what, inexact(plan.model), error.probability, 100 * error.classes)
+    what = "%s: in windows of %d pixels, against one pass over four of them, probabilities change by up to %.3f on this slide, "
+    what += "and %.3g %% of the pixels get another class"
+    log.warning(what, inexact(plan.model), plan.window, error.probability, 100 * error.classes)
     return error
 
 

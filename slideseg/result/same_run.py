@@ -56,7 +56,8 @@ def _difference(names: list[str], there: Said, here: Said) -> Difference:
             return words(there, here)
     if {"level", "factors"} & {*names}:
         return _resolution(there, here)
-    return _setting(names[0], there, here)
+    first = [name for name in ("statistics", "window") if name in names]  # the tile differs because of them
+    return _setting([*first, *names][0], there, here)
 
 
 def _differing(got: Said, want: Said) -> list[str]:
@@ -119,17 +120,21 @@ def _setting(name: str, there: Said, here: Said) -> Difference:
         return "--save-probabilities differs", before, now, f"{back}--save-probabilities, or {FRESH}"
     if name in BY_OPTION:
         return _option(BY_OPTION[name], got, want)
-    if name == "statistics":
-        return _frozen(got, want)
+    if name in ("window", "statistics"):
+        return _cured(name, got, want)
     if name == "feature_ranges":
         return "int8 was fitted to other numbers, as on another kind of processor", None, None, OTHER
     return f"{name} differs", got, want, OTHER
 
 
-def _frozen(got: object, want: object) -> Difference:
+def _cured(name: str, got: object, want: object) -> Difference:
+    """Return that a model which can't be tiled exactly is run in another way."""
+    option = {"window": "--inexact", "statistics": "--freeze-statistics"}[name]
     if got is None or want is None:
         before, now = ("no" if one is None else "yes" for one in (got, want))
-        return "--freeze-statistics differs", before, now, f"{'no ' * (got is None)}--freeze-statistics, or {FRESH}"
+        return f"{option} differs", before, now, f"{'no ' * (got is None)}{option}, or {FRESH}"
+    if name == "window":
+        return _option("--tile", got, want)
     return "other statistics were frozen, as on another kind of processor", None, None, OTHER
 
 

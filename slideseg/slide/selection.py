@@ -156,8 +156,9 @@ def _channels(slide: Slide, wanted: Sequence[str]) -> tuple[int, ...] | None:
     """Return the numbers of the channels that are wanted; None for all."""
     if not wanted:
         return None
-    names = [channel.name.casefold() for channel in slide.channels]
-    wanted = [name for said in wanted for name in ([said] if said.casefold() in names else said.split(","))]
+    names = [channel.name.strip() for channel in slide.channels]
+    alike = [name.casefold() for name in names]
+    wanted = [name for said in wanted for name in ([said] if said.strip().casefold() in alike else said.split(","))]
     found = tuple(_channel(slide, name.strip(), names) for name in wanted)
     if len(set(found)) < len(found):
         raise SlideError(explain(f"{slide.path}: a channel is asked for twice", got=", ".join(wanted), want="each once"))
@@ -165,9 +166,9 @@ def _channels(slide: Slide, wanted: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def _channel(slide: Slide, wanted: str, names: Sequence[str]) -> int:
-    number = slide.shape[-1]
-    if (found := names.count(wanted.casefold())) == 1:
-        return names.index(wanted.casefold())
+    number, alike = slide.shape[-1], [name.casefold() for name in names]
+    if (found := alike.count(wanted.casefold())) == 1:
+        return alike.index(wanted.casefold())
     if not found and wanted.isdecimal() and int(wanted) < number:
         return int(wanted)
     known = f"0 to {number - 1}" + (f", or {', '.join(name for name in names if name)}" if any(names) else "")

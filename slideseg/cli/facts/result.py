@@ -56,7 +56,8 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
     yield "warnings", [*said_of(record), *([] if "objects" not in facts else doubts_of(open_result(path)))]
     yield "settings", {name.replace("_", " "): entry for name, entry in asdict(settings).items() if name != "objects"}
     exact = "exact" if record.tiling.exact else _off(record.tiling)
-    yield "tiling", f"{exact}, in tiles of {settings.tile}"
+    window = record.tiling.window
+    yield "tiling", f"{exact}, in tiles of {settings.tile}" if window is None else f"{exact}, in windows of {window}"
     yield "made by", f"slideseg {record.version}" + ("" if record.seconds is None else f" in {record.seconds:,.1f} s")
 
 

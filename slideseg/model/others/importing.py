@@ -23,7 +23,7 @@ from slideseg.model.file import fill, weight_bytes, weights_of
 from slideseg.model.others.describe import describe
 from slideseg.model.others.folder import ONNX, write_folder
 from slideseg.model.others.libraries import LIBRARIES, build, channels_of, is_given, onnx_networks
-from slideseg.model.others.trusted import TRUST, program_in
+from slideseg.model.others.trusted import TRUST, is_network, program_in
 from slideseg.model.stated import Stated
 from slideseg.options import take_options
 from slideseg.storage.place import local_path, near
@@ -50,10 +50,16 @@ def is_saved(path: str | os.PathLike[str]) -> bool:
     return Path(local_path(path)).is_dir()
 
 
-def is_other(path: str | os.PathLike[str]) -> bool:
-    """Tell whether it is of another network than the common U-Net, by what it is called or holds."""
+def is_other(path: str | os.PathLike[str], *, trust: bool = False) -> bool:
+    """Tell whether it is of another network than the common U-Net, by what it is called or holds; of pickles if trusted."""
     place = Path(local_path(path))
-    return is_saved(path) or place.suffix == ONNX_SUFFIX or is_package(path) or program_in(place) is not None
+    told = is_saved(path) or place.suffix == ONNX_SUFFIX or is_package(path) or program_in(place) is not None
+    return told or (trust and is_pickle(place) and is_network(place))
+
+
+def is_pickle(path: Path) -> bool:
+    """Tell whether it is a file that PyTorch may have pickled."""
+    return path.is_file() and path.suffix != ".safetensors"
 
 
 def is_package(path: str | os.PathLike[str]) -> bool:
@@ -94,7 +100,7 @@ def import_network(
         return import_onnx(source, out, said)
     if is_package(source):
         return import_package(source, out, said, trust=trust)
-    if (kind := program_in(source)) is not None:
+    if (kind := program_in(source)) is not None or (trust and network is None and is_pickle(source) and is_network(source)):
         return import_program(source, kind, out, said, trust=trust)
     if is_saved(source):
         library, made_of, given, weights = _of_folder(source)
@@ -121,8 +127,8 @@ def import_onnx(source: Path, out: Path, said: Stated) -> ModelInfo:
     return _of_onnx(source.read_bytes(), source, out, said)
 
 
-def import_program(source: Path, kind: Program, out: Path, said: Stated, *, trust: bool) -> ModelInfo:
-    """Write the model folder ``out`` from a program of PyTorch, which is run.
+def import_program(source: Path, kind: Program | None, out: Path, said: Stated, *, trust: bool) -> ModelInfo:
+    """Write the model folder ``out`` from a program of PyTorch, or a pickled network, which is run.
 
     Raises:
         ModelError: if it is not trusted, can't be read, or can't be written as a graph.
@@ -156,12 +162,13 @@ def import_package(source: Path, out: Path, said: Stated, *, trust: bool = False
         mean=package.mean if said.mean is None else said.mean,
         std=package.std if said.std is None else said.std,
     )
-    return _of_onnx(package.data, source, out, known)
+    return _of_onnx(package.data, source, out, known, package.licence)
 
 
-def _of_onnx(file: bytes, source: Path, out: Path, said: Stated) -> ModelInfo:
+def _of_onnx(file: bytes, source: Path, out: Path, said: Stated, licence: str | None = None) -> ModelInfo:
     data, found = onnx_networks().describe_file(file, str(source))
-    info = said.info(source, found, origin_of(source) if source.is_file() else {})
+    origin = (origin_of(source) if source.is_file() else {}) | ({"licence": licence} if licence else {})
+    info = said.info(source, found, origin)
     write_folder(out, info, data, ONNX)
     return info
 

@@ -66,7 +66,7 @@ def run_program(file: BinaryIO, kind: Program, what: str) -> nn.Module:
     Raises:
         ModelError: if it can't be read.
     """
-    with _of_others(f"{what} can't be read"):
+    with running(f"{what} can't be read"):
         if kind == "TorchScript":
             script: nn.Module = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
             return script.eval()
@@ -79,7 +79,7 @@ def run_source(source: Source, weights: BinaryIO, what: str) -> nn.Module:
     Raises:
         ModelError: if there is no such class, it can't be made, or the weights are another one's.
     """
-    with _of_others(f"{what} can't be made: {source.name}"):
+    with running(f"{what} can't be made: {source.name}"):
         module = _module_of(source.code) if source.module is None else importlib.import_module(source.module)
         net: nn.Module = getattr(module, source.name)(**source.arguments)
         net.load_state_dict(state_of(unpickle(weights, what)))
@@ -92,13 +92,23 @@ def unpickle(file: BinaryIO, what: str) -> Any:
     Raises:
         ModelError: if it can't be read.
     """
-    with _of_others(f"{what} can't be read"):
+    with running(f"{what} can't be read"):
         return torch.load(file, map_location="cpu", weights_only=False)
 
 
 def state_of(found: Any) -> Any:
     """Return the weights of a whole network, or what else it is."""
     return found.state_dict() if isinstance(found, nn.Module) else found
+
+
+def is_network(path: Path) -> bool:
+    """Tell whether a pickle, which is read whole, is a network and not its weights alone.
+
+    Raises:
+        ModelError: if it can't be read.
+    """
+    with path.open("rb") as file:
+        return isinstance(unpickle(file, str(path)), nn.Module)
 
 
 def channels_in(net: nn.Module, what: str) -> int:
@@ -144,11 +154,17 @@ def _module_of(code: bytes) -> Any:
 
 
 @contextlib.contextmanager
-def _of_others(what: str) -> Iterator[None]:
-    """Turn whatever other people's code raises into one line."""
+def running(what: str) -> Iterator[None]:
+    """Turn whatever other people's code raises into one line that begins with ``what``; what it prints goes to stderr.
+
+    Raises:
+        ModelError: if it raises something.
+    """
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(sys.stderr):
             yield
-    except Exception as error:
+    except ModelError:
+        raise
+    except (Exception, SystemExit) as error:
         got = one_line(f"{type(error).__name__}: {error}")[:200]
         raise ModelError(explain(what, got=got)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ModelError, explain
@@ -64,7 +65,7 @@ def info_together(infos: Sequence[ModelInfo], use: Use) -> ModelInfo:
         name=_name(infos, use),
         config=_network_of(infos, use),
         classes=first.classes,
-        input=first.input,
+        input=replace(first.input, names=next((info.input.names for info in infos if info.input.names), ())),
         training=first.training,
         objects=first.objects,
         made_for=first.made_for,
@@ -79,6 +80,19 @@ def sha256_together(hashes: Sequence[str], use: Use) -> str:
     return hashlib.sha256(f"{' '.join(hashes)} {use.tta} {use.smooth!r}".encode()).hexdigest()
 
 
+def check_ranges(infos: Sequence[ModelInfo]) -> None:
+    """Refuse models that take other values of a slide for black and white, where its user does not say which they are.
+
+    Raises:
+        ModelError: if there are some.
+    """
+    for other in infos[1:]:
+        if other.input.range != infos[0].input.range:
+            what = f"models {infos[0].name} and {other.name} take other values for black and white"
+            got, want = (info.input.range or "their type's" for info in (other, infos[0]))
+            raise ModelError(explain(what, got=got, want=want, try_="--range"))
+
+
 def _network_of(infos: Sequence[ModelInfo], use: Use) -> NetworksTogether:
     return NetworksTogether(tuple(info.network for info in infos), use)
 
@@ -91,10 +105,9 @@ def _check_alike(one: ModelInfo, other: ModelInfo) -> None:
     if one.input.channels != other.input.channels:
         what = f"models {one.name} and {other.name} can't be put together: they see other channels"
         raise ModelError(explain(what, got=other.input.channels, want=one.input.channels))
-    if one.input.range != other.input.range:
-        what = f"models {one.name} and {other.name} can't be put together: they take other values for black and white"
-        got, want = (info.input.range or "their type's" for info in (other, one))
-        raise ModelError(explain(what, got=got, want=want))
+    if one.input.names and other.input.names and one.input.names != other.input.names:
+        what = f"models {one.name} and {other.name} can't be put together: they see other channels"
+        raise ModelError(explain(what, got=", ".join(other.input.names), want=", ".join(one.input.names)))
     sides = one.input.mpp, other.input.mpp
     if None not in sides and not math.isclose(*sides, rel_tol=SAME_MPP):  # type: ignore[arg-type]
         what = f"models {one.name} and {other.name} can't be put together: they see pixels of other sizes"

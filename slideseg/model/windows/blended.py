@@ -29,17 +29,21 @@ class InWindows(nn.Module):
 
     def forward_valid(self, x_NCHW: Tensor) -> Tensor:
         """Return logits of the core of images that are the core, on the grid of the stride, grown by the margin."""
+        return torch.cat([self._blended(x_1CHW) for x_1CHW in x_NCHW[:, None]])
+
+    def _blended(self, x_1CHW: Tensor) -> Tensor:
+        """Return the logits of one image: a network that looks at all of one may look at all of several, too."""
         network = self._network
         step, side = network.stride, network.window
-        weights = blending(side, network.overlap).to(x_NCHW.device)
-        rows, columns = (length - 2 * step for length in x_NCHW.shape[2:])
-        total_NKHW = x_NCHW.new_zeros((len(x_NCHW), network.out_channels, rows + side, columns + side), dtype=torch.float64)
+        weights = blending(side, network.overlap).to(x_1CHW.device)
+        rows, columns = (length - 2 * step for length in x_1CHW.shape[2:])
+        total_1KHW = x_1CHW.new_zeros((1, network.out_channels, rows + side, columns + side), dtype=torch.float64)
         for y in range(0, rows + 1, step):
             for x in range(0, columns + 1, step):
-                seen_NCHW = x_NCHW[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
-                found_NKHW = probabilities_of(self.net(seen_NCHW))
-                total_NKHW[..., y : y + side, x : x + side] += found_NKHW * weights[:, None] * weights
-        return logits_of_probabilities(total_NKHW[..., step : step + rows, step : step + columns].contiguous())
+                seen_1CHW = x_1CHW[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
+                found_1KHW = probabilities_of(self.net(seen_1CHW))
+                total_1KHW[..., y : y + side, x : x + side] += found_1KHW * weights[:, None] * weights
+        return logits_of_probabilities(total_1KHW[..., step : step + rows, step : step + columns].contiguous())
 
     def beside_one_pass(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities of a core of one stride grown by the margin: blended, and of one pass over all its windows."""

@@ -140,9 +140,13 @@ def _largest_core(network: Architecture, side: int) -> int:
 
 
 def _time_of(network: Architecture, fit: Fit) -> float:
-    """Return how long a pixel takes, in no unit; of tiles that decide the last bit the largest is best in any case."""
+    """Return how long a pixel takes, in no unit; of tiles that decide the last bit the largest is best in any case.
+
+    Each pixel of a tile counts as one multiplication more: a network may have none.
+    """
     returning = 1 + (RETURNING - 1) * network.same_bits
-    return network.work(fit.core) / fit.core**2 * (1 if fit.keeps_freed else returning)
+    seen = (fit.core + 2 * network.margin) ** 2
+    return (network.work(fit.core) + seen) / fit.core**2 * (1 if fit.keeps_freed else returning)
 
 
 def worker_memory(info: ModelInfo, features: float, shards: int) -> int:

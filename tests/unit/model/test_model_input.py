@@ -13,7 +13,7 @@ import torch
 import slideseg
 from slideseg.errors import ModelError, SlideError
 from slideseg.model.info import ModelInfo, ModelInput
-from slideseg.model.together.model import info_together
+from slideseg.model.together.model import check_ranges, info_together
 from slideseg.model.together.use import Use
 from slideseg.training.recipe.reading import parse_config
 
@@ -65,6 +65,8 @@ def test_a_file_keeps_it_and_leaves_out_what_is_not_said() -> None:
         ({"names": ("a", "a")}, "names of the model's channels"),
         ({"names": ("a", "\x1b")}, "names of the model's channels"),
         ({"names": (1, 2)}, "names of the model's channels"),
+        ({"names": ("a", "A ")}, "names of the model's channels"),
+        ({"names": ("a", " ")}, "names of the model's channels"),
     ],
 )
 def test_what_no_slide_has_is_refused(said: dict, words: str) -> None:
@@ -79,8 +81,16 @@ def test_its_channels_are_found_by_name_and_its_user_has_the_last_word(slide: Pa
     assert found.record.run.selection.channels == ("CD8", "DAPI")
     asked = segmented(slide, tmp_path / "y.zarr", model(channel=("CD8", "DAPI"), range=(0, 900)), channel="CD3, CD8")
     np.testing.assert_array_equal(asked.segmentation, pixels[1] > 450)
-    with pytest.raises(ModelError, match=r"does not fit model Conv2d \(got 3 channel\(s\), want CD4, DAPI; try --channel"):
+    with pytest.raises(
+        ModelError, match=r"other channels than model Conv2d sees \(got DAPI, CD3, CD8, want CD4, DAPI; try --ch"
+    ):
         segmented(slide, tmp_path / "z.zarr", model(channel=("CD4", "DAPI")))
+    pair = tmp_path / "pair.ome.tif"
+    tifffile.imwrite(pair, pixels[:2], metadata={"axes": "CYX", "Channel": {"Name": ["FOO ", "CD3"]}}, photometric="minisblack")
+    with pytest.raises(ModelError, match=r"\(got FOO, CD3, want DAPI, CD3; try --channel, to say which they are\)"):
+        segmented(pair, tmp_path / "z.zarr", model(channel=NAMES[:2]))
+    said = segmented(pair, tmp_path / "z.zarr", model(channel=NAMES[:2], range=(0, 900)), channel=["FOO ", "1"])
+    np.testing.assert_array_equal(said.segmentation, pixels[0] > 450)
     with pytest.raises(SlideError, match=r"has no such channel \(got CD4"):
         segmented(slide, tmp_path / "z.zarr", model(), channel="CD3,CD4")
 
@@ -97,9 +107,21 @@ def test_black_and_white_are_the_model_s_unless_its_user_says_others(slide: Path
     np.testing.assert_array_equal(in_memory, auto.segmentation)
 
 
-def test_models_with_other_values_for_black_and_white_do_not_go_together() -> None:
-    with pytest.raises(ModelError, match=r"other values for black and white \(got their type's, want auto"):
-        info_together([model(range="auto").info, model().info], Use())
+def test_models_that_see_other_channels_or_values_do_not_go_together() -> None:
+    named = [model(channel=NAMES[:2]).info, model(channel=NAMES[1::-1]).info]
+    with pytest.raises(ModelError, match=r"they see other channels \(got CD3, DAPI, want DAPI, CD3"):
+        info_together(named, Use())
+    assert info_together([model().info, named[0]], Use()).input.names == NAMES[:2]
+    with pytest.raises(ModelError, match=r"other values for black and white \(got their type's, want auto; try --range"):
+        check_ranges([model(range="auto").info, model().info])
+
+
+def test_models_with_other_values_go_together_where_these_are_said(slide: Path, tmp_path: Path) -> None:
+    both = [model(range="auto"), model()]
+    with pytest.raises(ModelError, match="other values for black and white"):
+        segmented(slide, tmp_path / "x.zarr", both, channel="0,1")  # type: ignore[arg-type]
+    found = segmented(slide, tmp_path / "x.zarr", both, channel="0,1", range="0,900")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.segmentation, tifffile.imread(slide)[0] > 450)
 
 
 def test_a_model_that_learnt_from_percentiles_says_so() -> None:

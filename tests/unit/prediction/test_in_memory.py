@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 import slideseg
@@ -87,3 +88,16 @@ def test_a_size_of_pixels_that_can_not_be_is_refused(image, rgb_model, mpp):
 def test_a_stack_is_refused(rgb_model):
     with pytest.raises(ConfigError, match=r"one image .got a stack of 5 planes, as the shape .5, 40, 50, 3. is read"):
         slideseg.segment(np.zeros((5, 40, 50, 3), np.uint8), rgb_model)
+
+
+def test_several_models_and_views_are_those_that_they_are_loaded_with(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for seed, path in enumerate(paths):
+        random_model(path, UNetConfig(3, 3, 4, 2), seed=seed)
+    both = slideseg.load_model([slideseg.load_model(paths[0]), paths[1]], tta="flips")
+    np.testing.assert_array_equal(slideseg.segment(image, [*map(str, paths)], tta="flips"), slideseg.segment(image, both))
+    with pytest.raises(ConfigError, match=r"no such test-time augmentation \(got d8"):
+        slideseg.segment(image, paths[0], tta="d8")
+    with pytest.raises(ModelError, match=r"that is no model \(got Conv2d, .*; try slideseg.Model\("):
+        slideseg.segment(image, torch.nn.Conv2d(3, 2, 1))

@@ -75,7 +75,7 @@ def test_channels_are_those_that_were_asked_for_in_that_order(wanted, channels):
     [
         (Selection(t=4), r"no such plane \(got t 4, want 0 to 3\)"),
         (Selection(z=9), r"no such plane \(got z 9, want 0 to 2\)"),
-        (Selection(channels=("GFP",)), r"no such channel \(got GFP, want 0 to 2, or dapi, cy5, cy5 again\)"),
+        (Selection(channels=("GFP",)), r"no such channel \(got GFP, want 0 to 2, or DAPI, Cy5, cy5 again\)"),
         (Selection(channels=("3",)), "no such channel"),
         (Selection(channels=("DAPI", "0")), r"asked for twice \(got DAPI, 0, want each once\)"),
     ],

@@ -37,7 +37,7 @@ def frozen_graph(data: bytes, statistics: Mapping[int, tuple[Tensor, ...]]) -> b
             names = [f"slideseg_{number}_{at}" for at in range(len(statistics[number]))]
             for name, tensor in zip(names, statistics[number], strict=True):
                 model.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
-            model.graph.node.extend(_frozen(node, names))
+            model.graph.node.extend(_frozen(node, number, names))
         else:
             model.graph.node.append(node)
     made: bytes = model.SerializeToString(deterministic=True)
@@ -55,13 +55,13 @@ def measure_graph(data: bytes, places: Collection[int], run: Callable[[bytes], n
     return Statistics(found)
 
 
-def _frozen(node: NodeProto, names: list[str]) -> list[NodeProto]:
+def _frozen(node: NodeProto, number: int, names: list[str]) -> list[NodeProto]:
     """Return what a node becomes that uses tensors of these names."""
     output = node.output[0]
     if node.op_type == NORM:
         epsilon = attribute(node, "epsilon", EPSILON)
         return [helper.make_node("BatchNormalization", [*node.input[:3], *names], [output], name=node.name, epsilon=epsilon)]
-    own, sides = f"{output}_own", f"{output}_sides"
+    own, sides = f"slideseg_{number}_own", f"slideseg_{number}_sides"
     node.output[0] = own  # it still says how many images there are
     return [node, helper.make_node("Shape", [own], [sides]), helper.make_node("Expand", [names[0], sides], [output])]
 
@@ -83,6 +83,6 @@ def _of_norm(values: np.ndarray) -> tuple[Tensor, ...]:
 
 
 def _of_pool(values: np.ndarray) -> tuple[Tensor, ...]:
-    """Return the mean over images of what a pooling gives of each."""
+    """Return the mean over images of what a pooling gives of each, in the numbers that it gives."""
     mean = values.astype(np.float64).mean(0, keepdims=True)
-    return (torch.from_numpy(mean.astype(np.float32)),)
+    return (torch.from_numpy(mean.astype(values.dtype)),)

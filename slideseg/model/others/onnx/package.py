@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import torch
 
-from slideseg.errors import ModelError, explain
+from slideseg.errors import ModelError, explain, one_line
 from slideseg.model.bundled import PACKAGED
 from slideseg.model.others.onnx.graph import form_of, read_graph
 from slideseg.model.others.onnx.net import OnnxNet
@@ -54,6 +55,8 @@ class Package:
     """Subtracted from each channel on the scale where white is 1; None if it takes each image's own."""
     std: tuple[float, ...] | None
     """What each channel is divided by afterwards."""
+    licence: str | None
+    """Of its weights, as SPDX calls it; None where it does not say."""
     own: str | None
     """How it normalises by each image's own values; None if it does not."""
 
@@ -71,10 +74,10 @@ def read_package(path: Path, *, trust: bool = False) -> Package:
     description = next(_names_in(path), None)
     if description is None:
         raise ModelError(explain(f"{path} is no bioimage.io package", want=f"a file {PACKAGED[0]} in it"))
-    said = parse_yaml(_file(path, description).decode("utf-8"), f"{path}: {description}")
     try:
+        said = parse_yaml(_file(path, description).decode("utf-8"), f"{path}: {description}")
         return _read(path, said, trust=trust)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, EOFError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(explain(f"the description of {path} is damaged", got=repr(error)[:200])) from error
@@ -102,6 +105,7 @@ def _read(path: Path, said: Mapping[str, Any], *, trust: bool) -> Package:
         mpp=_mpp(given[0]["axes"]),
         mean=None if own else tuple((0.0 - offset / (scale * white)).tolist()),
         std=None if own else tuple((1 / (scale * white)).tolist()),
+        licence=str(said["license"]) if said.get("license") else None,
         own=own,
     )
 
@@ -170,8 +174,11 @@ def _file(path: Path, name: str) -> bytes:
                     )
                 )
             return archive.read(name)
-    except (OSError, KeyError, BadZipFile) as error:
+    except (KeyError, FileNotFoundError) as error:
         raise ModelError(explain(f"{path} lacks a file", got=name, want="what its description names")) from error
+    except (OSError, BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:  # encrypted, or packed in another way
+        what = f"{name} of {path} can't be read"
+        raise ModelError(explain(what, got=one_line(str(error)), try_="the package once more")) from error
 
 
 def _named(path: Path, entry: Any) -> bytes:

@@ -130,6 +130,7 @@ ONE = "slideseg_one"
 
 def shadow_of(model: ModelProto) -> tuple[bytes, tuple[Obstacle, ...], tuple[int, ...]]:
     """Return the shadow of a network as a model of its own, what was noted, and the numbers of nodes that can be frozen."""
+    model = _in_single(model)
     shadow = _Shadow(model)
     for node in model.graph.node:
         shadow.take(onnx.NodeProto.FromString(node.SerializeToString()))
@@ -139,6 +140,22 @@ def shadow_of(model: ModelProto) -> tuple[bytes, tuple[Obstacle, ...], tuple[int
     numbers = ((ZERO, 0.0), (ONE, 1.0))
     made.graph.initializer.extend(numpy_helper.from_array(np.array(number, np.float32), name) for name, number in numbers)
     return made.SerializeToString(), tuple(shadow.obstacles), tuple(shadow.places)
+
+
+def _in_single(model: ModelProto) -> ModelProto:
+    """Return a network whose numbers of half precision are of single precision."""
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    made: ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    held = [*made.graph.initializer, *(one.t for node in made.graph.node for one in node.attribute if one.HasField("t"))]
+    for tensor in (tensor for tensor in held if tensor.data_type == half):
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    for value in (*made.graph.input, *made.graph.output, *made.graph.value_info):
+        if value.type.tensor_type.elem_type == half:
+            value.type.tensor_type.elem_type = single
+    for node in (node for node in made.graph.node if node.op_type == "Cast"):
+        for one in (one for one in node.attribute if one.name == "to" and one.i == half):
+            one.i = single
+    return made
 
 
 # --- what becomes of nodes ---------------------------------------------------------------------------------------------------

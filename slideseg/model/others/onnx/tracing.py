@@ -23,6 +23,7 @@ IMAGE, LOGITS = "image", "logits"
 """What goes in and out is called."""
 FAULTS = (*OF_ONNX, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError, ImportError)
 """What PyTorch's exporter, onnxruntime and people's networks raise."""
+ANY_SIZE = "one that takes images of any size (dynamic_shapes of torch.export)"
 SAME = 1e-4
 """Differences of logits that are but rounding, as a share of the largest."""
 
@@ -43,7 +44,8 @@ def trace(net: nn.Module, channels: int, side: int, what: str) -> ModelProto:
                 input_names=[IMAGE], output_names=[LOGITS], dynamic_axes={IMAGE: axes, LOGITS: axes},
             )  # fmt: skip
     except FAULTS as error:
-        raise ModelError(explain(f"{what} can't be written as ONNX", got=one_line(str(error))[:200])) from error
+        got, try_ = one_line(f"{type(error).__name__}: {error}")[:200], ANY_SIZE
+        raise ModelError(explain(f"{what} can't be written as ONNX", got=got, try_=try_)) from error
     _check_same(net, file.getvalue(), channels, side, what)
     return onnx.load_model_from_string(file.getvalue())
 
@@ -55,8 +57,8 @@ def _check_same(net: nn.Module, data: bytes, channels: int, side: int, what: str
             want = torch.cat([logits_of(net(one)) for one in image[:, None]])  # programs may be for one image at a time
             found = OnnxNet(data, "NCHW", "none")(image)
     except FAULTS as error:
-        got = one_line(str(error))[:200]
-        raise ModelError(explain(f"{what} can't be written as ONNX for images of any size", got=got)) from error
+        got = one_line(f"{type(error).__name__}: {error}")[:200]
+        raise ModelError(explain(f"{what} can't be written as ONNX for images of any size", got=got, try_=ANY_SIZE)) from error
     difference = float((want - found).abs().max() / want.abs().max()) if want.shape == found.shape else float("inf")
     if not difference <= SAME:
         got, limit = f"{difference:.1e} of the largest logit", f"at most {SAME}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slideseg.model.others.onnx.tracing import trace
-from slideseg.model.others.trusted import channels_in, run_program
+from slideseg.model.others.trusted import channels_in, run_program, running, unpickle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +18,22 @@ TRIED = 128
 """Pixels a side of the image that a network is traced with, whose stride is not known."""
 
 
-def graph_of_program(path: Path, kind: Program, channels: int | None) -> bytes:
-    """Return the graph of a program for images of so many channels; None for those of its first kernel.
+def graph_of_program(path: Path, kind: Program | None, channels: int | None) -> bytes:
+    """Return the graph of a program, or of a pickled network.
+
+    Args:
+        path: the file.
+        kind: which program it is; None for a pickled network.
+        channels: of its images; None for those that its first kernel has.
 
     Raises:
         ModelError: if it can't be read, or written as a graph.
     """
     with path.open("rb") as file:
-        net = run_program(file, kind, str(path))
-    return graph_of(net, channels or channels_in(net, str(path)), str(path))
+        net = unpickle(file, str(path)) if kind is None else run_program(file, kind, str(path))
+    given = channels or channels_in(net, str(path))
+    guessed = "" if channels else f" of {given} channel(s), as its first kernel has them (--mean says others)"
+    return graph_of(net.eval() if kind is None else net, given, f"{path}{guessed}")
 
 
 def graph_of(net: nn.Module, channels: int, what: str) -> bytes:
@@ -35,5 +42,6 @@ def graph_of(net: nn.Module, channels: int, what: str) -> bytes:
     Raises:
         ModelError: if it can't be written as one; ``what`` names it.
     """
-    data: bytes = trace(net, channels, TRIED, what).SerializeToString(deterministic=True)
+    with running(f"{what} can't be written as ONNX"):
+        data: bytes = trace(net, channels, TRIED, what).SerializeToString(deterministic=True)
     return data

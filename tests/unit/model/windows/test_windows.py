@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
@@ -103,3 +103,26 @@ def test_a_network_that_sees_single_pixels_is_as_one_pass():
         blended, whole = net.beside_one_pass(image)
         torch.testing.assert_close(blended, whole, rtol=0, atol=1e-7)
         torch.testing.assert_close(probabilities_of(net(image))[..., 16:32, 16:32], whole, rtol=0, atol=1e-7)
+
+
+class OverAll(nn.Module):
+    """A network that looks at all images of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        y_NCHW = self.first(x_NCHW)
+        return (y_NCHW - y_NCHW.mean()) / y_NCHW.std()
+
+
+def test_an_image_does_not_depend_on_those_beside_it():
+    net = in_windows(OverAll(), 24)
+    images = (
+        torch.rand((3, 3, 48, 48), generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1.0, 5.0, 9.0])[:, None, None, None]
+    )
+    with torch.inference_mode():
+        together = net.forward_valid(images)
+        assert torch.equal(together, torch.cat([net.forward_valid(image[None]) for image in images]))

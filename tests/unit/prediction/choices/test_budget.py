@@ -136,3 +136,9 @@ def test_a_foreign_network_s_tile_is_its_core_and_its_margin_on_both_sides(facts
     assert fit_tile(facts[0], info, GRID, PredictOptions(tile=480), 1).core == 256
     with pytest.raises(ConfigError, match="want at least 240"):
         fit_tile(facts[0], info, GRID, PredictOptions(tile=239), 1)
+
+
+def test_a_network_without_multiplications_has_large_tiles(facts):
+    """Else all tiles would take no time, the smallest too."""
+    idle = replace(foreign(values=4.0, reach=0), cost=Cost(0, 0.0, 4.0, 4.0))
+    assert fit_tile(facts[0], replace(facts[1], config=idle), GRID, PredictOptions(), 1).core == GRID.side

@@ -16,7 +16,7 @@ from slideseg.model.others.importing import import_network
 from slideseg.model.others.onnx.net import OnnxNet
 from slideseg.model.reach.frozen import freeze, measure
 from tests.unit.model.others.networks import monai_unet
-from tests.unit.model.others.onnx.exported import exported
+from tests.unit.model.others.onnx.exported import TensorProto, exported, helper, numpy_helper, onnx, written
 from tests.unit.model.others.small import Small, Squeezing, trained
 
 if TYPE_CHECKING:
@@ -75,3 +75,25 @@ def test_one_that_is_not_frozen_stays_as_it_is(tmp_path: Path) -> None:
     data = exported(NETS["instance"]())
     net = OnnxNet(data, "NCHW", "none")
     assert freeze(net, measure(net, (), torch.rand(2, 3, 32, 32))).data == data  # type: ignore[comparison-overlap]
+
+
+def test_numbers_of_half_precision_are_frozen_as_they_are(tmp_path: Path) -> None:
+    node, half = helper.make_node, TensorProto.FLOAT16
+    nodes = [
+        node("Cast", ["image"], ["x"], to=half, name="half"),
+        node("Conv", ["x", "k"], ["y"], name="conv"),
+        node("GlobalAveragePool", ["y"], ["p"], name="pool"),
+        node("Mul", ["y", "p"], ["z"], name="mul"),
+        node("Cast", ["z"], ["found"], to=TensorProto.FLOAT, name="back"),
+    ]
+    model = onnx.load_model_from_string(written(nodes, {"k": np.ones((2, 3, 1, 1))}, ["n", 3, "h", "w"]))
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), weight.name))
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    info = import_network(tmp_path / "x.onnx", tmp_path / "m")
+    assert info.network.obstacles == ("pool (global pooling)",)
+    net = slideseg.load_model(tmp_path / "m").as_trained
+    frozen = freeze(net, measure(net, info.config.places, torch.rand(2, 3, 32, 32)))  # type: ignore[union-attr]
+    with torch.inference_mode():
+        x = torch.rand(1, 3, 64, 32)
+        torch.testing.assert_close(frozen(x)[..., :32, :], frozen(x[..., :32, :]))

@@ -170,3 +170,32 @@ def test_a_package_that_holds_pickles_is_not_unpickled(tmp_path: Path) -> None:
     pickled = np.array([{"a": 1}], dtype=object)
     with pytest.raises(ModelError, match="is damaged"):
         import_network(made(tmp_path, **{"in.npy": npy(pickled)}), tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("rdf.yaml", b"name: \xff\xfe", "the description of .* is damaged"),
+        ("in.npy", b"", "the description of .* is damaged"),
+    ],
+)
+def test_a_package_with_a_damaged_file_is_one_line(name: str, data: bytes, words: str, tmp_path: Path) -> None:
+    package = made(tmp_path)
+    (package / name).write_bytes(data)
+    with pytest.raises(ModelError, match=words) as raised:
+        import_network(package, tmp_path / "m")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_zip_that_can_t_be_unpacked_is_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rdf.yaml", "name: x\n" * 1000)
+    whole = bytearray((tmp_path / "m.zip").read_bytes())
+    for at, words in ((45, "rdf.yaml of .* can't be read"), (6, "rdf.yaml of .* can't be read .*encrypted")):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF if at == 45 else 1
+        if at == 6:  # encrypted, says the list of what is in it
+            damaged[bytes(whole).index(b"PK\x01\x02") + 8] ^= 1
+        (tmp_path / "m.zip").write_bytes(damaged)
+        with pytest.raises(ModelError, match=words):
+            import_network(tmp_path / "m.zip", tmp_path / "m")

@@ -49,7 +49,9 @@ def test_a_program_is_run_once_it_is_trusted(name: str, kind: str, tmp_path: Pat
 
 
 def test_a_program_for_one_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"x\.pt2 can't be written as ONNX"):
+    with pytest.raises(
+        ModelError, match=r"x\.pt2 of 3 channel.*can't be written as ONNX.*; try one that takes images of any size"
+    ):
         import_network(program(tmp_path / "x.pt2", "fixed"), tmp_path / "m", trust=True)
     assert not (tmp_path / "m").exists()
 
@@ -115,6 +117,14 @@ def of_source(text: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+FORWARD = """
+from tests.unit.model.others import small
+class Small(small.Small):
+    def forward(self, x):
+        print("it runs")
+        return """
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -123,6 +133,11 @@ def of_source(text: str) -> Callable[[dict[str, Any]], None]:
         ("x = 1", "AttributeError.*Small"),
         ("from torch import nn\nclass Small(nn.Module): pass", "Unexpected key"),
         ("def Small(): return 3", "AttributeError"),
+        ("import sys\nsys.exit(0)", "SystemExit"),
+        (f"{FORWARD}1 / 0", "can't be written as ONNX .got ZeroDivisionError"),
+        (f"{FORWARD}{{}}['x']", "can't be written as ONNX .got KeyError"),
+        (f"{FORWARD}[][1]", "can't be written as ONNX .got IndexError"),
+        (f"{FORWARD}__import__('nothing_like_that')", "can't be written as ONNX .got ModuleNotFoundError"),
     ],
 )
 def test_what_its_source_does_wrong_is_one_line(source: str, words: str, tmp_path: Path) -> None:
@@ -130,6 +145,25 @@ def test_what_its_source_does_wrong_is_one_line(source: str, words: str, tmp_pat
     with pytest.raises(ModelError, match=words) as raised:
         import_network(package, tmp_path / "m", trust=True)
     assert "\n" not in str(raised.value)
+
+
+def test_a_pickled_network_becomes_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(trained(Small()), "x.pth")
+    words = ["model", "import", "x.pth", "--classes", "background,cell,edge"]
+    refused = CliRunner().invoke(cli, words)
+    assert "got more than tensors and plain values, want weights alone" in str(refused.exception)
+    done = CliRunner().invoke(cli, [*words, "--trust"])
+    assert done.stdout == "x.model\n", done.exception
+    same(tmp_path / "x.model")
+
+
+def test_what_a_first_kernel_does_not_say_can_be_said(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, padding=1, groups=3), torch.nn.Conv2d(3, 2, 1))
+    torch.jit.trace(net, torch.zeros(1, 3, 64, 64)).save(str(tmp_path / "x.pt"))
+    with pytest.raises(ModelError, match=r"of 1 channel\(s\), as its first kernel has them \(--mean says others\)"):
+        import_network(tmp_path / "x.pt", tmp_path / "m", trust=True)
+    assert import_network(tmp_path / "x.pt", tmp_path / "m", trust=True, mean=[0.0] * 3).network.in_channels == 3
 
 
 def test_a_pickle_that_is_trusted_gives_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
