@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slideseg.errors import ConfigError, explain
+from slideseg.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,16 @@ def on_unit_scale(image: np.ndarray, limits: Range | None = None) -> np.ndarray:
 def brightest(level: Level) -> float:
     """Return the highest value of any channel."""
     return max(level) if isinstance(level, tuple) else level
+
+
+def range_in_words(limits: Range) -> str:
+    """Return black and white as people read them, of each channel where they differ.
+
+    >>> range_in_words((0.0, 4095.0)), range_in_words(((3.0, 1.0), (900.0, 40.0)))
+    ('0 to 4095', '3 to 900 and 1 to 40')
+    """
+    low, high = (level if isinstance(level, tuple) else (level,) for level in limits)
+    return " and ".join(f"{number(black)} to {number(white)}" for black, white in zip(low, high, strict=True))
 
 
 def stated_range(said: str | Sequence[float] | None) -> tuple[float, float] | Auto | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.model.network.ranges import Ranges
 from slideseg.model.reach.frozen import Statistics
 from slideseg.model.together.use import Use
+from slideseg.model.values import range_in_words
 from slideseg.model.windows.described import NetworkInWindows
 from slideseg.prediction.choices.suits import described
 from slideseg.prediction.job import ModelInWindows, ModelsTogether
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from slideseg.model.info import ModelInfo
     from slideseg.model.objects import ObjectRules
-    from slideseg.model.values import Range
     from slideseg.prediction.choices.tissue import Tissue
     from slideseg.prediction.job import Job
     from slideseg.result.coordinates import Coordinates
@@ -248,7 +248,7 @@ def _in_words(plan: PredictPlan) -> Iterator[tuple[str, str]]:
     yield "model", described(plan.model)
     at = f"{planes}{rows} x {columns} pixels of {mpp_in_words(plan.coordinates.mpp_yx)}, from level {slide.level}"
     yield "works at", f"{at}: {number(plan.pixels / MEGA)} Mpx"
-    yield "values", "" if tiling.range is None else f"{_values(tiling.range)} are black to white"
+    yield "values", "" if tiling.range is None else f"{range_in_words(tiling.range)} are black to white"
     yield "tissue", _tissue(plan)
     yield "tiles", f"{plan.tiles:,} of {plan.tile} x {plan.tile}, halo {plan.model.network.halo} included; {_exact(plan)}"
     yield (
@@ -263,16 +263,6 @@ def _in_words(plan: PredictPlan) -> Iterator[tuple[str, str]]:
     yield "RAM", f"{room(plan.worker_memory)} a worker"
     yield "disk", f"{room(plan.disk)}{', and a copy of the slide meanwhile' if plan.chunk_first else ''}"
     yield "time", "" if plan.seconds is None else f"about {duration(plan.seconds)}"
-
-
-def _values(limits: Range) -> str:
-    """Return black and white in words, of each channel where they differ.
-
-    >>> _values((0.0, 4095.0)), _values(((3.0, 1.0), (900.0, 40.0)))
-    ('0 to 4,095', '3 to 900 and 1 to 40')
-    """
-    low, high = ((level,) if isinstance(level, float) else level for level in limits)
-    return " and ".join(f"{number(black)} to {number(white)}" for black, white in zip(low, high, strict=True))
 
 
 def _found(plan: PredictPlan) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import ResultError
+from slideseg.model.values import range_in_words
 from slideseg.result.found.plausible import doubts_of
 from slideseg.result.found.warnings import said_of
 from slideseg.result.result import open_result
@@ -54,7 +55,9 @@ def _lines(path: str, record: RunRecord, facts: dict[str, Any]) -> Iterator[tupl
     if record.status == "complete":
         yield from _found(path, facts)
     yield "warnings", [*said_of(record), *([] if "objects" not in facts else doubts_of(open_result(path)))]
-    yield "settings", {name.replace("_", " "): entry for name, entry in asdict(settings).items() if name != "objects"}
+    yield "channels", list(record.run.selection.channels)
+    said = {**asdict(settings), "range": None if settings.range is None else range_in_words(settings.range)}
+    yield "settings", {name.replace("_", " "): entry for name, entry in said.items() if name != "objects"}
     exact = "exact" if record.tiling.exact else _off(record.tiling)
     window = record.tiling.window
     yield "tiling", f"{exact}, in tiles of {settings.tile}" if window is None else f"{exact}, in windows of {window}"
