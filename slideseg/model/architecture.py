@@ -17,6 +17,11 @@ class Architecture(Protocol):
         ...
 
     @property
+    def libraries(self) -> frozenset[str]:
+        """Other libraries that its layers are of; each takes memory of its own."""
+        ...
+
+    @property
     def in_channels(self) -> int:
         """Channels of the image."""
         ...

@@ -17,6 +17,7 @@ import tempfile
 import threading
 
 from slideseg.cli import main
+from tests.torchvision_operators import define_operators
 
 HEAVY = ("slideseg.prediction.run", "slideseg.training.run", "slideseg.evaluation.run", "slideseg.tasks.ray")
 
@@ -56,6 +57,7 @@ def say(number: int) -> None:
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
+    define_operators()
     assert threading.active_count() == 1, "a fork would lose the other threads"
     gc.freeze()
     main(serve())

@@ -25,6 +25,11 @@ class DescribedUNet:
         return "unet"
 
     @property
+    def libraries(self) -> frozenset[str]:
+        """None: its layers are PyTorch's."""
+        return frozenset()
+
+    @property
     def in_channels(self) -> int:
         """Channels of the image."""
         return self.config.in_channels

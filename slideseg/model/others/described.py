@@ -113,6 +113,11 @@ class OtherNetwork:
         return self.library
 
     @property
+    def libraries(self) -> frozenset[str]:
+        """Its library."""
+        return frozenset({self.library})
+
+    @property
     def halo(self) -> int:
         """What it sees rounded up to the stride, so that a tile starts on the grid, and a stride more for safety."""
         return (-(-self.reach // self.stride) + 1) * self.stride

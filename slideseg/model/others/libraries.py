@@ -104,7 +104,7 @@ def _class_of(library: str, name: str) -> type[nn.Module]:
     try:
         with warnings.catch_warnings(action="ignore"):
             module = importlib.import_module(where)
-    except ImportError as error:
+    except (ImportError, RuntimeError, AttributeError) as error:  # as torchvision does that was built for another PyTorch
         what = f"networks of {library} need {where.partition('.')[0]}"
         raise ModelError(explain(what, got=one_line(str(error)), try_=pip_install(library))) from error
     found = getattr(module, name, None)

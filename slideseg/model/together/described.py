@@ -33,6 +33,11 @@ class NetworksTogether:
         return "together"
 
     @property
+    def libraries(self) -> frozenset[str]:
+        """Those of all networks."""
+        return frozenset().union(*(part.libraries for part in self.parts))
+
+    @property
     def in_channels(self) -> int:
         """Channels of the image."""
         return self.parts[0].in_channels

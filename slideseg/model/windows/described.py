@@ -58,6 +58,11 @@ class NetworkInWindows:
         return "windows"
 
     @property
+    def libraries(self) -> frozenset[str]:
+        """The network's."""
+        return self.part.libraries
+
+    @property
     def in_channels(self) -> int:
         """Channels of the image."""
         return self.part.in_channels

@@ -28,6 +28,8 @@ MIB = 2**20
 BASE_MEMORY = 520 * MIB
 """RAM of a worker before its first tile: Python, PyTorch, zarr, the readers and the 32 MiB that they keep of TIFFs. Measured,
 rounded up (docs/benchmarks.md)."""
+LIBRARY_MEMORY = {"monai": 230 * MIB, "smp": 130 * MIB, "onnx": 40 * MIB}
+"""RAM that a library of networks takes once it is imported, besides that. Measured, rounded up."""
 REMOTE_MEMORY = 64 * MIB
 """RAM that a worker takes besides for a slide in a bucket: what is kept of it, is on its way and was just there. Measured."""
 MEMORY_SLACK = 1.2
@@ -157,7 +159,8 @@ def worker_memory(info: ModelInfo, features: float, shards: int) -> int:
         features: bytes that a tile's features take, or the library of a GPU that computes them.
         shards: bytes of the inputs, with their margins, and the results of the shards that are under way.
     """
-    return int(BASE_MEMORY + 3 * 4 * info.network.weights + features + shards)
+    libraries = sum(LIBRARY_MEMORY.get(library, 0) for library in info.network.libraries)
+    return int(BASE_MEMORY + libraries + 3 * 4 * info.network.weights + features + shards)
 
 
 def features_memory(network: Architecture, core: int, batch: int, *, keeps_freed: bool) -> float:

@@ -16,6 +16,7 @@ from slideseg.model.check import check_model
 from slideseg.model.load import load_model
 from slideseg.model.others.folder import WEIGHTS, check_folder
 from slideseg.model.others.importing import import_network
+from slideseg.model.others.libraries import build
 from tests.unit.model.others.networks import MONAI, SMP, monai_unet, smp_unet
 
 if TYPE_CHECKING:
@@ -246,3 +247,15 @@ def test_a_library_that_is_not_there_says_how_to_get_it(folder, monkeypatch):
 
 def _absent(name):
     raise ModuleNotFoundError(f"No module named '{name}'")
+
+
+def test_a_library_that_does_not_fit_another_one_is_one_line(monkeypatch):
+    """As torchvision that was built for another PyTorch, which many libraries import."""
+
+    def broken(name):
+        msg = "operator torchvision::nms does not exist"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("slideseg.model.others.libraries.importlib.import_module", broken)
+    with pytest.raises(ModelError, match=r"networks of smp need segmentation_models_pytorch \(got operator torchvision::nms"):
+        build("smp", "Unet", {})
