@@ -134,6 +134,7 @@ class Small(small.Small):
         ("from torch import nn\nclass Small(nn.Module): pass", "Unexpected key"),
         ("def Small(): return 3", "AttributeError"),
         ("import sys\nsys.exit(0)", "SystemExit"),
+        (f"{FORWARD}super().forward(x) * (2 if x.shape[2] > 200 else 1)", "the ONNX graph of .* gives something else than it"),
         (f"{FORWARD}1 / 0", "can't be written as ONNX .got ZeroDivisionError"),
         (f"{FORWARD}{{}}['x']", "can't be written as ONNX .got KeyError"),
         (f"{FORWARD}[][1]", "can't be written as ONNX .got IndexError"),
