@@ -100,7 +100,7 @@ def import_network(
         return import_onnx(source, out, said)
     if is_package(source):
         return import_package(source, out, said, trust=trust)
-    if (kind := program_in(source)) is not None or (trust and network is None and is_pickle(source) and is_network(source)):
+    if (kind := program_in(source)) is not None or (trust and network is None and is_pickle(source)):
         return import_program(source, kind, out, said, trust=trust)
     if is_saved(source):
         library, made_of, given, weights = _of_folder(source)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
+from slideseg.errors import ModelError, explain
 from slideseg.model.others.onnx.tracing import trace
 from slideseg.model.others.trusted import channels_in, run_program, running, unpickle
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import nn
 
     from slideseg.model.others.trusted import Program
 
@@ -27,10 +28,13 @@ def graph_of_program(path: Path, kind: Program | None, channels: int | None) -> 
         channels: of its images; None for those that its first kernel has.
 
     Raises:
-        ModelError: if it can't be read, or written as a graph.
+        ModelError: if it can't be read, is no network, or can't be written as a graph.
     """
     with path.open("rb") as file:
         net = unpickle(file, str(path)) if kind is None else run_program(file, kind, str(path))
+    if not isinstance(net, nn.Module):
+        what, try_ = f"{path} holds no network", "--network, to say what the weights in it are of"
+        raise ModelError(explain(what, got=type(net).__name__, try_=try_))
     given = channels or channels_in(net, str(path))
     guessed = "" if channels else f" of {given} channel(s), as its first kernel has them (--mean says others)"
     return graph_of(net.eval() if kind is None else net, given, f"{path}{guessed}")

@@ -159,6 +159,12 @@ def test_a_pickled_network_becomes_a_graph(tmp_path: Path, monkeypatch: pytest.M
     same(tmp_path / "x.model")
 
 
+def test_weights_alone_are_no_network(tmp_path: Path) -> None:
+    torch.save(Small().state_dict(), tmp_path / "x.pth")
+    with pytest.raises(ModelError, match=r"x.pth holds no network \(got OrderedDict; try --network, to say what the weights"):
+        import_network(tmp_path / "x.pth", tmp_path / "m", trust=True)
+
+
 def test_what_a_first_kernel_does_not_say_can_be_said(tmp_path: Path) -> None:
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, padding=1, groups=3), torch.nn.Conv2d(3, 2, 1))
     torch.jit.trace(net, torch.zeros(1, 3, 64, 64)).save(str(tmp_path / "x.pt"))
