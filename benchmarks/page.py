@@ -149,7 +149,7 @@ def whole_run(result: dict[str, Any]) -> str:
         f"model `{result['model']}`; medians of {result['rounds']}.\n\n"
         + table(("", "seconds"), result["seconds"].items())
         + f"\nA slide of which a quarter is tissue takes {result['quarter']} of the time; {limits['quarter']} is wanted.\n"
-        + f"Of that slide {result['quarter_segmented']} is segmented: tissue is found in blocks of 256 pixels, with room.\n"
+        + f"Of that slide {result['quarter_segmented']} is segmented: tissue is found in blocks of 128 pixels, with room.\n"
         f"Two workers are {result['two_workers']} times as fast as one with one thread; {limits['two_workers']} is wanted, of "
         "longer runs.\n"
         f"Of a slide of 256 x 256 pixels the first shard is there after {first['1']} s in one process and {first['2']} s\n"

@@ -168,13 +168,24 @@ def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
     """
     if factor == 1:
         return image
-    rows, columns = (np.arange(0, side, factor) for side in image.shape[:2])
     wide = {"f": np.float64, "u": np.uint64, "i": np.int64}[image.dtype.kind]
-    sums = np.add.reduceat(np.add.reduceat(image, rows, axis=0, dtype=wide), columns, axis=1, dtype=wide)
-    heights, widths = (np.diff(starts, append=side) for starts, side in zip((rows, columns), image.shape[:2], strict=True))
+    sums = _sums_of_rows(_sums_of_rows(image, factor, wide).swapaxes(0, 1), factor, wide).swapaxes(0, 1)
+    heights, widths = (np.minimum(factor, side - np.arange(0, side, factor)) for side in image.shape[:2])
     counts = np.outer(heights, widths)[:, :, None].astype(wide)
     means: np.ndarray = sums / counts if wide is np.float64 else np.floor_divide(sums + np.floor_divide(counts, 2), counts)
     return means.astype(image.dtype)
+
+
+def _sums_of_rows(image: np.ndarray, many: int, dtype: type) -> np.ndarray:
+    """Return the sum of every ``many`` rows, the first to the last; of the last of (y, x, c) there may be less.
+
+    ``np.add.reduceat`` takes five times as long.
+    """
+    sums: np.ndarray = np.zeros_like(image, dtype, shape=(-(-len(image) // many), *image.shape[1:]))
+    for first in range(many):
+        rows = image[first::many]
+        sums[: len(rows)] += rows
+    return sums
 
 
 def weights(start: int, stop: int, size: int, factor: float) -> tuple[int, int, sparse.csr_array]:

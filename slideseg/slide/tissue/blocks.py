@@ -17,9 +17,9 @@ from slideseg.space.grid import CHUNK
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
 
-BLOCK = CHUNK
-"""Side of a block in working pixels: what is skipped or computed. A multiple of every network's stride: blocks
-start on the grid."""
+BLOCK = CHUNK // 2
+"""Side of a block in working pixels: what is skipped or computed. Finer than a chunk: tissue has long edges, and what is
+segmented beside them is for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,8 @@ def _coarser(blocks: np.ndarray, times: int) -> np.ndarray:
 
 def blocks_of(mask: np.ndarray, scale: tuple[float, float], shape_yx: tuple[int, int]) -> TissueMap:
     """Turn a mask (y, x), ``scale`` working pixels a pixel, into a map: a block with any pixel set holds tissue."""
-    starts = (range(0, side, BLOCK) for side in shape_yx)
-    rows, columns = (
-        [_span(start, step, limit) for start in along] for along, step, limit in zip(starts, scale, mask.shape, strict=True)
-    )
-    return TissueMap(shape_yx, np.array([[bool(mask[row, column].any()) for column in columns] for row in rows]))
+    rows, columns = (_spans(*side) for side in zip(shape_yx, scale, mask.shape, strict=True))
+    return TissueMap(shape_yx, _any_within(_any_within(mask, rows).T, columns).T)
 
 
 def map_of_mask(mask: np.ndarray, shape_yx: tuple[int, int], slide_yx: tuple[int, int] | None = None) -> TissueMap:
@@ -114,7 +111,16 @@ def map_of_mask_slide(mask: Slide, shape_yx: tuple[int, int], slide_yx: tuple[in
     return map_of_mask(pixels, shape_yx, slide_yx)
 
 
-def _span(start: int, scale: float, limit: int) -> slice:
-    """Return the mask's rows or columns that touch the block from the working pixel ``start`` on, at least one."""
-    first = min(int(start / scale), limit - 1)
-    return slice(first, max(first + 1, min(limit, int(np.ceil((start + BLOCK) / scale)))))
+def _spans(side: int, scale: float, limit: int) -> np.ndarray:
+    """Return the mask's first row or column that touches each block along a side, and the one after its last: at least one."""
+    starts = np.arange(0, side, BLOCK)
+    first = np.minimum((starts / scale).astype(int), limit - 1)
+    end = np.minimum(np.ceil((starts + BLOCK) / scale).astype(int), limit)
+    return np.stack([first, np.maximum(end, first + 1)], axis=1)
+
+
+def _any_within(mask: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Return for each span of a mask's rows where any of them is true."""
+    ended = np.pad(mask.astype(bool), ((0, 1), (0, 0)))  # a span may end where the mask does
+    within: np.ndarray = np.logical_or.reduceat(ended, spans.ravel(), axis=0)[::2]
+    return within

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from slideseg.slide.tissue import channels
 from slideseg.slide.tissue.ink import ink_of, specks_of
-from slideseg.slide.tissue.picture import closed, grown, opened, smooth, spread, without_holes
+from slideseg.slide.tissue.masks import closed, grown, largest_within, opened, smallest_within, spread, without_holes
+from slideseg.slide.tissue.picture import smooth
 
 BLACK = 30
 """Nothing brighter (in any channel) is black: no light came through, or nothing was scanned."""
@@ -40,7 +41,7 @@ SHADE, GREY = 0.06, 0.2
 WHITE = 252
 """What is brighter in all channels may be white that nobody scanned."""
 HOLE = 1024
-"""Holes in tissue of at most so many pixels (of a block) are tissue: vessels, glands, cells of fat."""
+"""Holes in tissue of at most so many pixels (of 256 x 256 pixels of level 0) are tissue: vessels, glands, cells of fat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +65,18 @@ def lighten(pixels: np.ndarray, scanned: np.ndarray) -> Light | None:
 
     It did where there is glass, or where all that is not black is bright and coloured and hardly anything is in between.
     """
-    black = opened(scanned & (pixels.max(axis=2) <= BLACK), 6)
+    black = opened(scanned & (channels.highest(pixels) <= BLACK), 6)
     lit = scanned & ~grown(black)
     if not lit.any():
         return None
     smoothed = smooth(pixels, lit)
-    steps = _steps(smoothed.mean(axis=2), lit)
+    steps = _steps(channels.mean(smoothed), lit)
     glass = _sure_glass(smoothed, steps, lit)
     values = pixels[lit]
-    brightest = values.max(axis=1)
-    coloured = np.median(np.ptp(values, axis=1) / np.maximum(brightest, 1)) >= COLOURED
+    brightest = channels.highest(values)
+    coloured = np.median(channels.chroma(values) / np.maximum(brightest, 1)) >= COLOURED
     between = float(((brightest > BLACK) & (brightest < LIT)).mean())
-    bright = np.median(values.mean(axis=1)) >= LIT
+    bright = np.median(channels.mean(values)) >= LIT
     seen = glass.mean() >= 0.01 or (bright and (not black.any() or (coloured and between < 0.05)))
     return Light(pixels, smoothed, steps, lit, glass) if seen else None
 
@@ -87,7 +88,7 @@ def tissue_in(light: Light) -> np.ndarray:
     glass = _glass_of(light)
     # white that nobody scanned may be brighter than glass
     missing, sharp = (np.maximum(glass.colour - values, 0) for values in (light.smoothed, light.pixels))
-    rough = _steps(missing.mean(axis=2), light.lit) > glass.rough
+    rough = _steps(channels.mean(missing), light.lit) > glass.rough
     found = light.lit & (_differs(missing, glass) | rough) & _differs(2 * sharp, glass)
     found &= ~_shade(light, glass, found, missing)
     found &= ~ink_of(light.smoothed, glass.colour, found)
@@ -112,20 +113,20 @@ class Glass:
 
 def _differs(missing: np.ndarray, glass: Glass) -> np.ndarray:
     """Tell where so much of the light (y, x, 3) is missing that it is not glass."""
-    differs: np.ndarray = (np.ptp(missing, axis=2) > glass.chroma) | (missing.mean(axis=2) > glass.darker)
+    differs: np.ndarray = (channels.chroma(missing) > glass.chroma) | (channels.mean(missing) > glass.darker)
     return differs
 
 
 def _steps(brightness: np.ndarray, lit: np.ndarray) -> np.ndarray:
     """Return by how much a pixel's neighbours differ; 0 beside what is not lit."""
-    steps = ndimage.maximum_filter(brightness, 3) - ndimage.minimum_filter(brightness, 3)
+    steps = largest_within(brightness, 1) - smallest_within(brightness, 1)
     return np.where(lit & ~grown(~lit), steps, 0)
 
 
 def _sure_glass(smoothed: np.ndarray, steps: np.ndarray, lit: np.ndarray) -> np.ndarray:
     """Return where it is bright, neutral or yellowish, and flat over squares of some pixels."""
-    brightness, chroma = smoothed.mean(axis=2), np.ptp(smoothed, axis=2)
-    shaded = lit & (smoothed.min(axis=2) < WHITE)
+    brightness, chroma = channels.mean(smoothed), channels.chroma(smoothed)
+    shaded = lit & (channels.lowest(smoothed) < WHITE)
     brightest = np.percentile(brightness[shaded if shaded.any() else lit], 98)
     red, green, blue = np.moveaxis(smoothed, 2, 0)
     yellow = (red >= green) & (green >= blue) & (red - green <= NEUTRAL) & (chroma <= YELLOW)
@@ -141,12 +142,12 @@ def _glass_of(light: Light) -> Glass:
     White that no light made (255 all over, where nothing was scanned) is not what glass is measured by, where there is other.
     """
     values, steps = light.smoothed[light.glass], light.steps[light.glass]
-    shaded = values.min(axis=1) < WHITE
+    shaded = channels.lowest(values) < WHITE
     if shaded.mean() >= 0.01:
         values, steps = values[shaded], steps[shaded]
     colour = np.median(values, axis=0)
     missing = colour - values
-    chroma, darker = np.ptp(missing, axis=1), np.abs(missing.mean(axis=1))
+    chroma, darker = channels.chroma(missing), np.abs(channels.mean(missing))
     return Glass(
         colour,
         float(np.clip(2 + 3 * np.median(chroma), *CHROMA)),
@@ -161,8 +162,8 @@ def _shade(light: Light, glass: Glass, found: np.ndarray, missing: np.ndarray) -
     None where the rest, which is the tissue, is grey itself.
     """
     balanced = light.smoothed / glass.colour
-    grey = np.ptp(balanced, axis=2) <= SHADE * np.maximum(balanced.max(axis=2), SHADE)
-    grey &= found & (np.ptp(missing, axis=2) <= np.maximum(GREY * missing.max(axis=2), glass.chroma))
+    grey = channels.chroma(balanced) <= SHADE * np.maximum(channels.highest(balanced), SHADE)
+    grey &= found & (channels.chroma(missing) <= np.maximum(GREY * channels.highest(missing), glass.chroma))
     edge = np.pad(np.zeros(np.array(found.shape) - 2, bool), 1, constant_values=True) if min(found.shape) > 2 else found
     shade = spread(edge | grown(~light.lit, 3), opened(grey, 3))
     rest = found & ~grown(shade, 2)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slideseg.slide.tissue.picture import closed, grown, opened, pieces, smooth, spread, without_holes
+from slideseg.slide.tissue import channels
+from slideseg.slide.tissue.masks import closed, grown, opened, pieces, spread, without_holes
+from slideseg.slide.tissue.picture import smooth
 
 if TYPE_CHECKING:
     from slideseg.slide.tissue.picture import Picture
@@ -42,7 +44,7 @@ FLAT = 0.02
 GAP = 12
 """Dark gaps of up to twice so many pixels of the picture, between what shines, are tissue."""
 HOLE = 4096
-"""Dark holes of so many pixels (four blocks) in tissue are tissue."""
+"""Dark holes of so many pixels in tissue are tissue."""
 EDGE = 3
 """Pixels beside what was not scanned are mixed with it: the background is not seen in so many."""
 SPECK = 3
@@ -68,7 +70,7 @@ def tissue_in(picture: Picture, *, zeros: bool = False) -> np.ndarray | None:
     Areas that are 0 in all channels may not have been scanned: what the dark is like is not seen there, unless ``zeros``.
     """
     pixels, scanned, least = picture.pixels, picture.scanned, picture.least
-    lit = scanned if zeros else scanned & ~opened((pixels == 0).all(axis=2), 6)
+    lit = scanned if zeros else scanned & ~opened(channels.are_zero(pixels), 6)
     inside = lit & ~grown(~lit, EDGE)
     if not inside.any():
         return None

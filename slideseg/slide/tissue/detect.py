@@ -9,10 +9,11 @@ import numpy as np
 
 from slideseg.errors import ConfigError, explain
 from slideseg.slide.base import planes_of
-from slideseg.slide.tissue import brightfield, darkfield
+from slideseg.slide.tissue import brightfield, channels, darkfield
 from slideseg.slide.tissue.blocks import BLOCK, TissueMap, blocks_of
 from slideseg.slide.tissue.look import Look, look_of
-from slideseg.slide.tissue.picture import PIXEL, grown, opened, take_picture
+from slideseg.slide.tissue.masks import grown, opened
+from slideseg.slide.tissue.picture import PIXEL, take_picture
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["brightfield", "dark field", "border"]
 EMPTY_SHARE = 0.05
-"""A good share: whole blocks without tissue cover at least so much of the slide ..."""
-EMPTY_BLOCKS = 8
-"""... and are at least so many: less is a gap in the tissue of a picture that shows nothing else."""
+"""A good share: squares without tissue cover at least so much of the slide ..."""
+EMPTY_SQUARES, SQUARE = 8, 256
+"""... and are at least so many, of so many working pixels a side: less is a gap in the tissue of a picture that shows nothing
+else."""
 
 MARGIN = 2
 """Pixels of the small picture around tissue in which blocks count as holding tissue."""
@@ -54,11 +56,11 @@ class Found:
 
     @property
     def matters(self) -> bool:
-        """Whether a good share of the slide is empty, in areas that blocks fit into, or was not scanned at all."""
-        block = [max(1, round(BLOCK / side)) for side in self.scale]
-        side = min(max(block), 2 * max(self.mask.shape))  # a larger square fits nowhere else
+        """Whether a good share of the slide is empty, in areas that squares fit into, or was not scanned at all."""
+        square = [max(1, round(SQUARE / side)) for side in self.scale]
+        side = min(max(square), 2 * max(self.mask.shape))  # a larger square fits nowhere else
         empty = np.count_nonzero(opened(~self._wide, side))
-        return not self.scanned.all() or bool(empty >= max(EMPTY_SHARE * self.mask.size, EMPTY_BLOCKS * block[0] * block[1]))
+        return not self.scanned.all() or bool(empty >= max(EMPTY_SHARE * self.mask.size, EMPTY_SQUARES * square[0] * square[1]))
 
     def pixels_in(self, blocks: TissueMap) -> int:
         """Return the pixels of tissue proper, at the working resolution, in blocks that are segmented."""
@@ -139,9 +141,9 @@ def _brightfield(picture: Picture) -> np.ndarray | None:
 
 def _inside_a_border(picture: Picture) -> np.ndarray | None:
     """Return where a picture of any kind is not black, if hardly anything is between black and the rest."""
-    values = np.where(picture.scanned, picture.pixels.max(axis=2), 0)
+    values = np.where(picture.scanned, channels.highest(picture.pixels), 0)
     top = float(np.percentile(values, 100 * darkfield.TOP))
-    border = opened(values <= BORDER * top, BLOCK // PIXEL)
+    border = opened(values <= BORDER * top, SQUARE // PIXEL)
     if border.any() and not _is_bare(values[border], picture.least):
         border = np.zeros_like(border)
     inside = picture.scanned & ~grown(border)

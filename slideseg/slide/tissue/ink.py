@@ -7,9 +7,9 @@ the rest of the slide is green or grey.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
-from slideseg.slide.tissue.picture import grown, opened, pieces, spread
+from slideseg.slide.tissue import channels
+from slideseg.slide.tissue.masks import grown, largest_within, opened, pieces, spread
 
 STROKE = 6
 """Width of a pen's line in pixels of the picture, at least."""
@@ -49,15 +49,16 @@ def specks_of(found: np.ndarray, missing: np.ndarray) -> np.ndarray:
     only the smallest are.
     """
     numbers, sizes = pieces(found)
-    darker: np.ndarray = missing.mean(axis=2)
-    grey = np.ptp(missing, axis=2) < PLAIN * np.maximum(missing.max(axis=2), 1)
+    darker: np.ndarray = channels.mean(missing)
+    grey = channels.chroma(missing) < PLAIN * np.maximum(channels.highest(missing), 1)
     teal = missing[..., 0] > missing[..., 1]
     greys, teals = _share(grey, darker, numbers, len(sizes)), _share(teal, darker, numbers, len(sizes))
     dropped: np.ndarray = (sizes <= SPECK // 2) | ((sizes <= SPECK) & (greys > 0.5))
     large = (sizes > DIRT)[numbers]
     if large.any() and np.average(grey[large], weights=darker[large]) < 0.5:
-        darkest = ndimage.maximum(darker, numbers, np.arange(len(sizes)))
-        foreign = (greys > 0.5) | (np.asarray(darkest) < PALE * np.median(darker[large]))
+        darkest = np.zeros(len(sizes), darker.dtype)
+        np.maximum.at(darkest, numbers.ravel(), darker.ravel())
+        foreign = (greys > 0.5) | (darkest < PALE * np.median(darker[large]))
         if np.average(teal[large], weights=darker[large]) < TEAL / 5:
             foreign |= teals > TEAL
         foreign[np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])] = False
@@ -85,8 +86,8 @@ def _green(smoothed: np.ndarray, glass: np.ndarray, found: np.ndarray) -> np.nda
 
 
 def _black(smoothed: np.ndarray, found: np.ndarray) -> np.ndarray:
-    brightest: np.ndarray = smoothed.max(axis=2)
-    chroma = np.ptp(smoothed, axis=2)
+    brightest: np.ndarray = channels.highest(smoothed)
+    chroma = channels.chroma(smoothed)
     sure = opened(found & (brightest < OPAQUE) & (chroma < GREY), STROKE)
     greyish = found & (chroma < np.maximum(GREY / 2, 0.1 * brightest))
     rest = found & ~grown(spread(sure, greyish | sure), 4)
@@ -98,7 +99,7 @@ def _black(smoothed: np.ndarray, found: np.ndarray) -> np.ndarray:
 def _on_glass(ink: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Return the pieces of ink that are large and have glass around most of them: in the middle of tissue it may be tissue."""
     numbers, sizes = pieces(ink)
-    around = ndimage.maximum_filter(numbers, 2 * AROUND + 1)
+    around = largest_within(numbers, AROUND)
     around[grown(ink, AROUND // 2)] = 0
     ring = np.bincount(around.ravel(), minlength=len(sizes))
     of_glass = np.bincount(around[~found].ravel(), minlength=len(sizes))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from slideseg.slide.tissue.picture import opened
+from slideseg.slide.tissue import channels
+from slideseg.slide.tissue.masks import opened
 
 if TYPE_CHECKING:
     from slideseg.slide.tissue.picture import Picture
@@ -50,8 +51,8 @@ def look_of(picture: Picture, kind: str | None, *, rgb: bool) -> Look:
         kind: in which light tissue was found, as `Found` has it; None where none was.
         rgb: whether its channels are red, green and blue.
     """
-    pixels = picture.pixels[picture.scanned & ~opened((picture.pixels == 0).all(axis=2), 6)]
-    brightness = pixels.max(axis=1, initial=0)
+    pixels = picture.pixels[picture.scanned & ~opened(channels.are_zero(picture.pixels), 6)]
+    brightness = np.maximum(channels.highest(pixels), 0)
     top = float(np.percentile(brightness, 99.5)) if len(pixels) else 0.0
     if top <= 0 or np.percentile(brightness, 100 * FEW) > (1 - SEEN) * top:
         return NOTHING
@@ -61,7 +62,7 @@ def look_of(picture: Picture, kind: str | None, *, rgb: bool) -> Look:
 
 def _coloured(pixels: np.ndarray) -> bool | None:
     """Tell whether pixels (n, 3) have colours."""
-    differ = np.ptp(pixels, axis=1)
+    differ = channels.chroma(pixels)
     if (differ >= COLOURED).mean() >= SOME:
         return True
     return False if (differ > GREY).mean() <= FEW else None

@@ -1,4 +1,4 @@
-"""The small picture of a slide that tissue is looked for in, and what is done to it and to masks of it."""
+"""The small picture of a slide that tissue is looked for in."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from scipy import ndimage
 from slideseg.model.values import are_numbers
 from slideseg.slide.base import channels_of
 from slideseg.slide.resampled import block_mean
-from slideseg.slide.tissue.blocks import BLOCK
 from slideseg.space.box import Box
 
 if TYPE_CHECKING:
     from slideseg.slide.base import Slide
 
-PIXEL = BLOCK // 32
+PIXEL = 8
 """Side of the picture's pixel in pixels of level 0, at least."""
 LONGEST = 3072
 """Pixels of the picture's longer side at most, with three channels, so that its memory has a bound."""
@@ -26,8 +25,6 @@ LEAST = 0.55
 """Of 8 bits, less of a difference between means is noise."""
 _PIECE = 2048
 """Side of what is read at once."""
-_CROSS = ndimage.generate_binary_structure(2, 1)
-_SQUARE = ndimage.generate_binary_structure(2, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +58,8 @@ def take_picture(slide: Slide, white: float | None = None) -> Picture:
     # a level may be padded beyond the slide, which ends after so many of its pixels
     ends = (math.ceil(side / scale) for side, scale in zip((height, width), level.scale, strict=True))
     rows, columns = (min(side, end) for side, end in zip(level.shape, ends, strict=True))
-    pixels = np.empty((-(-rows // shrink), -(-columns // shrink), channels_of(slide)), np.float32)
-    scanned = np.empty(pixels.shape[:2], bool)
+    scanned = np.empty((-(-rows // shrink), -(-columns // shrink)), bool)
+    pixels = by_channel((*scanned.shape, channels_of(slide)))
     for box in Box.of_shape(scanned.shape).split(*_piece(slide, columns, shrink)):
         source = Box(box.y0 * shrink, box.x0 * shrink, min(box.y1 * shrink, rows), min(box.x1 * shrink, columns))
         there = slide.scanned(source, number)
@@ -76,6 +73,11 @@ def take_picture(slide: Slide, white: float | None = None) -> Picture:
         white = float(np.iinfo(slide.dtype).max) if slide.dtype.kind == "u" else float(pixels.max())
     least = LEAST if slide.dtype == np.uint8 else 0.0
     return Picture(pixels, scanned, white, least, (shrink * level.scale[0], shrink * level.scale[1]))
+
+
+def by_channel(shape: tuple[int, int, int]) -> np.ndarray:
+    """Return room for pixels (y, x, c), float32, each channel in one piece of memory: what is asked is asked of channels."""
+    return np.moveaxis(np.empty((shape[2], *shape[:2]), np.float32), 0, 2)
 
 
 def _piece(slide: Slide, columns: int, shrink: int) -> tuple[int, int]:
@@ -106,47 +108,3 @@ def smooth(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
     for channel in range(pixels.shape[2]):
         out[..., channel] = ndimage.gaussian_filter(np.where(where, pixels[..., channel], 0), 1) / weight
     return out
-
-
-def opened(mask: np.ndarray, side: int) -> np.ndarray:
-    """Return the part of a mask that squares of ``side`` pixels fit into; the picture's edge limits nothing."""
-    padded = np.pad(mask, side, mode="symmetric")
-    eroded = ndimage.minimum_filter(padded, side, origin=0)
-    return ndimage.maximum_filter(eroded, side, origin=-1 if side % 2 == 0 else 0)[side:-side, side:-side]
-
-
-def closed(mask: np.ndarray, steps: int) -> np.ndarray:
-    """Return a mask with gaps of up to twice ``steps`` pixels closed."""
-    padded = np.pad(mask, steps)
-    disc = ndimage.iterate_structure(_CROSS, steps)
-    whole: np.ndarray = ndimage.binary_closing(padded, disc)[steps:-steps, steps:-steps] | mask
-    return whole
-
-
-def grown(mask: np.ndarray, steps: int = 1) -> np.ndarray:
-    """Return a mask with ``steps`` pixels added all around."""
-    return ndimage.binary_dilation(mask, _SQUARE, iterations=steps)
-
-
-def spread(seed: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Return all of ``within`` that ``seed`` reaches."""
-    return ndimage.binary_propagation(seed & within, _SQUARE, mask=within)
-
-
-def without_holes(mask: np.ndarray, largest: int) -> np.ndarray:
-    """Return a mask whose holes of at most ``largest`` pixels are filled; what touches the picture's edge is no hole."""
-    holes, number = ndimage.label(~mask)
-    if not number:
-        return mask
-    sizes = np.bincount(holes.ravel())
-    sizes[np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))] = largest + 1
-    sizes[0] = largest + 1
-    return mask | (sizes <= largest)[holes]
-
-
-def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of every pixel's connected piece (0: none) and the pixels of each piece, [0] of them 0."""
-    numbers, _ = ndimage.label(mask, _SQUARE)
-    sizes = np.bincount(numbers.ravel())
-    sizes[0] = 0
-    return numbers, sizes

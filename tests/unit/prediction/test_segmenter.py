@@ -15,7 +15,7 @@ from slideseg.prediction.trial import TilingError, measure_rate, measure_tiling_
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.mirrored import read_mirrored
 from slideseg.slide.resampled import Source
-from slideseg.slide.tissue.blocks import TissueMap
+from slideseg.slide.tissue.blocks import BLOCK, TissueMap
 from slideseg.space.box import Box
 from slideseg.space.grid import ShardGrid
 from slideseg.testing.models import random_model
@@ -131,9 +131,10 @@ def test_windows_are_compared_with_one_pass_where_tissue_is(tmp_path):
     model = ModelInWindows(ModelFile(str(tmp_path / "m.safetensors"), sha256), 40)
     job = Job(Source(str(tmp_path / "x.npy")), model, "", ShardGrid(image.shape, 1, 1024), Tiling(32), None, threads=1)
     errors = []
-    for columns in (slice(0, 3), slice(4, 5)):
-        blocks = np.zeros((3, 5), bool)
+    for columns in (slice(0, 768), slice(1024, 1100)):
+        blocks = np.zeros(image.shape, bool)
         blocks[:, columns] = True
+        blocks = blocks[::BLOCK, ::BLOCK]
         errors.append(measure_tiling_error(replace(job, tissue=TissueMap(image.shape, blocks))))
     glass, tissue = errors
     assert tissue.probability > 2 * glass.probability

@@ -18,7 +18,7 @@ from slideseg.prediction.segmenter import Segmenter
 from slideseg.prediction.worker import SegmentWorker
 from slideseg.result.create import create_result
 from slideseg.result.shards import ShardStore
-from slideseg.slide.tissue.blocks import TissueMap
+from slideseg.slide.tissue.blocks import BLOCK, TissueMap
 from slideseg.tasks import base
 from slideseg.testing.models import random_model
 
@@ -76,8 +76,8 @@ def test_blocks_with_tissue_have_their_classes_in_whatever_pieces_they_are_compu
     tifffile.imwrite(tmp_path / "large.tif", image, tile=(256, 256), photometric="rgb")
     options = PredictOptions(model=plan.job.model.name, workers=1, tissue="none")
     job = make_plan(str(tmp_path / "large.tif"), str(tmp_path / "large.zarr"), options).job
-    blocks = np.zeros((4, 4), bool)
-    blocks[0, 0] = blocks[3, 2:] = True
+    blocks = np.zeros([-(-side // BLOCK) for side in shape], bool)
+    blocks[0, 0] = blocks[-1, -2:] = True
     found, cores = [], []
     run = Segmenter._run
     monkeypatch.setattr(ShardStore, "write", lambda self, shard, class_map, probabilities: found.append(class_map))
@@ -87,7 +87,7 @@ def test_blocks_with_tissue_have_their_classes_in_whatever_pieces_they_are_compu
     for tissue in (None, TissueMap(shape, blocks)):
         cores.clear()
         SegmentWorker(replace(job, output=plan.job.output, tissue=tissue), plan.layout)(0)
-    there = np.kron(blocks, np.ones((256, 256), bool))[: shape[0], : shape[1]]
+    there = np.kron(blocks, np.ones((BLOCK, BLOCK), bool))[: shape[0], : shape[1]]
     assert (found[1] == np.where(there, found[0], 0)).all()
     assert 0 < found[1].sum() < found[0].sum()
     assert sum(tile.write_box.area for tile in cores) == there.sum(), "and nothing else is computed"

@@ -8,6 +8,7 @@ from slideseg.errors import ConfigError, SlideError, UnreachableError
 from slideseg.prediction.choices.tissue import find_tissue
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.open import open_slide
+from slideseg.slide.tissue.blocks import BLOCK
 
 SHAPE = (1280, 1792)
 
@@ -27,7 +28,7 @@ def test_by_default_the_picture_decides():
     half, whole = find(a_slide()), find(a_slide(SHAPE[1]))
 
     assert half.said == "auto"
-    assert half.blocks.blocks.tolist() == [[True] * 4 + [False] * 3] * 5
+    assert half.blocks.blocks.tolist() == [[True] * (1024 // BLOCK) + [False] * (768 // BLOCK)] * (1280 // BLOCK)
     assert half.pixels == pytest.approx(SHAPE[0] * 1000, rel=0.02)
     assert (whole.said, whole.blocks, whole.pixels, whole.notes) == ("none", None, None, ())
 
@@ -70,8 +71,8 @@ def test_sixteen_bits_and_several_channels_are_looked_at():
     image[300:900, 200:700, 1] += 500
     found = find(image.astype(np.uint16), "auto")
 
-    assert found.blocks.blocks[1:3, 1:2].all()
-    assert not found.blocks.blocks[:, 4:].any()
+    assert found.blocks.blocks[256 // BLOCK : 768 // BLOCK, 256 // BLOCK : 512 // BLOCK].all()
+    assert not found.blocks.blocks[:, 1024 // BLOCK :].any()
     assert found.notes == ()
 
 
@@ -92,8 +93,11 @@ def test_of_a_mask_s_blocks_the_area_is_the_tissue_in_them(tmp_path):
 
     assert found.said == whole.said == str(tmp_path / "m.png")
     assert (found.blocks.blocks == whole.blocks.blocks).all()
-    assert found.blocks.blocks.tolist() == [[False] * 2 + [True] * 5] * 3 + [[False] * 7] * 2
-    assert found.pixels == pytest.approx(768 * (1000 - 512), rel=0.03)
+    there = np.kron(mask > 0, np.ones((10, 10), bool))  # a pixel more on the right where 1,792 is no multiple of 10
+    assert found.blocks.blocks.tolist() == [
+        [bool(there[y : y + BLOCK, x : x + BLOCK].any()) for x in range(0, SHAPE[1], BLOCK)] for y in range(0, SHAPE[0], BLOCK)
+    ]
+    assert found.pixels == pytest.approx(-(-600 // BLOCK) * BLOCK * (1000 - 600 // BLOCK * BLOCK), rel=0.03)
     assert whole.pixels is None
 
 
@@ -103,4 +107,4 @@ def test_real_slides_are_decided_by_their_glass(data, name):
         found = find_tissue(slide, slide.levels[0].shape, "")
 
     assert found.said == "auto"
-    assert 0 < found.pixels < found.blocks.blocks.sum() * 256 * 256
+    assert 0 < found.pixels < found.blocks.blocks.sum() * BLOCK * BLOCK

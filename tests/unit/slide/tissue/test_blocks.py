@@ -52,15 +52,28 @@ def test_a_mask_has_the_slide_s_proportions_where_pixels_are_no_squares():
     mask[50:, :10] = True
     tissue = map_of_mask(mask, (1000, 2000), slide_yx=(1000, 1000))
 
-    assert tissue.blocks.tolist() == [[False] * 8, [True] + [False] * 7, [True] + [False] * 7, [True] + [False] * 7]
+    there = np.kron(mask, np.ones((10, 20), bool))
+    assert tissue.blocks.tolist() == [
+        [bool(there[y : y + BLOCK, x : x + BLOCK].any()) for x in range(0, 2000, BLOCK)] for y in range(0, 1000, BLOCK)
+    ]
 
 
 def test_a_block_holds_tissue_where_any_pixel_over_it_does():
     mask = np.zeros((64, 96), bool)
-    mask[31, 64] = True
+    mask[BLOCK // 8 - 1, 2 * BLOCK // 8] = True
 
     assert np.argwhere(blocks_of(mask, (8.0, 8.0), (512, 768)).blocks).tolist() == [[0, 2]]
     assert np.argwhere(blocks_of(mask, (9.0, 8.0), (576, 768)).blocks).tolist() == [[1, 2]]
+
+
+@given(st.tuples(st.integers(1, 30), st.integers(1, 30)), st.tuples(st.integers(1, 90), st.integers(1, 90)), st.integers(0, 99))
+def test_a_block_holds_tissue_only_where_some_pixel_over_it_does(mask_yx, scale, seed):
+    mask = np.random.default_rng(seed).random(mask_yx) < 0.1
+    there = np.kron(mask, np.ones(scale, bool))
+    rows, columns = (range(0, side, BLOCK) for side in there.shape)
+
+    found = blocks_of(mask, (float(scale[0]), float(scale[1])), there.shape).blocks
+    assert found.tolist() == [[bool(there[y : y + BLOCK, x : x + BLOCK].any()) for x in columns] for y in rows]
 
 
 def test_digests_tell_maps_apart():

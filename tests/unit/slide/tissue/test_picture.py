@@ -1,22 +1,13 @@
-"""The small picture: what is in a pixel of it, whatever is read first; and operations on masks."""
+"""The small picture: what is in a pixel of it, whatever is read first."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import ndimage
 
 from slideseg.slide.array import ArraySlide
 from slideseg.slide.facts import Facts, Level
 from slideseg.slide.reader import Reader
 from slideseg.slide.tissue import picture
-from slideseg.slide.tissue.picture import PIXEL, closed, opened, smooth, take_picture, without_holes
-
-masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
-    lambda shape: st.lists(st.booleans(), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]).map(
-        lambda bits: np.array(bits).reshape(shape)
-    )
-)
+from slideseg.slide.tissue.picture import PIXEL, smooth, take_picture
 
 
 class Padded(Reader):
@@ -109,29 +100,3 @@ def test_smoothing_darkens_nothing_beside_black():
 
     assert smoothed[where] == pytest.approx(200)
     assert (smoothed[~where] == 0).all()
-
-
-@given(masks, st.integers(1, 4))
-def test_opening_keeps_what_squares_fit_into(mask, side):
-    got = opened(mask, side)
-    padded = np.pad(mask, side, mode="symmetric")
-    want = ndimage.binary_opening(padded, np.ones((side, side)))[side:-side, side:-side]
-
-    assert (got == want).all()
-    assert not (got & ~mask).any()
-
-
-@given(masks, st.integers(1, 3))
-def test_closing_and_filling_only_add(mask, steps):
-    assert not (mask & ~closed(mask, steps)).any()
-    assert not (mask & ~without_holes(mask, 5)).any()
-
-
-def test_only_small_holes_are_filled_and_none_at_the_edge():
-    mask = np.ones((20, 20), bool)
-    mask[3:5, 3:5] = mask[8:12, 8:12] = mask[0, 15] = False
-    filled = without_holes(mask, 4)
-
-    assert filled[3:5, 3:5].all()
-    assert not filled[8:12, 8:12].any()
-    assert not filled[0, 15]
