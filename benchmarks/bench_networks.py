@@ -37,6 +37,7 @@ from bench_peers import ASKED, python_of
 from common import hardware, write_result
 from make_tiff import content
 from torch import Tensor, nn
+from torchvision_ready import make_torchvision_ready
 
 import slideseg
 from slideseg.errors import ModelError
@@ -228,16 +229,6 @@ def compared(model: LoadedModel, image: np.ndarray, seconds: float) -> dict[str,
         found["frozen_tiles"] = vars(tiled(frozen, image, frozen_whole))
         found["frozen_against_itself"] = vars(Compared.of(frozen_whole, want))
     return found
-
-
-def make_torchvision_ready() -> object:
-    """Give torchvision the operators that it has none of where it was built for another PyTorch."""
-    if hasattr(torch.ops.torchvision, "nms"):
-        return None
-    operators = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return operators
 
 
 def main() -> None:

@@ -7,10 +7,13 @@ First against peers, on one mask of 2048 x 2048 pixels with about 5000 objects i
 - store to store: ours (the same as in `slideseg objects`, one process, without pyramid and table) from a result's class map to
   its labels, and `dask_image.ndmeasure.label` from the same class map to a zarr array with the same shards. Both read and
   write zarr with zstd.
+- store to store: `distributed_eval` of cellpose, its network replaced by `scipy.ndimage.label`: overlapping pieces, faces
+  compared, numbers given anew, by two workers of Dask, which are there before (`peers_objects.py`).
 
-The three results are checked to be equal: ours and scipy's number by number, dask-image's up to its other order of numbers.
-All ways take turns; the best of several counts, of the clock's seconds and of the processor's: beside other work the clock
-is hard on threads, so the claim is for both. Claim: at least 50 times as fast as dask-image, memory to memory.
+The results are checked to be equal: ours and scipy's number by number, dask-image's up to its other order of numbers;
+cellpose's may differ, and that is counted. All ways take turns; the best of several counts, of the clock's seconds and of the
+processor's: beside other work the clock is hard on threads, so the claim is for both. Claim: at least 50 times as fast as
+dask-image, memory to memory.
 
 Then the whole of `slideseg objects` for larger and larger masks, each in a process of its own: seconds and peak memory of each
 step. The mask is a torus of random discs of 2003 x 2003 pixels, repeated, so that no two shards are alike.
@@ -33,6 +36,7 @@ import numpy as np
 import zarr
 from common import RESULTS, hardware, write_result
 from scipy import ndimage
+from turns import Team
 
 import slideseg
 from slideseg.arrays.pyramid import write_pyramid
@@ -129,6 +133,13 @@ def dask_store_to_store(url: str, output: str) -> None:
     dask.array.store(by_dask_image(pieces), target, lock=False)
 
 
+def cut_or_joined(found: np.ndarray, truth: np.ndarray) -> dict[str, int]:
+    """Count the objects of a label image that is not ours which are only a part of one, and those that are several."""
+    pairs = np.unique(np.stack([found.ravel(), truth.ravel()]).astype(np.int64), axis=1)
+    of_found, of_truth = (np.unique(side[side > 0], return_counts=True)[1] for side in pairs)
+    return {"objects": of_found.size, "joined": int((of_found > 1).sum()), "cut": int((of_truth > 1).sum())}
+
+
 def same_up_to_names(a: np.ndarray, b: np.ndarray) -> bool:
     """Tell whether two label images differ in the numbers of their objects only."""
     pairs = np.unique(np.stack([a.ravel(), b.ravel()]).astype(np.int64), axis=1)
@@ -164,10 +175,18 @@ def compare(folder: Path, repeats: int) -> dict[str, Any]:
         "slideseg and scipy, number by number": bool((ours == truth).all() and (stored == truth).all()),
         "dask-image and scipy, up to the order": same_up_to_names(theirs, truth) and same_up_to_names(peer, truth),
     }
+    np.save(folder / "mask.npy", mask)
+    from bench_peers import HERE, python_of  # noqa: PLC0415 - PyTorch is not to count in what objects take
+
+    words = [str(HERE / "peers_objects.py"), str(folder / "mask.npy"), str(folder / "cellpose"), str(PIECE), "2"]
+    cellpose = Team(words, threads=1, python=python_of("cellpose", with_ours=False))
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, work in ways.items():
             times[name].append(seconds(work))
+        cellpose.work()
+    cellpose.leave()
+    joined = cut_or_joined(np.asarray(zarr.open_array(folder / "cellpose", mode="r")[:]), truth)
     best, busy = ({name: min(one[kind] for one in runs) for name, runs in times.items()} for kind in (0, 1))
     return {
         "objects": int(truth.max()),
@@ -178,6 +197,8 @@ def compare(folder: Path, repeats: int) -> dict[str, Any]:
         "processor_seconds": {name: round(one, 4) for name, one in busy.items()},
         "ratio_memory": round(best["dask-image, memory"] / best["slideseg, memory"], 1),
         "processor_ratio_memory": round(busy["dask-image, memory"] / busy["slideseg, memory"], 1),
+        "cellpose": {"seconds": round(min(cellpose.walls), 4), "whole": int(truth.max()), **joined},
+        "ratio_cellpose": round(min(cellpose.walls) / best["slideseg, store"], 1),
         "ratio_store": round(best["dask-image, store"] / best["slideseg, store"], 1),
         "processor_ratio_store": round(busy["dask-image, store"] / busy["slideseg, store"], 1),
         "scipy_ratio_memory": round(busy["scipy, memory"] / busy["slideseg, memory"], 2),

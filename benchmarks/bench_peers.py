@@ -32,6 +32,7 @@ PEERS = {
     "monai": "MONAI, sliding window",
     "dask": "Dask, map_overlap",
     "nnunet": "nnU-Net, sliding window",
+    "tiatoolbox": "TIAToolbox, SemanticSegmentor",
 }
 WAYS = ("default", "best")
 
@@ -40,14 +41,17 @@ def python_of(peer: str, *, with_ours: bool = True) -> str:
     """Return the interpreter of a peer's environment, which is made where it is missing, with this package if wanted."""
     folder = ROOT / "build" / "peers" / peer
     python, done = folder / "bin" / "python", folder / "installed"
-    wanted = (ASKED / f"{peer}.txt").read_text(encoding="utf-8")
+    alone, more = ASKED / f"{peer}_alone.txt", ASKED / f"{peer}.txt"
+    wanted = "".join(file.read_text(encoding="utf-8") for file in (alone, more) if file.exists())
     if not done.exists() or done.read_text(encoding="utf-8") != wanted:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
         if with_ours:
             subprocess.run([*pip, f"torch=={torch.__version__.partition('+')[0]}"], check=True)
             subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), "-e", str(ROOT)], check=True)
-        subprocess.run([*pip, "-r", str(ASKED / f"{peer}.txt")], check=True)
+        subprocess.run([*pip, "-r", str(more)], check=True)
+        if alone.exists():  # what asks for another PyTorch, or for a build that there is not
+            subprocess.run([*pip, "--no-deps", "-r", str(alone)], check=True)
         done.write_text(wanted, encoding="utf-8")
     return str(python)
 

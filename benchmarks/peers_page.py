@@ -30,8 +30,9 @@ def peers(result: dict[str, Any]) -> str:
         "the ratio is the median over pairs. Default: as documented. Best: what we found fastest. Other classes: pixels, not\n"
         "nearer to the picture's edge than the halo, that one pass over the whole picture gives another class.\n\n"
         + table(("", "median, s", "ratio", "other classes", "pixels computed a pixel", "peak, MiB"), rows)
-        + "\nEach is installed into an environment of its own by `python benchmarks/bench_peers.py`. "
-        "TIAToolbox and cellpose need torchvision,\nof which there is no build beside this PyTorch.\n"
+        + "\nEach is installed into an environment of its own by `python benchmarks/bench_peers.py`. TIAToolbox reads the\n"
+        "picture from a file and writes a Zarr: it has no other way. Cellpose's runner has a network of its own, and is\n"
+        "compared by [what it does with objects](#objects).\n"
     )
 
 

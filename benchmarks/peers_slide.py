@@ -18,6 +18,9 @@ from plain import Net
 if TYPE_CHECKING:
     import numpy as np
 
+THEMSELVES = ("dask", "tiatoolbox")
+"""Peers that read slides and write labels themselves."""
+
 
 def segment(net: Net, pixels: np.ndarray, peer: str, way: str) -> np.ndarray:
     """Return the classes (y, x) of an image (y, x, c)."""
@@ -33,8 +36,8 @@ def main(peer: str, way: str, model: str, slide: str, threads: str, out: str) ->
     torch.set_num_threads(int(threads))
     net = Net(Path(model), torch.channels_last if way == "best" else torch.contiguous_format)
     with torch.inference_mode():
-        if peer == "dask":
-            importlib.import_module("peers.dask_way").segment(net, Path(slide), Path(out), way)
+        if peer in THEMSELVES:
+            importlib.import_module(f"peers.{peer}_way").segment(net, Path(slide), Path(out), way)
             return
         classes = segment(net, tifffile.imread(slide, level=0), peer, way)
     tifffile.imwrite(out, classes, tile=(512, 512), compression="zlib")
