@@ -16,6 +16,7 @@ product's rate; no class other than in the reference; int8 at least twice as fas
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -182,8 +183,10 @@ def main() -> None:
         runs = {name: compare(path, given.threads, given.rounds) for name, path in paths.items()}
     passed = all(_passes(run) for run in runs.values())
     texts = {name: way.text for name, way in WAYS.items()}
+    limits = {"limits": LIMITS, "limit_of_int8": INT8_LIMIT, "limit_of_product": OF_PRODUCT}
     result = {"side": SIDE, "threads": given.threads, "rounds": given.rounds, "ways": texts, "by_model": runs, "passed": passed}
-    write_result("engine", {**result, "limits": LIMITS, "limit_of_int8": INT8_LIMIT, "limit_of_product": OF_PRODUCT}, busy)
+    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").lower()
+    write_result(f"engine_{held_to}".rstrip("_"), {**result, **limits}, busy)
 
 
 def _passes(run: dict[str, object]) -> bool:

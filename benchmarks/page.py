@@ -37,12 +37,7 @@ def exactness(result: dict[str, Any]) -> str:
 
 
 def engine(result: dict[str, Any]) -> str:
-    runs, names = result["by_model"], result["ways"]
-    rows = [
-        (f"{model}: {names[way]}", run["median_seconds"], run["ratio"], run["cpu_ratio"], f"{100 * run['other_classes']:.3g} %")
-        for model, of in runs.items()
-        for way, run in of["ways"].items()
-    ]
+    runs = result["by_model"]
     rates = [
         (model, of["gigaflops"], of["gigaflops_of_product"], of["of_product"], *of["work_over_ideal"].values())
         for model, of in runs.items()
@@ -54,7 +49,7 @@ def engine(result: dict[str, Any]) -> str:
         f"ways have the same weights and take turns,\n{result['rounds']} times each. Ratios to ours are the median over pairs. "
         "Other classes: pixels that one pass over the whole picture gives another class,\nof ours against our reference, "
         "of PyTorch's against PyTorch's. [What ours does](decisions/0019-engine.md).\n\n"
-        + table(("", "median, s", "ratio", "ratio of CPU time", "other classes"), rows)
+        + ways_of_engine(result)
         + "\nThe rate counts the work of one pass layer by layer, whatever is done; beside it the rate of a matrix product in\n"
         "the same turns. Work over ideal: multiplications of a tile with a core of so many pixels over those of one pass.\n\n"
         + table(("", "GFLOP/s", "matrix product", "of it", *(f"work over ideal, core {core}" for core in cores)), rates)
@@ -62,6 +57,26 @@ def engine(result: dict[str, Any]) -> str:
         f"{result['limits']['recipe-exact']} times as long, the whole picture is never faster, and the rate is at least\n"
         f"{result['limit_of_product']} of the matrix product's, and int8 takes at most {result['limit_of_int8']} of the time: "
         f"{'met' if result['passed'] else 'not met'}.\n"
+    )
+
+
+def ways_of_engine(result: dict[str, Any]) -> str:
+    names = result["ways"]
+    rows = [
+        (f"{model}: {names[way]}", run["median_seconds"], run["ratio"], run["cpu_ratio"], f"{100 * run['other_classes']:.3g} %")
+        for model, of in result["by_model"].items()
+        for way, run in of["ways"].items()
+    ]
+    return table(("", "median, s", "ratio", "ratio of CPU time", "other classes"), rows)
+
+
+def engine_avx2(result: dict[str, Any]) -> str:
+    shares = ", ".join(f"{of['of_product']} ({model})" for model, of in result["by_model"].items())
+    return (
+        "## The network on an older CPU\n\n"
+        "The same with oneDNN, which computes convolutions for all, held to AVX2 (Intel since 2013, AMD since 2015) by\n"
+        "`ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/bench_engine.py`. Without instructions for whole numbers of 8 bits\n"
+        "int8 is no choice there.\n\n" + ways_of_engine(result) + f"\nOf the matrix product's rate ours has {shares}.\n"
     )
 
 
@@ -244,8 +259,9 @@ def objects(result: dict[str, Any]) -> str:
         f"in memory, by both: {'met' if result['passed'] else 'missed here'}. That is close: three runs, one after the\n"
         "other, had 48.6, 52.6 and 50.9 by the clock.\n\n"
         "Cellpose's distributed runner, given the same pieces with what scipy finds in each, takes "
-        f"{peer['seconds']:.2f} s by two\nworkers from array to labels, {against['ratio_cellpose']} times our store to store, and leaves {peer['cut']} of the\n"
-        f"{peer['whole']:,} objects cut where pieces meet (ours none): what touches a seam by too little it does not join.\n\n"
+        f"{peer['seconds']:.2f} s by two\nworkers from array to labels, {against['ratio_cellpose']} times our store to store, "
+        f"and leaves {peer['cut']} of the\n{peer['whole']:,} objects cut where pieces meet (ours none): what touches a seam by "
+        "too little it does not join.\n\n"
         "`slideseg objects` on larger and larger masks, one process, shards of 2,048 pixels. Times are processor seconds,\n"
         "which mind other work less than the clock.\n\n"
         + table(head, larger)
@@ -447,6 +463,7 @@ def load(result: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": exactness,
     "engine": engine,
+    "engine_avx2": engine_avx2,
     "int8": int8,
     "peers": peers,
     "end_to_end": end_to_end,

@@ -31,6 +31,9 @@ def in_flight(gpus: int) -> int:
     return IN_FLIGHT_ON_GPU if gpus else IN_FLIGHT
 
 
+MOMENT = 1.0
+"""Seconds that tasks of one message to a worker may take together: then the message costs nothing, and nobody has to wait for
+what is done."""
 STRIKES = 3
 """A task is given up after its worker died so often."""
 WAIT_FOR_WORKERS = 600.0

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from slideseg.tasks.base import WorkerTime
+from slideseg.tasks.base import MOMENT, WorkerTime
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slideseg.tasks.base import Done, Failed
     from slideseg.tasks.process import Process
+
+
+MOST_AT_ONCE = 64
+"""Tasks in a message at most."""
 
 
 @dataclass(order=True)
@@ -25,7 +32,9 @@ class Batch:
     waiting: deque[int] = field(compare=False)
     events: SimpleQueue[Done | Failed | BaseException] = field(compare=False, default_factory=SimpleQueue)
     deaths: defaultdict[int, list[str]] = field(compare=False, default_factory=lambda: defaultdict(list))
-    """The machines on which a task's processes died, by task."""
+    """The machines on which a task's processes died, by task; there is nothing of the others."""
+    seconds: float = field(compare=False, default=MOMENT)
+    """How long a process takes for a task, as of late."""
     in_hand: int = field(compare=False, default=0)
     """Tasks that processes have."""
     is_over: bool = field(compare=False, default=False)
@@ -36,6 +45,38 @@ class Batch:
     refused: dict[str, BaseException] = field(compare=False, default_factory=dict)
     """Machines on which no worker could be made, and why."""
     refused_at: float = field(compare=False, default=0.0)
+
+    def take(self, share: int) -> Handful:
+        """Return the next tasks: as many as are done in a moment, and not more than a ``share`` of them; a suspect is alone."""
+        at_once = max(1, min(share, MOST_AT_ONCE, int(MOMENT / max(self.seconds, 1e-6))))
+        tasks = [self.waiting.popleft()]
+        while len(tasks) < at_once and self.waiting and not {tasks[0], self.waiting[0]} & self.deaths.keys():
+            tasks.append(self.waiting.popleft())
+        self.in_hand += len(tasks)
+        return Handful(self, tuple(tasks), time.monotonic())
+
+    def put_back(self, tasks: Sequence[int]) -> None:
+        """Have tasks done next."""
+        self.waiting.extendleft(reversed(tasks))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Handful:
+    """Tasks that a process got in one message."""
+
+    batch: Batch
+    tasks: tuple[int, ...]
+    since: float
+    """When it got them."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a process has died with one of them before."""
+        return any(task in self.batch.deaths for task in self.tasks)
+
+    def note(self, now: float, done: int) -> None:
+        """Note how long each of the first so many took: half of what is known is new."""
+        self.batch.seconds = (self.batch.seconds + (now - self.since) / done) / 2
 
 
 class Audience:
@@ -72,7 +113,7 @@ class Member:
     """Where it runs; None until it is ready."""
     host: str = ""
     """What people call that."""
-    tasks: list[tuple[Batch, int]] = field(default_factory=list)
+    work: list[Handful] = field(default_factory=list)
     """Tasks that it has."""
     knows: set[int] = field(default_factory=set)
     """Batches that it may have a worker of."""
@@ -100,7 +141,7 @@ class Member:
 
     def spent(self, now: float) -> WorkerTime:
         """Return how it has spent its time until now."""
-        busy = self.busy + (now - self.busy_since if self.tasks else 0.0)
+        busy = self.busy + (now - self.busy_since if self.work else 0.0)
         there = (self.until or now) - self.since
         return WorkerTime(self.host, self.done, there, min(busy, there))  # of a dead one the last answer comes late
 

@@ -63,7 +63,7 @@ class Wait:
 def silent(members: Iterable[Member]) -> list[Member]:
     """Return those at work that have not answered for too long; say once of each that it does not, and what will be done."""
     found = []
-    for member in [member for member in members if member.tasks]:
+    for member in [member for member in members if member.work]:
         silence = time.monotonic() - member.heard
         if silence >= SILENT_SECONDS:
             log.warning("a worker on %s is silent and is ended; what it had in hand is done again", member.host)

@@ -1,10 +1,10 @@
 """One pool of worker processes for all who have work: many slides at a time, pass after pass.
 
 Who has work comes from a thread of its own and calls `Pool.run`. One thread, the foreman, owns everything else: it hires
-processes as there is work for them, keeps a few tasks in each, replaces one that died, and counts a strike
-against the tasks that it died with. Work of a lower place comes first, so what was begun first is done first, and what comes
-later fills the processes that would wait for its last tasks. A process makes a worker for each batch of tasks that it gets
-some of, and forgets it when the batch has ended.
+processes as there is work for them, keeps a few tasks in each (quick ones by the handful, since each message costs), replaces
+one that died, and counts a strike against the tasks that it died with. Work of a lower place comes first, so what was begun
+first is done first, and what comes later fills the processes that would wait for its last tasks. A process makes a worker for
+each batch of tasks that it gets some of, and forgets it when the batch has ended.
 
 Tasks with a strike are run alone, so that the third death convicts the right one; a death with its whole machine counts for
 none (``docs/decisions/0003-own-actor-replacement.md``). Nothing here knows what runs the processes: `tasks/ray.py` does.
@@ -22,10 +22,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from slideseg.errors import RunError, SlideError, explain
+from slideseg.errors import RunError, explain
 from slideseg.tasks import patience
 from slideseg.tasks.base import STRIKES, Done, Failed
-from slideseg.tasks.crew import Audience, Batch, Member, PoolState
+from slideseg.tasks.crew import Audience, Batch, Handful, Member, PoolState
 from slideseg.tasks.patience import Wait, silent
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
@@ -42,6 +42,10 @@ FAILED_STARTS = 3
 """No more are hired when so many processes in a row died before they were ready; with none at work the run is given up."""
 LAST_TASKS = 10.0
 """Seconds that the tasks of a process that was ended are waited for at most: then the process is cut off."""
+PINGS = 10
+"""So many times in the seconds between two questions it is looked who is to be asked."""
+SHARES = 4
+"""Of the tasks that wait a message has at most this part of what would be each process's: at the end all have some."""
 
 
 class Pool:
@@ -63,6 +67,7 @@ class Pool:
         self._unfit: set[str] = set()
         """Machines whose processes are not fit for work."""
         self._wait = Wait(employer)
+        self._next_ping = 0.0
         self._is_closed = False
         self._foreman = threading.Thread(target=self._serve, name="foreman", daemon=True)
         self._foreman.start()
@@ -122,7 +127,7 @@ class Pool:
     def state(self) -> PoolState:
         """What the pool is at."""
         ready = [member for member in list(self._members) if member.machine is not None]
-        there, at_work = (Counter(member.host for member in some) for some in (ready, [one for one in ready if one.tasks]))
+        there, at_work = (Counter(member.host for member in some) for some in (ready, [one for one in ready if one.work]))
         return PoolState(self._waiting, there, at_work, self._lost_tasks, self._failed_tasks)
 
     def close(self) -> None:
@@ -166,7 +171,7 @@ class Pool:
             self._batches.remove(batch)
         self._on_trial = [(when, other, task) for when, other, task in self._on_trial if other is not batch]
         for member in list(self._members):
-            if any(other is batch for other, _ in member.tasks):
+            if any(handful.batch is batch for handful in member.work):
                 member.is_ended = True
                 self._bury(member)
             elif batch.number in member.knows:
@@ -179,9 +184,11 @@ class Pool:
         """Give every process what it can take, and hire more where there is more to do."""
         if self.failure is not None:
             return
-        for held in range(self._employer.in_flight):  # everybody has one before somebody has two
-            for member in self._members:
-                if member.machine is not None and len(member.tasks) == held and (batch := self._next_for(member)) is not None:
+        most = self._employer.in_flight
+        free = [one for one in self._members if one.machine is not None and len(one.work) < most] if self._waiting else []
+        for held in range(most):  # everybody has one before somebody has two
+            for member in free:
+                if len(member.work) == held and (batch := self._next_for(member)) is not None:
                     self._give(member, batch)
         there = sum(len(batch.waiting) + batch.in_hand for batch in self._batches)
         while len(self._members) < min(self._employer.most, there) and (
@@ -191,22 +198,22 @@ class Pool:
 
     def _next_for(self, member: Member) -> Batch | None:
         """Return whose next task a process may take; a suspect is run alone."""
-        if any(batch.deaths[task] for batch, task in member.tasks):
+        if any(handful.is_suspect for handful in member.work):
             return None
         batch = next((batch for batch in self._batches if batch.waiting and member.takes(batch)), None)
-        if batch is not None and member.tasks and batch.deaths[batch.waiting[0]]:
+        if batch is not None and member.work and batch.waiting[0] in batch.deaths:
             return None
         return batch
 
     def _give(self, member: Member, batch: Batch) -> None:
-        task = batch.waiting.popleft()
-        batch.in_hand += 1
-        if not member.tasks:
-            member.busy_since = member.heard = member.pinged = time.monotonic()
-        member.tasks.append((batch, task))
+        places = self._employer.most * self._employer.in_flight
+        handful = batch.take(len(batch.waiting) // (SHARES * places))
+        if not member.work:
+            member.busy_since = member.heard = member.pinged = handful.since
+        member.work.append(handful)
         member.knows.add(batch.number)
-        then = self._answer(self._answered, member, batch, task)
-        member.process.run(batch.number, batch.make_worker, task, then)
+        then = self._answer(self._answered, member, handful)
+        member.process.run(batch.number, batch.make_worker, handful.tasks, then)
 
     def _answer(self, handle: Callable[..., None], *about: Any) -> Callable[[Outcome], None]:
         """Return what a process tells, which then is handled here."""
@@ -247,42 +254,53 @@ class Pool:
             raise RunError(explain("the workers do not start", got=reason, try_="fewer --workers, or --debug"))
         log.warning("no more workers are started: %d in a row died before they were ready (%s)", FAILED_STARTS, reason)
 
-    def _answered(self, member: Member, batch: Batch, task: int, outcome: Outcome) -> None:
-        """Take what came of a task."""
-        member.tasks.remove((batch, task))
-        batch.in_hand -= 1
-        if not member.tasks:
-            member.busy += time.monotonic() - member.busy_since
+    def _answered(self, member: Member, handful: Handful, outcome: Outcome) -> None:
+        """Take what came of some tasks."""
+        batch, now = handful.batch, time.monotonic()
+        member.work.remove(handful)
+        batch.in_hand -= len(handful.tasks)
+        if not member.work:
+            member.busy += now - member.busy_since
         if isinstance(outcome, Died):
             if member in self._members and not member.is_ended and not batch.is_over:
                 log.warning("a worker on %s died; what it had in hand is done again", member.host)
             self._bury(member)
         if not batch.is_over:
-            self._pass_on(member, batch, task, outcome)
+            self._pass_on(member, handful, outcome)
         elif not batch.in_hand:
             batch.has_left.set()
 
-    def _pass_on(self, member: Member, batch: Batch, task: int, outcome: Outcome) -> None:
-        """Tell who waits for a task what came of it, or have it done again."""
+    def _pass_on(self, member: Member, handful: Handful, outcome: Outcome) -> None:
+        """Tell who waits for tasks what came of them, or have them done again."""
+        batch = handful.batch
+        match outcome:
+            case Returned(outcomes):
+                handful.note(time.monotonic(), len(outcomes))
+                batch.put_back(handful.tasks[len(outcomes) :])
+                for task, of_one in zip(handful.tasks, outcomes, strict=False):
+                    self._ended(member, batch, task, of_one)
+            case Raised(NotMadeError(error=error)):
+                self._refused(member, handful, error)
+            case Raised(error):
+                batch.events.put(error)
+            case Died():
+                self._lost(member, handful)
+
+    def _ended(self, member: Member, batch: Batch, task: int, outcome: Outcome) -> None:
+        """Tell who waits for a task what came of it."""
         match outcome:
             case Returned(value):
                 batch.done += 1
                 member.done += 1
                 batch.events.put(Done(task, value))
-            case Raised(SlideError() as error):
+            case Raised(error):
                 self._failed_tasks += 1
                 batch.events.put(Failed(task, str(error)))
-            case Raised(NotMadeError(error=error)):
-                self._refused(member, batch, task, error)
-            case Raised(error):
-                batch.events.put(error)
-            case Died():
-                self._lost(member, batch, task)
 
-    def _refused(self, member: Member, batch: Batch, task: int, error: BaseException) -> None:
+    def _refused(self, member: Member, handful: Handful, error: BaseException) -> None:
         """Leave a machine out for a batch of which it can make no worker; it may be the only one that can't."""
-        machine = member.machine or ""
-        batch.waiting.appendleft(task)
+        machine, batch = member.machine or "", handful.batch
+        batch.put_back(handful.tasks)
         if machine not in batch.refused:
             batch.refused[machine], batch.refused_at = error, time.monotonic()
             if self._employer.has_others(batch.refused) and (said := (machine, str(error))) not in self._said:
@@ -310,18 +328,15 @@ class Pool:
             member.until = time.monotonic()
             member.process.kill()
 
-    def _lost(self, member: Member, batch: Batch, task: int) -> None:
-        """Have a task done again that a process died with; with three deaths it is on trial."""
-        self._lost_tasks += 1
-        if member.is_ended:
-            batch.waiting.appendleft(task)
-            return
-        deaths = batch.deaths[task]
-        deaths.append(member.machine or "")
-        if len(deaths) >= STRIKES:
-            self._on_trial.append((time.monotonic() + self._employer.grace, batch, task))
-        else:
-            batch.waiting.appendleft(task)  # the sooner the guilty one is known, the fewer have to run alone
+    def _lost(self, member: Member, handful: Handful) -> None:
+        """Have tasks done again that a process died with; with three deaths one is on trial."""
+        batch, deaths = handful.batch, handful.batch.deaths
+        self._lost_tasks += len(handful.tasks)
+        for task in handful.tasks if not member.is_ended else ():
+            deaths[task].append(member.machine or "")
+        on_trial = [task for task in handful.tasks if task in deaths and len(deaths[task]) >= STRIKES]
+        self._on_trial += [(time.monotonic() + self._employer.grace, batch, task) for task in on_trial]
+        batch.put_back([task for task in handful.tasks if task not in on_trial])  # the sooner known, the fewer run alone
 
     def _judge(self) -> None:
         """Give up the tasks that three processes died with; those that died with their machines don't count."""
@@ -329,8 +344,9 @@ class Pool:
         due = [(batch, task) for when, batch, task in self._on_trial if when <= now]
         self._on_trial = [one for one in self._on_trial if one[0] > now]
         for batch, task in due:
-            batch.deaths[task] = [machine for machine in batch.deaths[task] if not self._employer.is_gone(machine)]
-            if len(batch.deaths[task]) < STRIKES:
+            deaths = [machine for machine in batch.deaths.pop(task) if not self._employer.is_gone(machine)]
+            batch.deaths |= {task: deaths} if deaths else {}
+            if len(deaths) < STRIKES:
                 batch.waiting.append(task)
                 continue
             got = f"{STRIKES} deaths"
@@ -342,12 +358,15 @@ class Pool:
                 batch.events.put(RunError(explain(what, try_="ray logs, or more --memory")))
 
     def _ping(self) -> None:
-        """Ask those at work whether they are alive, and end those that are silent."""
+        """Ask those at work whether they are alive, and end those that are silent; there may be thousands, so not each time."""
+        now = time.monotonic()
+        if now < self._next_ping:
+            return
+        self._next_ping = now + patience.PING_SECONDS / PINGS
         for member in silent(self._members):
             self._bury(member)
-        now = time.monotonic()
         for member in self._members:
-            if member.tasks and now - member.pinged >= patience.PING_SECONDS:
+            if member.work and now - member.pinged >= patience.PING_SECONDS:
                 member.pinged = now
                 member.process.ping(self._answer(self._heard, member))
 
@@ -360,7 +379,7 @@ class Pool:
         now = time.monotonic()
         times = [when for when, _, _ in self._on_trial]
         times += [batch.refused_at + self._employer.grace for batch in self._refused_by_all()]
-        times += [member.pinged + patience.PING_SECONDS for member in self._members if member.tasks]
+        times += [self._next_ping] if any(member.work for member in self._members) else []
         times += self._wait.goes_on(self._has_nobody())
         return max(0.0, min(times) - now) if times else None
 

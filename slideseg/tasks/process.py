@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from slideseg.tasks.base import Worker
 
@@ -66,8 +66,12 @@ class Process(Protocol):
         """Tell that it is alive, whatever it is at."""
         ...
 
-    def run(self, batch: int, make_worker: Any, task: int, then: Callable[[Outcome], None]) -> None:
-        """Do a task with the batch's worker, which is made first if need be; raises `NotMadeError` if it can't."""
+    def run(self, batch: int, make_worker: Any, tasks: Sequence[int], then: Callable[[Outcome], None]) -> None:
+        """Do tasks, one after the other, with the batch's worker, which is made first; raises `NotMadeError` if it can't be.
+
+        Returns what came of those that it came to in a `MOMENT`, at least the first: `Returned`, or a `SlideError` as `Raised`.
+        Any other error is that of all.
+        """
         ...
 
     def forget(self, batch: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,9 +18,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
-from slideseg.errors import ClusterError, RunError, explain
+from slideseg.errors import ClusterError, RunError, SlideError, explain
 from slideseg.machine import return_freed_memory, usable_cores
-from slideseg.tasks.base import WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable, in_flight
+from slideseg.tasks.base import MOMENT, WAIT_FOR_WORKERS, Done, Executor, Failed, Worker, be_expendable, in_flight
 from slideseg.tasks.head_start import session_for
 from slideseg.tasks.in_process import IN_PROCESS
 from slideseg.tasks.metrics import Metrics
@@ -270,8 +271,8 @@ class _Actor:
     def ping(self) -> None:
         """Answer."""
 
-    def run(self, batch: int, make_worker: Any, task: int) -> Any:
-        """Do a task with the batch's worker."""
+    def run(self, batch: int, make_worker: Any, tasks: Sequence[int]) -> list[Outcome]:
+        """Do tasks with the batch's worker until a moment is over."""
         with self._making:
             if batch not in self._workers:
                 try:
@@ -280,13 +281,26 @@ class _Actor:
                 except Exception as error:
                     raise NotMadeError(error) from error
             worker = self._workers[batch]
-        return worker(task)
+        until, outcomes = time.monotonic() + MOMENT, [_tried(worker, tasks[0])]
+        for task in tasks[1:]:
+            if time.monotonic() >= until:
+                break
+            outcomes.append(_tried(worker, task))
+        return outcomes
 
     def forget(self, batch: int) -> None:
         """Close a batch's worker."""
         worker = self._workers.pop(batch, None)
         if worker is not None:
             worker.close()
+
+
+def _tried(worker: Worker, task: int) -> Outcome:
+    """Return what a task gave, or that its slide can't be read there."""
+    try:
+        return Returned(worker(task))
+    except SlideError as error:
+        return Raised(error)
 
 
 def _fetched(reference: Any) -> Any:
@@ -317,8 +331,8 @@ class _ActorProcess:
     def ping(self, then: Callable[[Outcome], None]) -> None:
         _when_answered(self._actor.ping.remote(), then)
 
-    def run(self, batch: int, make_worker: Any, task: int, then: Callable[[Outcome], None]) -> None:
-        _when_answered(self._actor.run.remote(batch, make_worker, task), then)
+    def run(self, batch: int, make_worker: Any, tasks: Sequence[int], then: Callable[[Outcome], None]) -> None:
+        _when_answered(self._actor.run.remote(batch, make_worker, tasks), then)
 
     def forget(self, batch: int) -> None:
         self._actor.forget.remote(batch)

@@ -1,13 +1,16 @@
 """The pool's foreman, with processes that a test moves by hand."""
 
 import threading
+from collections import Counter
+from functools import partial
 
 import pytest
 
 from slideseg.errors import ClusterError, RunError, SlideError
-from slideseg.tasks import patience
+from slideseg.tasks import crew, patience
 from slideseg.tasks import pool as module
 from slideseg.tasks.base import IN_FLIGHT, STRIKES, Done, Failed, idle_share
+from slideseg.tasks.crew import MOST_AT_ONCE
 from slideseg.tasks.pool import Pool
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
@@ -15,18 +18,36 @@ MANY = 30.0
 """Seconds after which a test gives up waiting."""
 
 
+class Message:
+    """Tasks that a process got at once: it answers when it has said of all what came of them, or that it is at an end."""
+
+    def __init__(self, tasks, then):
+        self.tasks, self.then, self.told = tasks, then, {}
+
+    def tell(self, task, outcome):
+        if isinstance(outcome, Returned) or isinstance(getattr(outcome, "error", None), SlideError):
+            self.told[task] = outcome
+            outcome = Returned([self.told.get(one) for one in self.tasks])
+        if self.then is not None and (len(self.told) == len(self.tasks) or not isinstance(outcome, Returned)):
+            then, self.then = self.then, None
+            then(outcome)
+
+
 class Hand:
     """A process that does nothing until it is told what comes of it."""
 
     def __init__(self, number):
         self.number, self.tasks, self.forgot, self.is_killed = number, {}, [], False
+        self.messages = []
         self.start, self.pings, self.answers = None, 0, True
 
     def ready(self, then):
         self.start = then
 
-    def run(self, batch, make_worker, task, then):
-        self.tasks[task] = then
+    def run(self, batch, make_worker, tasks, then):
+        self.messages.append(tasks)
+        message = Message(tasks, then)
+        self.tasks |= {task: partial(message.tell, task) for task in tasks}
 
     def forget(self, batch):
         self.forgot.append(batch)
@@ -44,6 +65,13 @@ class Hand:
         tasks, self.tasks = self.tasks, {}
         for then in tasks.values():
             then(Died(reason))
+
+    def come_to(self, task):
+        """Finish a task, and come to no other of its message."""
+        message = self.tasks[task].func.__self__
+        for one in message.tasks:
+            del self.tasks[one]
+        message.then(Returned([Returned(10 * task)]))
 
     def finish(self, task):
         self.tasks.pop(task)(Returned(10 * task))
@@ -554,3 +582,81 @@ def test_a_gpu_s_worker_has_more_under_way(pool, office):
         assert len(hand.tasks) <= 4
         hand.finish(task)
     assert len(caller.result()) == 6
+
+
+def finished(office, caller, guilty=(), ready=()):
+    """Have all tasks finished, by whoever has them, until the caller has all events; the guilty ones kill."""
+    ready, pause = set(ready), threading.Event()
+    while caller.is_alive():
+        for hand in [hand for hand in office.hands if hand.start and not hand.is_killed]:
+            if hand.number not in ready:
+                ready.add(hand.number)
+                hand.start(Returned(Ready("any")))
+            for task in list(hand.tasks):
+                if task in hand.tasks:
+                    hand.die() if task in guilty else hand.finish(task)
+        pause.wait(0.001)
+
+
+def test_quick_tasks_come_by_the_handful_and_the_last_are_shared_out(office):
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, range(500))
+    finished(office, caller)
+    (hand,) = office.hands
+    sizes = [len(message) for message in hand.messages]
+
+    assert [event.task for event in caller.result()] == list(range(500))
+    assert sizes[0] == 1
+    assert 1 < max(sizes) <= MOST_AT_ONCE
+    assert sizes[-1] == 1
+    assert len(sizes) < 100
+    assert sorted(task for message in hand.messages for task in message) == list(range(500))
+    pool.close()
+
+
+def test_slow_tasks_come_one_by_one(office, monkeypatch):
+    monkeypatch.setattr(crew, "MOMENT", 1e-9)
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, range(50))
+    finished(office, caller)
+
+    assert {len(message) for message in office.hands[0].messages} == {1}
+    assert len(caller.result()) == 50
+    pool.close()
+
+
+def test_what_a_process_does_not_come_to_goes_back(office):
+    """Tasks that seemed quick may not be: glass comes before tissue."""
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, range(400))
+    (hand,) = hired(office, 1)
+    until(lambda: hand.tasks)
+    while len(message := next(message for message in hand.messages if message[0] in hand.tasks)) == 1:
+        hand.finish(message[0])
+        until(lambda: hand.tasks)
+    hand.come_to(message[0])
+    finished(office, caller, ready={hand.number})
+
+    assert [event.task for event in caller.result()] == list(range(400))
+    times = Counter(task for one in hand.messages for task in one)
+    assert {task for task in times if times[task] > 1} == {*message[1:]}
+    pool.close()
+
+
+def test_of_a_handful_that_kills_each_is_run_alone_and_only_the_guilty_one_is_given_up(office):
+    office.most = 1
+    pool = Pool(office)
+    caller = Caller(pool, range(300))
+    finished(office, caller, guilty={200})
+    first = next(message for hand in office.hands for message in hand.messages if 200 in message)
+    later = [message for hand in office.hands[1:] for message in hand.messages]
+
+    assert len(first) > 1
+    assert all(len(message) == 1 for message in later if {*message} & {*first})
+    assert [event.task for event in caller.result() if isinstance(event, Failed)] == [200]
+    assert len(caller.result()) == 300
+    assert len(office.hands) == 1 + STRIKES
+    pool.close()
