@@ -165,6 +165,13 @@ def test_the_benchmark_page_is_written_from_the_results(monkeypatch: pytest.Monk
     assert (DOCS / "networks.md").read_text(encoding="utf-8") == networks, "run `python benchmarks/page.py`"
 
 
+def test_every_benchmark_is_listed_and_there() -> None:
+    folder = ROOT / "benchmarks"
+    listed = set(re.findall(r"`([\w/]+\.py)\b", (folder / "README.md").read_text(encoding="utf-8")))
+    assert {path.name for path in folder.glob("bench_*.py")} <= listed
+    assert {name for name in listed if not (folder / name).exists()} == set()
+
+
 def test_every_page_is_in_the_navigation_and_exists() -> None:
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     assert sorted(navigation(config["nav"])) == [page.relative_to(DOCS).as_posix() for page in PAGES]

@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from slideseg.errors import ResultInUseError, RunError, SlidesegError, explain, one_line
+from slideseg.machine import usable_cores
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.choices.devices import choose_device, choose_workers, gpus_of
 from slideseg.prediction.make_plan import make_plan
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PLANNED_AT_ONCE = 2
-"""Slides that are being planned at a time: planning keeps this process's interpreter busy."""
+PLANNED_AT_ONCE = min(4, max(2, usable_cores() // 4))
+"""Slides that are being planned at a time: it keeps this process's interpreter busy, and takes a gigabyte for a large one."""
 LOOK_SECONDS = 0.05
 """How often it is looked whether the workers could take more."""
 GOODBYE_SECONDS = 10.0

@@ -168,7 +168,7 @@ class SharedExecutor(Executor, Protocol):
 
     @property
     def is_hungry(self) -> bool:
-        """Whether more tasks could be begun than there are."""
+        """Whether more tasks could be begun than there are, now or within the time that it takes to come by more."""
         ...
 
     @property

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 64
 """Tasks in a message at most."""
+SHARES = 2
+"""Of the tasks that wait a message has at most this part of what would be each place's: at the end all have some."""
+AHEAD = 15.0
+"""Seconds of work that there is to be: a large slide is planned for some seconds, and nobody is to wait for that."""
 
 
 @dataclass(order=True)

@@ -20,6 +20,8 @@ FIRST_WORD, NEXT_WORD = 10.0, 60.0
 """Seconds after which it is said that workers are waited for, and said again."""
 PING_SECONDS = 30.0
 """How often processes are asked whether they are alive."""
+PINGS = 10
+"""So many times in these seconds it is looked who is to be asked."""
 MISSED_SECONDS, SILENT_SECONDS = 60.0, 240.0
 """When it is said that one does not answer, and when it is ended."""
 

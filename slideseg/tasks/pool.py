@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from slideseg.errors import RunError, explain
 from slideseg.tasks import patience
 from slideseg.tasks.base import STRIKES, Done, Failed
-from slideseg.tasks.crew import Audience, Batch, Handful, Member, PoolState
+from slideseg.tasks.crew import AHEAD, SHARES, Audience, Batch, Handful, Member, PoolState
 from slideseg.tasks.patience import Wait, silent
 from slideseg.tasks.process import Died, NotMadeError, Raised, Ready, Returned
 
@@ -42,10 +42,6 @@ FAILED_STARTS = 3
 """No more are hired when so many processes in a row died before they were ready; with none at work the run is given up."""
 LAST_TASKS = 10.0
 """Seconds that the tasks of a process that was ended are waited for at most: then the process is cut off."""
-PINGS = 10
-"""So many times in the seconds between two questions it is looked who is to be asked."""
-SHARES = 4
-"""Of the tasks that wait a message has at most this part of what would be each process's: at the end all have some."""
 
 
 class Pool:
@@ -67,8 +63,7 @@ class Pool:
         self._unfit: set[str] = set()
         """Machines whose processes are not fit for work."""
         self._wait = Wait(employer)
-        self._next_ping = 0.0
-        self._is_closed = False
+        self._next_ping, self._is_closed = 0.0, False
         self._foreman = threading.Thread(target=self._serve, name="foreman", daemon=True)
         self._foreman.start()
 
@@ -105,8 +100,14 @@ class Pool:
 
     @property
     def is_hungry(self) -> bool:
-        """Whether more tasks could be begun than there are."""
-        return self._waiting < self._employer.most * self._employer.in_flight
+        """Whether more tasks could be begun than there are, now or within the time that it takes to come by more."""
+        left = sum(len(batch.waiting) * batch.seconds for batch in list(self._batches))
+        return self._waiting < self._places or left < AHEAD * self._places
+
+    @property
+    def _places(self) -> int:
+        """Tasks, or handfuls of them, under way at most."""
+        return self._employer.most * self._employer.in_flight
 
     @property
     def _waiting(self) -> int:
@@ -206,8 +207,7 @@ class Pool:
         return batch
 
     def _give(self, member: Member, batch: Batch) -> None:
-        places = self._employer.most * self._employer.in_flight
-        handful = batch.take(len(batch.waiting) // (SHARES * places))
+        handful = batch.take(self._waiting // (SHARES * self._places))
         if not member.work:
             member.busy_since = member.heard = member.pinged = handful.since
         member.work.append(handful)
@@ -362,7 +362,7 @@ class Pool:
         now = time.monotonic()
         if now < self._next_ping:
             return
-        self._next_ping = now + patience.PING_SECONDS / PINGS
+        self._next_ping = now + patience.PING_SECONDS / patience.PINGS
         for member in silent(self._members):
             self._bury(member)
         for member in self._members:

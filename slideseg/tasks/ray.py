@@ -125,7 +125,7 @@ class RayExecutor:
 
     @property
     def is_hungry(self) -> bool:
-        """Whether more tasks could be begun than there are."""
+        """Whether more tasks could be begun than there are, now or within the time that it takes to come by more."""
         return self._pool is None or self._pool.is_hungry
 
     @property

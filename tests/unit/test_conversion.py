@@ -137,7 +137,10 @@ def assert_alike(path, converted):
             there = after.scanned(Box.of_shape(known.shape), level)
             assert there.mean() == pytest.approx(before.scanned(whole).mean(), abs=0.01)
         found = [detect_tissue(slide, whole.shape) for slide in (before, after)]
-        assert [one is None or one.blocks.digest() for one in found] == [found[0] is None or found[0].blocks.digest()] * 2
+        assert (found[0] is None) == (found[1] is None)
+        if found[0] is not None:  # a slide's own coarser levels are not quite ours, so a speck may be tissue in one alone
+            tissue, other = (one.mask for one in found)
+            assert np.count_nonzero(tissue != other) <= 0.05 * np.count_nonzero(tissue)
 
 
 @pytest.fixture(scope="module")

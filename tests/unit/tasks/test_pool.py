@@ -180,7 +180,7 @@ def test_the_lowest_place_comes_first_and_later_ones_fill_up(pool, office):
     one, two = hired(office)
     until(lambda: len(one.tasks) == len(two.tasks) == IN_FLIGHT)
     early = Caller(pool, [1, 2], place=1)
-    until(lambda: not pool.is_hungry and len(pool._batches) == 2)
+    until(lambda: pool.state.waiting == 18 and len(pool._batches) == 2)
     for hand in (one, two):
         hand.finish(next(iter(hand.tasks)))
     until(lambda: {*one.tasks, *two.tasks} >= {1, 2})
@@ -612,6 +612,22 @@ def test_quick_tasks_come_by_the_handful_and_the_last_are_shared_out(office):
     assert sizes[-1] == 1
     assert len(sizes) < 100
     assert sorted(task for message in hand.messages for task in message) == list(range(500))
+    pool.close()
+
+
+def test_who_is_quick_is_hungry_sooner(office):
+    """It takes seconds to come by more."""
+    office.most = 1
+    pool = Pool(office)
+    Caller(pool, range(100))
+    (hand,) = hired(office, 1)
+    until(lambda: len(hand.tasks) == IN_FLIGHT)
+    assert not pool.is_hungry
+    for _ in range(20):
+        hand.finish(next(iter(hand.tasks)))
+        until(lambda: hand.tasks)
+    assert pool.state.waiting > IN_FLIGHT
+    assert pool.is_hungry
     pool.close()
 
 
