@@ -12,6 +12,7 @@ import argparse
 import os
 import resource
 import statistics
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class AtOnce:
     """An executor whose workers are done at once."""
 
     grid: ShardGrid
+    is_here: bool = False
 
     def run(self, _: object, tasks: Sequence[int], **__: object) -> Generator[Done]:
         """Yield a report of each shard."""
@@ -81,7 +83,8 @@ def bookkeeping(shards: int) -> dict[str, float]:
     before, started = _peak(), time.process_time()
     tally = Tally(missing=list(range(len(grid))), kept=[], kept_pixels=0, pixels=0)
     plan = mock.Mock(pixels=grid.planes * rows**2 * SIDE**2)
-    _compute_shards(mock.Mock(grid=grid), plan, tally, AtOnce(grid), lambda *_: None)
+    with tempfile.TemporaryDirectory() as folder:
+        _compute_shards(mock.Mock(grid=grid, output=folder), plan, tally, AtOnce(grid), lambda *_: None)
     seconds = time.process_time() - started
     assert tally.pixels == plan.pixels
     each = round(1e6 * seconds / len(grid), 2)

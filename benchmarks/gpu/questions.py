@@ -232,9 +232,10 @@ def whole_run(asked: Asked) -> Answer:
     side = asked.sizes.slide
     slide = make(asked.folder / "slide.tif", side)
     found: Answer = {"side": side}
-    for name in ("first", "again") if asked.device == "cuda" else ("first",):
+    ways = {"first": "none", "again": "none", "looking for tissue": "auto"}
+    for name in ways if asked.device == "cuda" else ("first",):
         words = ("predict", slide, "-o", asked.folder / f"{name}.zarr", "-m", asked.random, "-w", 1, "--device", asked.device)
-        words = (*words, "--tissue", "none", "--image", "none", "--json")
+        words = (*words, "--tissue", ways[name], "--image", "none", "--json")
         started = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", "slideseg", *map(str, words)], capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - started

@@ -13,6 +13,9 @@ from slideseg.instances.options import ObjectOptions, rules_for
 from slideseg.instances.rows import RowForm
 from slideseg.model.file import LoadedModel
 from slideseg.model.load import load_model
+from slideseg.model.windows.blended import InWindows
+from slideseg.model.windows.described import WINDOW
+from slideseg.model.windows.model import in_windows
 from slideseg.options import take_options
 from slideseg.prediction.choices.resolution import check_resolution
 from slideseg.prediction.job import Tiling
@@ -76,6 +79,8 @@ def segment(
 ) -> np.ndarray | Instances:
     """Segment an image (y, x) or (y, x, c) in memory, on the CPU.
 
+    A network that can't be tiled exactly runs in windows that are blended, as with ``predict --inexact``.
+
     Args:
         array: the image; uint8, uint16 or float (white is 1).
         model: a bundled model's name, a model file or folder, a training run's folder, a loaded model or a `slideseg.Model`; of
@@ -98,7 +103,7 @@ def segment(
         SlideError: if the array is no image.
     """
     use = {name: more.pop(name) for name in ("tta", "smooth") if name in more}
-    loaded = model if isinstance(model, LoadedModel) and not use else load_model(model, **use)
+    loaded = _whatever_the_tiles(model if isinstance(model, LoadedModel) and not use else load_model(model, **use))
     options = take_options(ObjectOptions, more)
     if more and not objects:
         raise ConfigError(explain("rules of objects without objects", got=", ".join(more), try_="objects=True"))
@@ -115,6 +120,15 @@ def segment(
         return _back(class_map, array.shape[:2], factors)
     labels, table = _instances(slide, factors, class_map, loaded.info, options)
     return Instances(_back(labels, array.shape[:2], factors), table)
+
+
+def _whatever_the_tiles(model: LoadedModel) -> LoadedModel:
+    """Return a model whose result depends on no tile: one that can't be tiled exactly in windows.
+
+    Raises:
+        ConfigError: if its cells are too large for windows.
+    """
+    return model if model.info.network.exact or isinstance(model.net, InWindows) else in_windows(model, WINDOW)
 
 
 def _sides(mpp: object) -> tuple[float, float] | None:

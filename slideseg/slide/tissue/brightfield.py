@@ -72,13 +72,16 @@ def lighten(pixels: np.ndarray, scanned: np.ndarray) -> Light | None:
     smoothed = smooth(pixels, lit)
     steps = _steps(channels.mean(smoothed), lit)
     glass = _sure_glass(smoothed, steps, lit)
-    values = pixels[lit]
+    seen = glass.mean() >= 0.01 or _is_lit(pixels[lit], beside_black=bool(black.any()))
+    return Light(pixels, smoothed, steps, lit, glass) if seen else None
+
+
+def _is_lit(values: np.ndarray, *, beside_black: bool) -> bool:
+    """Tell whether light came through pixels (n, 3) without any glass."""
     brightest = channels.highest(values)
     coloured = np.median(channels.chroma(values) / np.maximum(brightest, 1)) >= COLOURED
     between = float(((brightest > BLACK) & (brightest < LIT)).mean())
-    bright = np.median(channels.mean(values)) >= LIT
-    seen = glass.mean() >= 0.01 or (bright and (not black.any() or (coloured and between < 0.05)))
-    return Light(pixels, smoothed, steps, lit, glass) if seen else None
+    return bool(np.median(channels.mean(values)) >= LIT and (not beside_black or (coloured and between < 0.05)))
 
 
 def tissue_in(light: Light) -> np.ndarray:
@@ -87,7 +90,7 @@ def tissue_in(light: Light) -> np.ndarray:
         return light.lit
     glass = _glass_of(light)
     # white that nobody scanned may be brighter than glass
-    missing, sharp = (np.maximum(glass.colour - values, 0) for values in (light.smoothed, light.pixels))
+    missing, sharp = (_missing(glass.colour, values) for values in (light.smoothed, light.pixels))
     rough = _steps(channels.mean(missing), light.lit) > glass.rough
     found = light.lit & (_differs(missing, glass) | rough) & _differs(2 * sharp, glass)
     found &= ~_shade(light, glass, found, missing)
@@ -109,6 +112,12 @@ class Glass:
     """By how much all are darker."""
     rough: float
     """By how much neighbours differ."""
+
+
+def _missing(colour: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return by how much pixels (y, x, 3) are darker than a colour, channel by channel."""
+    missing: np.ndarray = colour - values
+    return np.maximum(missing, 0, out=missing)
 
 
 def _differs(missing: np.ndarray, glass: Glass) -> np.ndarray:

@@ -130,8 +130,8 @@ def _first_sure(picture: Picture, *, rgb: bool) -> tuple[Kind, np.ndarray | None
 
 
 def _brightfield(picture: Picture) -> np.ndarray | None:
-    bright = np.minimum(picture.pixels * np.float32(255 / max(picture.white, 1e-9)), np.float32(255))
-    light = brightfield.lighten(bright, picture.scanned)
+    bright = picture.pixels * np.float32(255 / max(picture.white, 1e-9))
+    light = brightfield.lighten(np.minimum(bright, np.float32(255), out=bright), picture.scanned)
     if light is None:
         return None
     mask = brightfield.tissue_in(light)

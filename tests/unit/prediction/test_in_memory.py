@@ -101,3 +101,15 @@ def test_several_models_and_views_are_those_that_they_are_loaded_with(tmp_path):
         slideseg.segment(image, paths[0], tta="d8")
     with pytest.raises(ModelError, match=r"that is no model \(got Conv2d, .*; try slideseg.Model\("):
         slideseg.segment(image, torch.nn.Conv2d(3, 2, 1))
+
+
+def test_a_network_that_can_not_be_tiled_runs_in_windows_as_in_predict(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (700, 1300), np.uint8)
+    np.save(tmp_path / "x.npy", image)
+    random_model(tmp_path / "m.safetensors", UNetConfig(1, 3, 4, 3, "bilinear-corners"))
+    options = {"model": tmp_path / "m.safetensors", "workers": 1, "inexact": True, "tissue": "none", "image": "none"}
+    slideseg.predict(tmp_path / "x.npy", tmp_path / "x.zarr", **options)
+
+    found = slideseg.segment(image, tmp_path / "m.safetensors")
+    assert (found == slideseg.open_result(tmp_path / "x.zarr").segmentation.compute()).all()
+    assert len(np.unique(found)) == 3
