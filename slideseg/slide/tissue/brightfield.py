@@ -117,7 +117,8 @@ class Glass:
 def _missing(colour: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return by how much pixels (y, x, 3) are darker than a colour, channel by channel."""
     missing: np.ndarray = colour - values
-    return np.maximum(missing, 0, out=missing)
+    np.maximum(missing, 0, out=missing)
+    return missing
 
 
 def _differs(missing: np.ndarray, glass: Glass) -> np.ndarray:
