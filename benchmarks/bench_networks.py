@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--package", type=Path, help="a bioimage.io package of a network for grey images")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    kept = make_torchvision_ready()
+    make_torchvision_ready()
     busy, found = hardware(), {}
     image = content()[:SIDE, :SIDE]
     grey = image.mean(2, keepdims=True).astype(np.uint8)
@@ -254,7 +254,6 @@ def main() -> None:
             if not given.names or any(word in name for word in given.names):
                 found[name] = measure_it()
                 print(name, found[name], flush=True)
-    del kept
     if not given.names:
         sides = {"side": SIDE, "cores": CORES, "window": WINDOW, "ours": OURS}
         write_result("networks", {**sides, "networks": found}, busy)

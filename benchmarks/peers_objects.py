@@ -23,7 +23,7 @@ DIAMETER = 20
 
 def _find_components() -> None:
     """Have a worker's network be replaced."""
-    globals()["kept"] = make_torchvision_ready()
+    make_torchvision_ready()
     import cellpose.models  # noqa: PLC0415 - in the worker, once torchvision is ready
     from scipy import ndimage  # noqa: PLC0415
 
@@ -43,7 +43,7 @@ def main(mask: str, out: str, piece: int, workers: int) -> None:
     os.dup2(2, 1)  # its workers print what they do
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):  # it keeps logs where it is
         os.environ["HOME"] = name  # and settings of Dask at home
-        kept = make_torchvision_ready()
+        make_torchvision_ready()
         from cellpose.contrib import distributed_segmentation as runner  # noqa: PLC0415 - once torchvision is ready
 
         pieces = runner.numpy_array_to_zarr(f"{name}/mask.zarr", np.load(mask), (piece, piece))
@@ -56,7 +56,6 @@ def main(mask: str, out: str, piece: int, workers: int) -> None:
                 )
 
             serve(work, 0, answers)
-        del kept
 
 
 if __name__ == "__main__":

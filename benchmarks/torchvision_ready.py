@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 
+@cache  # which keeps the operators for as long as the process lives
 def make_torchvision_ready() -> object:
     """Declare the operators that torchvision looks for when it is imported, where it will have none.
 
-    They are never called: what others import of it are layers and transforms. Keep what is returned for as long as it is used.
+    They are never called: what others import of it are layers and transforms.
     """
     if hasattr(torch.ops.torchvision, "nms"):
         return None

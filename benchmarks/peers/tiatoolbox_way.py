@@ -13,7 +13,7 @@ import zarr
 from plain import Net, Plain, picture
 from torchvision_ready import make_torchvision_ready
 
-READY = make_torchvision_ready()
+make_torchvision_ready()
 
 from tiatoolbox.models.engine.io_config import IOSegmentorConfig  # noqa: E402
 from tiatoolbox.models.engine.semantic_segmentor import SemanticSegmentor  # noqa: E402

@@ -103,7 +103,7 @@ def segment(
         SlideError: if the array is no image.
     """
     use = {name: more.pop(name) for name in ("tta", "smooth") if name in more}
-    loaded = _whatever_the_tiles(model if isinstance(model, LoadedModel) and not use else load_model(model, **use))
+    loaded = _tileable(model if isinstance(model, LoadedModel) and not use else load_model(model, **use))
     options = take_options(ObjectOptions, more)
     if more and not objects:
         raise ConfigError(explain("rules of objects without objects", got=", ".join(more), try_="objects=True"))
@@ -122,7 +122,7 @@ def segment(
     return Instances(_back(labels, array.shape[:2], factors), table)
 
 
-def _whatever_the_tiles(model: LoadedModel) -> LoadedModel:
+def _tileable(model: LoadedModel) -> LoadedModel:
     """Return a model whose result depends on no tile: one that can't be tiled exactly in windows.
 
     Raises:

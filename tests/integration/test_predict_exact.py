@@ -21,8 +21,8 @@ def reference(slide, rgb_model):
 @pytest.mark.ray
 def test_tiles_and_workers_equal_the_whole_slide(slide, reference, rgb_model, tmp_path):
     words = ("predict", slide[0], "--level", slide[1], "-m", rgb_model[0], *ALL)
-    runs = {"one": ("-w", 1), "large": ("-w", 1, "--tile", 1024)}
-    runs |= {"two_small": ("-w", 2, "--tile", 384)} if slide[1] == 0 else {}
+    runs = {"one": ("-w", 1), "two_small": ("-w", 2, "--tile", 384)}
+    runs |= {"large": ("-w", 1, "--tile", 1024)} if slide[1] == 0 else {}
     for name, options in runs.items():
         outcome = run_slideseg(*words, "-o", tmp_path / f"{name}.zarr", *options)
 

@@ -126,7 +126,7 @@ def test_a_part_of_a_slide_is_converted(tmp_path):
         convert(tmp_path / "stack.npy", tmp_path / "x.zarr", z=1)
 
 
-def assert_alike(path, converted):
+def assert_alike(path, converted, specks=0.0):
     """Check that a slide and its conversion were scanned in the same places and hold the same tissue."""
     with open_slide(path) as before, open_slide(converted) as after:
         whole = Box.of_shape(before.levels[0].shape)
@@ -137,10 +137,11 @@ def assert_alike(path, converted):
             there = after.scanned(Box.of_shape(known.shape), level)
             assert there.mean() == pytest.approx(before.scanned(whole).mean(), abs=0.01)
         found = [detect_tissue(slide, whole.shape) for slide in (before, after)]
-        assert (found[0] is None) == (found[1] is None)
-        if found[0] is not None:  # a slide's own coarser levels are not quite ours, so a speck may be tissue in one alone
+        if specks:  # a slide's own coarser levels are not quite ours, so a speck may be tissue in one alone
             tissue, other = (one.mask for one in found)
-            assert np.count_nonzero(tissue != other) <= 0.05 * np.count_nonzero(tissue)
+            assert 0 < np.count_nonzero(tissue != other) <= specks * np.count_nonzero(tissue)
+        else:
+            assert [one is None or one.blocks.digest() for one in found] == [found[0] is None or found[0].blocks.digest()] * 2
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def test_what_was_not_scanned_and_the_bounds_go_along(mirax, tmp_path):
 
 def test_a_slide_that_was_reported_goes_along(data, tmp_path):
     convert(data / "reported" / "c30_bright.mrxs", tmp_path / "x.zarr")
-    assert_alike(data / "reported" / "c30_bright.mrxs", tmp_path / "x.zarr")
+    assert_alike(data / "reported" / "c30_bright.mrxs", tmp_path / "x.zarr", specks=0.02)
 
 
 def test_transparent_pixels_of_a_picture_go_along_through_its_copy(tmp_path):
