@@ -81,7 +81,7 @@ def main() -> None:
         "halo 96, but 8 pixels off the grid": difference(up, same_form(96, shift=8)),
         "bilinear with align_corners=True, halo 112": difference(corners, same_form(112)),
     }
-    with mock.patch.object(conv, "_by_name", return_value=False):
+    with mock.patch.object(conv, "by_name", return_value=False):
         found["PyTorch's own choice of convolution"] = difference(up, valid_form)
     exact = ("up-convolution, valid form", "bilinear, valid form")
     result = {"largest_difference": found, "passed": all(found[name] == 0 for name in exact)}

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
-from common import COMMAND, hardware, write_result
+from common import COMMAND, RESULTS, hardware, write_result
 from make_tiff import MPP, TILE, content, make
 
 if TYPE_CHECKING:
@@ -118,25 +118,28 @@ def ratio(one: list[float], other: list[float]) -> float:
     return round(statistics.median(a / b for a, b in zip(one, other, strict=True)), 3)
 
 
-def main() -> None:
-    """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=8192, help="side of the slides in pixels, a multiple of 2048")
-    parser.add_argument("--model", default="nuclei", help="the model")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
-    given = parser.parse_args()
-    busy = hardware()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        commands = Commands(folder, given.model)
-        small, full = make(folder / "small.tif", 256), make(folder / "full.tif", given.side)
-        quarter = make_quarter(folder / "quarter.tif", given.side)
-        share = round(commands.segmented_share(quarter), 3)
-        first = turns(5, *(lambda workers=workers: commands.until_first_shard(small, workers) for workers in (1, 2)))
-        whole, part = turns(given.rounds, lambda: commands.seconds(full), lambda: commands.seconds(quarter))
-        one, two = turns(given.rounds, lambda: commands.seconds(full, 1, 1), lambda: commands.seconds(full, 2))
-    found = {
-        "first_shard_seconds": {"1": round(statistics.median(first[0]), 2), "2": round(statistics.median(first[1]), 2)},
+def time_start(commands: Commands, folder: Path, rounds: int) -> dict[str, object]:
+    """Time how long it takes until the first shard is there."""
+    small = make(folder / "small.tif", 256)
+    taken = turns(rounds, *(lambda workers=workers: commands.until_first_shard(small, workers) for workers in (1, 2)))
+    return {"rounds": rounds} | {
+        str(workers): {
+            "seconds": round(statistics.median(times), 2),
+            "least": round(min(times), 2),
+            "most": round(max(times), 2),
+        }
+        for workers, times in enumerate(taken, 1)
+    }
+
+
+def time_runs(commands: Commands, folder: Path, side: int, rounds: int) -> dict[str, object]:
+    """Time whole runs."""
+    full, quarter = make(folder / "full.tif", side), make_quarter(folder / "quarter.tif", side)
+    whole, part = turns(rounds, lambda: commands.seconds(full), lambda: commands.seconds(quarter))
+    one, two = turns(rounds, lambda: commands.seconds(full, 1, 1), lambda: commands.seconds(full, 2))
+    return {
+        "side": side,
+        "rounds": rounds,
         "seconds": {
             "whole, 1 worker": round(statistics.median(whole), 1),
             "quarter, 1 worker": round(statistics.median(part), 1),
@@ -144,11 +147,28 @@ def main() -> None:
             "whole, 2 workers of 1 thread": round(statistics.median(two), 1),
         },
         "quarter": ratio(part, whole),
-        "quarter_segmented": share,
+        "quarter_segmented": round(commands.segmented_share(quarter), 3),
         "two_workers": ratio(one, two),
     }
-    result = {"side": given.side, "model": given.model, "rounds": given.rounds, **found, "limits": LIMITS}
-    write_result("whole_run", result, busy)
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=8192, help="side of the slides in pixels, a multiple of 2048")
+    parser.add_argument("--model", default="nuclei", help="the model")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is timed, and thrice as often the first shard")
+    parser.add_argument("--part", choices=("start", "runs"), help="renew one half of the result only")
+    given = parser.parse_args()
+    busy = hardware()
+    result = json.loads((RESULTS / "whole_run.json").read_text(encoding="utf-8")) if given.part else {}
+    with tempfile.TemporaryDirectory() as name:
+        commands = Commands(Path(name), given.model)
+        if given.part != "runs":
+            result["start"] = {**time_start(commands, Path(name), 3 * given.rounds), "hardware": busy}
+        if given.part != "start":
+            result["runs"] = {**time_runs(commands, Path(name), given.side, given.rounds), "hardware": busy}
+    write_result("whole_run", {**result, "model": given.model, "limits": LIMITS}, busy)
 
 
 if __name__ == "__main__":
