@@ -297,11 +297,11 @@ def main() -> None:
         result = json.loads((RESULTS / "objects.json").read_text(encoding="utf-8")) if given.part else {}
         if given.part != "growth":
             with tempfile.TemporaryDirectory(dir=given.folder) as name:
-                result["against"] = against = compare(Path(name), given.repeats)
+                result["against"] = against = {**compare(Path(name), given.repeats), "hardware": busy}
             ratio = min(against["ratio_memory"], against["processor_ratio_memory"])
             result |= {"limit": LIMIT, "passed": ratio >= LIMIT and all(against["equal"].values())}
         if given.part != "against":
-            result["by_side"] = grow(list(given.sides), given.folder)
+            result |= {"by_side": grow(list(given.sides), given.folder), "by_side_hardware": busy}
         write_result("objects", result, busy)
 
 

@@ -22,7 +22,8 @@ NETWORKS = PAGE.with_name("networks.md")
 HEADER = """# Benchmarks
 
 Each claim has a script in `benchmarks/` that measures it, and a result in `benchmarks/results/`; this page is made from those.
-What is compared was run alternately, on the same machine in the same minutes; `make bench` runs all of it on yours.
+What is compared was run alternately, on the same machine in the same minutes; `make bench` runs most of it on yours,
+and writes its results over these; `benchmarks/README.md` has the commands of the rest.
 """
 
 
@@ -94,7 +95,8 @@ def int8(result: dict[str, Any]) -> str:
     return (
         "## What int8 costs\n\n"
         "The bundled model on real H&E whose truth is known, each image as `predict --precision int8` segments it, and\n"
-        "in fp32: Dice coefficients of nuclei of any class with the truth. Otsu's threshold on haematoxylin learns nothing.\n\n"
+        "in fp32: Dice coefficients of nuclei of any class with the truth, of all images' pixels together (below, under\n"
+        "[nuclei](#nuclei), it is the mean over images). Otsu's threshold on haematoxylin learns nothing.\n\n"
         + table(("", "int8", "fp32", "Otsu", "int8 with fp32", "other classes"), rows)
         + f"\nClaimed: the coefficient changes by at most {result['limit']}: {'met' if result['passed'] else 'not met'}. "
         "[How it works](decisions/0020-int8.md).\n"

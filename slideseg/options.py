@@ -24,15 +24,17 @@ class _OtherTypeError(Exception):
     """A value is not of a type."""
 
 
-def take_options(kind: type[Options], values: dict[str, Any]) -> Options:
+def take_options(kind: type[Options], values: dict[str, Any], beside: Sequence[str] = ()) -> Options:
     """Turn keyword arguments into the options of a command, a dataclass; numbers of numpy and paths become Python's own.
+
+    ``beside`` are names that the caller has taken himself, of which one that is mistyped comes here.
 
     Raises:
         ConfigError: if a name is unknown, or a value of a type that the option does not have.
     """
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - known):
-        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known))))
+        raise ConfigError(explain("unknown option", got=", ".join(unknown), want=", ".join(sorted(known.union(beside)))))
     types = get_type_hints(kind, localns={"Sequence": Sequence})
     return kind(**{name: _taken(name, value, types[name]) for name, value in values.items()})
 

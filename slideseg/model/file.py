@@ -102,12 +102,20 @@ class LoadedModel:
             image = image[:, :, None]
         want = self.info.input
         if image.ndim != 3 or not want.takes(image.shape[2]):
-            raise ModelError(explain("the image does not fit the model", got=image.shape, want=f"(y, x, {want.channels})"))
+            raise ModelError(_unfit(image.shape, want.channels))
         if image.dtype.name not in FULL_SCALE:
             raise ModelError(explain("the image's dtype is not supported", got=image.dtype, want=", ".join(FULL_SCALE)))
         x_HWC = torch.from_numpy(on_unit_scale(image, range)).expand(-1, -1, want.channels).contiguous()
         x_HWC.sub_(torch.tensor(want.mean)).div_(torch.tensor(want.std))
         return x_HWC.permute(2, 0, 1)[None]
+
+
+def _unfit(shape: tuple[int, ...], channels: int) -> ModelError:
+    """Return what is wrong with an image of a shape to a model that sees so many channels."""
+    what, try_ = "the image does not fit the model", "image[..., :3], without alpha" if shape[-1] == channels + 1 == 4 else None
+    if len(shape) == 3:
+        return ModelError(explain(what, got=f"{shape[-1]} channels", want=channels, try_=try_))
+    return ModelError(explain(what, got=f"the shape {shape}", want=f"(y, x, {channels})"))
 
 
 def weight_bytes(net: nn.Module, metadata: dict[str, str] | None = None) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import SlidesegError, one_line
+from slideseg.machine import usable_cores
 from slideseg.options import take_options
 from slideseg.prediction.choices.cluster import settled
 from slideseg.prediction.make_plan import make_plan
@@ -74,8 +75,14 @@ def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:
     if found in ("resumed", "complete"):
         made = replace(made, kept=frozenset(ShardStore(made.job.output, made.layout).finished()))
     left = made.computed_pixels
-    seconds = left / (measure_rate(made.job) * made.workers) if left else 0.0
+    seconds = left / (measure_rate(made.job) * _at_once(made, options)) if left else 0.0
     return replace(made, found=found, seconds=round(seconds, 1))
+
+
+def _at_once(made: PredictPlan, options: PredictOptions) -> int:
+    """Return how many workers compute at a time: of this machine's cores not more than there are."""
+    is_here = options.address is None and made.job.tiling.device == "cpu"
+    return min(made.workers, usable_cores()) if is_here else made.workers
 
 
 WIDTHS = {"pixels": 10, "a pixel": 10, "tissue": 7, "shards": 7, "there": 7, "disk": 9, "time": 10}

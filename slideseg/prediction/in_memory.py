@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from slideseg.errors import ConfigError, explain
+from slideseg.errors import ConfigError, SlideError, explain
 from slideseg.instances.in_memory import Instances, find_instances
 from slideseg.instances.options import ObjectOptions, rules_for
 from slideseg.instances.rows import RowForm
@@ -100,17 +100,19 @@ def segment(
     Raises:
         ConfigError: if ``range``, ``mpp`` or the rules can't be used.
         ModelError: if the model can't be used or the image does not fit it.
-        SlideError: if the array is no image.
+        SlideError: if the array is none, or no image.
     """
     use = {name: more.pop(name) for name in ("tta", "smooth") if name in more}
     loaded = _tileable(model if isinstance(model, LoadedModel) and not use else load_model(model, **use))
-    options = take_options(ObjectOptions, more)
+    options = take_options(ObjectOptions, more, beside=("model", "objects", "mpp", "range", "tta", "smooth"))
     if more and not objects:
         raise ConfigError(explain("rules of objects without objects", got=", ".join(more), try_="objects=True"))
+    array = _as_array(array)
     whole = ArraySlide(array, _sides(mpp))
     if planes_of(whole) > 1:
         what, got = "segment takes one image", f"a stack of {planes_of(whole)} planes, as the shape {array.shape} is read"
-        raise ConfigError(explain(what, got=got, want="(y, x) or (y, x, c)", try_="a plane at a time"))
+        try_ = "a plane at a time, or numpy.moveaxis(array, 0, -1) where channels are first"
+        raise ConfigError(explain(what, got=got, want="(y, x) or (y, x, c)", try_=try_))
     slide, factors = _at_work(whole, loaded.info)
     limits, doubts = choose_range(slide, 0, loaded.info, range)
     for doubt in doubts:
@@ -120,6 +122,19 @@ def segment(
         return _back(class_map, array.shape[:2], factors)
     labels, table = _instances(slide, factors, class_map, loaded.info, options)
     return Instances(_back(labels, array.shape[:2], factors), table)
+
+
+def _as_array(image: object) -> np.ndarray:
+    """Return an image as numpy has it, also that of a library whose arrays say what they are to it.
+
+    Raises:
+        SlideError: if it is no array.
+    """
+    if not hasattr(image, "__array__"):
+        what, got = "segment takes an array", f"a value of type {type(image).__name__}"
+        try_ = "numpy.asarray(image) of an image of another library; of a file slideseg.predict, or open_slide(path).read(box)"
+        raise SlideError(explain(what, got=got, want="a numpy image (y, x) or (y, x, c)", try_=try_))
+    return np.asarray(image)
 
 
 def _tileable(model: LoadedModel) -> LoadedModel:

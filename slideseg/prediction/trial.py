@@ -68,8 +68,12 @@ def _places(job: Job, step: int) -> list[Box]:
 
 
 def measure_rate(job: Job) -> float:
-    """Return about how many pixels a second one worker segments on this machine, from one small tile."""
+    """Return about how many pixels a second one worker segments on this machine.
+
+    A small tile is timed; one of the run takes as much longer as there is more to multiply in it, margins and all.
+    """
     model = job.model.load(job.tiling.fitted)
+    network = model.info.network
     core = max(model.stride, min(job.tiling.core, RATE_CORE) // model.stride * model.stride)
     segmenter = Segmenter(model, replace(job.tiling, core=core))
     box = Box(0, 0, core, core)
@@ -80,6 +84,7 @@ def measure_rate(job: Job) -> float:
         segmenter(noise, box)
         started = time.perf_counter()
         segmenter(noise, box)
-        return box.area / (time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return float(job.tiling.core**2 / (seconds * network.work(job.tiling.core) / network.work(core)))
     finally:
         torch.set_num_threads(threads)

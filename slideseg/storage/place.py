@@ -203,11 +203,16 @@ def check_parent(url: str) -> None:
 
 
 def near(path: str | os.PathLike[str]) -> str | None:
-    """Return what is there and has nearly the name of a path that is not; None where nothing has, or an address was given."""
+    """Return what is there and has nearly the name of a path that is not; None where nothing has, or an address was given.
+
+    Of a link that leads nowhere it is said where it leads.
+    """
     place, path = Path(path), os.fspath(path)
     if "://" in path or not path or os.path.exists(path):
         return None
     missing = next(part for part in (place, *place.parents) if os.path.exists(part.parent))
+    if missing.is_symlink():
+        return f"to mend it: {missing} is a link to {os.readlink(missing)}, which is not there"
     try:
         names = {name.lower(): name for name in os.listdir(missing.parent)}
     except OSError:

@@ -18,7 +18,7 @@ SMALL = {
     "memory": "--sides 1024 2048",
     "scale": "--shards 2000 --tasks 200 --waits 0.02",
     "threads": "--width 4 --tiles 2 --repeats 1",
-    "train_step": "--widths 4 --side 64 --batch 1 --rounds 1",
+    "train_step": "--widths 4 --side 64 --batch 2 --rounds 1",
     "objects": "--part growth --sides 512",
     "exactness": "",
 }

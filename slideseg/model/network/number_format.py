@@ -16,7 +16,9 @@ FLAGS = {
 """Smaller formats, and what the system calls the instructions of x86 processors for them."""
 WITHOUT = {"SSE41": FLAGS, "AVX": FLAGS, "AVX2": FLAGS, "AVX512_CORE": FLAGS}
 WITHOUT |= dict.fromkeys(("AVX2_VNNI", "AVX512_CORE_VNNI"), dict.fromkeys(("bf16", "fp16"), ()))
-"""Instruction sets that ``ONEDNN_MAX_CPU_ISA`` may hold oneDNN to, and the formats that they have nothing for."""
+"""Instruction sets that oneDNN may be held to, and the formats that they have nothing for."""
+HOLDING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""The environment variables that do that; the first one that is set counts, the second is the name of before."""
 INSISTING = "SLIDESEG_EMULATE"
 """The environment variable that lets a processor emulate a format."""
 PROCESSORS = Path("/proc/cpuinfo")
@@ -30,11 +32,13 @@ def check_format(name: str, device: str) -> None:
     """
     if device != "cpu" or not is_emulated(name):
         return
+    held_to = _held_to()
+    who = f"oneDNN, held to {held_to} by the environment," if name in WITHOUT.get(held_to, ()) else "this processor"
     if name == "int8":
-        what = "this processor has no instructions for sums of int8, and would cut them off"
+        what = f"{who} has no instructions for sums of int8, and would cut them off"
         raise ConfigError(explain(what, got="precision int8", try_="precision fp32"))
     if not os.environ.get(INSISTING):
-        what = f"this processor has no {name}: emulated it takes many times as long"
+        what = f"{who} has no {name}: emulated it takes many times as long"
         raise ConfigError(explain(what, got=f"precision {name}", try_=f"precision fp32, or {INSISTING}=1"))
 
 
@@ -49,8 +53,11 @@ def is_emulated(name: str) -> bool:
         return False
     lines = PROCESSORS.read_text(encoding="utf-8").splitlines()
     flags = {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
-    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    return name in WITHOUT.get(held_to, ()) or flags.isdisjoint(FLAGS[name])
+    return name in WITHOUT.get(_held_to(), ()) or flags.isdisjoint(FLAGS[name])
+
+
+def _held_to() -> str:
+    return next(filter(None, map(os.environ.get, HOLDING)), "").upper()
 
 
 def _is_x86() -> bool:

@@ -22,6 +22,8 @@ UNSURE = (
     "(want glass, a dark background or black borders; try a mask)"
 )
 
+NOTHING_FOUND = "no tissue, so nothing is segmented (got --tissue {said}; try --tissue none)"
+
 
 @dataclass(frozen=True, slots=True)
 class Tissue:
@@ -70,7 +72,7 @@ def find_tissue(slide: Slide, shape_yx: tuple[int, int], wanted: str, white: flo
 def _found(found: Found | None, wanted: str) -> Tissue:
     if found is None:
         return Tissue(wanted, notes=(UNSURE,)) if wanted else Tissue("none")
-    return _of(found, "auto", found.blocks) if wanted or found.matters else Tissue("none")
+    return _in("auto", found.blocks, found.pixels_in(found.blocks)) if wanted or found.matters else Tissue("none")
 
 
 def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str, white: float | None) -> Tissue:
@@ -80,9 +82,10 @@ def _in_mask(slide: Slide, shape_yx: tuple[int, int], path: str, white: float | 
         blocks = map_of_mask_slide(mask, shape_yx, slide.levels[0].shape)
     one = planes_of(slide) == 1
     found, look = look_over(slide, shape_yx, white) if one else (None, look_at(slide, white))
-    said = Tissue(path, blocks) if found is None or not found.matters else _of(found, path, blocks)
-    return replace(said, look=look)
+    pixels = None if found is None or not found.matters else found.pixels_in(blocks)
+    return replace(_in(path, blocks, pixels), look=look)
 
 
-def _of(found: Found, said: str, blocks: TissueMap) -> Tissue:
-    return Tissue(said, blocks, found.pixels_in(blocks))
+def _in(said: str, blocks: TissueMap, pixels: int | None) -> Tissue:
+    """Return what is segmented of a slide: some blocks, with so many pixels of tissue proper."""
+    return Tissue(said, blocks, pixels, () if blocks.blocks.any() else (NOTHING_FOUND.format(said=said),))

@@ -1,7 +1,9 @@
 """`slideseg.plan` is what ``predict --dry-run`` prints, with nothing written and nothing changed."""
 
+import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from slideseg.cli import cli
 from slideseg.errors import ConfigError, ResultError, SlideError
 from slideseg.model.config import UNetConfig
 from slideseg.prediction import dry_run as module
+from slideseg.prediction import trial
 from slideseg.result.layout import SEGMENTATION
 from slideseg.testing.models import random_model
 from slideseg.testing.slides import PatternSlide, write_pyramid
@@ -23,6 +26,7 @@ def folder(tmp_path, monkeypatch):
     random_model(tmp_path / "m.safetensors", UNetConfig(3, 3, 8, 3))
     write_pyramid(tmp_path / "slide.tif", PatternSlide((3000, 2500)), levels=3, mpp=0.25)
     monkeypatch.setattr(module, "measure_rate", lambda _: 1e6)
+    monkeypatch.setattr(module, "usable_cores", lambda: 2)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -48,6 +52,25 @@ def test_a_plan_is_what_the_command_prints(folder):
     assert not {"core", "seam", "stride"} & set(re.findall(r"\w+", str(plan)))
     assert plan.output == "slide.zarr"
     assert sorted(path.name for path in folder.iterdir()) == ["m.safetensors", "slide.tif"]
+
+
+def test_more_workers_than_cores_take_no_less_time(folder):
+    one, two, eight = (slideseg.plan("slide.tif", model="m.safetensors", tissue="none", workers=w) for w in (1, 2, 8))
+    assert (eight.workers, eight.seconds) == (8, two.seconds)
+    assert one.seconds == pytest.approx(2 * two.seconds, abs=0.15)
+
+
+def test_the_time_is_that_of_tiles_of_the_run_s_own_size(folder, monkeypatch):
+    job = slideseg.plan("slide.tif", model="m.safetensors", tissue="none", workers=2).job
+    small = replace(job, tiling=replace(job.tiling, core=trial.RATE_CORE))
+    clock = itertools.count()
+    monkeypatch.setattr(trial.time, "perf_counter", lambda: float(next(clock)))  # a second from one look to the next
+    network = job.model.load().info.network
+    work = [network.work(one.tiling.core) / one.tiling.core**2 for one in (job, small)]
+
+    assert job.tiling.core > trial.RATE_CORE
+    assert work[0] < work[1]  # a larger tile has less margin
+    assert trial.measure_rate(job) / trial.measure_rate(small) == pytest.approx(work[1] / work[0])
 
 
 def test_what_is_there_of_the_result_is_told_and_not_done_again(folder):

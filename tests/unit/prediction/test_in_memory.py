@@ -1,12 +1,16 @@
 """Objects of an image in memory are those that the commands find in a file with it."""
 
+from pathlib import Path
+
+import dask.array
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
 import slideseg
-from slideseg.errors import ConfigError, ModelError
+from slideseg.errors import ConfigError, ModelError, SlideError
 from slideseg.model.config import UNetConfig
 from slideseg.space.nearest_index import nearest_index
 from slideseg.testing.models import random_model
@@ -113,3 +117,27 @@ def test_a_network_that_can_not_be_tiled_runs_in_windows_as_in_predict(tmp_path)
     found = slideseg.segment(image, tmp_path / "m.safetensors")
     assert (found == slideseg.open_result(tmp_path / "x.zarr").segmentation.compute()).all()
     assert len(np.unique(found)) == 3
+
+
+def test_what_is_no_array_is_refused_in_a_line(rgb_model):
+    picture = Image.new("RGB", (40, 30))
+    for none in (picture, "slide.svs", Path("slide.svs"), None, [[1, 2], [3, 4]]):
+        with pytest.raises(
+            SlideError, match=rf"takes an array \(got a value of type {type(none).__name__}, want .* try numpy.asarray"
+        ):
+            slideseg.segment(none, rgb_model)
+    labels = slideseg.segment(np.asarray(picture), rgb_model)
+    assert labels.shape == (30, 40)
+
+
+def test_arrays_of_other_libraries_are_taken(image, rgb_model):
+    np.testing.assert_array_equal(slideseg.segment(dask.array.from_array(image), rgb_model), slideseg.segment(image, rgb_model))
+
+
+def test_what_a_beginner_gives_is_answered_with_what_to_do(image, rgb_model):
+    with pytest.raises(ConfigError, match=r"numpy.moveaxis\(array, 0, -1\) where channels are first"):
+        slideseg.segment(np.moveaxis(image, -1, 0), rgb_model)
+    with pytest.raises(ModelError, match=r"got 4 channels, want 3; try image\[..., :3\], without alpha"):
+        slideseg.segment(np.zeros((64, 64, 4), np.uint8), rgb_model)
+    with pytest.raises(ConfigError, match=r"unknown option \(got object, want .*\bmpp\b.*\bobjects\b"):
+        slideseg.segment(image, rgb_model, object=True)

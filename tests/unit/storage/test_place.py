@@ -134,3 +134,10 @@ def test_what_is_nearly_called_so_may_be_meant(typed, meant, tmp_path, monkeypat
     assert near(typed) == meant
     if typed and "://" not in typed:
         assert near(str(tmp_path / typed)) == (meant and str(tmp_path / meant))
+
+
+def test_of_a_link_that_leads_nowhere_it_is_said_where(tmp_path):
+    (tmp_path / "slide.tif").symlink_to("/nowhere/slide.tif")
+    (tmp_path / "slides").symlink_to("/nowhere")
+    for typed, link, target in (("slide.tif", "slide.tif", "/nowhere/slide.tif"), ("slides/a.tif", "slides", "/nowhere")):
+        assert near(tmp_path / typed) == f"to mend it: {tmp_path / link} is a link to {target}, which is not there"

@@ -10,7 +10,8 @@ from slideseg.model.network.number_format import check_format, has_instructions,
 @pytest.fixture
 def processor(tmp_path, monkeypatch):
     """Return a function that gives this machine another x86 processor."""
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    for name in number_format.HOLDING:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("SLIDESEG_EMULATE", raising=False)
     monkeypatch.setattr(number_format.platform, "machine", lambda: "x86_64")
 
@@ -53,6 +54,16 @@ def test_what_onednn_is_held_to_counts(processor, monkeypatch, held_to, emulated
     processor("avx512f", "avx512_bf16", "avx512_vnni")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held_to)
     assert {name for name in ("bf16", "int8") if is_emulated(name)} == emulated
+
+
+def test_the_older_name_counts_where_the_newer_is_not_set(processor, monkeypatch):
+    processor("avx512f", "avx512_bf16", "avx512_vnni")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "avx2")
+    for name in ("bf16", "int8"):
+        with pytest.raises(ConfigError, match="oneDNN, held to AVX2 by the environment, has no"):
+            check_format(name, "cpu")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "all")
+    check_format("int8", "cpu")
 
 
 def test_of_other_kinds_of_processors_it_is_not_known(processor, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from slideseg.errors import ConfigError
 from slideseg.model.config import UNetConfig
 from slideseg.model.network.described import DescribedUNet
 from slideseg.model.others.described import Cost, OtherNetwork
+from slideseg.prediction.choices import budget
 from slideseg.prediction.choices.budget import REMOTE_MEMORY, Gpu, check_disk, fit_tile
 from slideseg.prediction.options import PredictOptions
 from slideseg.slide.array import ArraySlide
@@ -93,6 +95,11 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
         check_disk(str(tmp_path / "x.zarr"), 2**60)
     (tmp_path / "there.zarr").mkdir()
     check_disk(str(tmp_path / "there.zarr"), 2**60)
+
+
+def test_a_file_system_without_a_size_is_not_called_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget.shutil, "disk_usage", lambda _: SimpleNamespace(total=0, free=0))  # as of /proc
+    check_disk(str(tmp_path / "x.zarr"), 1)  # that nothing can be made there is said by who tries
 
 
 def test_the_room_that_a_result_needs_holds_its_image(tmp_path):

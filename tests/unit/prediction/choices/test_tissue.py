@@ -101,6 +101,16 @@ def test_of_a_mask_s_blocks_the_area_is_the_tissue_in_them(tmp_path):
     assert whole.pixels is None
 
 
+@pytest.mark.parametrize("wanted", ["", "auto", "mask"])
+def test_that_nothing_is_segmented_is_said(wanted, tmp_path):
+    Image.fromarray(np.zeros((128, 179), np.uint8)).save(tmp_path / "mask.png")
+    said = str(tmp_path / "mask.png") if wanted == "mask" else wanted
+    found = find(a_slide(glass=0), said)
+
+    assert not found.blocks.blocks.any()
+    assert found.notes == (f"no tissue, so nothing is segmented (got --tissue {said or 'auto'}; try --tissue none)",)
+
+
 @pytest.mark.parametrize("name", ["wsi/aperio/CMU-1-Small-Region.svs", "reported/c30_bright.mrxs"])
 def test_real_slides_are_decided_by_their_glass(data, name):
     with open_slide(data / name) as slide:
