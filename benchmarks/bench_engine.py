@@ -18,7 +18,6 @@ product's rate; no class other than in the reference; int8 at least twice as fas
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ import slideseg
 from slideseg.machine import keep_freed_memory, return_freed_memory
 from slideseg.model.bundled import find_model
 from slideseg.model.file import LoadedModel, load_model_file
-from slideseg.model.network.number_format import has_instructions
+from slideseg.model.network.number_format import has_instructions, held_to
 from slideseg.model.network.work import ideal_work, work_of_tile
 from slideseg.prediction.choices.calibration import fit_int8
 from slideseg.prediction.job import ModelFile, Tiling
@@ -193,8 +192,7 @@ def main() -> None:
     texts = {name: way.text for name, way in WAYS.items()}
     limits = {"limits": LIMITS, "limit_of_int8": INT8_LIMIT, "limit_of_product": OF_PRODUCT}
     result = {"side": SIDE, "threads": given.threads, "rounds": given.rounds, "ways": texts, "by_model": runs, "passed": passed}
-    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "").lower()
-    write_result(f"engine_{held_to}".rstrip("_"), {**result, **limits}, busy)
+    write_result(f"engine_{held_to().lower()}".rstrip("_"), {**result, **limits}, busy)
 
 
 def _passes(run: dict[str, object]) -> bool:

@@ -301,8 +301,8 @@ def main() -> None:
             ratio = min(against["ratio_memory"], against["processor_ratio_memory"])
             result |= {"limit": LIMIT, "passed": ratio >= LIMIT and all(against["equal"].values())}
         if given.part != "against":
-            result |= {"by_side": grow(list(given.sides), given.folder), "by_side_hardware": busy}
-        write_result("objects", result, busy)
+            result["growth"] = {"by_side": grow(list(given.sides), given.folder), "hardware": busy}
+        write_result("objects", result)
 
 
 if __name__ == "__main__":

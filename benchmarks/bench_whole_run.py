@@ -168,7 +168,7 @@ def main() -> None:
             result["start"] = {**time_start(commands, Path(name), 3 * given.rounds), "hardware": busy}
         if given.part != "start":
             result["runs"] = {**time_runs(commands, Path(name), given.side, given.rounds), "hardware": busy}
-    write_result("whole_run", {**result, "model": given.model, "limits": LIMITS}, busy)
+    write_result("whole_run", {**result, "model": given.model, "limits": LIMITS})
 
 
 if __name__ == "__main__":

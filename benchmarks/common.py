@@ -14,7 +14,7 @@ import torch
 from slideseg.model.config import UNetConfig
 from slideseg.model.file import save_model
 from slideseg.model.info import ModelClass, ModelInfo, ModelInput
-from slideseg.model.network.number_format import has_instructions
+from slideseg.model.network.number_format import has_instructions, held_to
 from slideseg.model.network.unet import UNet
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def hardware() -> dict[str, object]:
 
 def instructions() -> str:
     """Name the processor's instructions that decide how fast a network is, or those that oneDNN is held to."""
-    held_to = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    return held_to or ", ".join([torch.backends.cpu.get_cpu_capability(), *filter(has_instructions, ("bf16", "fp16", "int8"))])
+    return held_to() or ", ".join(
+        [torch.backends.cpu.get_cpu_capability(), *filter(has_instructions, ("bf16", "fp16", "int8"))]
+    )
 
 
 def random_model(path: Path, base_channels: int, depth: int = 4) -> Path:
@@ -67,10 +68,13 @@ def wait_politely() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
 
 
-def write_result(name: str, result: dict[str, object], busy: dict[str, object]) -> None:
-    """Write ``results/NAME.json``: the result and the machine as `hardware` described it before the run."""
+def write_result(name: str, result: dict[str, object], busy: dict[str, object] | None = None) -> None:
+    """Write ``results/NAME.json``: the result and the machine as `hardware` described it before the run.
+
+    Parts that are renewed one by one each have a ``hardware`` of their own, and the whole has none.
+    """
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({**result, "hardware": busy}, indent=2) + "\n"
+    text = json.dumps(result if busy is None else {**result, "hardware": busy}, indent=2) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
     print(text, end="")
 

@@ -171,9 +171,12 @@ def whole_run(result: dict[str, Any]) -> str:
         + f"\nA slide of which a quarter is tissue takes {runs['quarter']} of the time; {limits['quarter']} is wanted.\n"
         + f"Of that slide {runs['quarter_segmented']} is segmented: tissue is found in blocks of 128 pixels, with room.\n"
         f"Two workers are {runs['two_workers']} times as fast as one with one thread; {limits['two_workers']} is wanted, of "
-        f"longer runs.\n\nUntil the first shard of a slide of 256 x 256 pixels is there, {start['rounds']} times:\n\n"
+        "longer runs.\n"
+        + hardware(runs)
+        + f"\nUntil the first shard of a slide of 256 x 256 pixels is there, {start['rounds']} times:\n\n"
         + table(("", "median, s", "least", "most", "wanted"), shards)
         + "\nWith workers all cores are busy until then: Ray starts seven processes, and each worker loads PyTorch.\n"
+        + hardware(start)
     )
 
 
@@ -248,7 +251,7 @@ def objects(result: dict[str, Any]) -> str:
             run["megabytes"]["labels/objects"],
             run["megabytes"]["tables"],
         )
-        for side, run in result["by_side"].items()
+        for side, run in result["growth"]["by_side"].items()
     ]
     head = ("side", "objects", "all, s", *(f"{step}, s" for step in STEPS), "peak, MiB", "labels, MB", "table, MB")
     return (
@@ -266,11 +269,12 @@ def objects(result: dict[str, Any]) -> str:
         "Cellpose's distributed runner, given the same pieces with what scipy finds in each, takes "
         f"{peer['seconds']:.2f} s by two\nworkers from array to labels, {against['ratio_cellpose']} times our store to store, "
         f"and leaves {peer['cut']} of the\n{peer['whole']:,} objects cut where pieces meet (ours none): what touches a seam by "
-        "too little it does not join.\n\n"
+        "too little it does not join.\n" + hardware(against) + "\n"
         "`slideseg objects` on larger and larger masks, one process, shards of 2,048 pixels. Times are processor seconds,\n"
         "which mind other work less than the clock.\n\n"
         + table(head, larger)
         + "\n[What that means for 100,000,000 objects](scale.md).\n"
+        + hardware(result["growth"])
     )
 
 
@@ -502,11 +506,16 @@ def hardware(result: dict[str, Any]) -> str:
     )
 
 
+def machine_of(result: dict[str, Any]) -> str:
+    """Return what a whole result was measured on; the parts of some have their own."""
+    return hardware(result) if "hardware" in result else ""
+
+
 def page() -> str:
     """Return the page; a benchmark without a result is left out."""
     results = {name: RESULTS / f"{name}.json" for name in SECTIONS}
     loaded = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in results.items() if path.exists()}
-    return "\n".join([HEADER, *(SECTIONS[name](result) + hardware(result) for name, result in loaded.items())])
+    return "\n".join([HEADER, *(SECTIONS[name](result) + machine_of(result) for name, result in loaded.items())])
 
 
 def networks_page() -> str:

@@ -112,7 +112,8 @@ class LoadedModel:
 
 def _unfit(shape: tuple[int, ...], channels: int) -> ModelError:
     """Return what is wrong with an image of a shape to a model that sees so many channels."""
-    what, try_ = "the image does not fit the model", "image[..., :3], without alpha" if shape[-1] == channels + 1 == 4 else None
+    what = "the image does not fit the model"
+    try_ = "image[..., :3], without alpha" if (shape[-1], channels) == (4, 3) else None
     if len(shape) == 3:
         return ModelError(explain(what, got=f"{shape[-1]} channels", want=channels, try_=try_))
     return ModelError(explain(what, got=f"the shape {shape}", want=f"(y, x, {channels})"))

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slideseg.errors import SlidesegError, one_line
-from slideseg.machine import usable_cores
 from slideseg.options import take_options
 from slideseg.prediction.choices.cluster import settled
+from slideseg.prediction.choices.devices import units_of
 from slideseg.prediction.make_plan import make_plan
 from slideseg.prediction.options import PredictOptions
 from slideseg.prediction.plan import MEGA, room
@@ -80,9 +80,8 @@ def dry_run(slide: str, output: str, options: PredictOptions) -> PredictPlan:
 
 
 def _at_once(made: PredictPlan, options: PredictOptions) -> int:
-    """Return how many workers compute at a time: of this machine's cores not more than there are."""
-    is_here = options.address is None and made.job.tiling.device == "cpu"
-    return min(made.workers, usable_cores()) if is_here else made.workers
+    """Return how many workers compute at a time: on this machine not more than it has cores or GPUs."""
+    return made.workers if options.address is not None else min(made.workers, units_of(made.job.tiling.device))
 
 
 WIDTHS = {"pixels": 10, "a pixel": 10, "tissue": 7, "shards": 7, "there": 7, "disk": 9, "time": 10}

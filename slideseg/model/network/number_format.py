@@ -32,8 +32,7 @@ def check_format(name: str, device: str) -> None:
     """
     if device != "cpu" or not is_emulated(name):
         return
-    held_to = _held_to()
-    who = f"oneDNN, held to {held_to} by the environment," if name in WITHOUT.get(held_to, ()) else "this processor"
+    who = f"oneDNN, held to {held_to()} by the environment," if name in WITHOUT.get(held_to(), ()) else "this processor"
     if name == "int8":
         what = f"{who} has no instructions for sums of int8, and would cut them off"
         raise ConfigError(explain(what, got="precision int8", try_="precision fp32"))
@@ -53,10 +52,11 @@ def is_emulated(name: str) -> bool:
         return False
     lines = PROCESSORS.read_text(encoding="utf-8").splitlines()
     flags = {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
-    return name in WITHOUT.get(_held_to(), ()) or flags.isdisjoint(FLAGS[name])
+    return name in WITHOUT.get(held_to(), ()) or flags.isdisjoint(FLAGS[name])
 
 
-def _held_to() -> str:
+def held_to() -> str:
+    """Return the instruction set that the environment holds oneDNN to; empty if it does not."""
     return next(filter(None, map(os.environ.get, HOLDING)), "").upper()
 
 

@@ -211,6 +211,6 @@ def check_disk(output: str, needed: int) -> None:
     if not os.access(folder, os.W_OK):
         raise ConfigError(explain("the output can't be written", got=folder, want="a writable folder", try_="--output"))
     disk = shutil.disk_usage(folder)
-    if disk.free < needed and disk.total and not Path(output).exists():  # systems of files that have no size say nothing
+    if disk.free < needed and disk.total and not Path(output).exists():  # /proc and its like have no size
         got = f"{disk.free / MIB:.0f} MiB free"
         raise ConfigError(explain("the disk is too full", got=got, want=f"{needed / MIB:.0f} MiB", try_="--output"))

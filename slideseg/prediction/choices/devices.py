@@ -66,8 +66,12 @@ def choose_workers(options: PredictOptions, device: str, shards: int, operations
         return options.workers
     if device == "cpu" and operations < RAY_SECONDS * CORE_RATE * usable_cores():
         return 1
-    units = torch.cuda.device_count() if device == "cuda" else usable_cores()
-    return max(1, min(units, shards))
+    return max(1, min(units_of(device), shards))
+
+
+def units_of(device: str) -> int:
+    """Return how many workers this machine can have at work at a time: one a GPU, or a core."""
+    return torch.cuda.device_count() if device == "cuda" else usable_cores()
 
 
 def gpu_of(device: str, precision: Precision) -> Gpu | None:

@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     random_model(tmp_path / "m.safetensors", UNetConfig(3, 3, 8, 3))
     write_pyramid(tmp_path / "slide.tif", PatternSlide((3000, 2500)), levels=3, mpp=0.25)
     monkeypatch.setattr(module, "measure_rate", lambda _: 1e6)
-    monkeypatch.setattr(module, "usable_cores", lambda: 2)
+    monkeypatch.setattr(module, "units_of", lambda _: 2)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -6,6 +6,7 @@ import dask.array
 import numpy as np
 import pytest
 import torch
+import zarr
 from PIL import Image
 from scipy import ndimage
 
@@ -130,8 +131,9 @@ def test_what_is_no_array_is_refused_in_a_line(rgb_model):
     assert labels.shape == (30, 40)
 
 
-def test_arrays_of_other_libraries_are_taken(image, rgb_model):
-    np.testing.assert_array_equal(slideseg.segment(dask.array.from_array(image), rgb_model), slideseg.segment(image, rgb_model))
+@pytest.mark.parametrize("convert", [dask.array.from_array, torch.from_numpy, zarr.array])
+def test_arrays_of_other_libraries_are_taken(image, rgb_model, convert):
+    np.testing.assert_array_equal(slideseg.segment(convert(image), rgb_model), slideseg.segment(image, rgb_model))
 
 
 def test_what_a_beginner_gives_is_answered_with_what_to_do(image, rgb_model):
